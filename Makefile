@@ -1,0 +1,40 @@
+# `make demo` and `make test` need Python 3.11+ and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export GX_ANALYTICS_ENABLED := False
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+
+.PHONY: demo test test-all check bench install clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	dvc repro
+	synthcxr generate --n 64 --label Cardiomegaly --out demo/cardiomegaly --force
+	@echo "images: demo/cardiomegaly/images"
+	@echo "report: results/report.html"
+
+test: install
+	pytest -m 'not slow'
+
+test-all: install
+	pytest
+
+check: install
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+bench: install
+	python benchmarks/run.py
+
+clean:
+	rm -rf data models results demo checkpoints registry/mlflow.db registry/artifacts

@@ -1,0 +1,256 @@
+"""One frozen dataclass per section of params.yaml. No defaults: every value stands in the file that was run."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from synthcxr.errors import ConfigError
+
+Device = Literal["auto", "cuda", "cpu"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """Share of patients on each side; they sum to 1."""
+
+    train: float
+    judge: float
+    val: float
+    test: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """Films in: `sources` are mappings with `reader` and that reader's options; sizes are pixels."""
+
+    sources: tuple[dict[str, Any], ...]
+    resolution: int
+    view: Literal["PA", "AP", "both"]
+    shares: Shares
+    seed: int
+    on_bad: Literal["error", "skip"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """A 14-finding classifier; `resolution` is the side of what its backbone sees, `width` the small one's."""
+
+    backbone: Literal["small", "densenet121"]
+    weights: Literal["none", "imagenet"]
+    resolution: int
+    width: int
+    n_epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    n_bootstrap: int
+    seed: int
+    device: Device
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Differentiable augmentation of real and synthetic alike; 0 turns a part off. Shares are of the side."""
+
+    translate: float
+    brightness: float
+    contrast: float
+    cutout: float
+    cutout_p: float
+
+
+@dataclasses.dataclass(frozen=True)
+class GanConfig:
+    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D."""
+
+    resolution: int
+    latent: int
+    channels: dict[int, int]
+    nimg: dict[int, int]
+    batch: dict[int, int]
+    fade_share: float
+    loss: Literal["wgan-gp", "r1"]
+    penalty: float
+    penalty_interval: int
+    drift: float
+    lr_g: float
+    lr_d: float
+    lr_decay_share: float
+    betas: tuple[float, float]
+    ema_half_life_nimg: int
+    augment: Augment
+    precision: Literal["auto", "fp32", "bf16"]
+    channels_last: bool
+    report_nimg: int
+    checkpoint_nimg: int
+    snapshot_nimg: int
+    seed: int
+    device: Device
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """ONNX files: `fp16` stores weights in half precision; `n_reference` caps the feature rows that ship."""
+
+    fp16: bool
+    n_reference: int
+    licence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateConfig:
+    """A synthetic dataset: n images, optionally all with `labels`, at most `max_draws` candidates."""
+
+    n: int
+    seed: int
+    labels: tuple[str, ...]
+    max_draws: int
+    batch: int
+    device: Device
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """One bound that a metric must keep: `max` or `min` (the other null)."""
+
+    metric: str
+    max: float | None
+    min: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Evidence: extractors by name, bootstrap draws, bound of the label divergence, gates."""
+
+    extractors: tuple[str, ...]
+    n_bootstrap: int
+    max_label_kl: float
+    seed: int
+    device: Device
+    gates: tuple[Gate, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegisterConfig:
+    """Where in MLflow: names of the experiment and of the registered models' common prefix."""
+
+    experiment: str
+    prefix: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """The HTML report: its title and how many synthetic images the grid shows."""
+
+    title: str
+    n_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The whole of params.yaml, a section per stage."""
+
+    prepare: PrepareConfig
+    train_classifier: ClassifierConfig
+    train_judge: ClassifierConfig
+    train_gan: GanConfig
+    export: ExportConfig
+    generate: GenerateConfig
+    evaluate: EvaluateConfig
+    register: RegisterConfig
+    report: ReportConfig
+
+
+def load(path: Path) -> Config:
+    """Read params.yaml; a missing, unknown or ill-typed key is a ConfigError that names its path."""
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such parameter file; `synthcxr init` writes one") from None
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    config = _build(Config, tree, where=str(path))
+    _check(config, path)
+    return config
+
+
+def _check(config: Config, path: Path) -> None:
+    total = sum(dataclasses.astuple(config.prepare.shares))
+    if abs(total - 1) > 1e-6:
+        raise ConfigError(f"{path}: prepare.shares: must sum to 1, sum to {total:g}")
+    for section, side in (("prepare", config.prepare.resolution), ("train_gan", config.train_gan.resolution)):
+        if side < 8 or side > 1024 or side & (side - 1):
+            raise ConfigError(f"{path}: {section}.resolution: {side} is no power of two from 8 to 1024")
+    if config.train_gan.resolution > config.prepare.resolution:
+        raise ConfigError(
+            f"{path}: train_gan.resolution: {config.train_gan.resolution} px is above prepare.resolution,"
+            f" {config.prepare.resolution} px"
+        )
+    for name, counts in (("generate.n", config.generate.n), ("generate.batch", config.generate.batch)):
+        if counts < 1:
+            raise ConfigError(f"{path}: {name}: must be at least 1, is {counts}")
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """`value` as `kind`, which may be a dataclass, tuple, dict, Literal, union or plain type."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(typing.cast("type[Any]", kind), value, where)
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if value is None else _build(args[0], value, where)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        return _build_tuple(args, value, where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: expected a mapping, found {_kind(value)}")
+        return {_build(args[0], k, f"{where}.{k}"): _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    return _build_plain(kind, value, where)
+
+
+def _build_dataclass(kind: type[Any], value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected a mapping, found {_kind(value)}")
+    hints = typing.get_type_hints(kind)
+    joiner = ": " if kind is Config else "."
+    for key in value:
+        if key not in hints:
+            raise ConfigError(f"{where}{joiner}{key}: unknown key; known: {', '.join(hints)}")
+    for key in hints:
+        if key not in value:
+            raise ConfigError(f"{where}{joiner}{key}: missing")
+    return kind(**{key: _build(hint, value[key], f"{where}{joiner}{key}") for key, hint in hints.items()})
+
+
+def _build_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected a list, found {_kind(value)}")
+    if args[-1] is Ellipsis:
+        return tuple(_build(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(args):
+        raise ConfigError(f"{where}: expected {len(args)} values, found {len(value)}")
+    return tuple(_build(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
+
+
+def _build_plain(kind: Any, value: Any, where: str) -> Any:
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{where}: expected {kind.__name__}, found {_kind(value)} {value!r}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__

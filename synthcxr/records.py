@@ -1,0 +1,166 @@
+"""Film (an input), Record (an output), the two manifests and their digests."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthcxr import labels
+from synthcxr.errors import DataError
+
+SPLITS = ("train", "judge", "val", "test")
+FILM_COLUMNS = ("image_index", "patient_id", "source", "view", "split", "size", "sha256", *labels.FINDINGS)
+PROBABILITY_COLUMNS = tuple(f"p_{finding}" for finding in labels.FINDINGS)
+RECORD_COLUMNS = (
+    "file_name",
+    "index",
+    "seed",
+    "requested",
+    "Finding Labels",
+    *PROBABILITY_COLUMNS,
+    "weight",
+    "sha256",
+)
+MANIFEST = "manifest.parquet"
+METADATA = "metadata.csv"
+RUN = "run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """One input film. `read` gives float32 [H, W] in [0, 1]; `read_size` its shorter side in pixels, cheaply.
+
+    Both are picklable, so that films can be decoded in other processes. `patient_id` is unique across sources
+    where sources share patients (NIH numbers unpadded). `official` is "", "train_val" or "test".
+    """
+
+    image_index: str
+    patient_id: str
+    source: str
+    view: str
+    findings: tuple[float, ...]
+    read: Callable[[], NDArray[np.float32]]
+    read_size: Callable[[], int]
+    origin: str
+    official: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest."""
+
+    file_name: str
+    index: int
+    seed: int
+    requested: str
+    findings: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    weight: float
+    sha256: str
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """The record as a row of metadata.csv."""
+    row: dict[str, Any] = {
+        "file_name": record.file_name,
+        "index": record.index,
+        "seed": record.seed,
+        "requested": record.requested,
+        "Finding Labels": labels.SEPARATOR.join(record.findings),
+    }
+    row |= dict(zip(PROBABILITY_COLUMNS, record.probabilities, strict=True))
+    return row | {"weight": record.weight, "sha256": record.sha256}
+
+
+def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write metadata.csv; floats keep six decimals, line ends are \\n everywhere."""
+    frame = pd.DataFrame(rows, columns=list(RECORD_COLUMNS))
+    frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def read_metadata(dataset: Path) -> pd.DataFrame:
+    """The rows of a synthetic dataset's metadata.csv, with its columns checked."""
+    path = dataset / METADATA
+    if not path.is_file():
+        raise DataError(f"{dataset}: holds no {METADATA}; is it a finished synthetic dataset?")
+    frame = pd.read_csv(path, dtype={"requested": str, "Finding Labels": str, "file_name": str}, keep_default_na=False)
+    missing = [column for column in RECORD_COLUMNS if column not in frame.columns]
+    if missing:
+        raise DataError(f"{path}: columns missing: {', '.join(missing)}")
+    return frame
+
+
+def read_films(data: Path) -> pd.DataFrame:
+    """The film manifest of a packed dataset, with its columns checked."""
+    path = data / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{data}: holds no {MANIFEST}; run `synthcxr prepare` first")
+    frame = pd.read_parquet(path)
+    missing = [column for column in FILM_COLUMNS if column not in frame.columns]
+    if missing:
+        raise DataError(f"{path}: columns missing: {', '.join(missing)}")
+    return frame
+
+
+def read_file(dataset: Path, file_name: str) -> bytes:
+    """The bytes of one image of a dataset; in shards `file_name` is shards/00000.tar/key.png."""
+    shard, inside, member = file_name.partition(".tar/")
+    try:
+        if not inside:
+            return (dataset / file_name).read_bytes()
+        with tarfile.open(dataset / f"{shard}.tar") as tar:
+            held = tar.extractfile(member)
+            if held is None:
+                raise DataError(f"{dataset}: {file_name} is no file")
+            return held.read()
+    except (OSError, KeyError, tarfile.TarError) as error:
+        raise DataError(f"{dataset}: {file_name} is listed but cannot be read") from error
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex sha256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hex digits that name a JSON-serialisable value, independent of key order."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())[:16]
+
+
+def films_fingerprint(films: pd.DataFrame) -> str:
+    """What names a packed dataset: its rows in order, pixels' digests, labels and split included."""
+    ordered = films.loc[:, list(FILM_COLUMNS)].sort_values("image_index")
+    return sha256_bytes(ordered.to_csv(index=False, float_format="%g", lineterminator="\n").encode())[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all: sorted keys, two spaces, a final newline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file that synthcxr wrote; DataError names it when it is absent or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: not readable as JSON: {error}") from error
