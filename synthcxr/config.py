@@ -75,7 +75,7 @@ class GanConfig:
     channels: dict[int, int]
     nimg: dict[int, int]
     batch: dict[int, int]
-    fade_share: float
+    fade_nimg: dict[int, int]
     loss: Literal["wgan-gp", "r1"]
     penalty: float
     penalty_interval: int

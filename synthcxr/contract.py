@@ -24,7 +24,7 @@ class Contract:
 
     `thresholds` maps finding to probability (empty for a generator); `network` is the config from which
     `networks/` rebuilds the torch module; `training_data` is the films' fingerprint; `phantom` says that no real
-    film was ever seen.
+    film was ever seen. `weak` findings have thresholds that rest on fewer than 3 val positives; they enter no gate.
     """
 
     kind: Kind
@@ -36,6 +36,7 @@ class Contract:
     training_data: str
     phantom: bool
     licence: str
+    weak: tuple[str, ...] = ()
     digest: str = ""
 
 
@@ -68,7 +69,7 @@ def read(path: Path, *, kind: Kind | None = None) -> Contract:
         raise ArtifactError(f"{path}: carries no synthcxr metadata; export it with `synthcxr export`")
     try:
         fields = json.loads(held)
-        contract = Contract(**fields | {"findings": tuple(fields["findings"])})
+        contract = Contract(**fields | {"findings": tuple(fields["findings"]), "weak": tuple(fields.get("weak", ()))})
     except (ValueError, TypeError, KeyError) as error:
         raise ArtifactError(f"{path}: its synthcxr metadata is of another version ({error})") from error
     if kind is not None and contract.kind != kind:

@@ -1,0 +1,92 @@
+"""The PGGAN generator: a latent in, one grey image out, at any resolution it has grown to.
+
+Source: Karras et al., arXiv 1710.10196, table 2, with one channel (films are grey).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from synthcxr.networks.layers import GAIN_LEAKY, Conv, Dense, leaky, pixel_norm, upsample
+
+
+class GeneratorBlock(nn.Module):
+    """Double the side, then two convolutions."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv1 = Conv(n_in, n_out)
+        self.conv2 = Conv(n_out, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(leaky(self.conv1(upsample(x))))
+        return pixel_norm(leaky(self.conv2(x)))
+
+
+class Generator(nn.Module):
+    """z [N, latent] to an image [N, 1, R, R], nominally in [-1, 1] and not clipped.
+
+    `channels` maps every resolution from 4 up to its number of feature maps.
+    """
+
+    def __init__(self, latent: int, channels: Mapping[int, int]) -> None:
+        super().__init__()
+        self.latent = latent
+        self.resolutions = tuple(sorted(channels))
+        first = channels[4]
+        self.dense = Dense(latent, first * 16, gain=GAIN_LEAKY / 4, bias=False)
+        self.dense_bias = nn.Parameter(torch.zeros(1, first, 1, 1))
+        self.conv = Conv(first, first)
+        self.blocks = nn.ModuleDict(
+            {str(side): GeneratorBlock(channels[side // 2], channels[side]) for side in self.resolutions[1:]}
+        )
+        self.to_grey = nn.ModuleDict({str(side): Conv(channels[side], 1, 1, gain=1.0) for side in self.resolutions})
+
+    def forward(self, z: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
+        """Images at `resolution` (the largest by default), faded in by `alpha` from the one below."""
+        resolution = resolution or self.resolutions[-1]
+        x = self.dense(pixel_norm(z)).reshape(z.shape[0], -1, 4, 4) + self.dense_bias
+        x = pixel_norm(leaky(self.conv(pixel_norm(leaky(x)))))
+        below = x
+        for side in self.resolutions[1:]:
+            if side > resolution:
+                break
+            below, x = x, self.blocks[str(side)](x)
+        if alpha >= 1.0 or resolution == 4:
+            return self._grey(x, resolution)
+        old = upsample(self._grey(below, resolution // 2))
+        return torch.lerp(old, self._grey(x, resolution), alpha)
+
+    def _grey(self, x: Tensor, resolution: int) -> Tensor:
+        image: Tensor = self.to_grey[str(resolution)](x)
+        return image.float()
+
+    def network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
+        """What `build` needs to make this network again, as JSON."""
+        return {"latent": self.latent, "channels": {str(side): channels[side] for side in self.resolutions}}
+
+
+def build(network: Mapping[str, Any]) -> Generator:
+    """The generator that a file's metadata describes, with fresh weights."""
+    return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()})
+
+
+def multiply_adds(latent: int, channels: Mapping[int, int], resolution: int) -> int:
+    """Multiply-adds of one image at `resolution` (alpha 1)."""
+    total = latent * channels[4] * 16 + 9 * channels[4] ** 2 * 16
+    side = 8
+    while side <= resolution:
+        total += 9 * side**2 * channels[side] * (channels[side // 2] + channels[side])
+        side *= 2
+    return total + resolution**2 * channels[resolution]
+
+
+def paper_channels(resolution: int) -> dict[int, int]:
+    """The widths of Karras et al.: min(8192 / 2**stage, 512)."""
+    stages = range(1, int(math.log2(resolution)))
+    return {2 ** (stage + 1): min(8192 // 2**stage, 512) for stage in stages}

@@ -1,0 +1,104 @@
+"""The parts of a PGGAN: equalised learning rate, pixelwise normalisation, minibatch standard deviation.
+
+Source: Karras et al., Progressive Growing of GANs, arXiv 1710.10196, section 4 and appendix A.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2
+GAIN_LEAKY = math.sqrt(2)
+
+
+class _Equalised(nn.Module):
+    """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan-in), so that all learn at one rate."""
+
+    def __init__(self, shape: tuple[int, ...], n_bias: int, gain: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.zeros(n_bias)) if n_bias else None
+        self.scale = gain / math.sqrt(math.prod(shape[1:]))
+
+    def scaled(self) -> Tensor:
+        """The weight as the network uses it."""
+        return self.weight if self.scale == 1.0 else self.weight * self.scale
+
+    def fold(self) -> None:
+        """Multiply the scale into the weight for good, as an exported network wants it."""
+        with torch.no_grad():
+            self.weight.mul_(self.scale)
+        self.scale = 1.0
+
+
+class Conv(_Equalised):
+    """A convolution that keeps the side: [N, I, R, R] to [N, O, R, R]."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int = 3, gain: float = GAIN_LEAKY) -> None:
+        super().__init__((n_out, n_in, kernel, kernel), n_out, gain)
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.scaled(), self.bias, padding=self.padding)
+
+
+class Dense(_Equalised):
+    """A dense layer [N, I] to [N, O]."""
+
+    def __init__(self, n_in: int, n_out: int, gain: float = GAIN_LEAKY, *, bias: bool = True) -> None:
+        super().__init__((n_out, n_in), n_out if bias else 0, gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.scaled(), self.bias)
+
+
+def fold_scales(network: nn.Module) -> None:
+    """Fold the run-time scale of every equalised layer into its weight, in place."""
+    for module in network.modules():
+        if isinstance(module, _Equalised):
+            module.fold()
+
+
+def leaky(x: Tensor) -> Tensor:
+    """LeakyReLU with the paper's slope."""
+    return F.leaky_relu(x, LEAK)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale each position's vector over dimension 1 to unit mean square."""
+    return x * torch.rsqrt((x * x).mean(dim=1, keepdim=True) + 1e-8)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Nearest-neighbour doubling of the side."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def downsample(x: Tensor) -> Tensor:
+    """Halving of the side by 2 x 2 means."""
+    return F.avg_pool2d(x, 2)
+
+
+def group_size(batch: int, at_most: int = 4) -> int:
+    """The largest divisor of the batch up to `at_most`."""
+    return next(size for size in range(min(batch, at_most), 0, -1) if batch % size == 0)
+
+
+def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
+    """[N, C, H, W] with one more map: the mean standard deviation within the sample's group.
+
+    `batch` is the length of each stacked set (real, synthetic): groups are contiguous and divide it, so none
+    mixes two sets. A group of one gives 0.
+    """
+    n, channels, height, width = x.shape
+    size = group_size(batch)
+    if size == 1:
+        return torch.cat([x, x.new_zeros(n, 1, height, width)], dim=1)
+    grouped = x.reshape(n // size, size, channels, height, width).float()
+    deviation = torch.sqrt(grouped.var(dim=1, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
+    column = deviation.repeat_interleave(size).to(x.dtype).reshape(n, 1, 1, 1)
+    return torch.cat([x, column.expand(n, 1, height, width)], dim=1)

@@ -1,0 +1,168 @@
+"""Export generator, classifier and judge to ONNX, and what of the films may ship: counts, features, floors."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from synthcxr import dataset, images, records
+from synthcxr.config import ExportConfig
+from synthcxr.contract import Contract, Kind
+from synthcxr.errors import ArtifactError
+from synthcxr.evaluation import fidelity
+from synthcxr.labels import FINDINGS
+from synthcxr.networks import classifier as classifiers
+from synthcxr.networks import generator as generators
+from synthcxr.networks import layers, weights
+from synthcxr.networks.onnx import export
+from synthcxr.synthesis.session import Session
+
+Float32 = NDArray[np.float32]
+QUANTILES = 101
+BATCH = 64
+
+
+def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
+    """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; returns the last."""
+    films = dataset.open_dataset(data)
+    about = records.read_json(gan / "config.json")
+    resolution = int(about["resolution"])
+    for folder in (classifier, judge):
+        _require_same_films(folder, about["training_data"])
+    contracts = {
+        "generator.onnx": _export_generator(config, gan, about, out / "generator.onnx"),
+        "classifier.onnx": _export_classifier(config, "classifier", classifier, resolution, out / "classifier.onnx"),
+        "judge.onnx": _export_classifier(config, "judge", judge, resolution, out / "judge.onnx"),
+    }
+    _write_reference(config, films, resolution, Session.open(out / "judge.onnx", kind="judge", device="cpu"), out)
+    summary = {
+        "files": {name: _describe(out / name, contract) for name, contract in contracts.items()}
+        | {"reference.npz": {"sha256": records.sha256_file(out / "reference.npz"), "kind": "reference"}},
+        "training_data": films.fingerprint,
+        "phantom": films.phantom,
+        "attribution": list(films.attribution),
+        "resolution": resolution,
+        "latent": about["network"]["latent"],
+        "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
+    }
+    records.write_json(out / "model.json", summary)
+    return summary
+
+
+def _require_same_films(folder: Path, fingerprint: str) -> None:
+    held = records.read_json(folder / "config.json")["training_data"]
+    if held != fingerprint:
+        raise ArtifactError(f"{folder}: was trained on films {held}, the generator on {fingerprint}; train it again")
+
+
+def _describe(path: Path, contract: Contract) -> dict[str, str]:
+    return {"sha256": records.sha256_file(path), "digest": contract.digest, "kind": contract.kind}
+
+
+def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any], path: Path) -> Contract:
+    network = generators.build(about["network"])
+    _load(network, gan / "generator.safetensors")
+    layers.fold_scales(network)
+    contract = _contract("generator", config, about, about["resolution"])
+    return export(
+        network,
+        path=path,
+        contract=dataclasses.replace(contract, latent=network.latent),
+        example=torch.zeros(2, network.latent),
+        input_name="z",
+        output_names=("image",),
+        fp16=config.fp16,
+    )
+
+
+def _export_classifier(config: ExportConfig, kind: Kind, folder: Path, resolution: int, path: Path) -> Contract:
+    about = records.read_json(folder / "config.json")
+    about["network"] |= {"image_resolution": resolution}
+    network = classifiers.build(about["network"])
+    _load(network, folder / "weights.safetensors")
+    weak = tuple(name for name in FINDINGS if about["thresholds_from"][name] != "val")
+    contract = _contract(kind, config, about, resolution)
+    return export(
+        network,
+        path=path,
+        contract=dataclasses.replace(contract, thresholds=about["thresholds"], weak=weak),
+        example=torch.zeros(2, 1, resolution, resolution),
+        input_name="image",
+        output_names=("logits", "features"),
+        fp16=config.fp16,
+    )
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    tensors, _ = weights.load(path)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: does not fit the network that its config.json describes") from error
+
+
+def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolution: int) -> Contract:
+    return Contract(
+        kind=kind,
+        resolution=resolution,
+        latent=0,
+        findings=FINDINGS,
+        thresholds={},
+        network=dict(about["network"]),
+        training_data=about["training_data"],
+        phantom=about["phantom"],
+        licence=config.licence,
+    )
+
+
+def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path) -> None:
+    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film.
+
+    The floor and the nearest-neighbour null compare val films with the classifier's training films, none of which
+    the judge has seen.
+    """
+    rng = np.random.default_rng(0)
+    val, val_logits = _features(films, resolution, "val", judge)
+    train, _ = _features(films, resolution, "train", judge)
+    if len(val) < 2 or len(train) < 2:
+        raise ArtifactError(f"{films.path}: {len(val)} val and {len(train)} train films are too few for a reference")
+    n = min(len(val), len(train))
+    floor = fidelity.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
+    thresholds = np.array([judge.contract.thresholds[name] for name in FINDINGS])
+    positive = 1 / (1 + np.exp(-val_logits)) >= thresholds
+    rows = rng.permutation(len(val))[: config.n_reference]
+    quantiles = np.quantile(_nearest(val, train), np.linspace(0, 1, QUANTILES))
+    np.savez(
+        out / "reference.npz",
+        counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
+        n_val=np.int64(len(val)),
+        judge_features=val[rows].astype(np.float16),
+        floor_judge=np.float64(floor),
+        floor_n=np.int64(n),
+        digest_judge=np.str_(judge.digest),
+        nn_null_quantiles_judge=quantiles,
+        attribution=np.str_("\n".join(films.attribution)),
+    )
+
+
+def _features(films: dataset.Dataset, resolution: int, split: str, judge: Session) -> tuple[Float32, Float32]:
+    """Features [n, F] and logits [n, 14] of one split."""
+    pixels, at = films.memmap(resolution), films.indices(resolution, (split,))
+    outputs = [judge.run(images.to_float(np.asarray(pixels[at[i : i + BATCH]]))) for i in range(0, len(at), BATCH)]
+    if not outputs:
+        return np.empty((0, 1), np.float32), np.empty((0, len(FINDINGS)), np.float32)
+    return tuple(np.concatenate([output[name] for output in outputs]) for name in ("features", "logits"))  # type: ignore[return-value]
+
+
+def _nearest(queries: Float32, held: Float32) -> NDArray[np.float64]:
+    """Euclidean distance [n] of each query to its nearest held row."""
+    square = (queries**2).sum(1)[:, None] + (held**2).sum(1)[None] - 2 * queries.astype(np.float64) @ held.T
+    return np.sqrt(np.maximum(square.min(axis=1), 0))

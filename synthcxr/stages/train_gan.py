@@ -1,0 +1,152 @@
+"""Train the PGGAN on the train and judge films; going on where a stopped run left off."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthcxr import dataset, records
+from synthcxr.config import GanConfig
+from synthcxr.errors import DataError
+from synthcxr.networks import weights
+from synthcxr.networks.generator import Generator
+from synthcxr.training import gan
+
+SPLITS = ("train", "judge")
+COLUMNS = (
+    *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
+    *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
+)
+_NO_MATTER = {"report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
+
+
+def run(config: GanConfig, *, data: Path, out: Path, log: Path, snapshots: Path, checkpoints: Path) -> dict[str, Any]:
+    """Train and write generator (averaged), discriminator, config and metrics to `out`; returns the metrics.
+
+    `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
+    a pipeline that clears them before each run loses nothing.
+    """
+    films = dataset.open_dataset(data)
+    if films.resolution < config.resolution:
+        raise DataError(f"{data}: packed up to {films.resolution} px, train_gan.resolution is {config.resolution} px")
+    if len(films.indices(config.resolution, SPLITS)) == 0:
+        raise DataError(f"{data}: no film of {config.resolution} px among {' and '.join(SPLITS)}; lower the resolution")
+    fingerprint = _fingerprint(config, films.fingerprint)
+    folder = checkpoints / fingerprint
+    if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
+        _say(f"other films or parameters than before: starting anew in {folder}")
+    journal = Journal(folder=folder, log=log, snapshots=snapshots)
+    listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
+    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners)
+    return _write(out, config, state.ema, state.discriminator, films, journal)
+
+
+def _reader(films: dataset.Dataset) -> Any:
+    arrays: dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+
+    def read(resolution: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        if resolution not in arrays:
+            arrays[resolution] = films.memmap(resolution), films.indices(resolution, SPLITS)
+        return arrays[resolution]
+
+    return read
+
+
+def _fingerprint(config: GanConfig, films: str) -> str:
+    fields = {key: value for key, value in dataclasses.asdict(config).items() if key not in _NO_MATTER}
+    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films})
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"train-gan: {line}\n")
+
+
+@dataclasses.dataclass
+class Journal:
+    """Rows and grids of one training, kept beside its checkpoints and copied to where the pipeline wants them."""
+
+    folder: Path
+    log: Path
+    snapshots: Path
+    rows: list[dict[str, str]] = dataclasses.field(default_factory=list)
+
+    def resumed(self, nimg: int) -> None:
+        """Forget what was noted after the checkpoint from which training goes on."""
+        kept = self.folder / "log.csv"
+        if kept.is_file():
+            with kept.open(newline="", encoding="utf-8") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["nimg"]) <= nimg]
+        self._write()
+        for grid in sorted((self.folder / "snapshots").glob("grid_*.png")):
+            self._publish(grid)
+
+    def row(self, row: gan.Row) -> None:
+        """Note a row; its wall_s becomes the total over every run so far."""
+        before = float(self.rows[-1]["wall_s"]) if self.rows else 0.0
+        noted = row | {"wall_s": before + row["wall_s"]}
+        self.rows.append({column: f"{noted[column]:.6g}" for column in COLUMNS})
+        self.rows[-1]["nimg"] = str(int(row["nimg"]))
+        self._write()
+
+    def grid(self, nimg: int, images: NDArray[np.uint8]) -> None:
+        """Save a square grid of uint8 [N, R, R] images."""
+        path = self.folder / "snapshots" / f"grid_{nimg:09d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = int(len(images) ** 0.5)
+        rows = [np.concatenate(list(images[i * side : (i + 1) * side]), axis=1) for i in range(side)]
+        Image.fromarray(np.concatenate(rows)).save(path)
+        self._publish(path)
+
+    def _write(self) -> None:
+        for path in (self.folder / "log.csv", self.log):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+            partial.replace(path)
+
+    def _publish(self, grid: Path) -> None:
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(grid, self.snapshots / grid.name)
+
+
+def _write(
+    out: Path, config: GanConfig, ema: Generator, discriminator: Any, films: dataset.Dataset, journal: Journal
+) -> dict[str, Any]:
+    channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
+    network = ema.network_config(channels)
+    origin = {"training_data": films.fingerprint, "phantom": str(films.phantom)}
+    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | origin)
+    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | origin)
+    records.write_json(
+        out / "config.json",
+        {
+            "network": network,
+            "resolution": config.resolution,
+            "training_data": films.fingerprint,
+            "phantom": films.phantom,
+            "attribution": list(films.attribution),
+            "parameters": dataclasses.asdict(config),
+        },
+    )
+    last = journal.rows[-1]
+    metrics = {
+        "nimg": int(last["nimg"]),
+        "wall_s": float(last["wall_s"]),
+        "images_per_s": float(last["images_per_s"]),
+        "n_films": len(films.indices(config.resolution, SPLITS)),
+        "n_parameters_generator": sum(p.numel() for p in ema.parameters()),
+        "n_parameters_discriminator": sum(p.numel() for p in discriminator.parameters()),
+    }
+    records.write_json(out / "metrics.json", metrics)
+    return metrics

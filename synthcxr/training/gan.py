@@ -1,0 +1,223 @@
+"""Train a PGGAN: grow, step, average, report, checkpoint; the same command again goes on where it stopped."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from synthcxr import images, seeds
+from synthcxr.config import GanConfig
+from synthcxr.errors import ArtifactError, ConfigError
+from synthcxr.networks.discriminator import Discriminator
+from synthcxr.networks.generator import Generator
+from synthcxr.training import schedule, step
+from synthcxr.training.batches import Films, reals
+from synthcxr.training.interruption import held_back
+from synthcxr.training.state import State, checkpoints, resume, save
+
+Row = dict[str, float]
+GRID = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Listeners:
+    """Who hears of progress: a row of figures, a grid of synthetic images uint8 [64, R, R], a line of text.
+
+    `resumed` is told the nimg from which the run goes on, before anything else.
+    """
+
+    row: Callable[[Row], None]
+    grid: Callable[[int, NDArray[np.uint8]], None]
+    say: Callable[[str], None]
+    resumed: Callable[[int], None]
+
+
+def train(config: GanConfig, films: Films, *, fingerprint: str, folder: Path, listeners: Listeners) -> State:
+    """Train to the end of the schedule and return the final state; checkpoints lie in `folder`."""
+    phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
+    device = pick_device(config.device)
+    state = new_state(config, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    bf16 = _precision(config, films, folder, device, listeners.say)
+    identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
+    resume(folder, state, identity, listeners.say)
+    listeners.resumed(state.nimg)
+    done = phases[-1].end
+    reported_at, reported_nimg = time.monotonic(), state.nimg
+    last_penalty = math.nan
+
+    with (
+        held_back() as interruption,
+        tqdm(total=done, initial=state.nimg, unit="img", unit_scale=True, disable=None, desc="train-gan") as bar,
+    ):
+        while state.nimg < done:
+            moment = schedule.at(state.nimg, phases, lr_decay_share=config.lr_decay_share)
+            if moment.start != state.phase_start:
+                state.adam_g, state.adam_d = optimisers(config, state.generator, state.discriminator)
+                state.phase_start = moment.start
+            set_lr(config, state, moment)
+
+            real = reals(films, seed=config.seed, resolution=moment.resolution, nimg=state.nimg, batch=moment.batch).to(
+                device
+            )
+            index = (state.nimg - moment.start) // moment.batch
+            losses = step.run(state, moment, real, config, bf16=bf16, index=index)
+            if not math.isfinite(losses.loss_d + losses.loss_g):
+                raise _diverged("the loss", state, folder)
+            average(state, moment.batch, config.ema_half_life_nimg)
+            before, state.nimg = state.nimg, state.nimg + moment.batch
+            last_penalty = last_penalty if math.isnan(losses.penalty) else losses.penalty
+            bar.update(moment.batch)
+
+            def due(every: int, before: int = before) -> bool:
+                return before // every != state.nimg // every or state.nimg >= done
+
+            if due(config.report_nimg):
+                now = time.monotonic()
+                rate = (state.nimg - reported_nimg) / max(now - reported_at, 1e-9)
+                listeners.row(
+                    _row(state, moment, losses, config, penalty=last_penalty, rate=rate, wall_s=now - reported_at)
+                )
+                reported_at, reported_nimg = now, state.nimg
+            if due(config.checkpoint_nimg) or interruption.asked:
+                _require_finite(state, folder)
+                save(folder, state, identity)
+            if interruption.asked:
+                raise KeyboardInterrupt
+            if due(config.snapshot_nimg):
+                listeners.grid(state.nimg, sample(state.ema, config, moment))
+    return state
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of a `device` parameter; "cuda" without one is a ConfigError."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda was asked for but torch finds no GPU; set it to cpu or auto")
+    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def new_state(config: GanConfig, device: torch.device) -> State:
+    """Fresh networks, seeded by the config alone."""
+    channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
+    side = 4
+    while side <= config.resolution:
+        if side not in channels:
+            raise ConfigError(f"train_gan.channels.{side}: missing")
+        side *= 2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator, discriminator = Generator(config.latent, channels), Discriminator(channels)
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    generator.to(device, memory_format=layout)  # type: ignore[call-overload]
+    discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
+    ema = copy.deepcopy(generator).requires_grad_(False)
+    return State(generator, discriminator, ema, *optimisers(config, generator, discriminator), nimg=0, phase_start=-1)
+
+
+def optimisers(config: GanConfig, *networks: nn.Module) -> tuple[torch.optim.Adam, torch.optim.Adam]:
+    """Fresh Adam for G and D, as each resolution starts with."""
+    rates = (config.lr_g, config.lr_d)
+    adam_g, adam_d = (
+        torch.optim.Adam(network.parameters(), lr=lr, betas=config.betas, eps=1e-8, foreach=True)
+        for network, lr in zip(networks, rates, strict=True)
+    )
+    return adam_g, adam_d
+
+
+def set_lr(config: GanConfig, state: State, moment: schedule.Moment) -> None:
+    """Give both optimisers the moment's learning rate."""
+    for adam, lr in ((state.adam_g, config.lr_g), (state.adam_d, config.lr_d)):
+        adam.param_groups[0]["lr"] = lr * moment.lr
+
+
+def average(state: State, batch: int, half_life_nimg: int) -> None:
+    """Move the averaged generator towards the live one."""
+    keep = 0.5 ** (batch / half_life_nimg)
+    with torch.no_grad():
+        torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), 1 - keep)
+
+
+def sample(generator: Generator, config: GanConfig, moment: schedule.Moment) -> NDArray[np.uint8]:
+    """The same 64 latents' images at any time, uint8 [64, R, R]."""
+    device = next(generator.parameters()).device
+    z = torch.from_numpy(seeds.latents(config.seed, 0, GRID, config.latent)).to(device)
+    with torch.no_grad():
+        return images.to_uint8(generator(z, moment.resolution, moment.alpha).cpu().numpy())
+
+
+def _row(
+    state: State,
+    moment: schedule.Moment,
+    losses: step.Losses,
+    config: GanConfig,
+    *,
+    penalty: float,
+    rate: float,
+    wall_s: float,
+) -> Row:
+    return {
+        "nimg": state.nimg,
+        "resolution": moment.resolution,
+        "alpha": moment.alpha,
+        "lr": config.lr_g * moment.lr,
+        "loss_d": losses.loss_d,
+        "loss_g": losses.loss_g,
+        "penalty": penalty,
+        "real_logit": losses.real_logit,
+        "synthetic_logit": losses.synthetic_logit,
+        "images_per_s": rate,
+        "wall_s": wall_s,
+    }
+
+
+def _precision(config: GanConfig, films: Films, folder: Path, device: torch.device, say: Callable[[str], None]) -> bool:
+    """Whether to train in bf16; `auto` times both once and keeps to its choice in the folder."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    chosen = folder / "precision"
+    if not chosen.is_file():
+        seconds = {bf16: _time_step(config, films, device, bf16=bf16) for bf16 in (False, True)}
+        faster = "bf16" if seconds[True] < seconds[False] else "fp32"
+        chosen.write_text(faster, encoding="utf-8")
+        say(
+            f"precision: a step takes {seconds[False]:.3f} s in fp32 and {seconds[True]:.3f} s in bf16; taking {faster}"
+        )
+    return chosen.read_text(encoding="utf-8") == "bf16"
+
+
+def _time_step(config: GanConfig, films: Films, device: torch.device, *, bf16: bool) -> float:
+    """Seconds of one step at the final resolution, the best of two after a warm-up."""
+    state = new_state(config, device)
+    batch = config.batch[config.resolution]
+    moment = schedule.Moment(config.resolution, 1.0, batch, 1.0, 0)
+    real = reals(films, seed=config.seed, resolution=config.resolution, nimg=0, batch=batch).to(device)
+    seconds = []
+    for index in range(1, 4):
+        started = time.perf_counter()
+        step.run(state, moment, real, config, bf16=bf16, index=index)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def _require_finite(state: State, folder: Path) -> None:
+    for network in (state.generator, state.discriminator, state.ema):
+        if not all(bool(torch.isfinite(p).all()) for p in network.parameters()):
+            raise _diverged("a weight", state, folder)
+
+
+def _diverged(what: str, state: State, folder: Path) -> ArtifactError:
+    kept = checkpoints(folder)
+    last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+    return ArtifactError(
+        f"training stopped: {what} is not finite at nimg {state.nimg}; {last}; lower train_gan.lr_g and lr_d"
+    )

@@ -1,0 +1,96 @@
+"""The state of a GAN's training, and its checkpoints: written whole, checked on reading, the last few kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from synthcxr.errors import ArtifactError
+from synthcxr.networks import weights
+from synthcxr.networks.discriminator import Discriminator
+from synthcxr.networks.generator import Generator
+
+KEPT = 3
+
+
+@dataclasses.dataclass
+class State:
+    """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`."""
+
+    generator: Generator
+    discriminator: Discriminator
+    ema: Generator
+    adam_g: torch.optim.Adam
+    adam_d: torch.optim.Adam
+    nimg: int
+    phase_start: int
+
+
+def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
+    """Write a checkpoint named by its nimg and drop all but the last few."""
+    path = folder / f"nimg-{state.nimg:09d}.safetensors"
+    metadata = identity | {"nimg": str(state.nimg), "phase_start": str(state.phase_start)}
+    try:
+        weights.save(path, _tensors(state), metadata)
+    except OSError as error:
+        raise ArtifactError(f"{path}: checkpoint not written ({error.strerror}); the one before it stands") from error
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The folder's checkpoints, oldest first."""
+    return sorted(folder.glob("nimg-*.safetensors"))
+
+
+def resume(folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None]) -> None:
+    """Load the newest sound checkpoint into `state`; broken or foreign ones are refused by name, aloud."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            tensors, metadata = weights.load(path)
+            _require(metadata, identity, path)
+        except ArtifactError as error:
+            say(f"{error}; trying the one before it")
+            continue
+        _restore(state, tensors)
+        state.nimg, state.phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
+        say(f"going on from {path.name}")
+        return
+
+
+def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> None:
+    for key, value in identity.items():
+        if metadata.get(key) != value:
+            raise ArtifactError(f"{path}: is of another {key} ({metadata.get(key)}, wanted {value})")
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    held: dict[str, Tensor] = {}
+    for name in ("generator", "discriminator", "ema"):
+        held |= {f"{name}/{key}": value for key, value in getattr(state, name).state_dict().items()}
+    for name in ("adam_g", "adam_d"):
+        moments = getattr(state, name).state_dict()["state"]
+        for row, columns in moments.items():
+            held |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
+    return held
+
+
+def _restore(state: State, tensors: dict[str, Tensor]) -> None:
+    for name in ("generator", "discriminator", "ema"):
+        prefix = f"{name}/"
+        getattr(state, name).load_state_dict(
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        )
+    for name in ("adam_g", "adam_d"):
+        adam: torch.optim.Adam = getattr(state, name)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"{name}/"):
+                _, row, column = key.split("/")
+                moments.setdefault(int(row), {})[column] = value
+        adam.load_state_dict(adam.state_dict() | {"state": moments})

@@ -1,0 +1,91 @@
+"""One training step: the discriminator's, then the generator's, on the same synthetic images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from synthcxr.config import GanConfig
+from synthcxr.networks.layers import downsample, upsample
+from synthcxr.training import loss
+from synthcxr.training.augment import augment
+from synthcxr.training.schedule import Moment
+from synthcxr.training.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """Means over one step; `penalty` is that of the last step that paid it."""
+
+    loss_d: float
+    loss_g: float
+    penalty: float
+    real_logit: float
+    synthetic_logit: float
+
+
+def stream(seed: int, nimg: int) -> torch.Generator:
+    """The random stream of the step at `nimg`, the same whenever and wherever it is run."""
+    return torch.Generator().manual_seed((seed << 40) + nimg)
+
+
+def crossfade(real: Tensor, alpha: float) -> Tensor:
+    """Real images faded in as the networks' are."""
+    return real if alpha >= 1.0 else torch.lerp(upsample(downsample(real)), real, alpha)
+
+
+def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int) -> Losses:
+    """Train D, then G, on one batch of real images [N, 1, R, R]; `index` counts steps within the phase."""
+    device = real.device
+    draws = stream(config.seed, state.nimg)
+    z = torch.randn(moment.batch, config.latent, generator=draws).to(device)
+    real = augment(crossfade(real, moment.alpha), config.augment, draws)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        synthetic = augment(state.generator(z, moment.resolution, moment.alpha), config.augment, draws)
+        synthetic = _layout(synthetic, config)
+
+        def critic(images: Tensor) -> Tensor:
+            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=moment.batch)
+            return logits
+
+        logits = critic(torch.cat([real, synthetic.detach()]))
+        real_logits, synthetic_logits = logits.chunk(2)
+        loss_d = loss.discriminator_loss(config.loss, real=real_logits, synthetic=synthetic_logits, drift=config.drift)
+        penalty = None
+        if index % config.penalty_interval == 0:
+            penalty = _penalty(config, critic, real=real, synthetic=synthetic.detach(), draws=draws)
+    total = loss_d if penalty is None else loss_d + config.penalty * config.penalty_interval * penalty
+    state.adam_d.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    state.adam_d.step()
+
+    state.discriminator.requires_grad_(False)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        loss_g = loss.generator_loss(config.loss, critic(synthetic))
+    state.adam_g.zero_grad(set_to_none=True)
+    loss_g.backward()  # type: ignore[no-untyped-call]
+    state.adam_g.step()
+    state.discriminator.requires_grad_(True)
+    return Losses(
+        loss_d.item(),
+        loss_g.item(),
+        float("nan") if penalty is None else penalty.item(),
+        real_logits.mean().item(),
+        synthetic_logits.mean().item(),
+    )
+
+
+def _penalty(
+    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: torch.Generator
+) -> Tensor:
+    if config.loss == "r1":
+        return loss.r1_penalty(critic, real)
+    mix = torch.rand(real.shape[0], 1, 1, 1, generator=draws).to(real.device)
+    return loss.wgan_penalty(critic, real=real, synthetic=synthetic, mix=mix)
+
+
+def _layout(images: Tensor, config: GanConfig) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last) if config.channels_last else images
