@@ -8,7 +8,12 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-_IN_REPOSITORY = {"dvc.yaml": "dvc.yaml", "params.yaml": "params.yaml", "params": "params", "starter": "registry/starter"}
+_IN_REPOSITORY = {
+    "dvc.yaml": "dvc.yaml",
+    "params.yaml": "params.yaml",
+    "params": "params",
+    "starter": "registry/starter",
+}
 
 
 def find(name: str) -> Path | None:

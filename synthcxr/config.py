@@ -176,7 +176,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: no such parameter file; `synthcxr init` writes one") from None
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    config = _build(Config, tree, where=str(path))
+    config: Config = _build(Config, tree, where=str(path))
     _check(config, path)
     return config
 

@@ -18,7 +18,7 @@ from synthcxr.errors import DataError
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
-RESIZE_RULE = "centre square, Pillow box reduction from float32"
+RESIZE_RULE = "centre square, Pillow on float32: box at whole ratios, antialiased bilinear at others"
 PNG_COMPRESSION = 6
 _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 _BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -75,18 +75,26 @@ def square(pixels: Float32) -> Float32:
 
 
 def resize(pixels: Float32, side: int) -> Float32:
-    """A square float32 image reduced to [side, side] with a box filter (antialiased); never enlarged."""
+    """A square float32 image reduced to [side, side], antialiased; never enlarged.
+
+    Whole ratios take box means, which halving repeatedly equals; others a triangle filter as wide as the ratio asks.
+    """
     if pixels.shape[0] < side:
         raise DataError(f"a film of {pixels.shape[0]} px is never upsampled to {side} px")
     if pixels.shape[0] == side:
         return pixels
-    reduced = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.BOX)
+    whole = pixels.shape[0] % side == 0
+    rule = Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
+    reduced = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), rule)
     return np.asarray(reduced, dtype=np.float32)
 
 
 def quantise(unit: Float32) -> UInt8:
     """[0, 1] floats to uint8, rounded to the nearest level."""
-    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    levels = np.clip(unit, 0.0, 1.0)
+    levels *= np.float32(255)
+    quantised: UInt8 = np.rint(levels, out=levels).astype(np.uint8)
+    return quantised
 
 
 def to_float(pixels: UInt8) -> Float32:
@@ -96,7 +104,8 @@ def to_float(pixels: UInt8) -> Float32:
 
 def to_uint8(images: Float32) -> UInt8:
     """The networks' float32 [N, 1, H, W] in [-1, 1] to uint8 [N, H, W], clipped and rounded."""
-    return np.rint((np.clip(images[:, 0], -1.0, 1.0) + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
+    levels: UInt8 = np.rint((np.clip(images[:, 0], -1.0, 1.0) + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
+    return levels
 
 
 def encode_png(pixels: UInt8) -> bytes:

@@ -28,17 +28,17 @@ def export(
     *,
     path: Path,
     contract: Contract,
-    example: Tensor,
+    row: tuple[int, ...],
     input_name: str,
     output_names: tuple[str, ...],
     fp16: bool,
 ) -> Contract:
     """Write `network` to `path` and return its contract with the digest filled in.
 
-    `example` [N >= 2, ...] is a batch of valid input. With `fp16` the weights are stored in half precision and cast
+    `row` is the shape of one row of the input. With `fp16` the weights are stored in half precision and cast
     in the graph, which computes in fp32. Initialisers keep the network's own parameter names.
     """
-    model = _trace(network.eval(), example, input_name, output_names)
+    model = _trace(network.eval(), torch.zeros(2, *row), input_name, output_names)
     if fp16:
         _halve(model)
     onnx.checker.check_model(model)

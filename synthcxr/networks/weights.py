@@ -46,6 +46,15 @@ def save(path: Path, module_or_tensors: nn.Module | Mapping[str, Tensor], metada
     partial.replace(path)
 
 
+def restore(network: nn.Module, path: Path) -> None:
+    """Load a file's tensors into `network`; ArtifactError names a file that does not fit it."""
+    tensors, _ = load(path)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: does not fit the network that its config.json describes") from error
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and metadata of a file that `save` wrote; ArtifactError names one that is broken or not ours."""
     if not path.is_file():

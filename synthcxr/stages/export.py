@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from synthcxr import dataset, images, records
 from synthcxr.config import ExportConfig
@@ -69,14 +67,14 @@ def _describe(path: Path, contract: Contract) -> dict[str, str]:
 
 def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any], path: Path) -> Contract:
     network = generators.build(about["network"])
-    _load(network, gan / "generator.safetensors")
+    weights.restore(network, gan / "generator.safetensors")
     layers.fold_scales(network)
     contract = _contract("generator", config, about, about["resolution"])
     return export(
         network,
         path=path,
         contract=dataclasses.replace(contract, latent=network.latent),
-        example=torch.zeros(2, network.latent),
+        row=(network.latent,),
         input_name="z",
         output_names=("image",),
         fp16=config.fp16,
@@ -87,26 +85,18 @@ def _export_classifier(config: ExportConfig, kind: Kind, folder: Path, resolutio
     about = records.read_json(folder / "config.json")
     about["network"] |= {"image_resolution": resolution}
     network = classifiers.build(about["network"])
-    _load(network, folder / "weights.safetensors")
+    weights.restore(network, folder / "weights.safetensors")
     weak = tuple(name for name in FINDINGS if about["thresholds_from"][name] != "val")
     contract = _contract(kind, config, about, resolution)
     return export(
         network,
         path=path,
         contract=dataclasses.replace(contract, thresholds=about["thresholds"], weak=weak),
-        example=torch.zeros(2, 1, resolution, resolution),
+        row=(1, resolution, resolution),
         input_name="image",
         output_names=("logits", "features"),
         fp16=config.fp16,
     )
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    tensors, _ = weights.load(path)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ArtifactError(f"{path}: does not fit the network that its config.json describes") from error
 
 
 def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolution: int) -> Contract:
@@ -165,4 +155,5 @@ def _features(films: dataset.Dataset, resolution: int, split: str, judge: Sessio
 def _nearest(queries: Float32, held: Float32) -> NDArray[np.float64]:
     """Euclidean distance [n] of each query to its nearest held row."""
     square = (queries**2).sum(1)[:, None] + (held**2).sum(1)[None] - 2 * queries.astype(np.float64) @ held.T
-    return np.sqrt(np.maximum(square.min(axis=1), 0))
+    nearest: NDArray[np.float64] = np.sqrt(np.maximum(square.min(axis=1), 0))
+    return nearest

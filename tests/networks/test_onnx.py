@@ -40,7 +40,7 @@ def write(path: Path, *, fp16: bool) -> tuple[Generator, Contract]:
         generator,
         path=path,
         contract=contract,
-        example=torch.zeros(2, 12),
+        row=(12,),
         input_name="z",
         output_names=("image",),
         fp16=fp16,

@@ -1,0 +1,6 @@
+"""`python -m synthcxr` is `synthcxr`."""
+
+from synthcxr.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="synthcxr")

@@ -1,0 +1,92 @@
+"""What must hold of the film manifest of a packed dataset."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from synthcxr.checks import suite
+from synthcxr.checks.result import CheckResult
+from synthcxr.checks.suite import Expected, expectations
+from synthcxr.labels import FINDINGS
+from synthcxr.records import FILM_COLUMNS, SPLITS
+
+VIEWS = ("PA", "AP", "")
+_N_SIDES = "sides of the patient"
+_SMALLEST_PX = 4
+_EMPTY: dict[str, str | int] = dict.fromkeys(("image_index", "patient_id", "view", "split", "sha256"), "") | {"size": 0}
+
+
+def check(films: pd.DataFrame, *, resolution: int) -> CheckResult:
+    """Check a film manifest packed at `resolution` px; every failing line names rows by their image index.
+
+    Where columns are missing that is the one line: nothing else can be asked.
+    """
+    columns = Expected(
+        "columns",
+        "every column of a film manifest is there",
+        expectations.ExpectTableColumnsToMatchSet(column_set=list(FILM_COLUMNS), exact_match=False),
+    )
+    if not set(FILM_COLUMNS) <= set(films.columns):
+        return suite.run(films, [columns], label="image_index")
+    table = films.fillna(_EMPTY)  # a null would pass, the library leaves it out
+    table[_N_SIDES] = table.groupby("patient_id")["split"].transform("nunique")
+    return suite.run(table, [columns, *_rows(), *_vocabulary(), *_sizes(resolution)], label="image_index")
+
+
+def _rows() -> list[Expected]:
+    return [
+        Expected("films", "there is at least one film", expectations.ExpectTableRowCountToBeBetween(min_value=1)),
+        Expected(
+            "names",
+            "every film has a name",
+            expectations.ExpectColumnValuesToMatchRegex(column="image_index", regex=r"\S"),
+        ),
+        Expected(
+            "unique names",
+            "no two films share a name",
+            expectations.ExpectColumnValuesToBeUnique(column="image_index"),
+        ),
+        Expected(
+            "patients",
+            "every film has a patient",
+            expectations.ExpectColumnValuesToMatchRegex(column="patient_id", regex=r"\S"),
+        ),
+        Expected(
+            "patients on one side",
+            "no patient stands on two sides of the split",
+            expectations.ExpectColumnValuesToBeInSet(column=_N_SIDES, value_set=[1]),
+        ),
+    ]
+
+
+def _vocabulary() -> list[Expected]:
+    known = {"split": SPLITS, "view": VIEWS} | dict.fromkeys(FINDINGS, (0.0, 1.0))
+    sentences = {"split": f"every side is one of {', '.join(SPLITS)}", "view": "every view is PA, AP or empty"}
+    return [
+        Expected(
+            column,
+            sentences.get(column, f"{column} is 0, 1 or unknown"),
+            expectations.ExpectColumnValuesToBeInSet(column=column, value_set=list(values)),
+        )
+        for column, values in known.items()
+    ]
+
+
+def _sizes(resolution: int) -> list[Expected]:
+    return [
+        Expected(
+            "sizes",
+            f"every film has {_SMALLEST_PX} px or more",
+            expectations.ExpectColumnValuesToBeBetween(column="size", min_value=_SMALLEST_PX),
+        ),
+        Expected(
+            "resolution",
+            f"some film has {resolution} px or more",
+            expectations.ExpectColumnMaxToBeBetween(column="size", min_value=resolution),
+        ),
+        Expected(
+            "digests",
+            "every film has the sha256 of its pixels",
+            expectations.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
+        ),
+    ]

@@ -1,0 +1,168 @@
+"""What must hold of a synthetic dataset: its manifest, its files and, against real films, its labels."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthcxr import images as pixels
+from synthcxr import labels, records
+from synthcxr.checks import suite
+from synthcxr.checks.result import CheckResult
+from synthcxr.checks.suite import Expected, expectations
+from synthcxr.errors import DataError
+
+SMOOTHING = 1e-3
+_KNOWN = "|".join(labels.FINDINGS)
+_VOCABULARY = rf"^(?:{labels.NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
+_REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
+
+
+def check(
+    dataset: Path, *, images: bool, reference: Mapping[str, float] | None, max_label_kl: float | None
+) -> CheckResult:
+    """Check the dataset in a folder; every failing line names images by their file name.
+
+    `images` reads every image too: there, with its sha256, a grey PNG of the run's size. `reference` gives the
+    weights (shares or counts) of "No Finding" and the findings among real films; the labels' divergence from it,
+    each image counted once for each of its findings, is then bounded by `max_label_kl` nats.
+    """
+    table, run = records.read_metadata(dataset), records.read_json(dataset / records.RUN)
+    table[_REQUEST_MET] = _requests_met(table)
+    table[_LATENT] = np.arange(len(table)) < _n_latents(dataset)
+    table[_PROBABLE] = table[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
+    table = table.fillna({"weight": 0.0})  # a null would pass, the library leaves it out
+    expected = [*_rows(run), *_vocabulary()]
+    if images:
+        looked_at = pd.DataFrame(_look(dataset, table), columns=[_WHOLE, _SIDE], index=table.index)
+        table = pd.concat([table, looked_at], axis=1)
+        expected += _files(run)
+    found = suite.run(table, expected, label="file_name")
+    if reference is None or max_label_kl is None or table.empty:
+        return found
+    return CheckResult.of((*found.lines, *_label_check(table, reference, max_label_kl).lines))
+
+
+def smoothed(reference: Mapping[str, float]) -> dict[str, float]:
+    """Weights as shares that sum to 1, a thousandth of them spread evenly, so that no bin is empty."""
+    names = (labels.NO_FINDING, *labels.FINDINGS)
+    weights = np.array([reference.get(name, 0.0) for name in names], dtype=np.float64)
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+        raise DataError("the reference of the labels has no weights, or some below 0 or not finite")
+    shares = (1 - SMOOTHING) * weights / weights.sum() + SMOOTHING / len(names)
+    return dict(zip(names, shares.tolist(), strict=True))
+
+
+def _label_check(table: pd.DataFrame, reference: Mapping[str, float], max_label_kl: float) -> CheckResult:
+    shares = smoothed(reference)
+    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(labels.SEPARATOR))
+    expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
+        column="finding",
+        partition_object={"values": list(shares), "weights": list(shares.values())},
+        threshold=max_label_kl,
+        tail_weight_holdout=SMOOTHING,
+    )
+    sentence = f"the labels' divergence from those of the real films is at most {max_label_kl:g} nats"
+    return suite.run(rows.explode("finding"), [Expected("label divergence", sentence, expectation)], label="file_name")
+
+
+def _rows(run: Mapping[str, Any]) -> list[Expected]:
+    n = run["counts"]["found"]
+    return [
+        Expected("rows", f"there are {n:,} images", expectations.ExpectTableRowCountToEqual(value=n)),
+        Expected("file names", "no two images share a file", _unique("file_name")),
+        Expected("candidates", "no two images are the same candidate", _unique("index")),
+        Expected("latents", "every image has its latent", _true(_LATENT)),
+        Expected("requests", "every image shows the findings asked for", _true(_REQUEST_MET)),
+    ]
+
+
+def _vocabulary() -> list[Expected]:
+    known = expectations.ExpectColumnValuesToMatchRegex(column="Finding Labels", regex=_VOCABULARY)
+    digest = expectations.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$")
+    weight = expectations.ExpectColumnValuesToBeBetween(column="weight", min_value=0, strict_min=True)
+    return [
+        Expected("vocabulary", "every label is one of the 14 findings, or No Finding alone", known),
+        Expected("digests", "every image has a sha256", digest),
+        Expected("weight", "every weight is above 0", weight),
+        Expected("probabilities", "every probability is between 0 and 1", _true(_PROBABLE)),
+    ]
+
+
+def _files(run: Mapping[str, Any]) -> list[Expected]:
+    side = run["model"]["resolution"]
+    sides = expectations.ExpectColumnValuesToBeInSet(column=_SIDE, value_set=[side])
+    return [
+        Expected("files", "every image is there, with the bytes of its sha256", _true(_WHOLE)),
+        Expected("sizes", f"every image is a grey PNG of {side} px", sides),
+    ]
+
+
+def _unique(column: str) -> expectations.Expectation:
+    return expectations.ExpectColumnValuesToBeUnique(column=column)
+
+
+def _true(column: str) -> expectations.Expectation:
+    return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[True])
+
+
+def _requests_met(table: pd.DataFrame) -> list[bool]:
+    pairs = zip(table["requested"], table["Finding Labels"], strict=True)
+    return [not asked or set(asked.split("|")) <= set(shown.split("|")) for asked, shown in pairs]
+
+
+def _n_latents(dataset: Path) -> int:
+    try:
+        return len(np.load(dataset / "latents.npy", mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, TypeError):
+        return 0
+
+
+def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
+    """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square PNG)."""
+    for data, sha256 in zip(_read_all(dataset, table["file_name"]), table["sha256"], strict=True):
+        yield data is not None and records.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
+
+
+def _side(data: bytes) -> int:
+    try:
+        height, width = pixels.decode_png(data).shape
+    except DataError:
+        return 0
+    return height if height == width else 0
+
+
+def _read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
+    """The bytes of each image in order, None where they cannot be read; one opening a shard."""
+    for shard, group in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
+        names = [name.rpartition("/")[2] for name in group]
+        if shard.endswith(".tar"):
+            yield from _read_shard(dataset / shard, names)
+        else:
+            yield from (_read_file(dataset / shard / name) for name in names)
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _read_shard(path: Path, members: list[str]) -> Iterator[bytes | None]:
+    n_read = 0
+    with contextlib.suppress(OSError, tarfile.TarError), tarfile.open(path) as tar:
+        held = {info.name: info for info in tar.getmembers()}
+        for member in members:
+            file = tar.extractfile(held[member]) if member in held else None
+            data = None if file is None else file.read()
+            n_read += 1
+            yield data
+    yield from (None for _ in members[n_read:])

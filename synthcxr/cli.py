@@ -1,0 +1,427 @@
+"""The command line: one thin command per verb. Stages are imported inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import synthcxr
+from synthcxr.errors import GateError, SynthCXRError
+
+if TYPE_CHECKING:
+    from synthcxr.config import ClassifierConfig, Config, EvaluateConfig, GenerateConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXTRAS = {
+    "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
+    "pipeline": ("dvc", "dvclive", "scmrepo"),
+    "report": ("matplotlib", "jinja2"),
+}
+
+
+class Verbs(click.Group):
+    """Commands that end in one plain line and the design's exit code, whatever a user can cause or mend."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GateError as error:
+            return self._end(ctx, f"Failed: {error}", code=1)
+        except SynthCXRError as error:
+            return self._end(ctx, f"Error: {error}", code=2)
+        except KeyboardInterrupt:
+            return self._end(ctx, "Interrupted: resume by running the same command", code=130)
+        except ModuleNotFoundError as error:
+            extra = _extra_of(error)
+            if extra is None:
+                raise
+            return self._end(ctx, f"Error: {error.name} is missing: pip install 'synthcxr[{extra}]'", code=2)
+        except OSError as error:
+            if error.errno in (None, errno.EPIPE):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            return self._end(ctx, f"Error: {where}{error.strerror}", code=2)
+
+    def _end(self, ctx: click.Context, line: str, *, code: int) -> None:
+        if ctx.params.get("verbose"):
+            click.echo(traceback.format_exc(), err=True)
+        click.echo(line, err=True)
+        ctx.exit(code)
+
+
+def _extra_of(error: ModuleNotFoundError) -> str | None:
+    package = (error.name or "").partition(".")[0]
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+
+
+def _path(name: str, default: str | None, about: str, *, required: bool = False) -> Callable[[F], F]:
+    """An option that takes a path."""
+    kind = click.Path(path_type=Path)
+    shown = default is not None
+    return click.option(name, type=kind, default=default, required=required, show_default=shown, help=about)
+
+
+_params = _path("--params", "params.yaml", "Parameter file.")
+_data = _path("--data", "data/cxr", "Packed films, of `prepare`.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_record = click.option("--record", is_flag=True, help="Exit 0 when a gate fails: the verdict is written, not raised.")
+
+
+def _config(params: Path) -> Config:
+    """All parameters. Commands call this before they import their stage: a mistake in the file is known at once."""
+    from synthcxr import config
+
+    return config.load(params)
+
+
+def _show(lines: Iterable[str], result: Any, as_json: bool) -> None:
+    """Print a result on stdout: in lines, or itself as JSON."""
+    if as_json:
+        fields = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
+        lines = [json.dumps(fields, indent=2, default=str)]
+    for line in lines:
+        click.echo(line)
+
+
+def _scalars(where: Path, fields: dict[str, Any]) -> list[str]:
+    """One line a plain value of a result, under the path that holds all of it."""
+    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
+    return [
+        str(where),
+        *(f"  {name}: {value:g}" if type(value) is float else f"  {name}: {value}" for name, value in plain.items()),
+    ]
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(synthcxr.__version__, prog_name="synthcxr", message="%(prog)s %(version)s")
+@click.option("--verbose", is_flag=True, help="Add the traceback to an error.")
+def main(verbose: bool) -> None:
+    """Synthetic chest X-rays: labelled images that belong to no patient, with the evidence attached."""
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--profile", required=True, help="phantom, nih-64 (small, for a CPU) or nih-1024 (the paper's schedule).")
+@_path("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
+@_json
+def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
+    """Start a project around your own films.
+
+    DIR becomes a git and DVC project with the pipeline and a profile of its parameters; nothing is overwritten.
+    """
+    from synthcxr.stages import init as stage
+
+    made = stage.run(folder=folder, profile=profile, films=films)
+    took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
+    wrote = [f"wrote {path}" for path in made.written]
+    _show([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
+
+
+@main.command()
+@_params
+@_path("--out", "data/cxr", "Folder of the packed dataset.")
+@_json
+def prepare(params: Path, out: Path, as_json: bool) -> None:
+    """Pack films: read, check, split by patient."""
+    config = _config(params).prepare
+    from synthcxr.stages import prepare as stage
+
+    made = stage.run(config, out=out)
+    sides = ", ".join(f"{n:,} {side}" for side, n in made.counts["by_split"].items())
+    counted = f"{made.counts['films']:,} films of {made.counts['patients']:,} patients"
+    _show([f"{out}: {counted}, up to {made.resolution} px; {sides}"], made, as_json)
+
+
+def _train(config: ClassifierConfig, data: Path, out: Path, log: Path, split: str, as_json: bool) -> None:
+    from synthcxr.stages import train_classifier as stage
+
+    made = stage.run(config, data=data, out=out, split=split, log=log)
+    _show(_scalars(out, made), made, as_json)
+
+
+@main.command()
+@_params
+@_data
+@_path("--out", "models/classifier", "Folder of the weights.")
+@_path("--log", "results/train_classifier.csv", "Table of the epochs.")
+@_json
+def train_classifier(params: Path, data: Path, out: Path, log: Path, as_json: bool) -> None:
+    """Train what chooses and labels images."""
+    _train(_config(params).train_classifier, data, out, log, "train", as_json)
+
+
+@main.command()
+@_params
+@_data
+@_path("--out", "models/judge", "Folder of the weights.")
+@_path("--log", "results/train_judge.csv", "Table of the epochs.")
+@_json
+def train_judge(params: Path, data: Path, out: Path, log: Path, as_json: bool) -> None:
+    """Train the same on other patients, to judge.
+
+    What chose and labelled the images never judges them.
+    """
+    _train(_config(params).train_judge, data, out, log, "judge", as_json)
+
+
+@main.command()
+@_params
+@_data
+@_path("--out", "models/gan", "Folder of the weights.")
+@_path("--log", "results/train_gan.csv", "Table of the training.")
+@_path("--snapshots", "results/snapshots", "Folder of synthetic sample grids.")
+@_path("--checkpoints", "checkpoints", "Where a stopped training goes on from.")
+@_json
+def train_gan(
+    params: Path, data: Path, out: Path, log: Path, snapshots: Path, checkpoints: Path, as_json: bool
+) -> None:
+    """Train the progressive-growing GAN.
+
+    The same command goes on where it was stopped.
+    """
+    config = _config(params).train_gan
+    from synthcxr.stages import train_gan as stage
+
+    made = stage.run(config, data=data, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints)
+    _show(_scalars(out, made), made, as_json)
+
+
+@main.command()
+@_params
+@_data
+@_path("--classifier", "models/classifier", "Weights of the classifier.")
+@_path("--judge", "models/judge", "Weights of the judge.")
+@_path("--gan", "models/gan", "Weights of the GAN.")
+@_path("--out", "models/onnx", "Folder of the ONNX files.")
+@_json
+def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, out: Path, as_json: bool) -> None:
+    """Write the models as ONNX files.
+
+    Each carries its contract: sizes, findings, thresholds, origin and digest.
+    """
+    config = _config(params).export
+    from synthcxr.stages import export as stage
+
+    made = stage.run(config, data=data, classifier=classifier, judge=judge, gan=gan, out=out)
+    _show(_scalars(out, made), made, as_json)
+
+
+@main.command()
+@click.option("--n", type=click.IntRange(min=1), help="How many images.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the candidates.  [default: 0]")
+@click.option(
+    "--label", "labels", multiple=True, metavar="FINDING", help="A finding that every image shows; repeatable."
+)
+@click.option(
+    "--model", metavar="ADDRESS", help="Folder, .onnx file, models:/name@alias, models:/name/3, runs:/id/path."
+)
+@_path("--out", None, "Folder of the dataset.  [default: synthetic/LABELS-seedSEED]")
+@_path("--params", None, "Parameter file: its section `generate`, which the flags override.")
+@click.option("--max-draws", type=click.IntRange(min=1), help="Candidates to draw at most.  [default: 100 an image]")
+@click.option("--batch", type=click.IntRange(min=1), help="Candidates at a time.  [default: 32]")
+@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), help="Where to run.  [default: auto]")
+@click.option("--format", "kind", type=click.Choice(["png", "webdataset"]), help="[default: png up to 10,000 images]")
+@click.option("--append", is_flag=True, help="Make a finished dataset longer.")
+@click.option("--force", is_flag=True, help="Replace the dataset of another command.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
+@click.option("--evaluate", "judged", is_flag=True, help="Then judge it against real films; needs --reference.")
+@_path("--reference", None, "Packed films to judge it against.")
+@_path("--results", "results", "Folder of the evidence.")
+@_record
+@_json
+def generate(
+    model: str | None, out: Path | None, params: Path | None, kind: str | None, append: bool, force: bool,
+    dry_run: bool, judged: bool, reference: Path | None, results: Path, record: bool, as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Make a labelled dataset of synthetic images.
+
+    The same command goes on where it was stopped, and on a finished dataset does nothing. Exits 1 where the draws
+    run out: the shorter set is in place, and a larger --max-draws goes on.
+    """
+    if judged and reference is None:
+        raise click.UsageError("--evaluate needs --reference: the folder of packed films, of `synthcxr prepare`")
+    config = _generate_config(params, flags)
+    gates = _evaluate_config(params) if judged and not dry_run else None
+    out = out or Path("synthetic") / _name(config)
+
+    from synthcxr import registry
+    from synthcxr.stages import generate as stage
+
+    found = registry.resolve(model)
+    click.echo(f"model: {found}", err=as_json)
+    try:
+        made = stage.run(
+            config,
+            model=found.path,
+            out=out,
+            model_name=found.name,
+            force=force,
+            append=append,
+            shards=None if kind is None else kind == "webdataset",
+            dry_run=dry_run,
+            command=["synthcxr", *sys.argv[1:]],
+        )
+        _show(made.lines, made.as_dict(), as_json)
+    except GateError as error:
+        if not record:
+            raise
+        click.echo(f"recorded: {error}", err=True)
+    if gates is not None and reference is not None:
+        _evaluate(gates, reference, found.path, out, results, record, as_json)
+
+
+def _generate_config(params: Path | None, flags: dict[str, Any]) -> GenerateConfig:
+    """The section `generate` of a parameter file, or plain settings, with the flags that were given on top."""
+    from synthcxr import config, labels
+
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if "labels" in given:
+        given["labels"] = labels.names(labels.vector(given["labels"]))
+    if params is not None:
+        return dataclasses.replace(_config(params).generate, **given)
+    if "n" not in given:
+        raise click.UsageError("say how many images: --n 100")
+    draws = max(1000, 100 * given["n"]) if "labels" in given else given["n"]
+    plain = {"seed": 0, "labels": (), "max_draws": draws, "batch": 32, "device": "auto"}
+    return config.GenerateConfig(**plain | given)
+
+
+def _name(config: GenerateConfig) -> str:
+    """A dataset's own folder, by findings and seed, such as cardiomegaly-seed0; a longer one grows there."""
+    return f"{'+'.join(config.labels) or 'unconditional'}-seed{config.seed}".lower().replace(" ", "_")
+
+
+def _evaluate_config(params: Path | None) -> EvaluateConfig:
+    """The section `evaluate` of a parameter file, or that of the default profile."""
+    from synthcxr import bundled
+
+    return _config(params or bundled.find("params.yaml") or Path("params.yaml")).evaluate
+
+
+@main.command()
+@_params
+@_data
+@_path("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
+@_path("--dataset", "data/synthetic", "Synthetic dataset to judge.")
+@_path("--out", "results", "Folder of the evidence.")
+@_record
+@_json
+def evaluate(params: Path, data: Path, models: Path, dataset: Path, out: Path, record: bool, as_json: bool) -> None:
+    """Judge a synthetic dataset by real test films.
+
+    Distances with floor and interval, label shares, checks of the files, gates. Exits 1 where a gate fails.
+    """
+    _evaluate(_evaluate_config(params), data, models, dataset, out, record, as_json)
+
+
+def _evaluate(
+    config: EvaluateConfig, data: Path, models: Path, dataset: Path, out: Path, record: bool, as_json: bool
+) -> None:
+    from synthcxr.stages import evaluate as stage
+
+    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, record=True)
+    _show([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
+    if not verdict.passed and not record:
+        raise GateError(verdict.failures)
+
+
+@main.command()
+@_params
+@_path("--models", "models/onnx", "Folder of the ONNX files.")
+@_path("--gan", "models/gan", "Weights of the GAN.")
+@_path("--classifier", "models/classifier", "Weights of the classifier.")
+@_path("--judge", "models/judge", "Weights of the judge.")
+@_path("--results", "results", "Folder of the evidence.")
+@_path("--dataset", "data/synthetic", "Synthetic dataset that was judged.")
+@_path("--out", "results/registered.json", "File that names the run and the versions.")
+@_json
+def register(params: Path, out: Path, as_json: bool, **folders: Path) -> None:
+    """Log the run and its models to MLflow.
+
+    The new versions become candidate, and champion only if every gate passed.
+    """
+    config = _config(params).register
+    from synthcxr.stages import register as stage
+
+    made = stage.run(config, params=params, out=out, **folders)
+    lines = [f"{name} version {version}" for name, version in made["versions"].items()]
+    _show([*lines, f"{'champion' if made['champion'] else 'candidate'}: {made['why']}"], made, as_json)
+
+
+@main.command()
+@_params
+@_path("--results", "results", "Folder of the evidence.")
+@_path("--dataset", "data/synthetic", "Synthetic dataset to show.")
+@_path("--out", "results/report.html", "The report.")
+@_path("--with-films", None, "Packed films: writes report-private.html too, which shows some of them.")
+def report(params: Path, results: Path, dataset: Path, out: Path, with_films: Path | None) -> None:
+    """Write the evidence as one HTML file.
+
+    No real film is in it.
+    """
+    config = _config(params).report
+    from synthcxr.stages import report as stage
+
+    written = stage.run(config, results=results, dataset=dataset, out=out, with_films=with_films)
+    _show([str(path) for path in written], None, as_json=False)
+
+
+@main.command(hidden=True)
+@_path("--out", "synthcxr.lock", "File of the digests.")
+def lock(out: Path) -> None:
+    """Bring a project's synthcxr.lock up to the installed version (its dvc.yaml runs this)."""
+    from synthcxr.stages import lock as stage
+
+    changed = stage.run(out=out)
+    _show([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
+
+
+@main.group()
+def models() -> None:
+    """List, show and pull registered models."""
+
+
+@models.command("list")
+@_json
+def list_(as_json: bool) -> None:
+    """Every registered version and its aliases."""
+    from synthcxr.stages import models as stage
+
+    rows = stage.list_models()
+    lines = ["  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, row.why))) for row in rows]
+    _show(lines, [dataclasses.asdict(row) for row in rows], as_json)
+
+
+@models.command()
+@click.argument("address", required=False)
+@_json
+def show(address: str | None, as_json: bool) -> None:
+    """What a model is, with its card; without ADDRESS the one that `generate` takes."""
+    from synthcxr.stages import models as stage
+
+    shown = stage.show(address)
+    held = [f"{name}: {c['kind']}, {c['resolution']} px, digest {c['digest']}" for name, c in shown.contracts.items()]
+    _show([f"model: {shown.name}", f"at {shown.path}", *held, shown.card], shown, as_json)
+
+
+@models.command()
+@click.argument("address", required=False)
+@_path("--out", "models/pulled", "Folder for the copy.")
+def pull(address: str | None, out: Path) -> None:
+    """Copy a model here, its files verified by digest."""
+    from synthcxr.stages import models as stage
+
+    pulled = stage.pull(address, out=out)
+    _show([f"model: {pulled}", f"at {pulled.path}"], None, as_json=False)

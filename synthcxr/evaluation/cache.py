@@ -1,0 +1,52 @@
+"""Features of real films, kept between runs in a folder that git ignores; a broken or absent file is made again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import records
+
+FOLDER = Path(".cache/synthcxr/features")
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+def cached(folder: Path, key: Mapping[str, Any], compute: Callable[[], Outputs]) -> Outputs:
+    """What `compute` gives, from `folder` if it was computed under the same JSON-serialisable key before."""
+    path = folder / f"{records.fingerprint(key)}.npz"
+    held = _read(path)
+    if held is not None:
+        return held
+    outputs = compute()
+    # A cache that cannot be written costs the next run time and this one nothing.
+    with contextlib.suppress(OSError):
+        _write(path, outputs)
+    return outputs
+
+
+def _read(path: Path) -> Outputs | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, outputs: Outputs) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **outputs)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

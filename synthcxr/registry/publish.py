@@ -1,0 +1,121 @@
+"""One run and its registered versions: logged whole, named by aliases only at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from numpy.typing import NDArray
+
+from synthcxr import records
+from synthcxr.contract import Kind
+from synthcxr.registry import bundle, fetch, interface, location, store
+from synthcxr.registry.address import CANDIDATE, CHAMPION
+from synthcxr.registry.evidence import Evidence
+
+_PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
+_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One model to register: its folder (of bundle.build), a line about it, its tags and a synthetic uint8 example."""
+
+    kind: Kind
+    folder: Path
+    summary: str
+    tags: dict[str, str]
+    example: NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What was made: the run, the version of each registered model, and the kind of store it is in."""
+
+    run_id: str
+    versions: dict[str, str]
+    tracking_uri_kind: str
+
+
+def publish(
+    models: Sequence[Model], evidence: Evidence, *, experiment: str, prefix: str, champion: bool, why: str
+) -> Published:
+    """Log one run, register a version of each model, then move `candidate`, and `champion` if it is one."""
+    uri = location.find() or location.embedded()
+    client = store.connect(uri, create=True)
+    experiment_id = store.experiment(client, uri, experiment)
+    with store.speaking(uri), store.tracking(uri):
+        with mlflow.start_run(experiment_id=experiment_id, tags=evidence.tags) as run:
+            _log(client, run.info.run_id, evidence)
+            versions = {
+                f"{prefix}-{model.kind}": _register(client, run.info.run_id, model, f"{prefix}-{model.kind}", why)
+                for model in models
+            }
+        for alias in (CANDIDATE, CHAMPION) if champion else (CANDIDATE,):
+            for name, version in versions.items():
+                client.set_registered_model_alias(name, alias, version)
+    return Published(run.info.run_id, versions, location.kind(uri))
+
+
+def attach(run_id: str, file: Path) -> None:
+    """Log one more file, such as the report, to a run that was published here."""
+    uri = location.find() or location.embedded()
+    client = store.connect(uri)
+    with store.speaking(uri):
+        client.log_artifact(run_id, str(file))
+
+
+def _log(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
+    params = [Param(key, value) for key, value in evidence.params.items()]
+    for at in range(0, len(params), _PARAMS_A_BATCH):
+        client.log_batch(run_id, params=params[at : at + _PARAMS_A_BATCH])
+    now_ms = int(time.time() * 1000)
+    points = [Metric(point.name, point.value, now_ms, point.step) for point in evidence.points]
+    for at in range(0, len(points), _METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=points[at : at + _METRICS_A_BATCH])
+    client.log_inputs(run_id, datasets=[_dataset(evidence.training_data)])
+    for file, folder in evidence.files.items():
+        client.log_artifact(run_id, str(file), folder or None)
+
+
+def _dataset(fingerprint: str) -> DatasetInput:
+    source = json.dumps({"fingerprint": fingerprint})
+    return DatasetInput(
+        Dataset("films", fingerprint, "synthcxr", source), [InputTag("mlflow.data.context", "training")]
+    )
+
+
+def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: str) -> str:
+    import mlflow.pyfunc as pyfunc  # here, within `speaking`: while it is imported MLflow warns of its own type hints
+
+    info = pyfunc.log_model(
+        name=model.kind,
+        loader_module=interface.LOADER,
+        data_path=str(model.folder),
+        signature=interface.signature(model.kind, model.example.shape[0]),
+        input_example=interface.example(model.kind, model.example),
+        pip_requirements=interface.requirements(),
+        model_config={"device": "auto"},
+        metadata={"synthcxr": model.tags},
+    )
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != _EXISTS:
+            raise
+    client.set_registered_model_tag(name, fetch.TAG, model.kind)
+    index_sha256 = records.sha256_file(model.folder / bundle.INDEX)
+    tags = model.tags | {fetch.TAG: model.kind, fetch.INDEX_TAG: index_sha256, fetch.WHY_TAG: why}
+    made = client.create_model_version(
+        name, info.model_uri, run_id, tags=tags, description=model.summary, model_id=info.model_id
+    )
+    return str(made.version)

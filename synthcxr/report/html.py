@@ -1,0 +1,101 @@
+"""The report as one HTML file that needs nothing beside it: pictures within, no script, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from synthcxr import images
+from synthcxr.report.page import Row, Table, Verdict
+
+if TYPE_CHECKING:
+    from synthcxr.images import UInt8
+
+TILE_PX = 192
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One image of a grid: its pixels as a data URI, what it shows in words, and the caption below."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A figure: SVG that takes its ink from the page, its description, and its title."""
+
+    title: str
+    svg: Markup
+    alt: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Pictures under a heading with a sentence on how they were chosen; `columns` is 0 for as many as fit."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
+    columns: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything on the page, in the order of the page."""
+
+    title: str
+    private: bool
+    verdict: Verdict
+    warnings: tuple[str, ...]
+    summary: str
+    grids: tuple[Grid, ...]
+    label_plot: Plot | None
+    label_table: Table
+    label_notes: tuple[str, ...]
+    distances: Table
+    distance_notes: tuple[str, ...]
+    training: tuple[Plot, ...]
+    checks: tuple[tuple[str, str, str], ...]
+    provenance: tuple[Row, ...]
+    protocol: tuple[str, ...]
+    attribution: tuple[str, ...]
+
+
+def picture(pixels: UInt8, *, alt: str, caption: str) -> Picture:
+    """A picture of uint8 [H, W] pixels, reduced to TILE_PX where it is larger."""
+    side = pixels.shape[0]
+    while side > TILE_PX:
+        side //= 2
+    small = (
+        pixels
+        if side == pixels.shape[0]
+        else images.quantise(images.resize(pixels.astype(np.float32) / np.float32(255), side))
+    )
+    data = base64.b64encode(images.encode_png(small)).decode("ascii")
+    return Picture(source=f"data:image/png;base64,{data}", alt=alt, caption=caption)
+
+
+def plot(svg: str, *, title: str, alt: str) -> Plot:
+    """A figure of SVG that our own plots drew; it goes into the page as it is."""
+    return Plot(title=title, svg=Markup(svg), alt=alt)
+
+
+def render(report: Report) -> str:
+    """The page. Whatever came from files is escaped; only our own SVG is not."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("template.html").render(report=report)

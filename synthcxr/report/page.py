@@ -1,0 +1,234 @@
+"""What the report says: the results' JSON turned into sentences and rows, before any of it is HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from synthcxr.labels import NO_FINDING
+
+State = Literal["passed", "failed", "open"]
+Row = tuple[str, ...]
+
+_PHANTOM = (
+    "Drawn phantoms, not patients: every film behind these results was drawn by the program. They show that the"
+    " pipeline works and say nothing about realism."
+)
+_ORDER = ("failed", "passed", "not applicable")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text under their headings."""
+
+    headings: Row
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The gates in plain words: the overall state, its sentence, and (state, sentence, bound) a gate."""
+
+    state: State
+    headline: str
+    gates: tuple[tuple[str, str, str], ...]
+
+
+def verdict(held: Mapping[str, Any]) -> Verdict:
+    """The verdict of results/verdict.json."""
+    gates = held["gates"]
+    judged = [gate for gate in gates if gate["status"] != "not applicable"]
+    failed = [gate for gate in judged if gate["status"] == "failed"]
+    state: State = "failed" if failed or not held["passed"] else "passed" if judged else "open"
+    if state == "failed":
+        what = failed[0]["sentence"] if len(failed) == 1 else ", ".join(gate["metric"] for gate in failed)
+        headline = f"{len(failed)} of {_count(len(judged), 'gate')} failed: {what.rstrip('.')}"
+    elif state == "passed":
+        headline = "The one gate passed" if len(judged) == 1 else f"All {len(judged)} gates passed"
+    else:
+        headline = "No gate could be applied: this report judges nothing"
+    skipped = len(gates) - len(judged)
+    if judged and skipped:
+        headline += f"; {_count(skipped, 'gate')} not applicable"
+    ordered = sorted(gates, key=lambda gate: _ORDER.index(gate["status"]))
+    rows = tuple((str(gate["status"]), str(gate["sentence"]), _bound(gate)) for gate in ordered)
+    return Verdict(state=state, headline=headline, gates=rows)
+
+
+def warnings(*, run: Mapping[str, Any], metrics: Mapping[str, Any], held: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a reader must know before anything else."""
+    counts = run["counts"]
+    found = []
+    if metrics["phantom"] or run["model"]["phantom"]:
+        found.append(_PHANTOM)
+    if not run["complete"]:
+        found.append(
+            f"The set is short: {counts['found']:,} of {counts['requested']:,} images were found in"
+            f" {counts['draws']:,} draws."
+        )
+    if not any(gate["metric"].startswith("privacy") for gate in held["gates"]):
+        found.append("No gate here examines whether synthetic images copy training films.")
+    return tuple(found)
+
+
+def summary(*, run: Mapping[str, Any]) -> str:
+    """One sentence: what was made, by which model, on which request."""
+    request, counts, model = run["request"], run["counts"], run["model"]
+    wanted = " and ".join(request["labels"])
+    kind = f"each labelled {wanted}" if wanted else "drawn without any request for a finding"
+    return (
+        f"{counts['found']:,} synthetic images of {model['resolution']} px, {kind}, made by {model['name']} with seed"
+        f" {request['seed']}; {counts['draws']:,} candidates were drawn and {_percent(counts['acceptance_rate'])} kept."
+    )
+
+
+def distances(metrics: Mapping[str, Any]) -> tuple[Table, tuple[str, ...]]:
+    """One row a set of features, and a sentence on each."""
+    computed = {name: d for name, d in metrics["distance"].items() if d["status"] == "computed"}
+    rows = tuple(
+        (
+            _features(name),
+            f"{_number(d['value'])} {_range(d['interval'])}",
+            f"{_number(d['floor'])} (n = {d['floor_n']:,})",
+            f"{_number(d['relative'])} {_range(d['relative_interval'])}",
+            f"{d['n_synthetic']:,} / {d['n_train']:,} / {d['n_test']:,}",
+        )
+        for name, d in computed.items()
+    )
+    headings = ("Features", "Frechet distance", "Floor: real to real", "Relative", "N synthetic / train / test")
+    said = [
+        f"{_features(name)}: {d['status']}." for name, d in metrics["distance"].items() if d["status"] != "computed"
+    ]
+    said += [_relative(name, d) for name, d in computed.items()]
+    return Table(headings, rows), tuple(said)
+
+
+def _relative(name: str, distance: Mapping[str, Any]) -> str:
+    return (
+        f"{_features(name)}: synthetic images lie {_number(distance['relative'])} times as far from the test films as"
+        " training films do (1 would be as near as real films)."
+    )
+
+
+def extractors(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
+    """Name, digest and resize rule of every extractor that was used."""
+    return tuple(
+        (f"Features: {_features(name)}", f"{d['extractor']}, digest {d['digest']}, resize: {d['resize']}")
+        for name, d in metrics["distance"].items()
+        if d["status"] == "computed"
+    )
+
+
+def shares(held: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The share of each finding, No Finding first and then from common to rare."""
+    return dict(sorted(held["shares"].items(), key=lambda item: (item[0] != NO_FINDING, -(item[1]["real"] or 0))))
+
+
+def label_table(labels: Mapping[str, Any]) -> Table:
+    """Share of images with each finding, real and synthetic, as labelled by the judge."""
+    weak = set(labels["not_judged"])
+    rows = tuple(
+        (
+            name.replace("_", " ") + (" *" if name in weak else ""),
+            f"{_percent(share['real'])} {_range(share['real_interval'], percent=True)}",
+            f"{_percent(share['synthetic'])} {_range(share['synthetic_interval'], percent=True)}",
+            _number(share["ratio"]),
+            f"{share['n_real_positive']:,}",
+        )
+        for name, share in shares(labels).items()
+    )
+    return Table(("Finding", "Real", "Synthetic", "Synthetic / real", "Real films"), rows)
+
+
+def label_notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """The divergences in words, and which findings enter no gate; or why there is nothing to compare."""
+    if labels["status"] != "computed":
+        return (f"Label shares: {labels['status']}.",)
+    notes = [
+        f"Total variation {_number(labels['total_variation'])} (0: the same shares, 1: nothing in common);"
+        f" Jensen-Shannon {_number(labels['jensen_shannon'])}; Kullback-Leibler {_number(labels['kl'])}."
+    ]
+    if labels["not_judged"]:
+        names = ", ".join(name.replace("_", " ") for name in labels["not_judged"])
+        notes.append(f"* Too few val films to choose a threshold; listed, in no gate: {names}.")
+    return tuple(notes)
+
+
+def checks(held: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """(state, sentence, rows named) of every check of the dataset."""
+    return tuple(
+        ("passed" if line["passed"] else "failed", line["sentence"], ", ".join(line["rows"])) for line in held["lines"]
+    )
+
+
+def provenance(run: Mapping[str, Any]) -> tuple[Row, ...]:
+    """What was made with what: (name, value) rows."""
+    model = run["model"]
+    rows = [
+        ("Command", shlex.join(run["command"])),
+        ("Model", model["name"]),
+        *((f"Digest of {name}", digest) for name, digest in sorted(model["digests"].items())),
+        ("Training data", model["training_data"] + (" (drawn phantoms)" if model["phantom"] else "")),
+        ("Execution provider", run["provider"]),
+        ("Git revision", run["git_revision"] or "not in a git repository"),
+        ("DVC revision", run["dvc_revision"] or "not in a DVC project"),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in sorted(run["versions"].items()))),
+        ("Time to generate", f"{run['wall_s']:,.0f} s"),
+        ("Format", run["format"]),
+    ]
+    return tuple(rows)
+
+
+def registration(held: Mapping[str, Any] | None) -> tuple[Row, ...]:
+    """What the registry knows of these results, or that it knows nothing."""
+    if held is None:
+        return (("Registered", "no"),)
+    versions = ", ".join(f"{name} version {version}" for name, version in sorted(held["versions"].items()))
+    return (
+        ("Registered", versions),
+        ("MLflow run", held["run_id"]),
+        ("Champion", ("yes" if held["champion"] else "no") + (f": {held['why']}" if held["why"] else "")),
+    )
+
+
+def protocol(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """How it was measured, a sentence an entry."""
+    return tuple(str(sentence) for sentence in metrics["protocol"].values())
+
+
+def _features(name: str) -> str:
+    return "Judge features" if name == "judge" else f"{name} features"
+
+
+def _bound(gate: Mapping[str, Any]) -> str:
+    if gate["value"] is None:
+        return ""
+    sign = "at most" if gate["direction"] == "max" else "at least"
+    return f"{gate['metric']} = {_number(gate['value'])}, {sign} {_number(gate['threshold'])}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _number(value: float | None) -> str:
+    """Three significant digits, no exponent for what a person reads at a glance."""
+    if value is None:
+        return "–"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _range(interval: Sequence[float | None] | None, *, percent: bool = False) -> str:
+    """A 95 % interval in brackets; empty where there is none."""
+    if not interval or None in interval:
+        return ""
+    low, high = (f"{100 * edge:.1f}" if percent else _number(edge) for edge in interval if edge is not None)
+    return f"({low} – {high})"

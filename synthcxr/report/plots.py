@@ -1,0 +1,142 @@
+"""Figures as SVG text that takes its ink from the page, so that it reads on light, dark and paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+REAL = "#3b82c4"
+SYNTHETIC = "#d97706"
+_INK = "#010203"
+_WIDTH_IN = 4.8
+_MAX_POINTS = 400
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": "#88888855",
+    "legend.frameon": False,
+}
+
+
+@mpl.rc_context(_STYLE)
+def label_shares(shares: Mapping[str, Mapping[str, Any]]) -> str:
+    """Share of films with each finding, real and synthetic, with intervals; one row a finding, in the order given."""
+    figure, axes = _figure(height_in=0.6 + 0.33 * len(shares))
+    rows = np.arange(len(shares))
+    for who, colour, marker, shift in (("real", REAL, "o", -0.14), ("synthetic", SYNTHETIC, "D", 0.14)):
+        values = np.array([_percent(share[who]) for share in shares.values()])
+        intervals = np.array([_interval(share, who) for share in shares.values()]).reshape(-1, 2)
+        reach = np.clip(np.stack([values - intervals[:, 0], intervals[:, 1] - values]), 0.0, None)
+        axes.errorbar(
+            values, rows + shift, xerr=reach, fmt=marker, color=colour, markersize=4.5, elinewidth=1.6, label=who
+        )
+    axes.set_yticks(rows, [name.replace("_", " ") for name in shares])
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("share of images, %")
+    axes.grid(axis="x")
+    _legend(figure)
+    return _svg(figure, salt="label_shares")
+
+
+@mpl.rc_context(_STYLE)
+def gan_losses(log: pd.DataFrame) -> str:
+    """Both losses over images shown; a line where the resolution grows."""
+    figure, axes = _figure(height_in=2.9)
+    for column, name, colour in (("loss_d", "discriminator", REAL), ("loss_g", "generator", SYNTHETIC)):
+        axes.plot(*_thinned(log["nimg"], log[column]), color=colour, linewidth=1.4, label=name)
+    _mark_resolutions(axes, log)
+    axes.set_ylabel("loss")
+    _legend(figure)
+    return _svg(figure, salt="gan_losses")
+
+
+@mpl.rc_context(_STYLE)
+def gan_speed(log: pd.DataFrame) -> str:
+    """Images shown per second over images shown."""
+    figure, axes = _figure(height_in=2.9)
+    axes.plot(*_thinned(log["nimg"], log["images_per_s"]), color=SYNTHETIC, linewidth=1.4)
+    _mark_resolutions(axes, log)
+    axes.set_ylabel("images / s")
+    axes.set_ylim(bottom=0)
+    return _svg(figure, salt="gan_speed")
+
+
+@mpl.rc_context(_STYLE)
+def auroc(logs: Mapping[str, pd.DataFrame]) -> str:
+    """Mean AUROC on the val films after each epoch, one line a network."""
+    figure, axes = _figure(height_in=2.9)
+    for (name, log), colour, marker in zip(logs.items(), (REAL, SYNTHETIC), ("o", "D"), strict=False):
+        axes.plot(log["epoch"], log["val_auroc_mean"], color=colour, marker=marker, markersize=3.5, label=name)
+    axes.axhline(0.5, color="#888888", linewidth=1, linestyle=":")
+    axes.annotate("chance", (1, 0.5), xycoords=("axes fraction", "data"), va="bottom", ha="right", fontsize=8)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean AUROC, val films")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure)
+    return _svg(figure, salt="auroc")
+
+
+def _figure(*, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained", facecolor="none")
+    return figure, figure.add_subplot()
+
+
+def _legend(figure: Figure) -> None:
+    figure.legend(loc="outside upper right", ncols=2)
+
+
+def _svg(figure: Figure, *, salt: str) -> str:
+    """The figure as an <svg> element: the same text for the same figure, its ids its own."""
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor").strip()
+
+
+def _thinned(x: pd.Series[Any], y: pd.Series[Any]) -> tuple[Sequence[float], Sequence[float]]:
+    """At most _MAX_POINTS points: means over runs of rows."""
+    run = np.arange(len(x)) // max(1, -(-len(x) // _MAX_POINTS))
+    return x.groupby(run).mean().tolist(), y.groupby(run).mean().tolist()
+
+
+def _mark_resolutions(axes: Axes, log: pd.DataFrame) -> None:
+    axes.set_xlabel("images shown")
+    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    for resolution, start in log.groupby("resolution")["nimg"].min().items():
+        axes.axvline(float(start), color="#888888", linewidth=0.8, linestyle=":")
+        axes.annotate(f"{resolution} px", (float(start), 1.0), xycoords=("data", "axes fraction"), fontsize=8)
+
+
+def _short(value: float, _position: int | None) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def _percent(share: float | None) -> float:
+    return float("nan") if share is None else 100 * share
+
+
+def _interval(share: Mapping[str, Any], who: str) -> tuple[float, float]:
+    low, high = share.get(f"{who}_interval") or (share[who], share[who])
+    return _percent(low), _percent(high)

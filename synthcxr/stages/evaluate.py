@@ -1,0 +1,261 @@
+"""Evaluate a synthetic dataset against real test films: distances, label shares, checks, and the gates on them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthcxr import dataset as datasets
+from synthcxr import images, records, seeds
+from synthcxr.checks import synthetic as suite
+from synthcxr.config import EvaluateConfig
+from synthcxr.errors import ConfigError, DataError, GateError
+from synthcxr.evaluation import cache, features, fidelity, label_shift, protocol, verdict
+from synthcxr.evaluation.features import Extractor, Outputs
+from synthcxr.evaluation.fidelity import MIN_FILMS, Provenance
+from synthcxr.evaluation.sets import RealSet, SyntheticSet
+from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
+from synthcxr.labels import FINDINGS, NO_FINDING
+from synthcxr.synthesis.session import Session
+from synthcxr.writers import beside
+from synthcxr.writers.png import PngFolder
+from synthcxr.writers.webdataset import Shards
+
+JUDGE, CLASSIFIER = "judge", "classifier"
+EXTRACTORS = (JUDGE, features.LITE0)
+TEST = ("test",)
+_STORES: dict[str, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
+_SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Comparison:
+    """What is held against what, and with which settings."""
+
+    config: EvaluateConfig
+    real: RealSet
+    synthetic: SyntheticSet
+    n_test: int
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A random stream of its own for each purpose, so that none depends on what else is computed."""
+        return seeds.stream(self.config.seed, zlib.crc32(purpose.encode()))
+
+
+def run(
+    config: EvaluateConfig,
+    *,
+    data: Path,
+    models: Path,
+    dataset: Path,
+    out: Path,
+    record: bool,
+    features_cache: Path = cache.FOLDER,
+) -> Verdict:
+    """Write metrics.json, verdict.json and curves/label_shares.csv to `out` and return the verdict.
+
+    GateError, with all that written, for a failed gate unless `record`. ConfigError, before any work, for a gate that
+    can never be judged; DataError and ArtifactError for films, images or models that do not fit each other.
+    """
+    unavailable = _check(config)
+    films, made = datasets.open_dataset(data), _open(dataset)
+    judge = Session.open(models / "judge.onnx", kind="judge", device=config.device)
+    if judge.contract.resolution != made.resolution:
+        raise DataError(
+            f"{dataset}: its images have {made.resolution} px, {models / 'judge.onnx'} sees"
+            f" {judge.contract.resolution} px; give the models that made it"
+        )
+    real = RealSet(films, made.resolution, made.requested, features_cache)
+    patients = real.patients(TEST)
+    comparison = _Comparison(config, real, made, len(patients))
+    extractor = _extractor(judge)
+    seen = made.outputs(extractor, len(made.held))
+    reference, kl_reference = _kl_reference(comparison, models)
+    checked = suite.check(dataset, images=True, reference=reference, max_label_kl=config.max_label_kl).as_dict()
+    metrics = {
+        "n_synthetic": len(made.held),
+        "n_real_test": len(patients),
+        "phantom": films.phantom or made.phantom or judge.contract.phantom,
+        "distance": {
+            name: _not_computed(name, unavailable[name])
+            if name in unavailable
+            else _distance(comparison, name, extractor if name == JUDGE else None, seen)
+            for name in config.extractors
+        },
+        "labels": _labels(comparison, judge, extractor, seen),
+        "checks": {"failed": checked["failed"], "lines": checked["lines"]},
+        "protocol": protocol.sentences(
+            resolution=made.resolution,
+            requested=made.requested,
+            n_test=len(patients),
+            n_patients=len(set(patients)),
+            n_bootstrap=config.n_bootstrap,
+            judge_digest=judge.digest,
+            kl_reference=kl_reference,
+        ),
+    }
+    return _conclude(config, _rounded(metrics), out, record)
+
+
+def _conclude(config: EvaluateConfig, metrics: dict[str, Any], out: Path, record: bool) -> Verdict:
+    judged = verdict.judge(metrics, config.gates)
+    records.write_json(out / "metrics.json", metrics)
+    _write_shares(out / "curves" / "label_shares.csv", metrics["labels"]["shares"])
+    records.write_json(out / "verdict.json", judged.as_dict())
+    if not judged.passed and not record:
+        raise GateError(judged.failures)
+    return judged
+
+
+def _check(config: EvaluateConfig) -> dict[str, str]:
+    """The wanted extractors that this machine cannot run, and what to install; ConfigError where a gate needs one."""
+    for name in config.extractors:
+        if name not in EXTRACTORS:
+            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(EXTRACTORS)}")
+    if config.n_bootstrap < 1:
+        raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
+    verdict.check(config.gates, config.extractors)
+    lacks = features.missing() if features.LITE0 in config.extractors else None
+    unavailable = {} if lacks is None else {features.LITE0: lacks}
+    for at, gate in enumerate(config.gates):
+        for name, what in unavailable.items():
+            if gate.metric.startswith(f"distance.{name}."):
+                raise ConfigError(f"evaluate.gates[{at}]: {gate.metric} cannot be computed here: {what}")
+    return unavailable
+
+
+def _open(dataset: Path) -> SyntheticSet:
+    held, about = beside.read_records(dataset), records.read_json(dataset / records.RUN)
+    if not held:
+        raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
+    try:
+        return SyntheticSet(
+            path=dataset,
+            held=held,
+            read=_STORES[about["format"]](dataset).read,
+            resolution=int(about["model"]["resolution"]),
+            requested=tuple(about["request"]["labels"]),
+            classifier=str(about["model"]["digests"]["classifier"]),
+            phantom=bool(about["model"]["phantom"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{dataset / records.RUN}: not the run.json of a dataset ({error!r}); generate it again"
+        ) from error
+
+
+def _extractor(session: Session) -> Extractor:
+    """The outputs of a judge, which learned on the judge split and is compared on train, or of a classifier."""
+    contract = session.contract
+    resize = f"none outside its graph, which takes {contract.resolution} px"
+    return Extractor(
+        provenance=Provenance(extractor=contract.kind, digest=session.digest, resize=resize),
+        device=session.provider,
+        training_splits=("train",),
+        run=lambda pixels: session.run(images.to_float(pixels)),
+    )
+
+
+def _distance(comparison: _Comparison, name: str, judge: Extractor | None, seen: Outputs) -> dict[str, Any]:
+    """One entry of "distance"; for the judge with the features of all images that are there already."""
+    config, real, synthetic = comparison.config, comparison.real, comparison.synthetic
+    extractor = judge or features.efficientnet_lite0(config.device)
+    splits = extractor.training_splits
+    patients = real.patients(splits)
+    n_train, n = len(patients), min(len(patients), len(synthetic.held))
+    if min(comparison.n_test, n) < MIN_FILMS:
+        fewest = comparison.n_test if comparison.n_test < MIN_FILMS else n
+        empty = _no_distance(extractor.provenance, f"{NOT_APPLICABLE} (n = {fewest})")
+        return empty | {"n_synthetic": n, "floor_n": n, "n_train": n_train, "n_test": comparison.n_test}
+    found = fidelity.relative_distance(
+        train=real.outputs(extractor, splits)["features"],
+        test=real.outputs(extractor, TEST)["features"],
+        synthetic=(seen if judge else synthetic.outputs(extractor, n))["features"],
+        train_patients=patients,
+        test_patients=real.patients(TEST),
+        provenance=extractor.provenance,
+        n_bootstrap=config.n_bootstrap,
+        rng=comparison.rng(f"distance {name}"),
+    )
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    del fields["provenance"]
+    return dataclasses.asdict(found.provenance) | fields | {"status": "computed"}
+
+
+def _no_distance(provenance: Provenance, status: str) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(fidelity.Distance) if field.name != "provenance"]
+    return dataclasses.asdict(provenance) | dict.fromkeys(names) | {"status": status}
+
+
+def _not_computed(name: str, what: str) -> dict[str, Any]:
+    return _no_distance(Provenance(name, "", ""), f"{NOT_COMPUTED}: {what}")
+
+
+def _labels(comparison: _Comparison, judge: Session, extractor: Extractor, seen: Outputs) -> dict[str, Any]:
+    """The content of "labels"; without 50 real films it holds no comparison."""
+    thresholds = judge.contract.thresholds
+    weak = tuple(name for name in FINDINGS if name in judge.contract.weak or name not in thresholds)
+    if comparison.n_test < MIN_FILMS:
+        empty = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
+        return empty | {"shares": {}, "not_judged": weak, "status": f"{NOT_APPLICABLE} (n = {comparison.n_test})"}
+    shift = label_shift.compare(
+        real=label_shift.present(comparison.real.outputs(extractor, TEST)["logits"], thresholds),
+        synthetic=label_shift.present(seen["logits"], thresholds),
+        real_patients=comparison.real.patients(TEST),
+        not_judged=weak,
+        n_bootstrap=comparison.config.n_bootstrap,
+        rng=comparison.rng("labels"),
+    )
+    return shift.as_dict() | {"status": "computed"}
+
+
+def _kl_reference(comparison: _Comparison, models: Path) -> tuple[dict[str, float] | None, str]:
+    """The label distribution that metadata.csv's labels are checked against, and a sentence on it; like with like.
+
+    Its labels are the classifier's, so the reference is what the same classifier calls the real test films.
+    """
+    left_out = "The suite's label divergence was left out: "
+    if comparison.synthetic.requested:
+        return None, left_out + "the images were chosen by their labels."
+    if comparison.n_test < MIN_FILMS:
+        return None, left_out + f"{NOT_APPLICABLE} (n = {comparison.n_test})."
+    classifier = Session.open(models / "classifier.onnx", kind="classifier", device=comparison.config.device)
+    if classifier.digest != comparison.synthetic.classifier:
+        return None, left_out + "another classifier than this one labelled the images."
+    logits = comparison.real.outputs(_extractor(classifier), TEST)["logits"]
+    present = label_shift.present(logits, classifier.contract.thresholds)
+    counts = label_shift.categories(present).sum(axis=0).astype(float)
+    names = (NO_FINDING, *FINDINGS)
+    reference = {name: float(count) for name, count in zip(names, counts / counts.sum(), strict=True)}
+    return reference, (
+        "The suite's label divergence compares the labels in metadata.csv with what the same classifier calls the"
+        " real test films."
+    )
+
+
+def _write_shares(path: Path, shares: Mapping[str, Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_SHARE_COLUMNS)
+        for name, share in shares.items():
+            real, synthetic = (
+                (share["real"], *share["real_interval"]),
+                (share["synthetic"], *share["synthetic_interval"]),
+            )
+            writer.writerow((name, *real, *synthetic, share["ratio"]))
+
+
+def _rounded(tree: Any) -> Any:
+    """The tree with floats of six significant digits: the last bits depend on the thread count."""
+    if isinstance(tree, Mapping):
+        return {key: _rounded(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_rounded(value) for value in tree]
+    return float(f"{tree:.6g}") if isinstance(tree, float) else tree

@@ -1,0 +1,228 @@
+"""Generate a synthetic dataset: draw, choose, label, write; whole or not at all, and the same bytes each time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from synthcxr import labels, seeds
+from synthcxr.checks import synthetic
+from synthcxr.checks.result import CheckResult
+from synthcxr.config import GenerateConfig
+from synthcxr.errors import ConfigError, GateError
+from synthcxr.records import Record
+from synthcxr.synthesis import session
+from synthcxr.synthesis.sampler import Drawn, Sampler
+from synthcxr.writers import beside, place, plan, space
+from synthcxr.writers import run as run_file
+from synthcxr.writers.growing import Growing
+from synthcxr.writers.journal import NAME, Journal
+from synthcxr.writers.plan import Plan
+from synthcxr.writers.png import PngFolder
+from synthcxr.writers.request import Request
+from synthcxr.writers.run import Origin
+from synthcxr.writers.store import Format
+from synthcxr.writers.webdataset import Shards
+
+FILES_UP_TO = 10_000
+Status = Literal["made", "already finished", "dry run"]
+_STORES: dict[Format, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateReport:
+    """What came of it. `lines` say it in words; `checks` is None where nothing was made now."""
+
+    status: Status
+    out: Path
+    requested: int
+    found: int
+    draws: int
+    provider: str
+    lines: tuple[str, ...]
+    checks: CheckResult | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `--json`."""
+        checks = self.checks.as_dict() if self.checks else None
+        return dataclasses.asdict(self) | {"out": str(self.out), "lines": list(self.lines), "checks": checks}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One call: the request, the sampler that fulfils it, `out` as it was typed and `home` without links."""
+
+    request: Request
+    sampler: Sampler
+    origin: Origin
+    out: Path
+    home: Path
+
+    @property
+    def asked(self) -> str:
+        """ " with Edema and Effusion", or nothing."""
+        return " with " + " and ".join(self.request.labels) if self.request.labels else ""
+
+
+def run(
+    config: GenerateConfig,
+    *,
+    model: Path,
+    out: Path,
+    model_name: str,
+    force: bool = False,
+    append: bool = False,
+    shards: bool | None = None,
+    dry_run: bool = False,
+    command: Sequence[str] = (),
+) -> GenerateReport:
+    """Make the dataset `out` with generator.onnx and classifier.onnx of the folder `model`.
+
+    `append` makes a finished dataset longer; `force` replaces another command's, and remakes this one's. `shards`
+    None means tar shards beyond 10,000 images. GateError (exit 1) where the draws ran out, with the shorter set in
+    place, or where the dataset's own suite failed; any other error of ours leaves what stood at `out` as it was.
+    """
+    asked, home = _checked(config), place.real(out)
+    sampler = Sampler.open(model, batch=config.batch, device=config.device)
+    request = _request(config, asked, sampler, shards)
+    models = sampler.generator.contract, sampler.classifier.contract
+    job = _Job(request, sampler, Origin(model_name, *models, tuple(command), session.n_threads()), out, home)
+    if dry_run:
+        return _dry_run(job, plan.make(home, request, append=append, force=force))
+    with place.locked(home), space.full_disk_is_one_line(out):
+        place.recover(home)
+        planned = plan.make(home, request, append=append, force=force)
+        if planned.done is not None:
+            return _report(job, "already finished", planned.done)
+        space.check(home, _n_bytes(job, planned))
+        try:
+            return _make(job, planned)
+        finally:
+            place.drop_if_empty(home)
+
+
+def _checked(config: GenerateConfig) -> tuple[str, ...]:
+    """The findings asked for, in NIH order; DataError lists all where one is unknown."""
+    for name in ("n", "max_draws", "batch"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"generate.{name}: must be at least 1, is {getattr(config, name)}")
+    if not 0 <= config.seed <= seeds.MAX_SEED:
+        raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
+    return labels.names(labels.vector(config.labels)) if config.labels else ()
+
+
+def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, shards: bool | None) -> Request:
+    return Request(
+        n=config.n,
+        seed=config.seed,
+        labels=asked,
+        max_draws=config.max_draws,
+        batch=config.batch,
+        format="webdataset" if (config.n > FILES_UP_TO if shards is None else shards) else "png",
+        models={"generator": sampler.generator.digest, "classifier": sampler.classifier.digest},
+        pins=run_file.pins(provider=sampler.generator.provider, onnxruntime=session.VERSION),
+    )
+
+
+def _n_bytes(job: _Job, planned: Plan) -> int:
+    n = job.request.n if planned.source else job.request.n - planned.n_held
+    return space.estimate(n, resolution=job.origin.generator.resolution, latent=job.origin.generator.latent)
+
+
+def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
+    if planned.done is not None:
+        return _report(job, "already finished", planned.done)
+    n_bytes, asked, side = _n_bytes(job, planned), job.request, job.origin.generator.resolution
+    space.check(job.home, n_bytes)
+    held = f", {planned.n_held} of them there already" if planned.n_held else ""
+    lines = (
+        f"{job.out}: would make {asked.n} images of {side} px{job.asked} ({asked.format}{held}) from at most"
+        f" {asked.max_draws} candidates, about {space.readable(n_bytes)}, on {asked.pins['provider']}",
+        "dry run: nothing was written",
+    )
+    return GenerateReport("dry run", job.out, asked.n, planned.n_held, 0, asked.pins["provider"], lines)
+
+
+def _make(job: _Job, planned: Plan) -> GenerateReport:
+    grown = place.begin(job.home, job.request.as_dict(), afresh=planned.afresh)
+    with Growing(_STORES[job.request.format](grown), Journal(grown / NAME)) as growing:
+        growing.resume()
+        if planned.source is not None:
+            source = _STORES[planned.source["format"]](job.home)
+            growing.copy(source, beside.read_records(job.home), planned.source["counts"]["draws"])
+        n_held = growing.found
+        _draw(job, growing)
+    made = beside.finish(grown, job.request, job.origin)
+    checks = synthetic.check(grown, images=True, reference=None, max_label_kl=None)
+    if not checks.passed:
+        found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
+        raise GateError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
+    place.settle(job.home)
+    return _report(job, "made", made, checks, n_held)
+
+
+def _draw(job: _Job, growing: Growing) -> None:
+    asked = job.request
+    stop = asked.max_draws if growing.found < asked.n else growing.draws
+    drawn_blocks = job.sampler.draw(seed=asked.seed, requested=asked.labels, start=growing.draws, stop=stop)
+    with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
+        for block in drawn_blocks:
+            drawn = block.first(asked.n - growing.found)
+            growing.add(draws=drawn.stop, pixels=drawn.pixels, described=_describe(job, drawn))
+            bar.update(len(drawn.indices))
+            if growing.found == asked.n:
+                break
+    growing.flush()
+
+
+def _describe(job: _Job, drawn: Drawn) -> list[Record]:
+    return [
+        Record(
+            file_name="",
+            index=int(index),
+            seed=job.request.seed,
+            requested=labels.SEPARATOR.join(job.request.labels),
+            findings=job.sampler.findings(probabilities),
+            probabilities=tuple(round(float(p), 6) for p in probabilities),
+            weight=1.0,
+            sha256="",
+        )
+        for index, probabilities in zip(drawn.indices, drawn.probabilities, strict=True)
+    ]
+
+
+def _report(
+    job: _Job, status: Status, made: Mapping[str, Any], checks: CheckResult | None = None, n_held: int = 0
+) -> GenerateReport:
+    """The report on what run.json says; GateError where the draws ran out."""
+    counts = made["counts"]
+    what = f"{job.out}: {counts['found']} images of {made['model']['resolution']} px{job.asked}"
+    drawn = f"{counts['draws']} candidates drawn, {counts['acceptance_rate']:.2%} accepted"
+    if not made["complete"]:
+        raise GateError(
+            f"{what}, of {counts['requested']} asked for: {drawn}; the shorter set is in place, and a larger max_draws"
+            " goes on from there"
+        )
+    lines = [f"{what} ({drawn}, on {made['provider']})"]
+    if status == "already finished":
+        lines.append("already finished by this command: nothing to do")
+    if n_held:
+        lines.append(f"{n_held} of them were there already")
+    if checks is not None:
+        lines.append(f"checks: all {len(checks.lines)} passed")
+    if made["model"]["phantom"]:
+        lines.append("made from drawn phantoms: these images prove the pipeline, never realism")
+    return GenerateReport(
+        status=status,
+        out=job.out,
+        requested=counts["requested"],
+        found=counts["found"],
+        draws=counts["draws"],
+        provider=made["provider"],
+        lines=tuple(lines),
+        checks=checks,
+    )

@@ -1,0 +1,103 @@
+"""What is registered, what a model is, and a copy of it: the verbs of `synthcxr models`."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shutil
+from pathlib import Path
+from typing import Any
+
+from synthcxr import bundled, contract, records
+from synthcxr.errors import ArtifactError
+from synthcxr.registry import Resolved, bundle, fetch, location, resolve
+from synthcxr.registry.address import STARTER
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """A registered version, or the starter. `passed` says that it became champion's equal: every gate passed."""
+
+    address: str
+    aliases: tuple[str, ...]
+    created: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One model: its address, where it lies, each file's contract without the network, its index and its card."""
+
+    name: str
+    path: Path
+    contracts: dict[str, dict[str, Any]]
+    index: dict[str, Any]
+    card: str
+
+
+def list_models() -> tuple[Listed, ...]:
+    """Every version of synthcxr's models in the registry that is here, the newest first, then the starter."""
+    uri = location.find()
+    rows = [] if uri is None else [_listed(version) for version in fetch.Registry.open(uri).versions()]
+    if bundled.find(STARTER) is not None:
+        rows.append(Listed(STARTER, (), "", "ships with synthcxr"))
+    return tuple(rows)
+
+
+def show(address: str | None) -> Shown:
+    """What the model at an address is; without one, the model that `generate` would take."""
+    found = resolve(address)
+    contracts = {name: _contract(found.path / name) for name in bundle.ONNX_FILES if (found.path / name).is_file()}
+    index, card = found.path / bundle.INDEX, found.path / bundle.CARD
+    return Shown(
+        name=str(found),
+        path=found.path,
+        contracts=contracts,
+        index=records.read_json(index) if index.is_file() else {},
+        card=card.read_text(encoding="utf-8") if card.is_file() else "",
+    )
+
+
+def pull(address: str | None, *, out: Path) -> Resolved:
+    """Copy a model to the folder `out`, verified, whole or not at all; the same model again changes nothing."""
+    found = resolve(address)
+    if not (found.path / bundle.INDEX).is_file():
+        raise ArtifactError(
+            f"{found.path}: has no {bundle.INDEX} to verify a copy by; export it with `synthcxr export`"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if _holds(out, found.path):
+            return Resolved(out, found.name, "already there")
+        raise ArtifactError(f"{out}: holds something else; choose another --out")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in (*bundle.read_index(found.path)["files"], bundle.INDEX):
+        shutil.copyfile(found.path / name, partial / name)
+    bundle.verify(partial)
+    if out.exists():
+        out.rmdir()
+    partial.replace(out)
+    return Resolved(out, found.name, found.note)
+
+
+def _holds(out: Path, source: Path) -> bool:
+    if not (out / bundle.INDEX).is_file() or (out / bundle.INDEX).read_bytes() != (source / bundle.INDEX).read_bytes():
+        return False
+    bundle.verify(out)
+    return True
+
+
+def _listed(version: fetch.Version) -> Listed:
+    created = datetime.datetime.fromtimestamp(version.created_ms / 1000, tz=datetime.UTC)
+    return Listed(
+        address=f"models:/{version.name}/{version.version}",
+        aliases=version.aliases,
+        created=created.isoformat(sep=" ", timespec="seconds"),
+        why=version.tags.get(fetch.WHY_TAG, ""),
+    )
+
+
+def _contract(path: Path) -> dict[str, Any]:
+    fields = dataclasses.asdict(contract.read(path))
+    return {key: value for key, value in fields.items() if key != "network"}

@@ -1,0 +1,145 @@
+"""`synthcxr prepare`: the films of all sources as one packed, split and checked dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from synthcxr import dataset, records
+from synthcxr.checks import films as film_checks
+from synthcxr.checks.result import CheckResult
+from synthcxr.config import PrepareConfig
+from synthcxr.errors import ConfigError, DataError
+from synthcxr.readers import sources
+from synthcxr.readers.sources import Source
+from synthcxr.records import Film
+from synthcxr.split import split
+
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What was made: counts as in dataset.json, a sentence for each film left out, and the suite's findings."""
+
+    path: Path
+    resolution: int
+    fingerprint: str
+    phantom: bool
+    counts: dict[str, Any]
+    unreadable: tuple[str, ...]
+    checks: CheckResult
+
+
+def to_stderr(line: str) -> None:
+    """Write a line to stderr, above any progress bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summary:
+    """Read, merge, split, pack and check the films of `config.sources`; the folder `out` is replaced whole.
+
+    `report` gets a line for whatever is left out. Raises ConfigError, naming the key, for a source that cannot be
+    used as given, and DataError for films, a disk or a folder that cannot; `out` then is as it was before.
+    """
+    _refuse_foreign(out)
+    if not config.sources:
+        raise ConfigError("prepare.sources: names no source of films")
+    opened = [sources.read(f"prepare.sources[{at}]", entry, report) for at, entry in enumerate(config.sources)]
+    films, left_out = _gather(opened, config.view, report)
+    sides = split(films, config.shares, config.seed)
+    with _written_whole(out) as partial:
+        built = dataset.build(
+            films,
+            out=partial,
+            resolution=config.resolution,
+            sides=sides,
+            on_bad=config.on_bad,
+            sources=[source.as_dict() for source in opened],
+            counts=left_out,
+            attribution=sorted({source.attribution for source in opened} - {""}),
+        )
+        for sentence in built.bad:
+            report(f"left out: {sentence}")
+        _refuse_emptied(built, set(sides.values()))
+        checks = film_checks.check(built.films, resolution=config.resolution)
+        _refuse_failed(checks)
+        records.write_json(partial / dataset.CHECKS, checks.as_dict())
+    return Summary(
+        path=out,
+        resolution=config.resolution,
+        fingerprint=built.fingerprint,
+        phantom=built.phantom,
+        counts=left_out | built.counts,
+        unreadable=built.bad,
+        checks=checks,
+    )
+
+
+def _gather(opened: Sequence[Source], view: str, report: Report) -> tuple[list[Film], dict[str, int]]:
+    """The films of all sources that have the view, each once, and how many were left out."""
+    everything = [film for source in opened for film in source.films]
+    viewed = [film for film in everything if view in {"both", film.view}]
+    if not viewed:
+        raise DataError(f"no films found: the sources hold {len(everything):,}, of view {view} none")
+    films = sources.merged(viewed)
+    left_out = {"other_view": len(everything) - len(viewed), "duplicates": len(viewed) - len(films)}
+    if left_out["other_view"]:
+        report(f"{left_out['other_view']:,} films are left out: their view is not known to be {view}")
+    if left_out["duplicates"]:
+        report(
+            f"{left_out['duplicates']:,} films are left out: the sources hold them more than once, the largest stays"
+        )
+    return films, left_out
+
+
+def _refuse_emptied(built: dataset.BuildReport, sides: set[str]) -> None:
+    empty = sorted(sides - set(built.films["split"]))
+    if empty:
+        raise DataError(f"no readable film is left for {', '.join(empty)}; replace the {len(built.bad):,} broken ones")
+
+
+def _refuse_failed(checks: CheckResult) -> None:
+    if not checks.passed:
+        line = checks.failed[0]
+        named = f": {', '.join(line.rows)}" if line.rows else ""
+        raise DataError(f"the manifest fails {len(checks.failed)} of its checks, first: {line.sentence}{named}")
+
+
+@contextlib.contextmanager
+def _written_whole(out: Path) -> Iterator[Path]:
+    """A folder to write into; it takes the place of `out` when the block ends, and is removed when the block fails.
+
+    A process killed in between leaves `out` as it was, and a folder beside it that the next run clears away.
+    """
+    target = out.resolve()
+    partial, previous = (target.with_name(target.name + suffix) for suffix in (".partial", ".previous"))
+    for folder in (partial, previous):
+        _refuse_foreign(folder)
+    try:
+        if previous.exists() and not target.exists():
+            previous.rename(target)
+        for folder in (partial, previous):
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if target.exists():
+            target.rename(previous)
+        partial.rename(target)
+        shutil.rmtree(previous, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror or error}); what was there is unharmed") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and dataset.holds_only_ours(folder)):
+        raise DataError(f"{folder}: holds something other than a packed dataset; choose another folder, or clear it")

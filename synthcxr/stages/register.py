@@ -1,0 +1,130 @@
+"""Register what was trained: one MLflow run with its evidence, three model versions, aliases by the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import config as configs
+from synthcxr import contract, images, records
+from synthcxr.config import RegisterConfig
+from synthcxr.contract import Kind
+from synthcxr.errors import ArtifactError, DataError
+from synthcxr.registry import bundle, card, evidence, lineage, publish
+
+KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
+CURVES = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
+RESULTS = ("metrics.json", "verdict.json")
+
+
+def run(
+    config: RegisterConfig,
+    *,
+    params: Path,
+    models: Path,
+    gan: Path,
+    classifier: Path,
+    judge: Path,
+    results: Path,
+    dataset: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Log, register and name; writes and returns registered.json. Nothing reaches MLflow before all input is read."""
+    bundle.verify(models)
+    trained = {"generator": gan, "classifier": classifier, "judge": judge}
+    facts = card.Facts(
+        index=bundle.read_index(models),
+        metrics=records.read_json(results / "metrics.json"),
+        verdict=records.read_json(results / "verdict.json"),
+        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in ("classifier", "judge")},
+    )
+    champion, why = judged(facts.verdict)
+    held = _evidence(params, results, dataset, facts)
+    with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
+        made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
+        published = publish.publish(
+            made, held, experiment=config.experiment, prefix=config.prefix, champion=champion, why=why
+        )
+    registered = dataclasses.asdict(published) | {"champion": champion, "why": why}
+    records.write_json(out, registered)
+    return registered
+
+
+def judged(verdict: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a verdict makes a champion, and the sentence why: every gate that applies passed, and one does."""
+    gates = list(verdict.get("gates", ()))
+    failed = [gate for gate in gates if gate["status"] == "failed"]
+    passed = [gate for gate in gates if gate["status"] == "passed"]
+    if failed or not verdict.get("passed"):
+        return False, "failed: " + ("; ".join(_bound(gate) for gate in failed) or "the verdict names no gate")
+    if not passed:
+        return False, "no gate could be judged"
+    return True, "passed: " + "; ".join(_bound(gate) for gate in passed)
+
+
+def _bound(gate: Mapping[str, Any]) -> str:
+    value = "none" if gate["value"] is None else f"{gate['value']:.4g}"
+    return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g})"
+
+
+def _evidence(params: Path, results: Path, dataset: Path, facts: card.Facts) -> evidence.Evidence:
+    made = records.read_json(dataset / records.RUN)
+    points = evidence.metrics(facts.metrics) + evidence.metrics(made.get("counts", {}), "generate")
+    for name in CURVES:
+        if (results / name).is_file():
+            points += evidence.curve(results / name)
+    snapshots = sorted((results / "snapshots").glob("*.png"))
+    files = {path: "snapshots" for path in snapshots} | {results / name: "" for name in RESULTS}
+    films = str(facts.index["training_data"])
+    return evidence.Evidence(
+        params=evidence.params(dataclasses.asdict(configs.load(params))),
+        points=tuple(points),
+        tags=lineage.tags() | _tags(facts.index),
+        files=files | {dataset / records.RUN: "synthetic", params: ""},
+        training_data=films,
+    )
+
+
+def _tags(index: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "synthcxr.training_data": str(index["training_data"]),
+        "synthcxr.phantom": str(index["phantom"]).lower(),
+        "synthcxr.resolution": str(index["resolution"]),
+    }
+
+
+def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Facts, dataset: Path) -> publish.Model:
+    held = contract.read(models / f"{kind}.onnx", kind=kind)
+    folder = bundle.build(parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts))
+    tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
+    return publish.Model(kind, folder, card.summary(held), tags, _example(dataset, held.resolution))
+
+
+def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
+    """The files of a version: a generator's stands alone, and every one holds the weights to go on training from."""
+    shipped = (*bundle.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
+    weights = sorted(trained.glob("*.safetensors"))
+    if not weights:
+        raise ArtifactError(f"{trained}: holds no weights (*.safetensors); train the {kind} again")
+    return {name: models / name for name in shipped} | {path.name: path for path in (*weights, trained / "config.json")}
+
+
+def _example(dataset: Path, side: int) -> NDArray[np.uint8]:
+    """The first synthetic image, uint8 [side, side]: what a model is registered with is never a real film."""
+    table = records.read_metadata(dataset)
+    if table.empty:
+        raise DataError(f"{dataset}: holds no image; generate at least one")
+    image = images.decode_png(records.read_file(dataset, str(table["file_name"].iloc[0])))
+    if image.shape != (side, side):
+        raise DataError(f"{dataset}: its images are {image.shape[0]} px, the models' {side} px; generate it again")
+    return image
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return dict(records.read_json(path)) if path.is_file() else {}

@@ -1,0 +1,198 @@
+"""Write the report: one HTML file that lets a reviewer decide, and a private one beside it where films may show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthcxr import dataset as packed
+from synthcxr import images, labels, records
+from synthcxr.config import ReportConfig
+from synthcxr.errors import DataError
+from synthcxr.images import UInt8
+from synthcxr.report import html, neighbours, page, plots
+
+PRIVATE = "report-private.html"
+_N_PAIRS = 12
+_LEARNED_FROM = ("train", "judge")
+
+
+def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_films: Path | None) -> tuple[Path, ...]:
+    """Write `out` and, given a packed dataset `with_films`, report-private.html beside it; returns what was written.
+
+    Reads `results` and the synthetic `dataset` only. Ends by logging `out`, never the private file, to the MLflow
+    run that results/registered.json names, where there is one.
+    """
+    found = _read(results, dataset)
+    public = _report(config, found)
+    _write(out, html.render(public))
+    written = [out]
+    if with_films:
+        private = dataclasses.replace(
+            public, private=True, grids=(*public.grids, *_film_grids(found, packed.open_dataset(with_films), config))
+        )
+        written.append(out.with_name(PRIVATE))
+        _write(written[-1], html.render(private))
+    if found.registered:
+        from synthcxr.registry import publish  # MLflow takes seconds to import: a report alone needs none of it
+
+        publish.attach(found.registered["run_id"], out)
+    return tuple(written)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What the report is made of, as read."""
+
+    dataset: Path
+    records: pd.DataFrame
+    run: dict[str, Any]
+    metrics: dict[str, Any]
+    verdict: dict[str, Any]
+    registered: dict[str, Any] | None
+    logs: dict[str, pd.DataFrame]
+
+
+def _read(results: Path, dataset: Path) -> _Found:
+    for name in ("metrics.json", "verdict.json"):
+        if not (results / name).is_file():
+            raise DataError(f"{results}: holds no {name}; run `synthcxr evaluate` first")
+    registered = results / "registered.json"
+    return _Found(
+        dataset=dataset,
+        records=records.read_metadata(dataset),
+        run=records.read_json(dataset / records.RUN),
+        metrics=records.read_json(results / "metrics.json"),
+        verdict=records.read_json(results / "verdict.json"),
+        registered=records.read_json(registered) if registered.is_file() else None,
+        logs={name: log for name in ("gan", "classifier", "judge") if len(log := _log(results / f"train_{name}.csv"))},
+    )
+
+
+def _log(path: Path) -> pd.DataFrame:
+    """A training log; empty where training was not run here."""
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+
+def _report(config: ReportConfig, found: _Found) -> html.Report:
+    try:
+        table, notes = page.distances(found.metrics)
+        return html.Report(
+            title=config.title,
+            private=False,
+            verdict=page.verdict(found.verdict),
+            warnings=page.warnings(run=found.run, metrics=found.metrics, held=found.verdict),
+            summary=page.summary(run=found.run),
+            grids=(_synthetic_grid(found, config.n_images),),
+            label_plot=_label_plot(page.shares(found.metrics["labels"])),
+            label_table=page.label_table(found.metrics["labels"]),
+            label_notes=page.label_notes(found.metrics["labels"]),
+            distances=table,
+            distance_notes=notes,
+            training=_training_plots(found.logs),
+            checks=page.checks(found.metrics["checks"]),
+            provenance=(
+                *page.provenance(found.run),
+                *page.extractors(found.metrics),
+                *page.registration(found.registered),
+            ),
+            protocol=page.protocol(found.metrics),
+            attribution=tuple(found.run["model"].get("attribution", ())),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"results and {found.dataset} are of another version ({error!r}); evaluate again") from error
+
+
+def _synthetic_grid(found: _Found, n: int) -> html.Grid:
+    rows = found.records.head(n)
+    shown = [
+        html.picture(
+            images.decode_png(records.read_file(found.dataset, str(name))),
+            alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
+            caption=_spoken(held),
+        )
+        for name, index, held in zip(rows["file_name"], rows["index"], rows["Finding Labels"], strict=True)
+    ]
+    note = (
+        f"The first {len(shown)} of {len(found.records):,} in the order drawn, none picked; labelled by the classifier."
+    )
+    return html.Grid(title="Synthetic images", note=note, pictures=tuple(shown))
+
+
+def _spoken(joined: str) -> str:
+    return joined.replace(labels.SEPARATOR, ", ").replace("_", " ")
+
+
+def _label_plot(shares: Mapping[str, Mapping[str, Any]]) -> html.Plot | None:
+    if not shares:
+        return None
+    findings = {name: share for name, share in shares.items() if name != labels.NO_FINDING}
+    alt = "; ".join(
+        f"{name} real {_percent(s['real'])}, synthetic {_percent(s['synthetic'])}" for name, s in findings.items()
+    )
+    return html.plot(
+        plots.label_shares(findings), title="Share of images with each finding", alt=f"Share of images: {alt}"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.1f} %"
+
+
+def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
+    shown = []
+    if "gan" in logs:
+        last = logs["gan"].iloc[-1]
+        at = f"after {int(last['nimg']):,} images shown"
+        alt = f"Losses {at}: discriminator {last['loss_d']:.3g}, generator {last['loss_g']:.3g}"
+        shown.append(html.plot(plots.gan_losses(logs["gan"]), title="GAN: losses", alt=alt))
+        alt = f"Speed {at}: {last['images_per_s']:.3g} images a second"
+        shown.append(html.plot(plots.gan_speed(logs["gan"]), title="GAN: images a second", alt=alt))
+    judged = {name: logs[name] for name in ("classifier", "judge") if name in logs}
+    if judged:
+        best = ", ".join(f"{name} {log['val_auroc_mean'].max():.3f} at best" for name, log in judged.items())
+        title = "Classifier and judge: mean AUROC on val films"
+        shown.append(html.plot(plots.auroc(judged), title=title, alt=f"Mean AUROC on val films: {best}"))
+    return tuple(shown)
+
+
+def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
+    """Synthetic images beside the films nearest to them, and test films alone."""
+    side = min(films.resolution, int(found.run["model"]["resolution"]))
+    names = found.records["file_name"].head(_N_PAIRS)
+    synthetic = np.stack([_at(images.decode_png(records.read_file(found.dataset, str(name))), side) for name in names])
+    test, _ = films.images(side, ("test",))
+    learned, _ = films.images(side, _LEARNED_FROM)
+    pairs = zip(
+        synthetic,
+        learned[neighbours.nearest(synthetic=synthetic, films=learned)],
+        test[neighbours.nearest(synthetic=synthetic, films=test)],
+        strict=True,
+    )
+    kinds = ("synthetic", "nearest film it learned from", "nearest test film")
+    beside = tuple(
+        html.picture(pixels, alt=kind, caption=kind) for row in pairs for pixels, kind in zip(row, kinds, strict=True)
+    )
+    alone = tuple(html.picture(pixels, alt="real test film", caption="real") for pixels in test[: config.n_images])
+    near = f"Nearest by pixels at {neighbours.SIDE_PX} px or less, brightness and contrast set aside."
+    return (
+        html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3),
+        html.Grid(title="Real test films", note=f"The first {len(alone)} of {len(test):,}.", pictures=alone),
+    )
+
+
+def _at(pixels: UInt8, side: int) -> UInt8:
+    return images.quantise(images.resize(pixels.astype(np.float32) / np.float32(255), side))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,157 @@
+"""One ONNX model running in onnxruntime: checked on opening, on the device that was asked for, or an error."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from synthcxr import contract as contracts
+from synthcxr.contract import Contract, Kind
+from synthcxr.errors import ArtifactError
+from synthcxr.labels import FINDINGS
+
+Float32 = NDArray[np.float32]
+Device = Literal["auto", "cuda", "cpu"]
+
+VERSION: str = ort.__version__
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Algorithms picked by timing differ from run to run, and TF32 rounds: both would cost the same bytes.
+_CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
+_NATIVE_ERRORS = (
+    *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf, native.NotImplemented),
+    *(native.EPFail, native.RuntimeException, RuntimeError, ValueError),
+)
+_OUTPUTS = {"generator": ("image",), "classifier": ("logits", "features"), "judge": ("logits", "features")}
+
+# Its log lines go straight to stderr, a missing GPU library among them; what matters also comes as an exception.
+ort.set_default_logger_severity(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """An opened model file. `provider` is the execution provider that onnxruntime really gave."""
+
+    contract: Contract
+    provider: str
+    _inference: ort.InferenceSession = dataclasses.field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path, *, kind: Kind | None = None, device: Device = "auto") -> Session:
+        """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got."""
+        contract = contracts.read(path, kind=kind)
+        try:
+            inference = _start(path, contract, device)
+        except _NATIVE_ERRORS as error:
+            raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
+        _check_fit(path, contract, inference)
+        return cls(contract=contract, provider=inference.get_providers()[0], _inference=inference)
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 of graph and initialisers."""
+        return self.contract.digest
+
+    def run(self, array: Float32) -> dict[str, Float32]:
+        """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge)."""
+        outputs = _OUTPUTS[self.contract.kind]
+        try:
+            values = self._inference.run(outputs, {self._inference.get_inputs()[0].name: array})
+        except _NATIVE_ERRORS as error:
+            raise ArtifactError(f"the {self.contract.kind} failed on {self.provider}: {_first_line(error)}") from error
+        return dict(zip(outputs, values, strict=True))
+
+
+def n_threads() -> int:
+    """The cores this process may use, which is also the thread count that the bytes of an image may depend on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start(path: Path, contract: Contract, device: Device) -> ort.InferenceSession:
+    if device != "cpu":
+        inference = _on_cuda(path, contract)
+        if inference is not None:
+            return inference
+    if device == "cuda":
+        raise ArtifactError(
+            "--device cuda: onnxruntime did not get the GPU (it needs the NVIDIA driver, CUDA and cuDNN 9, and the"
+            " onnxruntime-gpu package); mend that, or use --device auto or cpu"
+        )
+    return ort.InferenceSession(path, _options(), providers=[CPU], enable_fallback=0)
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.use_deterministic_compute = True
+    options.intra_op_num_threads = n_threads()
+    return options
+
+
+def _on_cuda(path: Path, contract: Contract) -> ort.InferenceSession | None:
+    """A session that ran one sample on the GPU, or None where anything on the way there is missing."""
+    if CUDA not in ort.get_available_providers() or not _has_driver():
+        return None
+    with contextlib.redirect_stdout(io.StringIO()):
+        ort.preload_dlls()
+    try:
+        inference = ort.InferenceSession(
+            path, _options(), providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})], enable_fallback=0
+        )
+        if inference.get_providers()[0] != CUDA:
+            return None
+        inference.run(None, {inference.get_inputs()[0].name: np.zeros(_input_shape(contract, 1), np.float32)})
+    except _NATIVE_ERRORS:
+        return None
+    return inference
+
+
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _input_shape(contract: Contract, n: int) -> tuple[int, ...]:
+    if contract.kind == "generator":
+        return (n, contract.latent)
+    return (n, 1, contract.resolution, contract.resolution)
+
+
+def _check_fit(path: Path, contract: Contract, inference: ort.InferenceSession) -> None:
+    inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
+    outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
+    side = contract.resolution
+    if contract.kind == "generator":
+        wanted = {"z": [contract.latent]}, {"image": [1, side, side]}
+    else:
+        wanted = {"image": [1, side, side]}, {"logits": [len(FINDINGS)], "features": []}
+        lacking = [finding for finding in FINDINGS if finding not in contract.thresholds]
+        if lacking:
+            raise ArtifactError(f"{path}: its metadata holds no threshold for {', '.join(lacking)}")
+    if len(inputs) != 1:
+        raise ArtifactError(f"{path}: a {contract.kind} has one input, this one has {', '.join(inputs)}")
+    for what, shapes, names in (("input", inputs, wanted[0]), ("output", outputs, wanted[1])):
+        for name, shape in names.items():
+            if name not in shapes:
+                raise ArtifactError(f"{path}: has no {what} {name!r}; it has {', '.join(shapes)}")
+            if any(isinstance(held, int) and held != want for held, want in zip(shapes[name][1:], shape, strict=False)):
+                raise ArtifactError(
+                    f"{path}: its {what} {name!r} {shapes[name]} does not fit its metadata, N and {shape}"
+                )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,121 @@
+"""croissant.json: the dataset described for machines (MLCommons Croissant 1.0), without clock or host in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synthcxr import labels, records
+from synthcxr.writers import png, webdataset
+from synthcxr.writers.request import Request
+from synthcxr.writers.run import Origin
+from synthcxr.writers.store import LATENTS, Format
+
+NAME = "croissant.json"
+_CR_TERMS = (
+    *("citeAs", "column", "dataBiases", "dataCollection", "extract", "field", "fileProperty", "fileObject", "fileSet"),
+    *("format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet"),
+    *("personalSensitiveInformation", "references", "regex", "repeated", "replace", "separator", "source"),
+    *("subField", "transform"),
+)
+_CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CR_TERMS} | {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "dct": "http://purl.org/dc/terms/",
+    "sc": "https://schema.org/",
+}
+_COLUMNS = {
+    "index": ("sc:Integer", "Number of the candidate; with the seed it names the image's latent."),
+    "seed": ("sc:Integer", "Seed of the candidate's random stream."),
+    "requested": ("sc:Text", "Findings asked for, joined by |; empty where none was."),
+    "Finding Labels": ("sc:Text", "Findings whose probability passes the classifier's threshold, joined by |."),
+    **{
+        column: ("sc:Float", f"The classifier's probability of {finding}.")
+        for column, finding in zip(records.PROBABILITY_COLUMNS, labels.FINDINGS, strict=True)
+    },
+    "weight": ("sc:Float", "Importance weight of the image."),
+    "sha256": ("sc:Text", "Digest of the PNG file."),
+}
+_STATEMENTS = {
+    False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
+    True: "Synthetic images from a generator trained on drawn phantoms: they prove a pipeline and never realism.",
+}
+
+
+def write(folder: Path, request: Request, origin: Origin) -> None:
+    """Describe the dataset in `folder`, whose metadata.csv and latents.npy are written."""
+    digest, asked = request.models["generator"], " and ".join(request.labels) or "no finding"
+    sentences = (
+        _STATEMENTS[origin.phantom],
+        f"{origin.generator.resolution} px, 8-bit grey, seed {request.seed}, {asked} asked for.",
+        f"Generator {digest}; labels by classifier {request.models['classifier']}, not by a reader.",
+    )
+    description = {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "name": f"synthcxr-{digest[:12]}-seed-{request.seed}",
+        "description": " ".join(sentences),
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "license": origin.generator.licence,
+        "version": "1.0.0",
+        "isLiveDataset": False,
+        "creator": {"@type": "sc:Organization", "name": "synthcxr"},
+        "keywords": ["chest x-ray", "synthetic data", *request.labels],
+        "distribution": [
+            _file(folder, records.METADATA, "text/csv"),
+            _file(folder, LATENTS, "application/octet-stream"),
+            *_image_files(request.format),
+        ],
+        "recordSet": [_record_set()],
+    }
+    records.write_json(folder / NAME, description)
+
+
+def _file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{(folder / name).stat().st_size} B",
+        "encodingFormat": encoding,
+        "sha256": records.sha256_file(folder / name),
+    }
+
+
+def _image_files(form: Format) -> list[dict[str, Any]]:
+    if form == "png":
+        includes, encoding = f"{png.FOLDER}/*/*.png", "image/png"
+    else:
+        includes, encoding = f"{webdataset.FOLDER}/*.tar", "application/x-tar"
+    name = "images" if form == "png" else "shards"
+    return [{"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}]
+
+
+def _record_set() -> dict[str, Any]:
+    named = {"file_name": ("sc:Text", "The image, relative to this file."), **_COLUMNS}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "records",
+        "name": "records",
+        "description": "One row an image.",
+        "key": {"@id": "records/file_name"},
+        "field": [_field(name, kind, text) for name, (kind, text) in named.items()],
+    }
+
+
+def _field(column: str, kind: str, text: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"records/{column.replace(' ', '_')}",
+        "name": column.replace(" ", "_"),
+        "description": text,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": records.METADATA}, "extract": {"column": column}},
+    }

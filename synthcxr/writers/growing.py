@@ -1,0 +1,118 @@
+"""A dataset while it grows: images are encoded and written behind the back of the inference, a journal line a block."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import images, records
+from synthcxr.records import Record
+from synthcxr.writers.journal import Journal, Line
+from synthcxr.writers.store import PER_FOLDER, Store
+
+_MAX_PENDING = 4
+
+
+class Growing:
+    """Adds images to a store in order. `found` images and `draws` candidates are counted as they are handed over.
+
+    One thread writes, so that order and journal hold; a few encode. At most four blocks wait, which bounds memory.
+    """
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        self.store, self.journal = store, journal
+        self.found, self.draws = 0, 0
+        self._encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "encode")
+        self._writer = ThreadPoolExecutor(1, "write")
+        self._pending: deque[Future[None]] = deque()
+        self._since = time.perf_counter()
+
+    def __enter__(self) -> Growing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.shutdown(cancel_futures=True)
+        self._encoders.shutdown(cancel_futures=True)
+        self.store.close()
+
+    def resume(self) -> None:
+        """Stand after the last block whose images are all still what the journal says; drop what lies beyond."""
+        n_lines = 0
+        lines, checked = itertools.tee(self.journal.lines())
+        sound = self.store.read(record for line in checked for record in line.records)
+        for line in lines:
+            if not all(png is not None for png in itertools.islice(sound, len(line.records))):
+                break
+            self.found, self.draws, n_lines = self.found + len(line.records), line.draws, n_lines + 1
+        self.journal.cut(n_lines)
+        self.store.cut(self.found)
+
+    def copy(self, source: Store, held: Sequence[Record], draws: int) -> None:
+        """Take over the images of a finished dataset beyond those already here, up to the first that is harmed.
+
+        `draws` is the first candidate that the finished dataset did not look at.
+        """
+        rest, kept = held[self.found :], list[Record]()
+        for record, png in zip(rest, source.read(rest), strict=True):
+            if png is None:
+                break
+            at = self.found + len(kept)
+            kept.append(dataclasses.replace(record, file_name=self.store.file_name(at)))
+            self.store.write(at, png, kept[-1])
+            if len(kept) == PER_FOLDER:
+                self._note(kept[-1].index + 1, kept)
+                kept = []
+        whole = self.found + len(kept) == len(held)
+        if kept or (whole and draws > self.draws):
+            self._note(draws if whole else kept[-1].index + 1, kept)
+
+    def add(self, *, draws: int, pixels: NDArray[np.uint8], described: Sequence[Record]) -> None:
+        """Hand over a block: `pixels` [k, H, W] and k records that still lack `file_name` and `sha256`.
+
+        Returns before they are written; an error of an earlier block is raised here or in `flush`.
+        """
+        while len(self._pending) >= _MAX_PENDING:
+            self._pending.popleft().result()
+        encoded = [self._encoders.submit(_encode, image) for image in pixels]
+        self._pending.append(self._writer.submit(self._commit, self.found, draws, encoded, described))
+        self.found, self.draws = self.found + len(described), draws
+
+    def flush(self) -> None:
+        """Wait until everything handed over is written."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def _commit(
+        self, first: int, draws: int, encoded: Sequence[Future[tuple[bytes, str]]], described: Sequence[Record]
+    ) -> None:
+        made = []
+        for at, (future, record) in enumerate(zip(encoded, described, strict=True), first):
+            png, sha256 = future.result()
+            made.append(dataclasses.replace(record, file_name=self.store.file_name(at), sha256=sha256))
+            self.store.write(at, png, made[-1])
+        self._journal(draws, made)
+
+    def _note(self, draws: int, made: Sequence[Record]) -> None:
+        self._journal(draws, made)
+        self.found, self.draws = self.found + len(made), draws
+
+    def _journal(self, draws: int, made: Sequence[Record]) -> None:
+        now = time.perf_counter()
+        self.journal.append(Line(draws=draws, wall_s=round(now - self._since, 3), records=tuple(made)))
+        self._since = now
+
+
+def _encode(pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
+    png = images.encode_png(pixels)
+    return png, records.sha256_bytes(png)

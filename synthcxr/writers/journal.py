@@ -1,0 +1,76 @@
+"""What has been made already: one line a block of candidates, written after the block's images.
+
+A process may be killed at any moment, so a reader takes whole lines only and stops at the first that is not one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthcxr.records import Record
+
+NAME = "journal.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A block's images. `draws` is the first candidate not yet looked at, `wall_s` the seconds the block took."""
+
+    draws: int
+    wall_s: float
+    records: tuple[Record, ...]
+
+
+class Journal:
+    """The journal of one growing dataset."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, line: Line) -> None:
+        """Add one line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(line)) + "\n")
+
+    def lines(self) -> Iterator[Line]:
+        """The whole lines, up to the first that is cut or broken."""
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for raw in file:
+                line = _parse(raw)
+                if line is None:
+                    return
+                yield line
+
+    def records(self) -> Iterator[Record]:
+        """Every image so far, in candidate order."""
+        for line in self.lines():
+            yield from line.records
+
+    def cut(self, n_lines: int) -> None:
+        """Keep the first `n_lines` lines."""
+        if not self.path.is_file():
+            return
+        with self.path.open("r+b") as file:
+            for _ in range(n_lines):
+                file.readline()
+            file.truncate(file.tell())
+
+
+def _parse(raw: bytes) -> Line | None:
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        fields = json.loads(raw)
+        return Line(fields["draws"], fields["wall_s"], tuple(_record(held) for held in fields["records"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _record(fields: dict[str, object]) -> Record:
+    held = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return Record(**held)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Whether the dataset that stands or grows in a place is the one that a command makes, or a beginning of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from synthcxr.errors import DataError
+from synthcxr.writers.store import Format
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions."""
+
+    n: int
+    seed: int
+    labels: tuple[str, ...]
+    max_draws: int
+    batch: int
+    format: Format
+    models: Mapping[str, str]
+    pins: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The request.json of a growing dataset."""
+        return dataclasses.asdict(self) | {"labels": list(self.labels)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Whether what is held is what is wanted, a beginning of it, or (`why`) another command's."""
+
+    answer: Literal["same", "longer", "other"]
+    why: str = ""
+
+
+def of_dict(fields: Mapping[str, Any], where: Path) -> Request:
+    """The request that a request.json states."""
+    try:
+        return Request(**{**fields, "labels": tuple(fields["labels"])})
+    except (KeyError, TypeError) as error:
+        raise _unreadable(where) from error
+
+
+def of_run(run: Mapping[str, Any], where: Path) -> Request:
+    """The request that the run.json of a finished dataset states."""
+    try:
+        return Request(
+            **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
+            labels=tuple(run["request"]["labels"]),
+            format=run["format"],
+            models=run["model"]["digests"],
+            pins={"provider": run["provider"], **run["versions"]},
+        )
+    except (KeyError, TypeError) as error:
+        raise _unreadable(where) from error
+
+
+def _unreadable(where: Path) -> DataError:
+    return DataError(f"{where}: not written by this version of synthcxr; choose another --out")
+
+
+def compare(wanted: Request, held: Request, *, complete: bool, growing: bool, append: bool) -> Comparison:
+    """Set what is wanted against what is held: `complete` with all n found, or still `growing`."""
+    other = _differences(wanted, held)
+    if wanted.n < held.n:
+        other.append(f"n {held.n}, not {wanted.n}")
+    if wanted.max_draws < held.max_draws and not complete:
+        other.append(f"max_draws {held.max_draws}, not {wanted.max_draws}")
+    if wanted.format != held.format and (growing or not append or wanted.n == held.n):
+        other.append(f"format {held.format}, not {wanted.format}")
+    if other:
+        return Comparison("other", f"holds what another command makes ({'; '.join(other)}); --force replaces that")
+    if wanted.n > held.n and not append:
+        return Comparison(
+            "other", f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
+        )
+    same = wanted.n == held.n and (complete or wanted.max_draws == held.max_draws)
+    changed = _changes(held.pins, wanted.pins)
+    if changed and (growing or not same):
+        return Comparison("other", f"was made with {'; '.join(changed)}: go on with the same, or --force to start over")
+    return Comparison("same" if same else "longer")
+
+
+def _differences(wanted: Request, held: Request) -> list[str]:
+    names = ("seed", "labels", "batch")
+    asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
+    models = [f"another {kind}" for kind in wanted.models if held.models.get(kind) != wanted.models[kind]]
+    return asked + models
+
+
+def _changes(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name} {_show(held.get(name))}, not {_show(value)}"
+        for name, value in wanted.items()
+        if held.get(name) != value
+    ]
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value) or "none"
+    return str(value)

@@ -1,0 +1,91 @@
+"""run.json: what made a dataset. The one file of it that times and machines may change."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+import synthcxr
+from synthcxr import records
+from synthcxr.contract import Contract
+from synthcxr.writers.request import Request
+
+_ALSO = ("onnx", "pandas", "great-expectations")
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What makes the images: the model's name, what its two files promise, the command line, the thread count."""
+
+    model_name: str
+    generator: Contract
+    classifier: Contract
+    command: tuple[str, ...]
+    threads: int
+
+    @property
+    def phantom(self) -> bool:
+        """One of the two never saw a real film."""
+        return self.generator.phantom or self.classifier.phantom
+
+
+def pins(*, provider: str, onnxruntime: str) -> dict[str, str]:
+    """What must stay the same while one dataset is made, or its pixels would be of two kinds."""
+    held = {"synthcxr": synthcxr.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    return {"provider": provider, "onnxruntime": onnxruntime} | held
+
+
+def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: int, wall_s: float) -> dict[str, Any]:
+    """Write run.json and return what stands in it."""
+    model = {
+        "name": origin.model_name,
+        "digests": dict(request.models),
+        "training_data": origin.generator.training_data,
+        "phantom": origin.phantom,
+        "resolution": origin.generator.resolution,
+    }
+    versions = {name: version for name, version in request.pins.items() if name != "provider"}
+    run = {
+        "command": list(origin.command),
+        "model": model,
+        "request": {
+            "n": request.n,
+            "seed": request.seed,
+            "labels": list(request.labels),
+            "max_draws": request.max_draws,
+            "batch": request.batch,
+        },
+        "counts": {
+            "requested": request.n,
+            "found": found,
+            "draws": draws,
+            "acceptance_rate": found / draws if draws else 0.0,
+        },
+        "complete": found == request.n,
+        "format": request.format,
+        "provider": request.pins["provider"],
+        "threads": origin.threads,
+        "versions": {**versions, "python": platform.python_version()}
+        | {name: metadata.version(name) for name in _ALSO},
+        "git_revision": _git_revision(),
+        "dvc_revision": os.environ.get("DVC_EXP_NAME", ""),
+        "wall_s": round(wall_s, 3),
+    }
+    records.write_json(folder / records.RUN, run)
+    return run
+
+
+def _git_revision() -> str:
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,128 @@
+"""The suite over the film manifest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pandas as pd
+
+from synthcxr.checks import films as film_checks
+from synthcxr.checks import suite
+from synthcxr.labels import FINDINGS
+from synthcxr.records import FILM_COLUMNS
+
+
+def _manifest(n: int = 12) -> pd.DataFrame:
+    """A manifest without fault: two films a patient, a few findings unknown."""
+    frame = pd.DataFrame(
+        {
+            "image_index": [f"{at:02d}.png" for at in range(n)],
+            "patient_id": [str(at // 2) for at in range(n)],
+            "source": "nih",
+            "view": ["PA", ""] * (n // 2),
+            "split": [("train", "judge", "val", "test")[at // 2 % 4] for at in range(n)],
+            "size": 64,
+            "sha256": "0a" * 32,
+        }
+    )
+    for finding in FINDINGS:
+        frame[finding] = pd.Series([0.0, 1.0, float("nan")] * (n // 3), dtype="float32")
+    return frame.loc[:, list(FILM_COLUMNS)]
+
+
+def test_a_sound_manifest_passes() -> None:
+    """Every line passes and names no row; unknown findings and views are no fault."""
+    result = film_checks.check(_manifest(), resolution=64)
+    assert result.passed
+    assert result.as_dict()["failed"] == 0
+    assert {line.name for line in result.lines} >= {
+        "columns",
+        "unique names",
+        "patients on one side",
+        "split",
+        "Hernia",
+    }
+    assert not any(line.rows for line in result.lines)
+
+
+FAULTS: list[tuple[int, str, Any]] = [
+    (0, "image_index", "01.png"),
+    (2, "image_index", None),
+    (4, "patient_id", ""),
+    (6, "patient_id", None),
+    (9, "split", "val"),
+    (10, "split", "holdout"),
+    (12, "split", None),
+    (14, "view", "LL"),
+    (16, "size", 3),
+    (18, "sha256", "0a"),
+    (20, "Mass", 0.5),
+    (22, "Hernia", -1.0),
+]
+
+
+def test_faults_name_their_rows() -> None:
+    """Each broken cell fails the line that is about it, with the image index of the row or rows concerned."""
+    manifest = _manifest(24)
+    for row, column, value in FAULTS:
+        manifest.loc[row, column] = value
+    failed = {line.name: line.rows for line in film_checks.check(manifest, resolution=64).failed}
+    assert failed == {
+        "unique names": ("01.png", "01.png"),
+        "names": ("",),
+        "patients": ("04.png", "06.png"),
+        "patients on one side": ("04.png", "06.png", "08.png", "09.png", "10.png", "11.png", "12.png", "13.png"),
+        "split": ("10.png", "12.png"),
+        "view": ("14.png",),
+        "sizes": ("16.png",),
+        "digests": ("18.png",),
+        "Mass": ("20.png",),
+        "Hernia": ("22.png",),
+    }
+
+
+def test_missing_columns_are_the_one_line() -> None:
+    """Nothing else can be asked of a table that lacks columns; they are named."""
+    (line,) = film_checks.check(_manifest().drop(columns=["view", "Mass"]), resolution=64).lines
+    assert (line.name, line.passed, line.rows) == ("columns", False, ("Mass", "view"))
+
+
+def test_an_empty_manifest_and_one_below_its_resolution_fail() -> None:
+    """A dataset packed at 128 px holds a film, and one of 128 px."""
+    assert "films" in {line.name for line in film_checks.check(_manifest().head(0), resolution=64).failed}
+    (line,) = film_checks.check(_manifest(), resolution=128).failed
+    assert line.sentence == "some film has 128 px or more: found 64"
+
+
+def test_at_most_twenty_rows_are_named_and_all_are_counted() -> None:
+    """A fault of every row stays readable."""
+    (line,) = film_checks.check(_manifest(60).assign(view="LL"), resolution=64).failed
+    assert len(line.rows) == suite.MAX_ROWS
+    assert line.sentence.endswith("not so for 60 of 60 rows")
+
+
+def test_an_expectation_that_cannot_be_computed_fails_with_the_reason() -> None:
+    """A column that is not there is a failed line with the library's message, never a pass."""
+    asked = suite.Expected(
+        "colour", "colour is red", suite.expectations.ExpectColumnValuesToBeInSet(column="colour", value_set=["red"])
+    )
+    (line,) = suite.run(_manifest(), [asked], label="image_index").lines
+    assert not line.passed
+    assert 'could not be checked (Error: The column "colour" in BatchData does not exist.)' in line.sentence
+
+
+def test_the_suite_shows_writes_and_warns_of_nothing(tmp_path: Any) -> None:
+    """In a process of its own it prints nothing on either stream and leaves no file where it stands."""
+    code = (
+        "import pandas as pd\n"
+        "from synthcxr.checks import films\n"
+        "from synthcxr.records import FILM_COLUMNS\n"
+        "films.check(pd.DataFrame({column: ['x'] for column in FILM_COLUMNS}), resolution=8)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,110 @@
+"""Fixtures that all tests share: where real films lie, and one small trained project at 16 px."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from synthcxr import config as configs
+from synthcxr.config import Config
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A project on phantoms at 16 px, from films to ONNX. Tests read it and never write into it."""
+
+    config: Config
+    data: Path
+    classifier: Path
+    judge: Path
+    gan: Path
+    onnx: Path
+    results: Path
+
+
+@pytest.fixture
+def real_films() -> Path:
+    """The folder of real NIH films, or a skip that says how to give it."""
+    folder = os.environ.get("SYNTHCXR_TEST_FILMS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("no real films: set SYNTHCXR_TEST_FILMS to a folder that holds nih_256/ and its neighbours")
+    return Path(folder)
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def small_config() -> Config:
+    """The default profile, shrunk to 16 px and a few seconds."""
+    config = configs.load(REPOSITORY / "params.yaml")
+    sources = ({"reader": "phantom", "n_films": 260, "resolution": 16, "seed": 1},)
+    classifier = dataclasses.replace(
+        config.train_classifier, resolution=16, width=8, n_epochs=3, n_bootstrap=20, device="cpu"
+    )
+    return dataclasses.replace(
+        config,
+        prepare=dataclasses.replace(config.prepare, sources=sources, resolution=16),
+        train_classifier=classifier,
+        train_judge=dataclasses.replace(classifier, seed=2),
+        train_gan=dataclasses.replace(
+            config.train_gan,
+            resolution=16,
+            latent=16,
+            channels={4: 16, 8: 16, 16: 8},
+            nimg={4: 800, 8: 1600, 16: 3200},
+            fade_nimg={8: 400, 16: 800},
+            batch={4: 16, 8: 16, 16: 16},
+            precision="fp32",
+            checkpoint_nimg=2000,
+            snapshot_nimg=2000,
+            report_nimg=400,
+            device="cpu",
+        ),
+        generate=dataclasses.replace(config.generate, n=200, max_draws=200, device="cpu"),
+        evaluate=dataclasses.replace(config.evaluate, n_bootstrap=20, device="cpu"),
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """One small project, trained once for all tests."""
+    from synthcxr.stages import export, prepare, train_classifier, train_gan
+
+    root = tmp_path_factory.mktemp("trained")
+    config = small_config()
+    data, models, results = root / "data", root / "models", root / "results"
+    project = Trained(config, data, models / "classifier", models / "judge", models / "gan", models / "onnx", results)
+    prepare.run(config.prepare, out=data)
+    for section, out, split in (
+        (config.train_classifier, project.classifier, "train"),
+        (config.train_judge, project.judge, "judge"),
+    ):
+        train_classifier.run(section, data=data, out=out, split=split, log=results / f"train_{out.name}.csv")
+    train_gan.run(
+        config.train_gan,
+        data=data,
+        out=project.gan,
+        log=results / "train_gan.csv",
+        snapshots=results / "snapshots",
+        checkpoints=root / "checkpoints",
+    )
+    export.run(
+        config.export, data=data, classifier=project.classifier, judge=project.judge, gan=project.gan, out=project.onnx
+    )
+    yield project

@@ -1,0 +1,192 @@
+"""The NIH reader on a small tree of the release's shape, made of phantoms, and on real films where they are given."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthcxr import images, labels
+from synthcxr.errors import DataError
+from synthcxr.readers import nih, phantom
+
+HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+ROWS = (
+    "00000001_000.png,Cardiomegaly,0,1,57,M,PA,2682,2749,0.143,0.143",
+    "00000001_001.png,Cardiomegaly|Emphysema,1,1,58,M,AP,2894,2729,0.143,0.143",
+    "00000002_000.png,No Finding,0,2,80,M,PA,2500,2048,0.171,0.171",
+    "00000003_000.png,Hernia,0,3,74,F,PA,2500,2048,0.168,0.168",
+)
+
+
+def write_film(path: Path, index: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(images.encode_png(images.quantise(phantom.draw(1, index, 16))))
+
+
+def write_table(root: Path, *rows: str, name: str = "Data_Entry_2017_v2020.csv", header: str = HEADER) -> None:
+    (root / name).write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """Three of four listed films, in two of the release's folders."""
+    write_table(tmp_path, *ROWS)
+    write_film(tmp_path / "images_001" / "images" / "00000001_000.png")
+    write_film(tmp_path / "images_001" / "images" / "00000001_001.png")
+    write_film(tmp_path / "images_002" / "images" / "00000002_000.png")
+    return tmp_path
+
+
+def test_reads_the_release(release: Path) -> None:
+    """Films come in the table's order with findings, view and unpadded patient, past the header's comma."""
+    films = list(nih.read(str(release)))
+    assert [film.image_index for film in films] == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
+    assert [labels.join(film.findings) for film in films] == ["Cardiomegaly", "Cardiomegaly|Emphysema", "No Finding"]
+    assert [film.view for film in films] == ["PA", "AP", "PA"]
+    assert [film.patient_id for film in films] == ["1", "1", "2"]
+    assert {film.source for film in films} == {"nih"}
+    assert {film.official for film in films} == {""}
+
+
+@pytest.mark.parametrize(
+    "header", [HEADER, HEADER.replace("OriginalImage[Width,Height]", '"OriginalImage[Width,Height]"'), HEADER + ","]
+)
+def test_header_comma_in_every_spelling(release: Path, header: str) -> None:
+    """A header with quoted names, bare commas or a comma at its end gives the same films, a byte-order mark or not."""
+    write_table(release, *ROWS, header="\ufeff" + header)
+    assert len(list(nih.read(str(release)))) == 3
+
+
+def test_absent_films_are_counted(release: Path) -> None:
+    """Films that are listed but not there, and files that are not listed, are each reported once."""
+    write_film(release / "images_002" / "images" / "extra.png")
+    lines: list[str] = []
+    assert len(list(nih.read(str(release), report=lines.append))) == 3
+    assert [line.removeprefix(f"{release}: ") for line in lines] == [
+        "1 of 4 listed films are absent, 3 found",
+        "1 image files are not listed in Data_Entry_2017_v2020.csv and are left out",
+    ]
+
+
+@pytest.mark.parametrize("folder", [".", "images"])
+def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
+    """One flat folder of films, beside the table or in images/, is read like the release."""
+    write_table(tmp_path, *ROWS)
+    write_film(tmp_path / folder / "00000003_000.png")
+    (film,) = nih.read(str(tmp_path))
+    assert labels.names(film.findings) == ("Hernia",)
+
+
+def test_labels_csv_with_source(tmp_path: Path) -> None:
+    """A labels.csv serves as the table, its Source column as the films' source, the option where it is empty."""
+    header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,Source"
+    write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,LL,", name="labels.csv", header=header)
+    write_film(tmp_path / "a.png")
+    write_film(tmp_path / "b.png")
+    lines: list[str] = []
+    first, second = nih.read(str(tmp_path), source="elsewhere", report=lines.append)
+    assert (first.source, second.source) == ("here", "elsewhere")
+    assert first.patient_id == second.patient_id == "7"
+    assert (first.view, second.view) == ("PA", "")
+    assert np.isnan(second.findings).all()
+    assert lines == [f"{tmp_path / 'labels.csv'}: 1 rows have no labels; their findings are taken as unknown"]
+
+
+def test_official_lists(release: Path) -> None:
+    """The release's two lists become each film's official side; one that stands in both is refused."""
+    (release / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n", encoding="utf-8")
+    (release / "test_list.txt").write_text("00000002_000.png\n", encoding="utf-8")
+    assert [film.official for film in nih.read(str(release))] == ["train_val", "train_val", "test"]
+    (release / "test_list.txt").write_text("00000001_000.png", encoding="utf-8")
+    with pytest.raises(DataError, match="00000001_000.png stands in both"):
+        nih.read(str(release))
+
+
+def test_read_survives_pickling(release: Path) -> None:
+    """A film's pixels and size can be read in another process."""
+    film = next(nih.read(str(release)))
+    read, read_size = pickle.loads(pickle.dumps((film.read, film.read_size)))
+    assert read().shape == (16, 16)
+    assert read().dtype == np.float32
+    assert read_size() == 16
+    assert Path(film.origin).name == film.image_index
+
+
+def test_no_films(tmp_path: Path) -> None:
+    """A missing folder, a folder without a table and a table without any of its films are each one plain line."""
+    with pytest.raises(DataError, match="gone: no such folder"):
+        nih.read(str(tmp_path / "gone"))
+    with pytest.raises(DataError, match=r"neither Data_Entry_2017\*.csv nor labels.csv"):
+        nih.read(str(tmp_path))
+    write_table(tmp_path, *ROWS)
+    with pytest.raises(DataError, match="no films found: none of the 4"):
+        nih.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("00000009_000.png,Covid,0,9,1,M,PA,1,1,1,1", "csv:6: unknown finding 'Covid'; known: No Finding, Atelectasis"),
+        ("00000009_000.png,No Finding|Mass,0,9,1,M,PA,1,1,1,1", "csv:6: contradictory labels: Mass, No Finding"),
+        ("00000003_000.png,Mass,0,3,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed a second time"),
+        ("00000009_000.png,Mass", "csv:6: 2 fields, the header has 11"),
+        (",Mass,0,3,1,M,PA,1,1,1,1", "csv:6: names no film"),
+        ("00000004_000.png,Mass,0,,1,M,PA,1,1,1,1", "csv:6: no Patient ID"),
+    ],
+)
+def test_bad_rows_are_named(release: Path, row: str, message: str) -> None:
+    """A row that cannot be right is refused with the table's name and the line an editor shows."""
+    write_film(release / "images_001" / "images" / "00000004_000.png")
+    write_table(release, *ROWS, row)
+    with pytest.raises(DataError, match=message.replace("|", r"\|")):
+        nih.read(str(release))
+
+
+def test_columns_missing(release: Path) -> None:
+    """A table without its columns is refused with their names."""
+    write_table(release, "a,b,c", header="Image Index,labels,age")
+    with pytest.raises(DataError, match="columns missing: Finding Labels, Patient ID, View Position"):
+        nih.read(str(release))
+    (release / "Data_Entry_2017_v2020.csv").write_text("")
+    with pytest.raises(DataError, match="columns missing"):
+        nih.read(str(release))
+    (release / "Data_Entry_2017_v2020.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="not readable as CSV"):
+        nih.read(str(release))
+
+
+@pytest.fixture
+def real() -> Path:
+    """The folder of real films that SYNTHCXR_TEST_FILMS names."""
+    folder = os.environ.get("SYNTHCXR_TEST_FILMS")
+    if not folder:
+        pytest.skip("SYNTHCXR_TEST_FILMS names no folder of real films")
+    return Path(folder)
+
+
+@pytest.mark.parametrize(("name", "n_films", "size"), [("nih_256", 1282, 256), ("nih_64", 855, 64)])
+def test_real_films(real: Path, name: str, n_films: int, size: int) -> None:
+    """Every listed real film is found; a film reads at its size, in [0, 1]."""
+    films = list(nih.read(str(real / name)))
+    assert len(films) == n_films
+    assert {film.view for film in films} == {"PA", "AP"}
+    assert all(film.source.startswith("nih_") for film in films)
+    pixels = films[0].read()
+    assert pixels.shape == (size, size)
+    assert 0 <= pixels.min() < pixels.max() <= 1
+
+
+def test_real_release(real: Path) -> None:
+    """The full table of 112,120 rows with 45 films present: the 45 are read, the others counted."""
+    lines: list[str] = []
+    films = list(nih.read(str(real / "nih_release_sample"), report=lines.append))
+    assert len(films) == 45
+    assert {film.read_size() for film in films} == {1024}
+    assert [line.split(": ")[1] for line in lines] == ["112,075 of 112,120 listed films are absent, 45 found"]

@@ -1,0 +1,122 @@
+"""`synthcxr init`: a ready project around a user's own films, and nothing of theirs overwritten."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dvc.repo import Repo
+from PIL import Image
+from ruamel.yaml import YAML
+
+from synthcxr import closure, config
+from synthcxr.errors import ConfigError, DataError
+from synthcxr.stages import init
+
+WRITTEN = ("params.yaml", "dvc.yaml", "synthcxr.lock", ".gitignore", ".dvcignore")
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A folder a class, one drawn square in each."""
+    folder = tmp_path / "my films"
+    for name in ("Effusion", "Normal"):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(np.full((32, 32), 90, np.uint8)).save(folder / name / f"{name}.png")
+    return folder
+
+
+def read(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+
+
+def test_a_project_around_films(tmp_path: Path, films: Path) -> None:
+    """The reader is named, the films are the one source, the commands to type come last, and the config loads."""
+    folder = tmp_path / "project"
+    made = init.run(folder=folder, profile="nih-64", films=films)
+    assert made.reader == "folder"
+    assert {path.name for path in made.written} == set(WRITTEN)
+    assert made.commands[0] == f"cd {folder}"
+    assert made.commands[-1] == "dvc repro"
+    assert config.load(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
+    assert (folder / ".git").is_dir()
+    assert (folder / ".dvc" / "config").is_file()
+
+
+def test_its_pipeline_watches_films_and_code(tmp_path: Path, films: Path) -> None:
+    """DVC takes the pipeline; films are a dep of `prepare`, and synthcxr.lock stands for the code of every stage."""
+    folder = tmp_path / "project"
+    init.run(folder=folder, profile="nih-64", films=films)
+    with Repo(str(folder)) as repo:
+        stages = {stage.name: stage for stage in repo.index.stages}
+    assert set(stages) == {"lock", *closure.STAGES}
+    assert str(films) in [str(dep) for dep in stages["prepare"].deps]
+    for name in closure.STAGES:
+        deps = [str(dep) for dep in stages[name].deps]
+        assert "synthcxr.lock" in deps
+        assert not [dep for dep in deps if dep.startswith("synthcxr/")]
+        locked = [dep.params for dep in stages[name].deps if str(dep) == "synthcxr.lock"]
+        assert locked == [[f"stages.{name}"]]
+
+
+def test_it_is_the_same_pipeline(tmp_path: Path) -> None:
+    """Commands, outputs and inputs are those of the repository's dvc.yaml, its comments kept."""
+    init.run(folder=tmp_path / "project", profile="phantom", films=None)
+    ours, theirs = (read(path)["stages"] for path in (Path("dvc.yaml"), tmp_path / "project" / "dvc.yaml"))
+    for name, stage in ours.items():
+        assert theirs[name]["cmd"] == stage["cmd"]
+        assert theirs[name].get("outs") == stage.get("outs")
+        kept = [dep for dep in stage["deps"] if not dep.startswith("synthcxr/")]
+        assert theirs[name].get("deps", []) == kept
+    assert "# --record" in (tmp_path / "project" / "dvc.yaml").read_text(encoding="utf-8")
+
+
+def test_films_inside_the_project_stay_out_of_git(tmp_path: Path, films: Path) -> None:
+    """Films within DIR are named relative to it and ignored by git."""
+    folder = films.parent
+    made = init.run(folder=folder, profile="nih-64", films=films)
+    assert made.films == films
+    assert config.load(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
+    seen = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert "params.yaml" in seen.stdout
+    assert "my films" not in seen.stdout
+
+
+def test_inside_a_repository_no_second_one_is_made(tmp_path: Path) -> None:
+    """A folder of a git repository becomes a DVC project there."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    init.run(folder=tmp_path / "project", profile="phantom", films=None)
+    assert not (tmp_path / "project" / ".git").exists()
+    assert (tmp_path / "project" / ".dvc").is_dir()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_overwrites_nothing(tmp_path: Path, name: str) -> None:
+    """One file in the way: it is named, it keeps its content, and no other is written."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DataError, match=f"holds {name} already"):
+        init.run(folder=tmp_path, profile="phantom", films=None)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_refuses_what_cannot_be(tmp_path: Path, films: Path) -> None:
+    """An unknown profile, films missing or too many, no films in PATH: a plain line, and no folder is made."""
+    folder, empty = tmp_path / "project", tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ConfigError, match="unknown profile 'nih64'; known: phantom, .*nih-64"):
+        init.run(folder=folder, profile="nih64", films=films)
+    with pytest.raises(ConfigError, match="--films PATH"):
+        init.run(folder=folder, profile="nih-64", films=None)
+    with pytest.raises(ConfigError, match="leave --films out"):
+        init.run(folder=folder, profile="phantom", films=films)
+    with pytest.raises(ConfigError, match="a folder of its own"):
+        init.run(folder=films, profile="nih-64", films=films)
+    with pytest.raises(DataError):
+        init.run(folder=folder, profile="nih-64", films=empty)
+    assert not folder.exists()

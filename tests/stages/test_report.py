@@ -1,0 +1,360 @@
+"""The report on hand-made results: what it says, what it never holds, and where it goes."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from synthcxr import images, records
+from synthcxr.config import ReportConfig
+from synthcxr.errors import DataError
+from synthcxr.labels import FINDINGS, NO_FINDING
+from synthcxr.report import html
+from synthcxr.stages import report
+
+CONFIG = ReportConfig(title="Chest films <64 px>", n_images=12)
+SIDE = 64
+N_IMAGES = 20
+
+METRICS: dict[str, Any] = {
+    "n_synthetic": 600,
+    "n_real_test": 162,
+    "phantom": False,
+    "distance": {
+        "judge": {
+            "value": 31.24,
+            "interval": [28.1, 35.0],
+            "floor": 9.61,
+            "floor_n": 162,
+            "relative": 3.25,
+            "relative_interval": [2.9, 3.8],
+            "n_synthetic": 450,
+            "n_train": 450,
+            "n_test": 162,
+            "extractor": "judge",
+            "digest": "4f" * 32,
+            "resize": "none, judge.onnx takes the image at 64 px",
+            "status": "computed",
+        },
+        "efficientnet_lite0": {"status": "not computed: pip install 'synthcxr[train]'"},
+    },
+    "labels": {
+        "total_variation": 0.183,
+        "jensen_shannon": 0.0412,
+        "kl": 0.12,
+        "shares": {
+            name: {
+                "real": share,
+                "real_interval": [max(0.0, share - 0.03), share + 0.03],
+                "synthetic": share * 1.2,
+                "synthetic_interval": [max(0.0, share * 1.2 - 0.02), share * 1.2 + 0.02],
+                "ratio": 1.2 if share else None,
+                "n_real_positive": round(162 * share),
+            }
+            for name, share in zip((NO_FINDING, *FINDINGS), np.linspace(0.5, 0.0, 15).tolist(), strict=True)
+        },
+        "not_judged": ["Hernia"],
+        "status": "computed",
+    },
+    "checks": {
+        "failed": 0,
+        "lines": [
+            {"name": "files", "passed": True, "sentence": "Every file that is listed is there.", "rows": []},
+            {"name": "digests", "passed": True, "sentence": "Every file has the digest that is listed.", "rows": []},
+        ],
+    },
+    "protocol": {"distance": "450 synthetic images and 450 training films, each against all 162 test films."},
+}
+VERDICT: dict[str, Any] = {
+    "passed": True,
+    "gates": [
+        {
+            "metric": "distance.judge.relative",
+            "value": 3.25,
+            "threshold": 4.0,
+            "direction": "max",
+            "status": "passed",
+            "sentence": "In judge features the images are 3.25 times as far from test films as training films are.",
+        },
+        {
+            "metric": "labels.total_variation",
+            "value": None,
+            "threshold": 0.6,
+            "direction": "max",
+            "status": "not applicable",
+            "sentence": "Label shares are compared for an unconditional set only.",
+        },
+    ],
+}
+RUN: dict[str, Any] = {
+    "command": ["synthcxr", "generate", "--out", "a folder"],
+    "model": {
+        "name": "models/onnx",
+        "digests": {"generator": "ab" * 32, "classifier": "cd" * 32},
+        "training_data": "0123456789abcdef",
+        "phantom": False,
+        "resolution": SIDE,
+        "attribution": ["Films: NIH Clinical Center, ChestX-ray14 (Wang et al. 2017)."],
+    },
+    "request": {"n": 600, "seed": 1, "labels": [], "max_draws": 600, "batch": 32},
+    "counts": {"requested": 600, "found": 600, "draws": 600, "acceptance_rate": 1.0},
+    "complete": True,
+    "provider": "CPUExecutionProvider",
+    "versions": {"synthcxr": "0.1.0", "onnxruntime": "1.31.0"},
+    "git_revision": "f367bd1",
+    "dvc_revision": None,
+    "wall_s": 12.3,
+    "format": "png",
+}
+
+
+def write_results(folder: Path, *, metrics: dict[str, Any] = METRICS, verdict: dict[str, Any] = VERDICT) -> Path:
+    """A results folder as the stages leave it."""
+    records.write_json(folder / "metrics.json", metrics)
+    records.write_json(folder / "verdict.json", verdict)
+    steps = np.arange(1, 901)
+    rows = ["nimg,resolution,alpha,lr,loss_d,loss_g,penalty,real_logit,synthetic_logit,images_per_s,wall_s"]
+    for step in steps:
+        side = 4 << int(min(4, step // 180))
+        noise = float(np.sin(step) / 5)
+        rows.append(
+            f"{step * 1000},{side},1,0.002,{1.2 + noise},{1 + step / 900 + noise},0.1,1,-1,{4000 / side},{step}"
+        )
+    (folder / "train_gan.csv").write_text("\n".join(rows) + "\n")
+    for name, shift in (("classifier", 0.0), ("judge", -0.03)):
+        log = ["epoch,loss,val_loss,val_auroc_mean,lr,wall_s"]
+        log += [f"{e},0.4,0.5,{0.7 + shift - 0.2 / e:.4f},0.001,{e}" for e in range(1, 13)]
+        (folder / f"train_{name}.csv").write_text("\n".join(log) + "\n")
+    return folder
+
+
+def write_dataset(folder: Path, *, run: dict[str, Any] = RUN) -> Path:
+    """A synthetic dataset of drawn gradients."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for index in range(N_IMAGES):
+        y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+        lungs = np.exp(-(((abs(x - 0.5) - 0.22) / 0.12) ** 2 + ((y - 0.5) / 0.3) ** 2))
+        png = images.encode_png(images.quantise((0.8 - 0.6 * lungs + rng.normal(0, 0.03, x.shape)).astype(np.float32)))
+        name = f"images/00000/{index:08d}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png)
+        findings = (NO_FINDING,) if index % 3 else ("Effusion", "Pleural_Thickening")
+        rows.append(
+            records.to_row(records.Record(name, index, 1, "", findings, (0.1,) * 14, 1.0, records.sha256_bytes(png)))
+        )
+    records.write_metadata(folder / records.METADATA, rows)
+    records.write_json(folder / records.RUN, run)
+    return folder
+
+
+def write_films(folder: Path) -> Path:
+    """A packed dataset of flat films, four a split, each of its own grey."""
+    n = 16
+    splits = [name for name in records.SPLITS for _ in range(n // 4)]
+    films = pd.DataFrame(
+        {
+            "image_index": [f"{row:08d}_000.png" for row in range(n)],
+            "patient_id": [str(row) for row in range(n)],
+            "source": "nih",
+            "view": "PA",
+            "split": splits,
+            "size": SIDE,
+            "sha256": "",
+        }
+        | dict.fromkeys(FINDINGS, 0.0)
+    )
+    folder.mkdir(parents=True)
+    films.to_parquet(folder / records.MANIFEST)
+    y = np.linspace(0, 1, SIDE)
+    pixels = np.stack([np.outer(y ** (1 + row), np.ones(SIDE)) * 255 for row in range(n)]).astype(np.uint8)
+    np.save(folder / "images_0064.npy", pixels)
+    np.save(folder / "rows_0064.npy", np.arange(n))
+    about = {"fingerprint": "f", "resolution": SIDE, "phantom": False, "sources": [], "counts": {}, "attribution": []}
+    records.write_json(folder / "dataset.json", about)
+    return folder
+
+
+class Page(HTMLParser):
+    """What a browser would see: text, tags, and every address that the page points to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        held = dict(attrs)
+        if tag == "img":
+            self.images.append(held)
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href"}]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """The words, single-spaced."""
+        return " ".join(" ".join(self.words).split())
+
+
+def make(folder: Path, **changed: Any) -> Page:
+    """The report of hand-made results, read back."""
+    results = write_results(folder / "results", **{k: v for k, v in changed.items() if k in {"metrics", "verdict"}})
+    dataset = write_dataset(folder / "synthetic", run=changed.get("run", RUN))
+    written = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    assert written == (results / "report.html",)
+    return Page(written[0].read_text(encoding="utf-8"))
+
+
+def test_says_what_was_made_with_what(tmp_path: Path) -> None:
+    """Verdict, request, distance with floor and N, digests, command, revision and attribution stand on the page."""
+    text = make(tmp_path).text
+    assert "The one gate passed; 1 gate not applicable" in text
+    assert "600 synthetic images of 64 px" in text
+    assert "3.25 (2.9 – 3.8)" in text
+    assert "9.61 (n = 162)" in text
+    assert "450 / 450 / 162" in text
+    assert "not computed: pip install 'synthcxr[train]'" in text
+    assert "ab" * 32 in text
+    assert "synthcxr generate --out 'a folder'" in text
+    assert "f367bd1" in text
+    assert "NIH Clinical Center" in text
+    assert "Registered no" in text
+
+
+def test_needs_nothing_beside_it(tmp_path: Path) -> None:
+    """No script, no address but data URIs and places within the page, every image with a text, titles escaped."""
+    page = make(tmp_path)
+    assert "script" not in page.tags
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert len(page.images) == CONFIG.n_images
+    assert all(image["alt"] for image in page.images)
+    assert "Chest films <64 px>" in page.text
+
+
+def test_same_results_same_bytes(tmp_path: Path) -> None:
+    """The page holds no clock and no random ids."""
+    make(tmp_path / "a")
+    make(tmp_path / "b")
+    one, other = ((tmp_path / name / "results/report.html").read_bytes() for name in "ab")
+    assert one == other
+
+
+def test_a_failed_gate_stands_on_top(tmp_path: Path) -> None:
+    """The headline names the gate that failed, before anything else is said."""
+    verdict = copy.deepcopy(VERDICT) | {"passed": False}
+    verdict["gates"][0] |= {"status": "failed", "value": 6.5}
+    text = make(tmp_path, verdict=verdict).text
+    assert "1 of 1 gate failed: In judge features" in text
+    assert text.index("failed") < text.index("synthetic images of")
+    assert "distance.judge.relative = 6.5, at most 4" in text
+
+
+@pytest.mark.parametrize("where", ["metrics", "run"])
+def test_phantoms_are_called_phantoms(tmp_path: Path, where: str) -> None:
+    """Whatever was made from drawn films says so on top."""
+    metrics, run = copy.deepcopy(METRICS), copy.deepcopy(RUN)
+    (metrics if where == "metrics" else run["model"])["phantom"] = True
+    assert "say nothing about realism" in make(tmp_path, metrics=metrics, run=run).text
+
+
+def test_a_short_set_says_so(tmp_path: Path) -> None:
+    """A set that ran out of draws names what was found and what was asked."""
+    run = copy.deepcopy(RUN) | {"complete": False}
+    run["request"]["labels"] = ["Hernia"]
+    run["counts"] = {"requested": 600, "found": 20, "draws": 60000, "acceptance_rate": 20 / 60000}
+    text = make(tmp_path, run=run).text
+    assert "20 of 600 images were found in 60,000 draws" in text
+    assert "each labelled Hernia" in text
+
+
+def test_too_few_films_for_a_distance(tmp_path: Path) -> None:
+    """Values that could not be had are dashes and a sentence with N, not a crash or a nan."""
+    metrics = copy.deepcopy(METRICS)
+    nothing = dict.fromkeys(("value", "interval", "floor", "relative", "relative_interval"))
+    metrics["distance"]["judge"] |= nothing | {"n_test": 10, "status": "not applicable (n = 10)"}
+    empty: dict[str, Any] = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
+    metrics["labels"] = empty | {"shares": {}, "not_judged": [], "status": "not applicable (n = 10)"}
+    text = make(tmp_path, metrics=metrics).text
+    assert "Judge features: not applicable (n = 10)" in text
+    assert "Label shares: not applicable (n = 10)" in text
+    assert "nan" not in text.lower().split()
+
+
+def test_real_films_only_in_the_private_file(tmp_path: Path) -> None:
+    """--with-films writes a second file, marked private; the first is what it was, without a pixel of a film."""
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    films, out = write_films(tmp_path / "cxr"), results / "report.html"
+    report.run(CONFIG, results=results, dataset=dataset, out=out, with_films=None)
+    alone = out.read_bytes()
+    written = report.run(CONFIG, results=results, dataset=dataset, out=out, with_films=films)
+    assert written == (out, results / "report-private.html")
+    assert out.read_bytes() == alone
+    private = Page(written[1].read_text(encoding="utf-8"))
+    assert "Private: this file shows real films" in private.text
+    real = np.load(films / "images_0064.npy")
+    shown = [_pixels(image["src"] or "") for image in private.images]
+    assert any(np.array_equal(pixels, film) for pixels in shown for film in real[-4:])
+    public = [_pixels(image["src"] or "") for image in Page(alone.decode()).images]
+    assert not any(np.array_equal(pixels, film) for pixels in public for film in real)
+
+
+def _pixels(address: str) -> np.ndarray[Any, Any]:
+    return images.decode_png(base64.b64decode(address.removeprefix("data:image/png;base64,")))
+
+
+def test_large_images_are_reduced(tmp_path: Path) -> None:
+    """A grid of large images does not make a page of many megabytes."""
+    shown = html.picture(np.zeros((1024, 1024), np.uint8), alt="a", caption="b")
+    assert _pixels(shown.source).shape == (128, 128)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "verdict.json"])
+def test_without_results_says_what_to_run(tmp_path: Path, name: str) -> None:
+    """An evaluation that is not there is one plain line, and nothing is written."""
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    (results / name).unlink()
+    with pytest.raises(DataError, match=rf"holds no {re.escape(name)}; run `synthcxr evaluate` first"):
+        report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    assert not (results / "report.html").exists()
+
+
+def test_results_of_another_version(tmp_path: Path) -> None:
+    """JSON without the keys of today is a plain line, not a KeyError."""
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    (results / "metrics.json").write_text(json.dumps({"phantom": True}))
+    with pytest.raises(DataError, match="of another version"):
+        report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+
+
+def test_without_training_logs(tmp_path: Path) -> None:
+    """A report on pulled models has no training section, and everything else."""
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    for log in results.glob("train_*.csv"):
+        log.unlink()
+    (out,) = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    text = Page(out.read_text(encoding="utf-8")).text
+    assert "Training data" in text
+    assert "GAN: losses" not in text
+
+
+def test_the_grid_shows_the_first_images_as_they_are(tmp_path: Path) -> None:
+    """Small images are on the page pixel for pixel, in the order of the dataset."""
+    page = make(tmp_path)
+    with Image.open(tmp_path / "synthetic/images/00000/00000001.png") as image:
+        assert np.array_equal(_pixels(page.images[1]["src"] or ""), np.asarray(image))

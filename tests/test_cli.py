@@ -1,0 +1,245 @@
+"""The command line: exit codes, one plain line an error, what goes to stdout, flags over parameters."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper, numpy_helper
+
+from synthcxr import contract
+from synthcxr.cli import Verbs, main
+from synthcxr.contract import Contract, Kind
+from synthcxr.errors import ArtifactError, GateError
+from synthcxr.labels import FINDINGS
+
+SIDE, LATENT = 8, 4
+
+
+def call(*arguments: str | Path) -> Result:
+    """What the program answers to these arguments."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def ending(error: BaseException, *flags: str) -> Result:
+    """How a command ends that raises `error`."""
+
+    @click.group(cls=Verbs)
+    @click.option("--verbose", is_flag=True)
+    def group(verbose: bool) -> None:
+        pass
+
+    @group.command()
+    def verb() -> None:
+        raise error
+
+    return CliRunner().invoke(group, [*flags, "verb"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ArtifactError("x.onnx: cut short"), 2, "Error: x.onnx: cut short"),
+        (GateError("1 of 2 gates failed"), 1, "Failed: 1 of 2 gates failed"),
+        (KeyboardInterrupt(), 130, "Interrupted: resume by running the same command"),
+        (ModuleNotFoundError(name="torch"), 2, "Error: torch is missing: pip install 'synthcxr[train]'"),
+        (
+            ModuleNotFoundError(name="monai.networks"),
+            2,
+            "Error: monai.networks is missing: pip install 'synthcxr[train]'",
+        ),
+        (ModuleNotFoundError(name="dvc.repo"), 2, "Error: dvc.repo is missing: pip install 'synthcxr[pipeline]'"),
+        (ModuleNotFoundError(name="jinja2"), 2, "Error: jinja2 is missing: pip install 'synthcxr[report]'"),
+        (OSError(errno.ENOSPC, "No space left on device", "out"), 2, "Error: out: No space left on device"),
+    ],
+)
+def test_every_end_is_one_line(error: BaseException, code: int, line: str) -> None:
+    """What a user can cause or mend ends in its exit code and one line on stderr; stdout stays empty."""
+    result = ending(error)
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
+
+
+def test_verbose_adds_the_traceback() -> None:
+    """--verbose shows where it came from; the plain line comes last."""
+    result = ending(ArtifactError("x.onnx: cut short"), "--verbose")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("Error: x.onnx: cut short\n")
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError(name="synthcxr.nowhere"), ValueError("a mistake of ours")])
+def test_a_mistake_of_ours_is_not_hidden(error: Exception) -> None:
+    """What no user can mend stays a traceback."""
+    with pytest.raises(type(error)):
+        ending(error)
+
+
+def test_verbs_stand_in_the_order_of_the_data() -> None:
+    """--help lists the verbs as they are run."""
+    shown = call("--help").stdout
+    verbs = ("init", "prepare", "train-classifier", "train-judge", "train-gan", "export", "generate", "evaluate")
+    places = [shown.index(f"  {verb} ") for verb in (*verbs, "register", "report", "models")]
+    assert places == sorted(places)
+
+
+def test_python_m_is_the_same_program() -> None:
+    """`python -m synthcxr` answers by its own name."""
+    done = subprocess.run([sys.executable, "-m", "synthcxr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("synthcxr ")
+
+
+@pytest.mark.parametrize(
+    "verb", ["prepare", "train-classifier", "train-judge", "train-gan", "export", "evaluate", "register", "report"]
+)
+def test_without_parameters_every_stage_says_so(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that holds nothing a stage names the file it wants, and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+    result = call(verb)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: params.yaml: no such parameter file; `synthcxr init` writes one\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_label_lists_the_labels(tmp_path: Path) -> None:
+    """`--label` of no finding: exit 2 and the findings there are."""
+    result = call("generate", "--n", "5", "--label", "Scoliosis", "--out", tmp_path / "x")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: unknown finding 'Scoliosis'; known: No Finding, Atelectasis")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_how_many_must_be_said() -> None:
+    """Neither --n nor --params: a use error."""
+    assert call("generate").exit_code == 2
+    assert "--n 100" in call("generate").stderr
+
+
+def test_evaluate_needs_something_to_hold_against() -> None:
+    """--evaluate without --reference is refused before any image is made."""
+    result = call("generate", "--n", "5", "--evaluate")
+    assert result.exit_code == 2
+    assert "--reference" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-ins for generator and classifier: one matrix product each."""
+    folder = tmp_path_factory.mktemp("onnx")
+    _write(folder / "generator.onnx", "generator", {"w": (LATENT, SIDE * SIDE)})
+    _write(folder / "classifier.onnx", "classifier", {"w": (SIDE * SIDE, len(FINDINGS)), "v": (SIDE * SIDE, 3)})
+    return folder
+
+
+def _write(path: Path, kind: Kind, weights: dict[str, tuple[int, int]]) -> None:
+    rng = np.random.default_rng(0)
+    if kind == "generator":
+        steps = [("MatMul", ["z", "w"], ["f"]), ("Tanh", ["f"], ["t"]), ("Reshape", ["t", "shape"], ["image"])]
+        shape, takes, gives = [-1, 1, SIDE, SIDE], {"z": ["N", LATENT]}, {"image": ["N", 1, SIDE, SIDE]}
+    else:
+        steps = [
+            ("Reshape", ["image", "shape"], ["f"]),
+            ("MatMul", ["f", "w"], ["logits"]),
+            ("MatMul", ["f", "v"], ["features"]),
+        ]
+        shape, takes = [-1, SIDE * SIDE], {"image": ["N", 1, SIDE, SIDE]}
+        gives = {"logits": ["N", len(FINDINGS)], "features": ["N", 3]}
+    held = [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in weights.items()]
+    graph = helper.make_graph(
+        [helper.make_node(*step) for step in steps],
+        kind,
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in takes.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in gives.items()],
+        [*held, numpy_helper.from_array(np.array(shape), "shape")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    fields: dict[str, Any] = {"network": {}, "training_data": "0" * 16, "phantom": True, "licence": "Apache-2.0"}
+    thresholds = {} if kind == "generator" else dict.fromkeys(FINDINGS, 0.5)
+    latent = LATENT if kind == "generator" else 0
+    contract.stamp(
+        made, Contract(kind=kind, resolution=SIDE, latent=latent, findings=FINDINGS, thresholds=thresholds, **fields)
+    )
+    onnx.save(made, path)
+
+
+def test_generate_names_its_model_first(model: Path, tmp_path: Path) -> None:
+    """The first line of stdout is the model; the images are there; the same command again has nothing to do."""
+    arguments = ("generate", "--n", "3", "--model", model, "--out", tmp_path / "x", "--device", "cpu")
+    first, again = call(*arguments), call(*arguments)
+    assert first.exit_code == again.exit_code == 0
+    assert first.stdout.splitlines()[0] == f"model: {model}"
+    assert len(list((tmp_path / "x" / "images").rglob("*.png"))) == 3
+    assert "already finished" in again.stdout
+    assert json.loads((tmp_path / "x" / "run.json").read_text())["command"][0] == "synthcxr"
+
+
+def test_json_stands_alone_on_stdout(model: Path, tmp_path: Path) -> None:
+    """With --json, stdout is one JSON value and the model's line goes to stderr."""
+    result = call("generate", "--n", "2", "--model", model, "--out", tmp_path / "x", "--json", "--dry-run")
+    assert json.loads(result.stdout)["status"] == "dry run"
+    assert result.stderr.splitlines()[0] == f"model: {model}"
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_dataset_has_a_folder_of_its_own(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --out the folder is named for findings and seed, so that two requests never collide."""
+    monkeypatch.chdir(tmp_path)
+    plain = call("generate", "--n", "2", "--model", model, "--dry-run")
+    wanted = call(
+        "generate", "--n", "2", "--model", model, "--dry-run", "--label", "edema", "--label", "Mass", "--seed", "4"
+    )
+    assert "synthetic/unconditional-seed0" in plain.stdout
+    assert "synthetic/mass+edema-seed4" in wanted.stdout
+
+
+def test_flags_override_the_parameter_file(model: Path, tmp_path: Path) -> None:
+    """--params gives the section `generate`; a flag beats it."""
+    params = Path(__file__).parent.parent / "params.yaml"
+    arguments = ("generate", "--params", params, "--model", model, "--out", tmp_path / "x", "--dry-run", "--json")
+    assert json.loads(call(*arguments).stdout)["requested"] == 600
+    assert json.loads(call(*arguments, "--n", "7").stdout)["requested"] == 7
+
+
+def test_draws_that_run_out_fail_unless_recorded(model: Path, tmp_path: Path) -> None:
+    """Too few candidates: exit 1 with the shorter set in place; with --record the same and exit 0."""
+    asked = ("generate", "--n", "50", "--label", "Mass", "--label", "Edema", "--max-draws", "32", "--model", model)
+    failed, recorded = call(*asked, "--out", tmp_path / "a"), call(*asked, "--out", tmp_path / "b", "--record")
+    assert (failed.exit_code, recorded.exit_code) == (1, 0)
+    assert failed.stderr.splitlines()[-1].startswith("Failed: ")
+    assert "recorded: " in recorded.stderr
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert json.loads((folder / "run.json").read_text())["complete"] is False
+
+
+def test_no_model_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that leads nowhere: exit 2, one line, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    result = call("generate", "--n", "2", "--model", "nowhere")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_says_what_it_took_and_what_to_type(tmp_path: Path) -> None:
+    """The reader first, the commands to type last."""
+    result = call("init", tmp_path / "project", "--profile", "phantom")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("reader: phantom")
+    assert lines[-1].strip() == "dvc repro"
+
+
+def test_lock_says_what_changed(tmp_path: Path) -> None:
+    """The first lock names the stages, the second says that nothing changed."""
+    out = tmp_path / "synthcxr.lock"
+    assert "prepare" in call("lock", "--out", out).stdout
+    assert call("lock", "--out", out).stdout == f"{out}: up to date\n"
