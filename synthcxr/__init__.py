@@ -2,4 +2,35 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_PLACES = {
+    "ArtifactError": "synthcxr.errors",
+    "ConfigError": "synthcxr.errors",
+    "DataError": "synthcxr.errors",
+    "FINDINGS": "synthcxr.labels",
+    "GateError": "synthcxr.errors",
+    "NO_FINDING": "synthcxr.labels",
+    "READERS": "synthcxr.readers",
+    "Sampler": "synthcxr.api",
+    "SynthCXRError": "synthcxr.errors",
+    "open_dataset": "synthcxr.dataset",
+    "resolve": "synthcxr.registry",
+}
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first used, so that `import synthcxr` costs nothing."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

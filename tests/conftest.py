@@ -53,7 +53,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_config() -> Config:
     """The default profile, shrunk to 16 px and a few seconds."""
     config = configs.load(REPOSITORY / "params.yaml")
-    sources = ({"reader": "phantom", "n_films": 260, "resolution": 16, "seed": 1},)
+    sources = ({"reader": "phantom", "n_films": 330, "resolution": 16, "seed": 1},)
     classifier = dataclasses.replace(
         config.train_classifier, resolution=16, width=8, n_epochs=3, n_bootstrap=20, device="cpu"
     )

@@ -50,10 +50,10 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Everything on the page, in the order of the page."""
+    """Everything on the page, in the order of the page; `private` says why the file must not be shared, or is empty."""
 
     title: str
-    private: bool
+    private: str
     verdict: Verdict
     warnings: tuple[str, ...]
     summary: str

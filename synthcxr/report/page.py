@@ -43,8 +43,7 @@ def verdict(held: Mapping[str, Any]) -> Verdict:
     failed = [gate for gate in judged if gate["status"] == "failed"]
     state: State = "failed" if failed or not held["passed"] else "passed" if judged else "open"
     if state == "failed":
-        what = failed[0]["sentence"] if len(failed) == 1 else ", ".join(gate["metric"] for gate in failed)
-        headline = f"{len(failed)} of {_count(len(judged), 'gate')} failed: {what.rstrip('.')}"
+        headline = f"{len(failed)} of {_count(len(judged), 'gate')} failed"
     elif state == "passed":
         headline = "The one gate passed" if len(judged) == 1 else f"All {len(judged)} gates passed"
     else:
@@ -159,7 +158,8 @@ def label_notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
 def checks(held: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """(state, sentence, rows named) of every check of the dataset."""
     return tuple(
-        ("passed" if line["passed"] else "failed", line["sentence"], ", ".join(line["rows"])) for line in held["lines"]
+        ("passed" if line["passed"] else "failed", _opened(line["sentence"]), ", ".join(line["rows"]))
+        for line in held["lines"]
     )
 
 
@@ -196,6 +196,11 @@ def registration(held: Mapping[str, Any] | None) -> tuple[Row, ...]:
 def protocol(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     """How it was measured, a sentence an entry."""
     return tuple(str(sentence) for sentence in metrics["protocol"].values())
+
+
+def _opened(sentence: str) -> str:
+    """A sentence with its first letter large and its full stop."""
+    return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
 
 
 def _features(name: str) -> str:

@@ -28,6 +28,7 @@ _IGNORED = (
     "/.cache/",
     "/checkpoints/",
     "/data/",
+    "/dvc_plots/",
     "/models/",
     "/registry/mlflow.db*",
     "/registry/artifacts/",

@@ -18,6 +18,8 @@ from synthcxr.images import UInt8
 from synthcxr.report import html, neighbours, page, plots
 
 PRIVATE = "report-private.html"
+_PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
+_DRAWN = "This file shows the drawn films that the models learned from; the report beside it shows none."
 _N_PAIRS = 12
 _LEARNED_FROM = ("train", "judge")
 
@@ -33,8 +35,11 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
     _write(out, html.render(public))
     written = [out]
     if with_films:
+        films = packed.open_dataset(with_films)
         private = dataclasses.replace(
-            public, private=True, grids=(*public.grids, *_film_grids(found, packed.open_dataset(with_films), config))
+            public,
+            private=_DRAWN if films.phantom else _PRIVATE,
+            grids=(*public.grids, *_film_grids(found, films, config)),
         )
         written.append(out.with_name(PRIVATE))
         _write(written[-1], html.render(private))
@@ -84,7 +89,7 @@ def _report(config: ReportConfig, found: _Found) -> html.Report:
         table, notes = page.distances(found.metrics)
         return html.Report(
             title=config.title,
-            private=False,
+            private="",
             verdict=page.verdict(found.verdict),
             warnings=page.warnings(run=found.run, metrics=found.metrics, held=found.verdict),
             summary=page.summary(run=found.run),

@@ -13,11 +13,10 @@ from synthcxr.writers.store import LATENTS, Format
 
 NAME = "croissant.json"
 _CR_TERMS = (
-    *("citeAs", "column", "dataBiases", "dataCollection", "extract", "field", "fileProperty", "fileObject", "fileSet"),
-    *("format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet"),
-    *("personalSensitiveInformation", "references", "regex", "repeated", "replace", "separator", "source"),
-    *("subField", "transform"),
-)
+    "citeAs column dataBiases dataCollection equivalentProperty extract field fileProperty fileObject fileSet format"
+    " includes isLiveDataset jsonPath key md5 parentField path personalSensitiveInformation recordSet references regex"
+    " repeated replace samplingRate separator source subField transform"
+).split()
 _CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CR_TERMS} | {
     "@language": "en",
     "@vocab": "https://schema.org/",

@@ -30,21 +30,25 @@ def make(out: Path, wanted: Request, *, append: bool, force: bool) -> Plan:
     run, grows = place.finished(out), place.begun(out)
     source, afresh, n_held = None, grows is None, 0
     if run is not None:
-        held = request.of_run(run, out)
-        found = request.compare(wanted, held, complete=run["complete"], growing=False, append=append)
+        held, counts = request.of_run(run, out), run["counts"]
+        found = request.compare(
+            wanted, held, found=counts["found"], draws=counts["draws"], growing=False, append=append
+        )
         if found.answer == "same" and not force:
-            return Plan(done=run, n_held=run["counts"]["found"])
+            return Plan(done=run, n_held=counts["found"])
         if found.answer == "other" and not force:
             raise DataError(f"{out}: {found.why}, or choose another --out")
-        source = run if found.answer == "longer" else None
-        n_held = run["counts"]["found"] if source else 0
+        if found.answer == "longer":
+            source, n_held = run, counts["found"]
         place.refuse_strangers(out)
     if grows is not None:
-        held = request.of_dict(grows, place.partial(out))
-        found = request.compare(wanted, held, complete=False, growing=True, append=append)
+        folder = place.partial(out)
+        lines = list(Journal(folder / NAME).lines())
+        n_made = sum(len(line.records) for line in lines)
+        held = request.of_dict(grows, folder)
+        found = request.compare(wanted, held, found=n_made, draws=lines[-1].draws, growing=True, append=append)
         if found.answer == "other" and not force:
-            raise DataError(f"{place.partial(out)}: {found.why}, or choose another --out")
+            raise DataError(f"{folder}: {found.why}, or choose another --out")
         afresh = found.answer == "other"
-    if not afresh:
-        n_held = max(n_held, sum(1 for _ in Journal(place.partial(out) / NAME).records()))
+        n_held = n_held if afresh else max(n_held, n_made)
     return Plan(source=source, afresh=afresh, n_held=n_held)

@@ -63,21 +63,20 @@ def _unreadable(where: Path) -> DataError:
     return DataError(f"{where}: not written by this version of synthcxr; choose another --out")
 
 
-def compare(wanted: Request, held: Request, *, complete: bool, growing: bool, append: bool) -> Comparison:
-    """Set what is wanted against what is held: `complete` with all n found, or still `growing`."""
-    other = _differences(wanted, held)
+def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: bool, append: bool) -> Comparison:
+    """Set what is wanted against what is held, finished or still `growing`: `found` images of `draws` candidates."""
+    other, complete = _differences(wanted, held), found == held.n
     if wanted.n < held.n:
         other.append(f"n {held.n}, not {wanted.n}")
-    if wanted.max_draws < held.max_draws and not complete:
-        other.append(f"max_draws {held.max_draws}, not {wanted.max_draws}")
+    if wanted.max_draws < draws:
+        other.append(f"max_draws at least {draws}, not {wanted.max_draws}")
     if wanted.format != held.format and (growing or not append or wanted.n == held.n):
         other.append(f"format {held.format}, not {wanted.format}")
     if other:
         return Comparison("other", f"holds what another command makes ({'; '.join(other)}); --force replaces that")
     if wanted.n > held.n and not append:
-        return Comparison(
-            "other", f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
-        )
+        why = f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
+        return Comparison("other", why)
     same = wanted.n == held.n and (complete or wanted.max_draws == held.max_draws)
     changed = _changes(held.pins, wanted.pins)
     if changed and (growing or not same):

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -93,6 +92,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_generator(folder)
     save_classifier(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished dataset of CONFIG, to be copied."""
+    out = tmp_path_factory.mktemp("made") / "x"
+    make(model, out)
+    return out
+
+
+@pytest.fixture
+def standing(made: Path, tmp_path: Path) -> Path:
+    """A finished dataset of CONFIG, alone in its folder."""
+    return shutil.copytree(made, tmp_path / "x")
 
 
 def make(model: Path, out: Path, config: GenerateConfig = CONFIG, *, flags: dict | None = None, **changes: object):
@@ -198,13 +211,12 @@ def test_latents_do_not_depend_on_the_batch(model: Path, tmp_path: Path) -> None
     assert (tmp_path / "a/latents.npy").read_bytes() == (tmp_path / "b/latents.npy").read_bytes()
 
 
-def test_shards(model: Path, tmp_path: Path) -> None:
+def test_shards(model: Path, made: Path, tmp_path: Path) -> None:
     """Shards hold key.png and key.json with constant headers, and the images are those of the folder."""
-    make(model, tmp_path / "files")
     make(model, tmp_path / "shards", flags={"shards": True})
     table = records.read_metadata(tmp_path / "shards")
     assert table["file_name"].iloc[3] == "shards/00000.tar/00000003.png"
-    assert list(table["sha256"]) == list(records.read_metadata(tmp_path / "files")["sha256"])
+    assert list(table["sha256"]) == list(records.read_metadata(made)["sha256"])
     with tarfile.open(tmp_path / "shards/shards/00000.tar") as tar:
         members = tar.getmembers()
         assert [member.name for member in members[:3]] == ["00000000.png", "00000000.json", "00000001.png"]
@@ -224,9 +236,8 @@ def test_beyond_ten_thousand_the_default_is_shards(model: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_command_on_a_finished_dataset(model: Path, tmp_path: Path) -> None:
+def test_the_same_command_on_a_finished_dataset(model: Path, standing: Path, tmp_path: Path) -> None:
     """It says so and touches nothing."""
-    make(model, tmp_path / "x")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "x").rglob("*")}
     report = make(model, tmp_path / "x")
     assert report.status == "already finished" and "nothing to do" in " ".join(report.lines)
@@ -238,25 +249,27 @@ def test_the_same_command_on_a_finished_dataset(model: Path, tmp_path: Path) -> 
     ("changes", "says"),
     [({"seed": 2}, "seed 1, not 2"), ({"labels": ("Edema",)}, "labels none, not Edema"), ({"n": 5}, "n 20, not 5")],
 )
-def test_another_command_is_refused(model: Path, tmp_path: Path, changes: dict, says: str) -> None:
-    """Into a finished dataset another command is an error that says what differs, unless it is forced."""
-    make(model, tmp_path / "x")
-    before = digests(tmp_path / "x")
+def test_another_command_is_refused(model: Path, standing: Path, changes: dict, says: str) -> None:
+    """Into a finished dataset another command is an error that says what differs, and touches nothing."""
+    before = digests(standing)
     with pytest.raises(DataError, match=says):
-        make(model, tmp_path / "x", **changes)
-    assert digests(tmp_path / "x") == before and beside(tmp_path / "x") == ["x"]
-    make(model, tmp_path / "x", **changes, flags={"force": True})
-    make(model, tmp_path / "direct", **changes)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+        make(model, standing, **changes)
+    assert digests(standing) == before and beside(standing) == ["x"]
 
 
-def test_another_model_is_another_command(model: Path, tmp_path: Path) -> None:
+def test_force_replaces(model: Path, standing: Path, tmp_path: Path) -> None:
+    """--force puts another command's dataset in the place of the one that stands."""
+    make(model, standing, seed=2, n=9, flags={"force": True})
+    make(model, tmp_path / "direct", seed=2, n=9)
+    assert digests(standing) == digests(tmp_path / "direct")
+
+
+def test_another_model_is_another_command(model: Path, standing: Path, tmp_path: Path) -> None:
     """The digest decides, not the name."""
-    make(model, tmp_path / "x")
     other = shutil.copytree(model, tmp_path / "other")
     save_generator(other, seed=5)
     with pytest.raises(DataError, match="another generator"):
-        make(other, tmp_path / "x")
+        make(other, standing)
 
 
 @pytest.mark.parametrize("flags", [{}, {"shards": True}])
@@ -282,9 +295,8 @@ def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "x/shards").iterdir()) == ["00000.tar", "00001.tar"]
 
 
-def test_append_makes_a_damaged_image_again(model: Path, tmp_path: Path) -> None:
+def test_append_makes_a_damaged_image_again(model: Path, standing: Path, tmp_path: Path) -> None:
     """What is taken over is verified; from the first harmed image on it is drawn again, with the same bytes."""
-    make(model, tmp_path / "x")
     (tmp_path / "x/images/00000/00000007.png").write_bytes(b"harmed")
     make(model, tmp_path / "x", n=31, flags={"append": True})
     make(model, tmp_path / "direct", n=31)
@@ -316,21 +328,20 @@ def test_a_finding_out_of_reach(model: Path, tmp_path: Path, shards: bool) -> No
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_folder_of_something_else_is_left_alone(model: Path, tmp_path: Path, force: bool) -> None:
+def test_a_folder_of_something_else_is_left_alone(model: Path, standing: Path, tmp_path: Path, force: bool) -> None:
     """Neither a stranger's folder, nor a dataset with a stranger's file in it, nor a file is touched."""
-    thesis = tmp_path / "x/thesis.txt"
+    thesis = tmp_path / "y/thesis.txt"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
     with pytest.raises(DataError, match=r"holds something else \(thesis.txt\)"):
-        make(model, tmp_path / "x", flags={"force": force})
+        make(model, tmp_path / "y", flags={"force": force})
     with pytest.raises(DataError, match="is a file"):
         make(model, thesis, flags={"force": force})
-    make(model, tmp_path / "y")
-    shutil.copy(thesis, tmp_path / "y/notes.txt")
+    shutil.copy(thesis, standing / "notes.txt")
     with pytest.raises(DataError, match="notes.txt" if force else "seed"):
-        make(model, tmp_path / "y", seed=2, flags={"force": force})
-    assert thesis.read_text() == "years of work" and (tmp_path / "y/notes.txt").exists()
-    assert beside(tmp_path / "x") == ["x", "y"]
+        make(model, standing, seed=2, flags={"force": force})
+    assert thesis.read_text() == "years of work" and (standing / "notes.txt").exists()
+    assert beside(standing) == ["x", "y"]
 
 
 def test_an_empty_folder_is_fine(model: Path, tmp_path: Path) -> None:
@@ -450,11 +461,10 @@ def harm(grown: Path) -> None:
     files[len(files) // 2].write_bytes(data)
 
 
-def test_force_drops_what_another_command_began(model: Path, tmp_path: Path) -> None:
+def test_force_drops_what_another_command_began(model: Path, made: Path, tmp_path: Path) -> None:
     """--force starts over where another command was interrupted."""
-    make(model, tmp_path / "y")
     grown = tmp_path / "x.partial"
-    shutil.copytree(tmp_path / "y/images", grown / "images")
+    shutil.copytree(made / "images", grown / "images")
     asked = {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8, "format": "png", "models": {}, "pins": {}}
     records.write_json(grown / "request.json", asked)
     rows = [json.dumps({"draws": 8, "wall_s": 0.1, "records": []}) + "\n"]
@@ -462,8 +472,8 @@ def test_force_drops_what_another_command_began(model: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match="another generator; another classifier"):
         make(model, tmp_path / "x")
     make(model, tmp_path / "x", flags={"force": True})
-    assert digests(tmp_path / "x") == digests(tmp_path / "y")
-    assert beside(tmp_path / "x") == ["x", "y"]
+    assert digests(tmp_path / "x") == digests(made)
+    assert beside(tmp_path / "x") == ["x"]
 
 
 ON_A_SMALL_DISK = """

@@ -19,6 +19,7 @@ from synthcxr import images, records
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.labels import FINDINGS, NO_FINDING
+from synthcxr.registry import location, store
 from synthcxr.report import html
 from synthcxr.stages import report
 
@@ -260,9 +261,29 @@ def test_a_failed_gate_stands_on_top(tmp_path: Path) -> None:
     verdict = copy.deepcopy(VERDICT) | {"passed": False}
     verdict["gates"][0] |= {"status": "failed", "value": 6.5}
     text = make(tmp_path, verdict=verdict).text
-    assert "1 of 1 gate failed: In judge features" in text
+    assert "1 of 1 gate failed;" in text
     assert text.index("failed") < text.index("synthetic images of")
     assert "distance.judge.relative = 6.5, at most 4" in text
+
+
+def test_is_logged_to_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that registered.json names gets the report, and never the private one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = location.embedded()
+    client = store.connect(uri, create=True)
+    with store.speaking(uri):
+        run_id = client.create_run(store.experiment(client, uri, "reports")).info.run_id
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    registered = {"run_id": run_id, "versions": {"synthcxr-generator": "1"}, "champion": False, "why": "no gate"}
+    records.write_json(results / "registered.json", registered | {"tracking_uri_kind": "embedded"})
+    films = write_films(tmp_path / "cxr")
+    report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
+    with store.speaking(uri):
+        assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
+    text = Page((results / "report.html").read_text(encoding="utf-8")).text
+    assert "synthcxr-generator version 1" in text
+    assert "no: no gate" in text
 
 
 @pytest.mark.parametrize("where", ["metrics", "run"])

@@ -1,0 +1,22 @@
+"""Nearest films by pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthcxr.report import neighbours
+
+
+def test_finds_each_film_again() -> None:
+    """A film is nearest to itself, also when brighter, flatter and noisy."""
+    rng = np.random.default_rng(0)
+    films = rng.integers(0, 256, (7, 64, 64)).astype(np.uint8)
+    order = rng.permutation(7)
+    changed = films[order] * 0.5 + 60 + rng.normal(0, 3, films.shape)
+    assert np.array_equal(neighbours.nearest(synthetic=changed.astype(np.uint8), films=films), order)
+
+
+def test_a_flat_image_has_some_neighbour() -> None:
+    """An image without any contrast is no division by zero."""
+    films = np.arange(2 * 16, dtype=np.uint8).reshape(2, 4, 4)
+    assert neighbours.nearest(synthetic=np.full((1, 4, 4), 9, np.uint8), films=films).tolist() == [0]
