@@ -243,3 +243,19 @@ def test_lock_says_what_changed(tmp_path: Path) -> None:
     out = tmp_path / "synthcxr.lock"
     assert "prepare" in call("lock", "--out", out).stdout
     assert call("lock", "--out", out).stdout == f"{out}: up to date\n"
+
+
+def test_generate_and_judge_at_once(trained: Any, tmp_path: Path) -> None:
+    """--evaluate judges what was just made: each gate on stdout, exit 1 where one fails, 0 with --record."""
+    params = tmp_path / "params.yaml"
+    text = (Path(__file__).parent.parent / "params.yaml").read_text(encoding="utf-8")
+    gates = text.index("  gates:"), text.index("register:")
+    gate = "  gates:\n    - {metric: distance.judge.relative, max: 0.0, min: null}\n\n"
+    params.write_text(text[: gates[0]] + gate + text[gates[1] :], encoding="utf-8")
+    arguments = ["generate", "--params", params, "--n", "60", "--max-draws", "60", "--model", trained.onnx]
+    arguments += ["--out", tmp_path / "x", "--evaluate", "--reference", trained.data, "--results", tmp_path / "results"]
+    failed, recorded = call(*arguments), call(*arguments, "--record")
+    assert (failed.exit_code, recorded.exit_code) == (1, 0)
+    assert failed.stderr.splitlines()[-1].startswith("Failed: 1 of 1 gates failed: distance.judge.relative is ")
+    assert recorded.stdout.splitlines()[-1].startswith("failed: ")
+    assert json.loads((tmp_path / "results" / "verdict.json").read_text())["passed"] is False

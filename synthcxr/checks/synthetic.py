@@ -7,6 +7,7 @@ import itertools
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -165,12 +166,22 @@ def _read_file(path: Path) -> bytes | None:
 
 
 def _read_shard(path: Path, members: list[str]) -> Iterator[bytes | None]:
-    n_read = 0
-    with contextlib.suppress(OSError, tarfile.TarError), tarfile.open(path) as tar:
-        held = {info.name: info for info in tar.getmembers()}
+    if not path.is_file():
+        yield from (None for _ in members)
+        return
+    with path.open("rb") as file:
+        places = _places(file)
         for member in members:
-            file = tar.extractfile(held[member]) if member in held else None
-            data = None if file is None else file.read()
-            n_read += 1
-            yield data
-    yield from (None for _ in members[n_read:])
+            start, size = places.get(member, (0, -1))
+            file.seek(start)
+            data = file.read(max(size, 0))
+            yield data if len(data) == size else None
+
+
+def _places(file: BinaryIO) -> dict[str, tuple[int, int]]:
+    """Where each member of a tar begins and how long it is, as far as its headers can be read."""
+    places = {}
+    with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
+        for info in tar:
+            places[info.name] = (info.offset_data, info.size)
+    return places

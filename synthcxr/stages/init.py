@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -75,9 +76,12 @@ def run(*, folder: Path, profile: str, films: Path | None) -> Project:
     if standing:
         raise DataError(f"{folder}: holds {', '.join(standing)} already; nothing was written, choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _track(folder)
+    except DvcException as error:
+        raise ConfigError(f"{folder}: cannot become a DVC project: {' '.join(str(error).split())}") from error
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    _track(folder)
     return Project(
         reader=source["reader"] if source else None,
         films=films,

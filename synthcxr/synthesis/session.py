@@ -104,8 +104,9 @@ def _on_cuda(path: Path, contract: Contract) -> ort.InferenceSession | None:
     """A session that ran one sample on the GPU, or None where anything on the way there is missing."""
     if CUDA not in ort.get_available_providers() or not _has_driver():
         return None
-    with contextlib.redirect_stdout(io.StringIO()):
-        ort.preload_dlls()
+    if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA and cuDNN where pip put them
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
     try:
         inference = ort.InferenceSession(
             path, _options(), providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})], enable_fallback=0

@@ -16,8 +16,8 @@ _CR_TERMS = (
     "citeAs column dataBiases dataCollection equivalentProperty extract field fileProperty fileObject fileSet format"
     " includes isLiveDataset jsonPath key md5 parentField path personalSensitiveInformation recordSet references regex"
     " repeated replace samplingRate separator source subField transform"
-).split()
-_CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CR_TERMS} | {
+)
+_CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CR_TERMS.split()} | {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "conformsTo": "dct:conformsTo",

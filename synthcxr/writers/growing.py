@@ -34,6 +34,7 @@ class Growing:
         self._encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "encode")
         self._writer = ThreadPoolExecutor(1, "write")
         self._pending: deque[Future[None]] = deque()
+        self._broken = False
         self._since = time.perf_counter()
 
     def __enter__(self) -> Growing:
@@ -52,7 +53,9 @@ class Growing:
         lines, checked = itertools.tee(self.journal.lines())
         sound = self.store.read(record for line in checked for record in line.records)
         for line in lines:
-            if not all(png is not None for png in itertools.islice(sound, len(line.records))):
+            names = [self.store.file_name(at) for at in range(self.found, self.found + len(line.records))]
+            whole = all(png is not None for png in itertools.islice(sound, len(line.records)))
+            if not whole or names != [record.file_name for record in line.records]:
                 break
             self.found, self.draws, n_lines = self.found + len(line.records), line.draws, n_lines + 1
         self.journal.cut(n_lines)
@@ -96,12 +99,16 @@ class Growing:
     def _commit(
         self, first: int, draws: int, encoded: Sequence[Future[tuple[bytes, str]]], described: Sequence[Record]
     ) -> None:
+        if self._broken:
+            return  # a block after one that failed would leave a gap
+        self._broken = True
         made = []
         for at, (future, record) in enumerate(zip(encoded, described, strict=True), first):
             png, sha256 = future.result()
             made.append(dataclasses.replace(record, file_name=self.store.file_name(at), sha256=sha256))
             self.store.write(at, png, made[-1])
         self._journal(draws, made)
+        self._broken = False
 
     def _note(self, draws: int, made: Sequence[Record]) -> None:
         self._journal(draws, made)

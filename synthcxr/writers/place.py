@@ -80,6 +80,9 @@ def _still_named(path: Path, descriptor: int) -> bool:
 
 def recover(out: Path) -> None:
     """Complete or undo a swap or removal that a killed process left half done."""
+    for left in (_discarded(out), _replaced(out)):
+        if not _is_free(left) and not _only(left, _OURS_PARTIAL):
+            raise DataError(f"{left}: holds something else ({_example(left)}); move it away, or choose another --out")
     if _discarded(out).exists():
         shutil.rmtree(_discarded(out))
     if _replaced(out).exists():

@@ -129,7 +129,7 @@ def exported(network: dict[str, object], folder: Path) -> tuple[Classifier, Path
         classifier,
         path=folder / "classifier.onnx",
         contract=contract,
-        example=torch.zeros(2, 1, side, side),
+        row=(1, side, side),
         input_name="image",
         output_names=("logits", "features"),
         fp16=False,

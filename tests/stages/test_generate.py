@@ -428,24 +428,31 @@ def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("shards", [False, True])
-def test_killed_and_run_again(slow_model: Path, tmp_path: Path, shards: bool) -> None:
-    """A run that SIGKILL hits at a random point, then one while it appends, end with the bytes of one never stopped.
+def test_killed_and_run_again(slow_model: Path, tmp_path: Path) -> None:
+    """A run that SIGKILL hits at a random point ends, run again, with the bytes of one never stopped.
 
     In between, the last line of the journal is cut short, an image it lists is harmed, and another command, refused,
     touches nothing.
     """
-    flags, asked, out = {"shards": shards}, {"labels": ("Edema",), "max_draws": 4000}, tmp_path / "x"
-    points = random.Random(time.time_ns())
-    assert kill_after(points.randint(2, 6), slow_model, out, 40, False, shards)
+    asked, out = {"labels": ("Edema",), "max_draws": 4000, "n": 40}, tmp_path / "x"
+    assert kill_after(random.randint(2, 6), slow_model, out, 40, False, False)
     assert not out.exists() and (tmp_path / "x.partial").is_dir()
     with pytest.raises(DataError, match=r"x\.partial: holds what another command makes \(seed 1, not 2"):
-        make(slow_model, out, **asked, seed=2, n=10, flags=flags)
+        make(slow_model, out, **asked | {"seed": 2})
     with (tmp_path / "x.partial/journal.jsonl").open("ab") as journal:
         journal.write(b'{"draws": 4')
     harm(tmp_path / "x.partial")
-    assert make(slow_model, out, **asked, n=40, flags=flags).found == 40
-    assert kill_after(points.randint(3, 9), slow_model, out, 80, True, shards)
+    assert make(slow_model, out, **asked).found == 40
+    make(slow_model, tmp_path / "direct", **asked)
+    assert digests(out) == digests(tmp_path / "direct")
+    assert beside(out) == ["direct", "x"]
+
+
+def test_killed_while_appending(slow_model: Path, tmp_path: Path) -> None:
+    """While it grows beside the old one an --append may be killed: the old stands, and the same command goes on."""
+    asked, out, flags = {"labels": ("Edema",), "max_draws": 4000}, tmp_path / "x", {"shards": True}
+    make(slow_model, out, **asked, n=40, flags=flags)
+    assert kill_after(random.randint(1, 6), slow_model, out, 80, True, True)
     assert len(records.read_metadata(out)) == 40
     make(slow_model, out, **asked, n=80, flags=flags | {"append": True})
     make(slow_model, tmp_path / "direct", **asked, n=80, flags=flags)

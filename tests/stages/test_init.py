@@ -120,3 +120,13 @@ def test_refuses_what_cannot_be(tmp_path: Path, films: Path) -> None:
     with pytest.raises(DataError):
         init.run(folder=folder, profile="nih-64", films=empty)
     assert not folder.exists()
+
+
+def test_a_folder_that_git_ignores_is_refused_in_one_line(tmp_path: Path) -> None:
+    """DVC could not track it; nothing of ours is written there."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("/scratch/\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot become a DVC project") as caught:
+        init.run(folder=tmp_path / "scratch", profile="phantom", films=None)
+    assert "\n" not in str(caught.value)
+    assert not any((tmp_path / "scratch" / name).exists() for name in WRITTEN)
