@@ -6,7 +6,7 @@ export GX_ANALYTICS_ENABLED := False
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: demo test test-all check bench install clean
+.PHONY: demo test test-all check install clean
 
 install: .venv/installed
 
@@ -32,9 +32,6 @@ check: install
 	ruff check .
 	mypy
 	lint-imports
-
-bench: install
-	python benchmarks/run.py
 
 clean:
 	rm -rf data models results demo checkpoints registry/mlflow.db registry/artifacts

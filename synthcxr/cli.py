@@ -289,13 +289,13 @@ def _generate_config(params: Path | None, flags: dict[str, Any]) -> GenerateConf
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if "labels" in given:
         given["labels"] = labels.names(labels.vector(given["labels"]))
-    if params is not None:
-        return dataclasses.replace(_config(params).generate, **given)
-    if "n" not in given:
+    if params is None and "n" not in given:
         raise click.UsageError("say how many images: --n 100")
-    draws = max(1000, 100 * given["n"]) if "labels" in given else given["n"]
-    plain = {"seed": 0, "labels": (), "max_draws": draws, "batch": 32, "device": "auto"}
-    return config.GenerateConfig(**plain | given)
+    plain: dict[str, Any] = {"seed": 0, "labels": (), "max_draws": 0, "batch": 32, "device": "auto"}
+    wanted = plain | (dataclasses.asdict(_config(params).generate) if params else {}) | given
+    if "max_draws" not in given and (params is None or "n" in given or "labels" in given):
+        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if wanted["labels"] else wanted["n"]
+    return config.GenerateConfig(**wanted)
 
 
 def _name(config: GenerateConfig) -> str:
@@ -304,10 +304,10 @@ def _name(config: GenerateConfig) -> str:
 
 
 def _evaluate_config(params: Path | None) -> EvaluateConfig:
-    """The section `evaluate` of a parameter file, or that of the default profile."""
-    from synthcxr import bundled
-
-    return _config(params or bundled.find("params.yaml") or Path("params.yaml")).evaluate
+    """The section `evaluate` of a parameter file, or of the project that one stands in."""
+    if params is None and not Path("params.yaml").is_file():
+        raise click.UsageError("--evaluate needs --params: the file whose gates decide")
+    return _config(params or Path("params.yaml")).evaluate
 
 
 @main.command()

@@ -193,9 +193,39 @@ def _check(config: Config, path: Path) -> None:
             f"{path}: train_gan.resolution: {config.train_gan.resolution} px is above prepare.resolution,"
             f" {config.prepare.resolution} px"
         )
-    for name, counts in (("generate.n", config.generate.n), ("generate.batch", config.generate.batch)):
-        if counts < 1:
-            raise ConfigError(f"{path}: {name}: must be at least 1, is {counts}")
+    for name, value, least in _bounded(config):
+        if value < least:
+            raise ConfigError(f"{path}: {name}: must be at least {least}, is {value}")
+
+
+def _bounded(config: Config) -> list[tuple[str, int, int]]:
+    """Name, value and least value of every whole number that has a bound."""
+    sections = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    held = [(f"{name}.seed", section.seed, 0) for name, section in sections.items() if hasattr(section, "seed")]
+    counts = {
+        "train_gan": (
+            "latent",
+            "penalty_interval",
+            "ema_half_life_nimg",
+            "report_nimg",
+            "checkpoint_nimg",
+            "snapshot_nimg",
+        ),
+        "train_classifier": ("batch", "n_epochs"),
+        "train_judge": ("batch", "n_epochs"),
+        "export": ("n_reference",),
+        "generate": ("n", "batch", "max_draws"),
+        "evaluate": ("n_bootstrap",),
+        "report": ("n_images",),
+    }
+    held += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
+    gan = config.train_gan
+    held += [
+        (f"train_gan.{key}.{side}", n, 1) for key in ("batch", "channels") for side, n in getattr(gan, key).items()
+    ]
+    return held + [
+        (f"train_gan.{key}.{side}", n, 0) for key in ("nimg", "fade_nimg") for side, n in getattr(gan, key).items()
+    ]
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

@@ -166,7 +166,7 @@ def build(
         by_resolution={side: len(stack.rows) for side, stack in stacks.items()},
         bad=tuple(refused.sentences),
         fingerprint=records.films_fingerprint(manifest),
-        phantom=all(film.origin.startswith("phantom:") for film in films),
+        phantom=any(film.origin.startswith("phantom:") for film in films),
     )
     about = {
         "fingerprint": report.fingerprint,

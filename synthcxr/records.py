@@ -126,6 +126,15 @@ def read_file(dataset: Path, file_name: str) -> bytes:
         raise DataError(f"{dataset}: {file_name} is listed but cannot be read") from error
 
 
+def refuse_strangers(folder: Path, ours: Iterable[str]) -> None:
+    """DataError unless `folder` is absent or holds none but our own files: what else lies there is not replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; give another --out")
+    strange = sorted({entry.name for entry in folder.iterdir()} - set(ours)) if folder.is_dir() else []
+    if strange:
+        raise DataError(f"{folder}: holds something else ({strange[0]}); give another --out or empty it")
+
+
 def sha256_bytes(data: bytes) -> str:
     """Hex sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()

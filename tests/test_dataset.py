@@ -214,13 +214,13 @@ def test_a_disk_that_fills_up_while_writing_is_an_error_and_no_crash(small_disk:
 
 
 def test_phantoms_are_known_as_such(films: list[Film], tmp_path: Path) -> None:
-    """A dataset is one of phantoms only where every film was drawn; its description says so."""
+    """One drawn film makes it a dataset of phantoms, and its description says so; real films alone do not."""
     drawn = [_film(Path(film.origin), origin=f"phantom:{at}") for at, film in enumerate(films)]
     assert dataset.build(drawn, out=tmp_path / "drawn", resolution=8, sides=SIDES, on_bad="error").phantom
     assert dataset.open_dataset(tmp_path / "drawn").phantom
-    assert not dataset.build(
-        [*drawn[1:], films[0]], out=tmp_path / "m", resolution=8, sides=SIDES, on_bad="error"
-    ).phantom
+    mixed = [*films[1:], drawn[0]]
+    assert dataset.build(mixed, out=tmp_path / "mixed", resolution=8, sides=SIDES, on_bad="error").phantom
+    assert not dataset.build(films, out=tmp_path / "real", resolution=8, sides=SIDES, on_bad="error").phantom
 
 
 def test_the_fingerprint_names_pixels_labels_and_split(films: list[Film], tmp_path: Path) -> None:

@@ -15,15 +15,20 @@ def sentences(
     n_patients: int,
     n_bootstrap: int,
     judge_digest: str,
+    same_films: bool,
     kl_reference: str,
 ) -> dict[str, str]:
     """The content of "protocol" in metrics.json; `kl_reference` says what the suite's KL check compared with."""
     kind = f" that carry {' and '.join(requested)}, as the images were asked to" if requested else ""
+    unseen = (
+        "nothing was trained on them or chosen by them"
+        if same_films
+        else "the models were trained on another packed dataset, so that some of them may have been trained on"
+    )
     return {
         "films": (
-            f"{n_test:,} real films of the test split{kind}, of {n_patients:,} patients, at {resolution} px; nothing"
-            " was trained on them or chosen by them. A comparison with fewer than"
-            f" {MIN_FILMS} real films is not applicable."
+            f"{n_test:,} real films of the test split{kind}, of {n_patients:,} patients, at {resolution} px; {unseen}."
+            f" A comparison with fewer than {MIN_FILMS} real films is not applicable."
         ),
         "distance": (
             "Frechet distance between Gaussians fitted to features, in float64, between all those test films and as"

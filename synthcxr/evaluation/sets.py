@@ -25,7 +25,8 @@ BATCH = 64
 class SyntheticSet:
     """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
 
-    `requested` is () for an unconditional set; `classifier` is the digest of what labelled it.
+    `requested` is () for an unconditional set; `generator` and `classifier` are the digests of what made and
+    labelled it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class SyntheticSet:
     read: Callable[[Sequence[Record]], Iterator[bytes | None]]
     resolution: int
     requested: tuple[str, ...]
+    generator: str
     classifier: str
     phantom: bool
 

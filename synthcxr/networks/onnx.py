@@ -20,7 +20,7 @@ from synthcxr.errors import ArtifactError
 
 OPSET = 18
 LEAST_HALVED = 64
-"""Initialisers of fewer elements stay fp32: they weigh nothing."""
+"""Initialisers of fewer elements or one dimension stay fp32: they weigh nothing."""
 
 
 def export(
@@ -58,7 +58,7 @@ def round_weights(network: nn.Module) -> None:
     """Round the weights to what `fp16` stores, in place."""
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
-            if tensor.dtype == torch.float32 and tensor.numel() >= LEAST_HALVED:
+            if tensor.dtype == torch.float32 and tensor.ndim > 1 and tensor.numel() >= LEAST_HALVED:
                 tensor.copy_(tensor.half().float())
 
 
@@ -98,7 +98,7 @@ def _halve(model: onnx.ModelProto) -> None:
     renamed = {}
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < LEAST_HALVED:
+        if tensor.data_type != TensorProto.FLOAT or values.ndim < 2 or values.size < LEAST_HALVED:
             continue
         wide = f"{tensor.name}.fp32"
         renamed[tensor.name] = wide

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
 
-DIGEST = "sha256"
+KEY, DIGEST = "synthcxr", "sha256"
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -32,12 +32,12 @@ def save(path: Path, module_or_tensors: nn.Module | Mapping[str, Tensor], metada
     """Write a safetensors file whole or not at all, flushed to the disk, with its digest in the metadata."""
     held = module_or_tensors.state_dict() if isinstance(module_or_tensors, nn.Module) else module_or_tensors
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
-    stamped = dict(metadata) | {DIGEST: digest(tensors, metadata)}
+    stamped = json.dumps(dict(metadata) | {DIGEST: digest(tensors, metadata)}, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
-            file.write(safetensors.torch.save(tensors, stamped))
+            file.write(safetensors.torch.save(tensors, {KEY: stamped}))  # one key: their order is not kept
             file.flush()
             os.fsync(file.fileno())
     except OSError:
@@ -61,7 +61,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ArtifactError(f"{path}: no such weight file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+            metadata = dict(json.loads((file.metadata() or {}).get(KEY, "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path}: cut short or not a safetensors file") from error

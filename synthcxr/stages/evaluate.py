@@ -27,7 +27,7 @@ from synthcxr.writers import beside
 from synthcxr.writers.png import PngFolder
 from synthcxr.writers.webdataset import Shards
 
-JUDGE, CLASSIFIER = "judge", "classifier"
+JUDGE = "judge"
 EXTRACTORS = (JUDGE, features.LITE0)
 TEST = ("test",)
 _STORES: dict[str, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
@@ -79,6 +79,8 @@ def run(
     reference, kl_reference = _kl_reference(comparison, models)
     checked = suite.check(dataset, images=True, reference=reference, max_label_kl=config.max_label_kl).as_dict()
     metrics = {
+        "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
+        "dataset": records.sha256_file(dataset / records.METADATA),
         "n_synthetic": len(made.held),
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
@@ -97,6 +99,7 @@ def run(
             n_patients=len(set(patients)),
             n_bootstrap=config.n_bootstrap,
             judge_digest=judge.digest,
+            same_films=judge.contract.training_data == films.fingerprint,
             kl_reference=kl_reference,
         ),
     }
@@ -141,6 +144,7 @@ def _open(dataset: Path) -> SyntheticSet:
             read=_STORES[about["format"]](dataset).read,
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
+            generator=str(about["model"]["digests"]["generator"]),
             classifier=str(about["model"]["digests"]["classifier"]),
             phantom=bool(about["model"]["phantom"]),
         )
@@ -231,11 +235,11 @@ def _kl_reference(comparison: _Comparison, models: Path) -> tuple[dict[str, floa
     logits = comparison.real.outputs(_extractor(classifier), TEST)["logits"]
     present = label_shift.present(logits, classifier.contract.thresholds)
     counts = label_shift.categories(present).sum(axis=0).astype(float)
-    names = (NO_FINDING, *FINDINGS)
-    reference = {name: float(count) for name, count in zip(names, counts / counts.sum(), strict=True)}
-    return reference, (
+    weak = classifier.contract.weak
+    held = {name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in weak}
+    return {name: n / sum(held.values()) for name, n in held.items()}, (
         "The suite's label divergence compares the labels in metadata.csv with what the same classifier calls the"
-        " real test films."
+        f" real test films{', without ' + ' and '.join(weak) if weak else ''}."
     )
 
 

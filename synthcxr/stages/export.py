@@ -24,17 +24,19 @@ from synthcxr.networks.onnx import export
 from synthcxr.synthesis.session import Session
 
 Float32 = NDArray[np.float32]
+WRITTEN = ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json")
 QUANTILES = 101
 BATCH = 64
 
 
 def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
     """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; returns the last."""
+    records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
     about = records.read_json(gan / "config.json")
     resolution = int(about["resolution"])
-    for folder in (classifier, judge):
-        _require_same_films(folder, about["training_data"])
+    for folder in (gan, classifier, judge):
+        _require_same_films(folder, films)
     contracts = {
         "generator.onnx": _export_generator(config, gan, about, out / "generator.onnx"),
         "classifier.onnx": _export_classifier(config, "classifier", classifier, resolution, out / "classifier.onnx"),
@@ -55,10 +57,12 @@ def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan:
     return summary
 
 
-def _require_same_films(folder: Path, fingerprint: str) -> None:
+def _require_same_films(folder: Path, films: dataset.Dataset) -> None:
     held = records.read_json(folder / "config.json")["training_data"]
-    if held != fingerprint:
-        raise ArtifactError(f"{folder}: was trained on films {held}, the generator on {fingerprint}; train it again")
+    if held != films.fingerprint:
+        raise ArtifactError(
+            f"{folder}: was trained on films {held}, and {films.path} holds {films.fingerprint}; train it again"
+        )
 
 
 def _describe(path: Path, contract: Contract) -> dict[str, str]:
@@ -86,6 +90,8 @@ def _export_classifier(config: ExportConfig, kind: Kind, folder: Path, resolutio
     about["network"] |= {"image_resolution": resolution}
     network = classifiers.build(about["network"])
     weights.restore(network, folder / "weights.safetensors")
+    classifiers.fold(network)
+    about["network"] |= {"folded": True}
     weak = tuple(name for name in FINDINGS if about["thresholds_from"][name] != "val")
     contract = _contract(kind, config, about, resolution)
     return export(

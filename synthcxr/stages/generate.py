@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from synthcxr import labels, seeds
+from synthcxr import labels, records, seeds
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
-from synthcxr.errors import ConfigError, GateError
+from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.records import Record
 from synthcxr.synthesis import session
 from synthcxr.synthesis.sampler import Drawn, Sampler
@@ -90,7 +90,13 @@ def run(
     sampler = Sampler.open(model, batch=config.batch, device=config.device)
     request = _request(config, asked, sampler, shards)
     models = sampler.generator.contract, sampler.classifier.contract
-    job = _Job(request, sampler, Origin(model_name, *models, tuple(command), session.n_threads()), out, home)
+    job = _Job(
+        request,
+        sampler,
+        Origin(model_name, *models, tuple(command), session.n_threads(), _attribution(model)),
+        out,
+        home,
+    )
     if dry_run:
         return _dry_run(job, plan.make(home, request, append=append, force=force))
     with place.locked(home), space.full_disk_is_one_line(out):
@@ -113,6 +119,12 @@ def _checked(config: GenerateConfig) -> tuple[str, ...]:
     if not 0 <= config.seed <= seeds.MAX_SEED:
         raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
     return labels.names(labels.vector(config.labels)) if config.labels else ()
+
+
+def _attribution(model: Path) -> tuple[str, ...]:
+    """What the model folder says of its films' sources; nothing where it holds bare ONNX files."""
+    index = model / "model.json"
+    return tuple(records.read_json(index).get("attribution", ())) if index.is_file() else ()
 
 
 def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, shards: bool | None) -> Request:
@@ -160,7 +172,7 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
     checks = synthetic.check(grown, images=True, reference=None, max_label_kl=None)
     if not checks.passed:
         found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
-        raise GateError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
+        raise DataError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
     place.settle(job.home)
     return _report(job, "made", made, checks, n_held)
 

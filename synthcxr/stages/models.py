@@ -16,7 +16,7 @@ from synthcxr.registry.address import STARTER
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A registered version, or the starter. `passed` says that it became champion's equal: every gate passed."""
+    """A registered version, or the starter; `why` says what its gates came to."""
 
     address: str
     aliases: tuple[str, ...]

@@ -46,6 +46,7 @@ def run(
     )
     champion, why = judged(facts.verdict)
     held = _evidence(params, results, dataset, facts)
+    _require_judged(facts.metrics, models, dataset)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
         made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
         published = publish.publish(
@@ -54,6 +55,17 @@ def run(
     registered = dataclasses.asdict(published) | {"champion": champion, "why": why}
     records.write_json(out, registered)
     return registered
+
+
+def _require_judged(metrics: Mapping[str, Any], models: Path, dataset: Path) -> None:
+    """ArtifactError unless the evidence is of these very models and of this dataset."""
+    seen = metrics.get("models", {})
+    for kind in KINDS:
+        if seen.get(kind) != contract.read(models / f"{kind}.onnx", kind=kind).digest:
+            raise ArtifactError(f"{models}: the results are of another {kind}; run `synthcxr evaluate` on these models")
+    records.read_metadata(dataset)
+    if metrics.get("dataset") != records.sha256_file(dataset / records.METADATA):
+        raise ArtifactError(f"{dataset}: the results are of another dataset; run `synthcxr evaluate` on this one")
 
 
 def judged(verdict: Mapping[str, Any]) -> tuple[bool, str]:

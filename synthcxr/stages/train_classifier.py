@@ -23,7 +23,7 @@ from synthcxr.training.classifier import Epoch, Films, predict, train
 
 WEIGHTS, CONFIG, METRICS = "weights.safetensors", "config.json", "metrics.json"
 COLUMNS = ("epoch", "loss", "val_loss", "val_auroc_mean", "lr", "wall_s")
-_LEAST = {"resolution": 8, "width": 1, "n_epochs": 1, "batch": 2, "n_bootstrap": 0}
+_LEAST = {"resolution": 8, "n_epochs": 1, "batch": 2, "n_bootstrap": 0}
 _LEAST_DENSENET = 32
 
 Float64 = NDArray[np.float64]
@@ -36,7 +36,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
     leaves what was there. Test films are not looked at.
     """
     _check(config, split)
-    _check_out(out)
+    records.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
     start = imagenet.find() if config.weights == "imagenet" else None
     films = dataset.open_dataset(data)
     side = _side(config, films.resolution)
@@ -78,19 +78,12 @@ def _check(config: ClassifierConfig, split: str) -> None:
     for key, least in _LEAST.items():
         if getattr(config, key) < least:
             raise ConfigError(f"{section}.{key}: must be at least {least}, is {getattr(config, key)}")
+    if config.backbone == "small" and config.width < 1:
+        raise ConfigError(f"{section}.width: must be at least 1, is {config.width}")
     if config.backbone == "densenet121" and config.resolution < _LEAST_DENSENET:
         raise ConfigError(f"{section}.resolution: densenet121 needs at least {_LEAST_DENSENET}, is {config.resolution}")
     if config.backbone != "densenet121" and config.weights == "imagenet":
         raise ConfigError(f"{section}.weights: imagenet goes with backbone densenet121 only; set it to none")
-
-
-def _check_out(out: Path) -> None:
-    """Refuse to replace a folder that holds anything but a classifier."""
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out}: is a file; give another --out")
-    strange = sorted({entry.name for entry in out.iterdir()} - {WEIGHTS, CONFIG, METRICS}) if out.is_dir() else []
-    if strange:
-        raise DataError(f"{out}: holds something else ({strange[0]}); give another --out or empty it")
 
 
 def _side(config: ClassifierConfig, packed: int) -> int:

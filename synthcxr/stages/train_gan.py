@@ -21,6 +21,7 @@ from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
 
 SPLITS = ("train", "judge")
+WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json")
 COLUMNS = (
     *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
     *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
@@ -34,6 +35,7 @@ def run(config: GanConfig, *, data: Path, out: Path, log: Path, snapshots: Path,
     `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
     a pipeline that clears them before each run loses nothing.
     """
+    records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
     if films.resolution < config.resolution:
         raise DataError(f"{data}: packed up to {films.resolution} px, train_gan.resolution is {config.resolution} px")

@@ -22,6 +22,7 @@ from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.training import schedule, step
 from synthcxr.training.batches import Films, reals
+from synthcxr.training.device import pick
 from synthcxr.training.interruption import held_back
 from synthcxr.training.state import State, checkpoints, resume, save
 
@@ -45,7 +46,7 @@ class Listeners:
 def train(config: GanConfig, films: Films, *, fingerprint: str, folder: Path, listeners: Listeners) -> State:
     """Train to the end of the schedule and return the final state; checkpoints lie in `folder`."""
     phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
-    device = pick_device(config.device)
+    device = pick(config.device)
     state = new_state(config, device)
     folder.mkdir(parents=True, exist_ok=True)
     bf16 = _precision(config, films, folder, device, listeners.say)
@@ -97,13 +98,6 @@ def train(config: GanConfig, films: Films, *, fingerprint: str, folder: Path, li
             if due(config.snapshot_nimg):
                 listeners.grid(state.nimg, sample(state.ema, config, moment))
     return state
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of a `device` parameter; "cuda" without one is a ConfigError."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: cuda was asked for but torch finds no GPU; set it to cpu or auto")
-    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
 def new_state(config: GanConfig, device: torch.device) -> State:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from synthcxr import seeds
 from synthcxr.config import GanConfig
 from synthcxr.networks.layers import downsample, upsample
 from synthcxr.training import loss
 from synthcxr.training.augment import augment
 from synthcxr.training.schedule import Moment
 from synthcxr.training.state import State
+
+_STEPS = 1 << 62  # apart from the latents' and the films' streams of the same seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Losses:
 
 def stream(seed: int, nimg: int) -> torch.Generator:
     """The random stream of the step at `nimg`, the same whenever and wherever it is run."""
-    return torch.Generator().manual_seed((seed << 40) + nimg)
+    return torch.Generator().manual_seed(int(seeds.stream(seed, _STEPS + nimg).integers(2**32)))
 
 
 def crossfade(real: Tensor, alpha: float) -> Tensor:

@@ -23,13 +23,17 @@ _ALSO = ("onnx", "pandas", "great-expectations")
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What makes the images: the model's name, what its two files promise, the command line, the thread count."""
+    """What makes the images: the model's name, what its two files promise, the command line, the thread count.
+
+    `attribution` is what the sources of the films that the model learnt from ask to be said.
+    """
 
     model_name: str
     generator: Contract
     classifier: Contract
     command: tuple[str, ...]
     threads: int
+    attribution: tuple[str, ...] = ()
 
     @property
     def phantom(self) -> bool:
@@ -51,6 +55,7 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "training_data": origin.generator.training_data,
         "phantom": origin.phantom,
         "resolution": origin.generator.resolution,
+        "attribution": list(origin.attribution),
     }
     versions = {name: version for name, version in request.pins.items() if name != "provider"}
     run = {

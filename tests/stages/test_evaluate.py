@@ -153,7 +153,11 @@ def synthesise(
     records.write_metadata(out / "metadata.csv", map(records.to_row, made))
     np.save(out / "latents.npy", np.zeros((n, 4), np.float32))
     run = {
-        "model": {"digests": {"classifier": classifier.digest}, "phantom": phantom, "resolution": SIDE},
+        "model": {
+            "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
+            "phantom": phantom,
+            "resolution": SIDE,
+        },
         "request": {"n": n, "seed": 1, "labels": list(requested)},
         "counts": {"requested": n, "found": n},
         "complete": True,
@@ -219,7 +223,10 @@ def test_good_images_pass_every_gate(place: Place) -> None:
     assert [gate.status for gate in verdict.gates] == ["passed"] * 3
     assert place.read("verdict.json") == json.loads(json.dumps(verdict.as_dict()))
     metrics = place.read()
-    assert set(metrics) == {"n_synthetic", "n_real_test", "phantom", "distance", "labels", "checks", "protocol"}
+    assert set(metrics) == {
+        *("models", "dataset", "n_synthetic", "n_real_test", "phantom"),
+        *("distance", "labels", "checks", "protocol"),
+    }
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
     assert {"label divergence", "files"} <= {line["name"] for line in metrics["checks"]["lines"]}

@@ -48,6 +48,7 @@ def test_classifiers_are_those_that_were_trained(trained: Trained, kind: str, n:
     folder: Path = getattr(trained, kind)
     network = classifiers.build(records.read_json(folder / "config.json")["network"]).eval()
     weights.restore(network, folder / "weights.safetensors")
+    classifiers.fold(network)
     round_weights(network)
     image = images.to_float(np.random.default_rng(0).integers(0, 256, (n, 16, 16), dtype=np.uint8))
     with torch.no_grad():

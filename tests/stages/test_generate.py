@@ -194,6 +194,16 @@ def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (run["git_revision"] == "") or len(run["git_revision"]) == 40
 
 
+def test_what_the_films_sources_ask_for_goes_along(model: Path, tmp_path: Path) -> None:
+    """The attribution in the model's index stands in run.json; bare ONNX files have none."""
+    told = shutil.copytree(model, tmp_path / "model")
+    records.write_json(told / "model.json", {"attribution": ["Films of a hospital"]})
+    make(told, tmp_path / "x")
+    make(model, tmp_path / "y")
+    assert records.read_json(tmp_path / "x" / "run.json")["model"]["attribution"] == ["Films of a hospital"]
+    assert records.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
+
+
 def test_two_runs_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
     """Everything but run.json is byte-identical, and a longer set begins with the shorter one's images."""
     for name in ("a", "b"):

@@ -135,12 +135,20 @@ def write_dataset(folder: Path) -> Path:
     return folder
 
 
+def write_judged(results: Path, models: Path, dataset: Path) -> None:
+    """Make the results those of these models and images."""
+    metrics = records.read_json(results / "metrics.json")
+    judged = {kind: contract.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier", "judge")}
+    digest = records.sha256_file(dataset / records.METADATA)
+    records.write_json(results / "metrics.json", metrics | {"models": judged, "dataset": digest})
+
+
 def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:
     """Everything that register reads, as keyword arguments of its run."""
     source = bundled.find("params.yaml")
     assert source is not None
     shutil.copyfile(source, root / "params.yaml")
-    return {
+    project: dict[str, Any] = {
         "params": root / "params.yaml",
         "models": write_folder(root / "models" / "onnx"),
         "gan": write_trained(root / "models" / "gan", "generator.safetensors", "discriminator.safetensors"),
@@ -150,6 +158,8 @@ def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:
         "dataset": write_dataset(root / "data" / "synthetic"),
         "out": root / "results" / "registered.json",
     }
+    write_judged(project["results"], project["models"], project["dataset"])
+    return project
 
 
 CONFIG = config.RegisterConfig(experiment="phantoms", prefix="synthcxr")
@@ -192,6 +202,7 @@ def third(second: Registered) -> Registered:
     """The same once more, after a gate failed."""
     shutil.rmtree(second.root / "results")
     write_results(second.root / "results", passed=False)
+    write_judged(second.root / "results", second.root / "models" / "onnx", second.root / "data" / "synthetic")
     return run_in(second.root, second.given)
 
 
@@ -381,3 +392,15 @@ def test_without_registry_and_starter_nothing_is_listed(tmp_path: Path, monkeypa
     monkeypatch.setattr(bundled, "find", lambda name: None)
     assert models_stage.list_models() == ()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ["models", "dataset"])
+def test_results_of_other_models_or_images_register_nothing(tmp_path: Path, other: str) -> None:
+    """A verdict makes a champion only of what it judged: the line says to evaluate again, and no store is made."""
+    project = write_project(tmp_path)
+    metrics = records.read_json(project["results"] / "metrics.json")
+    changed = {"generator": "00" * 32} if other == "models" else "00" * 32
+    records.write_json(project["results"] / "metrics.json", metrics | {other: changed})
+    with pytest.raises(ArtifactError, match="run `synthcxr evaluate`"):
+        register.run(CONFIG, **project)
+    assert not (tmp_path / "registry").exists()

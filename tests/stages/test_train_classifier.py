@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from synthcxr import config as configs
 from synthcxr import dataset, records
 from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ArtifactError, ConfigError, DataError
@@ -204,7 +205,8 @@ def test_an_interruption_leaves_what_was_there(data: Path, tmp_path: Path) -> No
     (out / "config.json").write_text("older")
     config = dataclasses.replace(CONFIG, n_epochs=100_000)
     code = (
-        "from pathlib import Path; import json, sys\n"
+        "from pathlib import Path; import json, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits it ignored
         "from synthcxr.config import ClassifierConfig; from synthcxr.stages import train_classifier\n"
         "config, data, out, log = sys.argv[1:]\n"
         "train_classifier.run(ClassifierConfig(**json.loads(config)), data=Path(data), out=Path(out),"
@@ -276,3 +278,12 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
         dataset.build(films, out=data, resolution=16, sides=split, on_bad="error")
         with pytest.raises(DataError, match=f"0 .* films at 16 px are too few; .*{said}"):
             train_classifier.run(CONFIG, data=data, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize("profile", ["params.yaml", "params/nih-64.yaml", "params/nih-1024.yaml"])
+def test_every_profile_that_ships_can_be_trained_with(profile: str) -> None:
+    """Its values pass the stage's own checks for classifier and judge."""
+    loaded = configs.load(Path(__file__).parents[2] / profile)
+    train_classifier._check(loaded.train_classifier, "train")
+    train_classifier._check(loaded.train_judge, "judge")
+    assert loaded.train_classifier.n_epochs > 0

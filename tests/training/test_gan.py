@@ -16,7 +16,7 @@ from synthcxr import config as configs
 from synthcxr.config import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import weights
-from synthcxr.training import batches, gan, state
+from synthcxr.training import batches, device, gan, state, step
 from synthcxr.training.gan import Listeners
 
 CONFIG = dataclasses.replace(
@@ -146,10 +146,10 @@ def test_divergence_stops_with_the_step_and_keeps_the_last_good_checkpoint(tmp_p
 def test_cuda_without_a_gpu_is_an_error() -> None:
     """Never a silent CPU run."""
     if torch.cuda.is_available():
-        assert gan.pick_device("cuda").type == "cuda"
+        assert device.pick("cuda").type == "cuda"
     else:
         with pytest.raises(ConfigError, match="no GPU"):
-            gan.pick_device("cuda")
+            device.pick("cuda")
 
 
 def test_every_film_is_shown_once_a_pass() -> None:
@@ -158,6 +158,12 @@ def test_every_film_is_shown_once_a_pass() -> None:
     assert sorted(one) == list(range(20))
     assert list(batches.positions(3, 20, 0, 20)) == list(one)
     assert list(batches.positions(3, 20, 20, 20)) != list(one)
+
+
+def test_any_seed_gives_a_stream_of_its_own() -> None:
+    """Also one that, shifted, would not fit into 64 bits."""
+    draws = {float(torch.rand(1, generator=step.stream(seed, 0))) for seed in (0, 1, 20201106, 2**63)}
+    assert len(draws) >= 3
 
 
 KILLED = """
