@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,13 +26,18 @@ _REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "fi
 
 
 def check(
-    dataset: Path, *, images: bool, reference: Mapping[str, float] | None, max_label_kl: float | None
+    dataset: Path,
+    *,
+    images: bool,
+    reference: Mapping[str, float] | None,
+    max_label_kl: float | None,
+    not_judged: Collection[str] = (),
 ) -> CheckResult:
     """Check the dataset in a folder; every failing line names images by their file name.
 
     `images` reads every image too: there, with its sha256, a grey PNG of the run's size. `reference` gives the
     weights (shares or counts) of "No Finding" and the findings among real films; the labels' divergence from it,
-    each image counted once for each of its findings, is then bounded by `max_label_kl` nats.
+    each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
     """
     table, run = _read_table(dataset), records.read_json(dataset / records.RUN)
     table[_REQUEST_MET] = _requests_met(table)
@@ -50,12 +55,13 @@ def check(
     found = suite.run(table, expected, label="file_name")
     if reference is None or max_label_kl is None or table.empty:
         return found
-    return CheckResult.of((*found.lines, *_label_check(table, reference, max_label_kl).lines))
+    judged = _label_check(table, smoothed(reference, not_judged), max_label_kl)
+    return CheckResult.of((*found.lines, *judged.lines))
 
 
-def smoothed(reference: Mapping[str, float]) -> dict[str, float]:
-    """Weights as shares that sum to 1, a thousandth of them spread evenly, so that no bin is empty."""
-    names = (labels.NO_FINDING, *labels.FINDINGS)
+def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -> dict[str, float]:
+    """Weights of what is judged as shares that sum to 1, a thousandth of it spread evenly: no bin is empty."""
+    names = [name for name in (labels.NO_FINDING, *labels.FINDINGS) if name not in not_judged]
     weights = np.array([reference.get(name, 0.0) for name in names], dtype=np.float64)
     if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
         raise DataError("the reference of the labels has no weights, or some below 0 or not finite")
@@ -63,8 +69,7 @@ def smoothed(reference: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def _label_check(table: pd.DataFrame, reference: Mapping[str, float], max_label_kl: float) -> CheckResult:
-    shares = smoothed(reference)
+def _label_check(table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float) -> CheckResult:
     rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(labels.SEPARATOR))
     expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
         column="finding",

@@ -77,7 +77,13 @@ def run(
     extractor = _extractor(judge)
     seen = made.outputs(extractor, len(made.held))
     reference, kl_reference = _kl_reference(comparison, models)
-    checked = suite.check(dataset, images=True, reference=reference, max_label_kl=config.max_label_kl).as_dict()
+    checked = suite.check(
+        dataset,
+        images=True,
+        reference=reference,
+        max_label_kl=config.max_label_kl,
+        not_judged=[name for name in FINDINGS if reference and name not in reference],
+    ).as_dict()
     metrics = {
         "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
         "dataset": records.sha256_file(dataset / records.METADATA),

@@ -169,3 +169,13 @@ def test_smoothed() -> None:
     for broken in ({}, {"Edema": 0.0}, {"Edema": -1.0, "Mass": 2.0}, {"Edema": math.nan}):
         with pytest.raises(DataError, match="reference of the labels"):
             synthetic.smoothed(broken)
+
+
+def test_a_finding_that_is_not_judged_counts_nothing(tmp_path: Path) -> None:
+    """A weak finding enters no gate: images that show it change no divergence."""
+    reference = {"Edema": 1.0, "Mass": 1.0}
+    bound = {"reference": reference, "max_label_kl": 0.01, "not_judged": ["Hernia"]}
+    plain, also = [("Edema",), ("Mass",)], [("Edema", "Hernia"), ("Mass", "Hernia")]
+    for name, shown in (("plain", plain), ("also", also)):
+        assert check(make(tmp_path / name, shown=shown), **bound).passed
+    assert not check(make(tmp_path / "lacking", shown=[("Edema", "Hernia"), ("Edema",)]), **bound).passed
