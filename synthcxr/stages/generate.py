@@ -135,7 +135,11 @@ def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, s
         max_draws=config.max_draws,
         batch=config.batch,
         format="webdataset" if (config.n > FILES_UP_TO if shards is None else shards) else "png",
-        models={"generator": sampler.generator.digest, "classifier": sampler.classifier.digest},
+        models={
+            "generator": sampler.generator.digest,
+            "classifier": sampler.classifier.digest,
+            "labelling": records.fingerprint(sampler.classifier.contract.thresholds),
+        },
         pins=run_file.pins(provider=sampler.generator.provider, onnxruntime=session.VERSION),
     )
 
@@ -226,6 +230,8 @@ def _report(
         lines.append(f"{n_held} of them were there already")
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
+    if weak := sorted({*made["model"]["weak"]} & {*job.request.labels}):
+        lines.append(f"weak label: the threshold of {' and '.join(weak)} rests on fewer than 3 val positives")
     if made["model"]["phantom"]:
         lines.append("made from drawn phantoms: these images prove the pipeline, never realism")
     return GenerateReport(

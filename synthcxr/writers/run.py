@@ -56,6 +56,7 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "phantom": origin.phantom,
         "resolution": origin.generator.resolution,
         "attribution": list(origin.attribution),
+        "weak": list(origin.classifier.weak),
     }
     versions = {name: version for name, version in request.pins.items() if name != "provider"}
     run = {

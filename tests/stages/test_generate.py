@@ -204,6 +204,22 @@ def test_what_the_films_sources_ask_for_goes_along(model: Path, tmp_path: Path) 
     assert records.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
 
 
+def test_a_weak_label_and_other_thresholds_are_told_apart(model: Path, standing: Path, tmp_path: Path) -> None:
+    """run.json and the last lines name a weak finding; another threshold is another dataset."""
+    weak = shutil.copytree(model, tmp_path / "weak")
+    path = weak / "classifier.onnx"
+    held = contracts.read(path)
+    network = onnx.load(path)
+    asked = labels.names(labels.vector(CONFIG.labels))[0] if CONFIG.labels else labels.FINDINGS[0]
+    contracts.stamp(network, dataclasses.replace(held, weak=(asked,), thresholds=held.thresholds | {"Hernia": 0.123}))
+    onnx.save(network, path)
+    report = make(weak, tmp_path / "y", labels=(asked,), n=1, max_draws=5000)
+    assert records.read_json(tmp_path / "y" / "run.json")["model"]["weak"] == [asked]
+    assert any(line.startswith(f"weak label: the threshold of {asked}") for line in report.lines)
+    with pytest.raises(DataError, match="another labelling"):
+        make(weak, standing)
+
+
 def test_two_runs_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
     """Everything but run.json is byte-identical, and a longer set begins with the shorter one's images."""
     for name in ("a", "b"):
