@@ -139,10 +139,9 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RegisterConfig:
-    """Where in MLflow: names of the experiment and of the registered models' common prefix."""
+    """Where in MLflow: the experiment that the run is logged to."""
 
     experiment: str
-    prefix: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,9 +46,7 @@ class Published:
     tracking_uri_kind: str
 
 
-def publish(
-    models: Sequence[Model], evidence: Evidence, *, experiment: str, prefix: str, champion: bool, why: str
-) -> Published:
+def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, champion: bool, why: str) -> Published:
     """Log one run, register a version of each model, then move `candidate`, and `champion` if it is one."""
     uri = location.find() or location.embedded()
     client = store.connect(uri, create=True)
@@ -57,7 +55,7 @@ def publish(
         with mlflow.start_run(experiment_id=experiment_id, tags=evidence.tags) as run:
             _log(client, run.info.run_id, evidence)
             versions = {
-                f"{prefix}-{model.kind}": _register(client, run.info.run_id, model, f"{prefix}-{model.kind}", why)
+                f"synthcxr-{model.kind}": _register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why)
                 for model in models
             }
         for alias in (CANDIDATE, CHAMPION) if champion else (CANDIDATE,):

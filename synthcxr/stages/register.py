@@ -49,9 +49,7 @@ def run(
     _require_judged(facts.metrics, models, dataset)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
         made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
-        published = publish.publish(
-            made, held, experiment=config.experiment, prefix=config.prefix, champion=champion, why=why
-        )
+        published = publish.publish(made, held, experiment=config.experiment, champion=champion, why=why)
     registered = dataclasses.asdict(published) | {"champion": champion, "why": why}
     records.write_json(out, registered)
     return registered

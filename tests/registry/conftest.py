@@ -108,7 +108,7 @@ def publish_one(tmp_path: Path) -> Callable[..., publish.Published]:
 
     def publish_(*, champion: bool, seed: int = 0) -> publish.Published:
         model = _version(_write_folder(tmp_path / f"models{seed}", seed), tmp_path / f"bundles{seed}")
-        return publish.publish([model], EVIDENCE, experiment="e", prefix="synthcxr", champion=champion, why="as told")
+        return publish.publish([model], EVIDENCE, experiment="e", champion=champion, why="as told")
 
     return publish_
 

@@ -162,7 +162,7 @@ def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:
     return project
 
 
-CONFIG = config.RegisterConfig(experiment="phantoms", prefix="synthcxr")
+CONFIG = config.RegisterConfig(experiment="phantoms")
 
 
 @dataclasses.dataclass(frozen=True)
