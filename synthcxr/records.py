@@ -30,6 +30,7 @@ RECORD_COLUMNS = (
     "weight",
     "sha256",
 )
+TRAIN_DISTANCE = "train_distance"
 MANIFEST = "manifest.parquet"
 METADATA = "metadata.csv"
 RUN = "run.json"
@@ -56,7 +57,10 @@ class Film:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest."""
+    """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest.
+
+    `train_distance` is how far it lies from the nearest film that was learned from, where that was asked.
+    """
 
     file_name: str
     index: int
@@ -66,6 +70,7 @@ class Record:
     probabilities: tuple[float, ...]
     weight: float
     sha256: str
+    train_distance: float | None = None
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -78,12 +83,15 @@ def to_row(record: Record) -> dict[str, Any]:
         "Finding Labels": labels.SEPARATOR.join(record.findings),
     }
     row |= dict(zip(PROBABILITY_COLUMNS, record.probabilities, strict=True))
-    return row | {"weight": record.weight, "sha256": record.sha256}
+    row |= {"weight": record.weight, "sha256": record.sha256}
+    return row if record.train_distance is None else row | {TRAIN_DISTANCE: record.train_distance}
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write metadata.csv; floats keep six decimals, line ends are \\n everywhere."""
-    frame = pd.DataFrame(rows, columns=list(RECORD_COLUMNS))
+    held = list(rows)
+    also = [TRAIN_DISTANCE] if any(TRAIN_DISTANCE in row for row in held) else []
+    frame = pd.DataFrame(held, columns=[*RECORD_COLUMNS, *also])
     frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
 
 

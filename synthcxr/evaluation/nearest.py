@@ -14,7 +14,7 @@ Float64 = NDArray[np.float64]
 Groups = tuple[NDArray[np.object_], NDArray[np.object_]]
 
 NO_OTHER_PATIENT = "an image has no film of another patient to be compared with; add films of other patients"
-_CHUNK = 8_000_000
+_CHUNK = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)

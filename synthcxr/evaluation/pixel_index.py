@@ -26,7 +26,7 @@ RULE = (
     f"reduced to {2 * SIDE_PX} px, smoothed (Gaussian, sigma 1/32 of the side), reduced to {SIDE_PX} px; the best of"
     " all shifts up to 1/16 of the side, brightness and contrast set aside"
 )
-_CHUNK = 12_000_000
+_CHUNK = 4_000_000
 _FLAT = np.float32(1e-3)
 
 

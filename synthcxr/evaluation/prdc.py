@@ -105,18 +105,31 @@ def relative_coverage(
         again = of_films.measure(k, held, bootstrap.patient_weights(train_patients[chosen], rng))
         row[:] = drawn.coverage, drawn.precision, drawn.coverage / again.coverage if again.coverage else np.nan
     relative = value.coverage / base.coverage if base.coverage else None
-    defined = draws[~np.isnan(draws[:, 2]), 2]
+    covered = _interval(value.coverage, draws[:, 0], len(set(test_patients)))
     return Coverage(
         synthetic=value,
         training=base,
-        coverage_interval=bootstrap.centred_share(value.coverage, draws[:, 0]),
-        precision_interval=bootstrap.centred_share(value.precision, draws[:, 1]),
+        coverage_interval=covered,
+        precision_interval=_interval(value.precision, draws[:, 1], n),
         relative=relative,
-        relative_interval=None if relative is None or not len(defined) else bootstrap.centred(relative, defined),
+        relative_interval=None if relative is None else _ratio_interval(relative, draws[:, 2], covered, base.coverage),
         k=k,
         n=n,
         n_test=len(of_made.real),
     )
+
+
+def _interval(share: float, draws: Float64, n: int) -> Interval:
+    """The spread of the draws around the share; Wilson's over n where all resamples agree, at 0 and at 1."""
+    return bootstrap.wilson(share * n, n) if share in (0, 1) else bootstrap.centred_share(share, draws)
+
+
+def _ratio_interval(relative: float, draws: Float64, covered: Interval, base: float) -> Interval | None:
+    """The spread of the defined draws around the ratio; where nothing is covered, what that share's interval leaves."""
+    if relative == 0:
+        return 0.0, covered[1] / base
+    defined = draws[~np.isnan(draws)]
+    return bootstrap.centred(relative, defined) if len(defined) else None
 
 
 def _balls(real: ArrayLike, synthetic: ArrayLike, k: int) -> _Balls:

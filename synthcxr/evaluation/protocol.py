@@ -50,8 +50,8 @@ def sentences(
             f" ({pixel_index.RULE}). The null is the same distance for all held-out films (val and test)."
             f" An image is flagged below the null's {nearness.LEVEL:.0%} point. Planted copies of {spaces.N_PLANTED}"
             f" films say what each space can see: {'; '.join(f'{k}, {v}' for k, v in planted.RULES.items())}. The"
-            " attack guesses that a film was learned from where an image lies near it. Duplicates: an image's nearest other"
-            " image, against a film's nearest film of another patient, at equal N."
+            " attack guesses that a film was learned from where an image lies near it. Duplicates: an image's nearest"
+            " other image, against a film's nearest film of another patient, at equal N."
         ),
         "intervals": (
             f"95 %, from {n_bootstrap:,} resamples of patients (films) and of images (synthetic). Resampling biases a"

@@ -52,6 +52,7 @@ def read_records(folder: Path) -> list[Record]:
             probabilities=tuple(float(row[column]) for column in records.PROBABILITY_COLUMNS),
             weight=float(row["weight"]),
             sha256=row["sha256"],
+            train_distance=float(row[records.TRAIN_DISTANCE]) if records.TRAIN_DISTANCE in row else None,
         )
         for row in records.read_metadata(folder).to_dict(orient="records")
     ]

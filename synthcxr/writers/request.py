@@ -13,7 +13,10 @@ from synthcxr.writers.store import Format
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions."""
+    """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions.
+
+    `apart` is the fingerprint of the films whose copies are left out, or empty.
+    """
 
     n: int
     seed: int
@@ -23,6 +26,7 @@ class Request:
     format: Format
     models: Mapping[str, str]
     pins: Mapping[str, str]
+    apart: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The request.json of a growing dataset."""
@@ -51,6 +55,7 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
         return Request(
             **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
             labels=tuple(run["request"]["labels"]),
+            apart=run["request"].get("apart", ""),
             format=run["format"],
             models=run["model"]["digests"],
             pins={"provider": run["provider"], **run["versions"]},
@@ -85,7 +90,7 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
 
 
 def _differences(wanted: Request, held: Request) -> list[str]:
-    names = ("seed", "labels", "batch")
+    names = ("seed", "labels", "batch", "apart")
     asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
     models = [f"another {kind}" for kind in wanted.models if held.models.get(kind) != wanted.models[kind]]
     return asked + models

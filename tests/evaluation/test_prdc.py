@@ -93,6 +93,15 @@ def test_nothing_covered_by_films_gives_no_ratio() -> None:
     assert found.relative_interval is None
 
 
+def test_nothing_covered_has_a_width() -> None:
+    """No test film near an image: coverage 0 of 60 films of 30 patients is an interval, and so is the ratio."""
+    found = relative(cloud(60, seed=1), cloud(60, seed=2), cloud(60, seed=3, shift=80))
+    assert found.relative == 0
+    assert found.coverage_interval == pytest.approx((0, 0.1135), abs=1e-3)
+    assert found.relative_interval is not None
+    assert found.relative_interval[1] > found.coverage_interval[1]
+
+
 def test_few_rows_are_refused() -> None:
     """k neighbours need more than k rows."""
     with pytest.raises(DataError, match="more than 5 films and images, found 5, 60"):
