@@ -72,6 +72,7 @@ class GanConfig:
 
     resolution: int
     latent: int
+    blocks: Literal["paper", "lean"]
     channels: dict[int, int]
     nimg: dict[int, int]
     batch: dict[int, int]
