@@ -42,7 +42,7 @@ class PrepareConfig:
 class ClassifierConfig:
     """A 14-finding classifier; `resolution` is the side of what its backbone sees, `width` the small one's."""
 
-    backbone: Literal["small", "densenet121"]
+    backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     weights: Literal["none", "imagenet"]
     resolution: int
     width: int
