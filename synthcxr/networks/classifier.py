@@ -111,9 +111,9 @@ def fold(classifier: Classifier) -> None:
                 setattr(chain, second, nn.Identity())
     for module in list(classifier.modules()):
         for first, second in lite0.NORMED:
-            norm = getattr(module, second, None)
-            if hasattr(module, first) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), norm))
+            after = getattr(module, second, None)
+            if hasattr(module, first) and isinstance(after, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), after))
                 setattr(module, second, nn.Identity())
 
 
