@@ -10,19 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper, numpy_helper
+from standins import write_folder
 
-from synthcxr import contract
 from synthcxr.cli import Verbs, main
-from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError, GateError
-from synthcxr.labels import FINDINGS
-
-SIDE, LATENT = 8, 4
 
 
 def call(*arguments: str | Path) -> Result:
@@ -133,42 +126,8 @@ def test_evaluate_needs_something_to_hold_against() -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stand-ins for generator and classifier: one matrix product each."""
-    folder = tmp_path_factory.mktemp("onnx")
-    _write(folder / "generator.onnx", "generator", {"w": (LATENT, SIDE * SIDE)})
-    _write(folder / "classifier.onnx", "classifier", {"w": (SIDE * SIDE, len(FINDINGS)), "v": (SIDE * SIDE, 3)})
-    return folder
-
-
-def _write(path: Path, kind: Kind, weights: dict[str, tuple[int, int]]) -> None:
-    rng = np.random.default_rng(0)
-    if kind == "generator":
-        steps = [("MatMul", ["z", "w"], ["f"]), ("Tanh", ["f"], ["t"]), ("Reshape", ["t", "shape"], ["image"])]
-        shape, takes, gives = [-1, 1, SIDE, SIDE], {"z": ["N", LATENT]}, {"image": ["N", 1, SIDE, SIDE]}
-    else:
-        steps = [
-            ("Reshape", ["image", "shape"], ["f"]),
-            ("MatMul", ["f", "w"], ["logits"]),
-            ("MatMul", ["f", "v"], ["features"]),
-        ]
-        shape, takes = [-1, SIDE * SIDE], {"image": ["N", 1, SIDE, SIDE]}
-        gives = {"logits": ["N", len(FINDINGS)], "features": ["N", 3]}
-    held = [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in weights.items()]
-    graph = helper.make_graph(
-        [helper.make_node(*step) for step in steps],
-        kind,
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in takes.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in gives.items()],
-        [*held, numpy_helper.from_array(np.array(shape), "shape")],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    fields: dict[str, Any] = {"network": {}, "training_data": "0" * 16, "phantom": True, "licence": "Apache-2.0"}
-    thresholds = {} if kind == "generator" else dict.fromkeys(FINDINGS, 0.5)
-    latent = LATENT if kind == "generator" else 0
-    contract.stamp(
-        made, Contract(kind=kind, resolution=SIDE, latent=latent, findings=FINDINGS, thresholds=thresholds, **fields)
-    )
-    onnx.save(made, path)
+    """Stand-ins for the models: one matrix product each."""
+    return write_folder(tmp_path_factory.mktemp("models") / "onnx")
 
 
 def test_generate_names_its_model_first(model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthcxr import dataset as datasets
-from synthcxr import images, records, seeds
+from synthcxr import image_bytes, images, records, seeds
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
 from synthcxr.errors import ConfigError, DataError, GateError
@@ -23,14 +24,10 @@ from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
 from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.synthesis.session import Session
-from synthcxr.writers import beside
-from synthcxr.writers.png import PngFolder
-from synthcxr.writers.webdataset import Shards
 
 JUDGE = "judge"
 EXTRACTORS = (JUDGE, features.LITE0)
 TEST = ("test",)
-_STORES: dict[str, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
 
 
@@ -140,14 +137,14 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
 
 
 def _open(dataset: Path) -> SyntheticSet:
-    held, about = beside.read_records(dataset), records.read_json(dataset / records.RUN)
+    held, about = records.read_records(dataset), records.read_json(dataset / records.RUN)
     if not held:
         raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
     try:
         return SyntheticSet(
             path=dataset,
             held=held,
-            read=_STORES[about["format"]](dataset).read,
+            read=functools.partial(image_bytes.read_whole, dataset),
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
             generator=str(about["model"]["digests"]["generator"]),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, images, records
+from synthcxr import dataset, images, labelling, records
 from synthcxr.config import ExportConfig
 from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError
@@ -132,8 +132,7 @@ def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: i
         raise ArtifactError(f"{films.path}: {len(val)} val and {len(train)} train films are too few for a reference")
     n = min(len(val), len(train))
     floor = fidelity.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    thresholds = np.array([judge.contract.thresholds[name] for name in FINDINGS])
-    positive = 1 / (1 + np.exp(-val_logits)) >= thresholds
+    positive = labelling.present(labelling.probabilities(val_logits), judge.contract.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_nearest(val, train), np.linspace(0, 1, QUANTILES))
     np.savez(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from synthcxr import labels, records, seeds
+from synthcxr import labels, model_index, records, seeds
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
@@ -93,7 +93,7 @@ def run(
     job = _Job(
         request,
         sampler,
-        Origin(model_name, *models, tuple(command), session.n_threads(), _attribution(model)),
+        Origin(model_name, *models, tuple(command), session.n_threads(), model_index.attribution(model)),
         out,
         home,
     )
@@ -119,12 +119,6 @@ def _checked(config: GenerateConfig) -> tuple[str, ...]:
     if not 0 <= config.seed <= seeds.MAX_SEED:
         raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
     return labels.names(labels.vector(config.labels)) if config.labels else ()
-
-
-def _attribution(model: Path) -> tuple[str, ...]:
-    """What the model folder says of its films' sources; nothing where it holds bare ONNX files."""
-    index = model / "model.json"
-    return tuple(records.read_json(index).get("attribution", ())) if index.is_file() else ()
 
 
 def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, shards: bool | None) -> Request:
@@ -169,7 +163,7 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         growing.resume()
         if planned.source is not None:
             source = _STORES[planned.source["format"]](job.home)
-            growing.copy(source, beside.read_records(job.home), planned.source["counts"]["draws"])
+            growing.copy(source, records.read_records(job.home), planned.source["counts"]["draws"])
         n_held = growing.found
         _draw(job, growing)
     made = beside.finish(grown, job.request, job.origin)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthcxr import dataset as packed
-from synthcxr import images, labels, records
+from synthcxr import image_bytes, images, labels, records, whole
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.images import UInt8
@@ -32,7 +32,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
     """
     found = _read(results, dataset)
     public = _report(config, found)
-    _write(out, html.render(public))
+    whole.text(out, html.render(public))
     written = [out]
     if with_films:
         films = packed.open_dataset(with_films)
@@ -42,7 +42,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
             grids=(*public.grids, *_film_grids(found, films, config)),
         )
         written.append(out.with_name(PRIVATE))
-        _write(written[-1], html.render(private))
+        whole.text(written[-1], html.render(private))
     if found.registered:
         from synthcxr.registry import publish  # MLflow takes seconds to import: a report alone needs none of it
 
@@ -117,11 +117,13 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
     rows = found.records.head(n)
     shown = [
         html.picture(
-            images.decode_png(records.read_file(found.dataset, str(name))),
+            images.decode_png(data),
             alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
             caption=_spoken(held),
         )
-        for name, index, held in zip(rows["file_name"], rows["index"], rows["Finding Labels"], strict=True)
+        for data, index, held in zip(
+            image_bytes.read_all(found.dataset, rows["file_name"]), rows["index"], rows["Finding Labels"], strict=True
+        )
     ]
     note = (
         f"The first {len(shown)} of {len(found.records):,} in the order drawn, none picked; labelled by the classifier."
@@ -169,8 +171,8 @@ def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
 def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
     """Synthetic images beside the films nearest to them, and test films alone."""
     side = min(films.resolution, int(found.run["model"]["resolution"]))
-    names = found.records["file_name"].head(_N_PAIRS)
-    synthetic = np.stack([_at(images.decode_png(records.read_file(found.dataset, str(name))), side) for name in names])
+    shown = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
+    synthetic = np.stack([_at(images.decode_png(data), side) for data in shown])
     test, _ = films.images(side, ("test",))
     learned, _ = films.images(side, _LEARNED_FROM)
     pairs = zip(
@@ -193,11 +195,3 @@ def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> t
 
 def _at(pixels: UInt8, side: int) -> UInt8:
     return images.quantise(images.resize(pixels.astype(np.float32) / np.float32(255), side))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

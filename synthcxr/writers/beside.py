@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr import labels, records, seeds
-from synthcxr.records import Record
+from synthcxr import records, seeds
 from synthcxr.writers import croissant, journal, run
 from synthcxr.writers.journal import Journal
 from synthcxr.writers.request import Request
@@ -38,20 +37,3 @@ def write_latents(folder: Path, indices: Sequence[int], *, seed: int, size: int)
         for at in range(0, len(indices), _CHUNK):
             rows = [seeds.latents(seed, index, 1, size) for index in indices[at : at + _CHUNK]]
             file.write(np.concatenate(rows).astype("<f4").tobytes())
-
-
-def read_records(folder: Path) -> list[Record]:
-    """The records of a finished dataset, from its metadata.csv."""
-    return [
-        Record(
-            file_name=row["file_name"],
-            index=int(row["index"]),
-            seed=int(row["seed"]),
-            requested=row["requested"],
-            findings=tuple(row["Finding Labels"].split(labels.SEPARATOR)),
-            probabilities=tuple(float(row[column]) for column in records.PROBABILITY_COLUMNS),
-            weight=float(row["weight"]),
-            sha256=row["sha256"],
-        )
-        for row in records.read_metadata(folder).to_dict(orient="records")
-    ]

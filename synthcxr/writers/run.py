@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import PIL
 
 import synthcxr
-from synthcxr import records
+from synthcxr import lineage, records
 from synthcxr.contract import Contract
 from synthcxr.writers.request import Request
 
@@ -58,6 +56,7 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "attribution": list(origin.attribution),
         "weak": list(origin.classifier.weak),
     }
+    commit, dirty = lineage.git()
     versions = {name: version for name, version in request.pins.items() if name != "provider"}
     run = {
         "command": list(origin.command),
@@ -81,17 +80,10 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "threads": origin.threads,
         "versions": {**versions, "python": platform.python_version()}
         | {name: metadata.version(name) for name in _ALSO},
-        "git_revision": _git_revision(),
-        "dvc_revision": os.environ.get("DVC_EXP_NAME", ""),
+        "git_revision": commit,
+        "git_dirty": dirty,
+        "dvc": lineage.dvc(),
         "wall_s": round(wall_s, 3),
     }
     records.write_json(folder / records.RUN, run)
     return run
-
-
-def _git_revision() -> str:
-    try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""

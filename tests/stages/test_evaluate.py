@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr import contract as contracts
 from synthcxr import dataset as datasets
-from synthcxr import images, labels, records
+from synthcxr import image_bytes, images, labels, records
 from synthcxr.config import EvaluateConfig, Gate
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
@@ -213,7 +213,7 @@ def features_of(place: Place, splits: tuple[str, ...]) -> np.ndarray:
 
 def synthetic_pixels(place: Place, n: int) -> np.ndarray:
     rows = records.read_metadata(place.synthetic)["file_name"][:n]
-    return np.stack([images.decode_png(records.read_file(place.synthetic, name)) for name in rows])
+    return np.stack([images.decode_png(data) for data in image_bytes.read_all(place.synthetic, rows)])
 
 
 def test_good_images_pass_every_gate(place: Place) -> None:

@@ -21,7 +21,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr import contract as contracts
-from synthcxr import images, labels, records, seeds
+from synthcxr import image_bytes, images, labels, lineage, records, seeds
 from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
@@ -143,8 +143,7 @@ def test_writes_the_whole_contract(model: Path, tmp_path: Path) -> None:
     assert set(table["seed"]) == {1} and set(table["requested"]) == {""} and set(table["weight"]) == {1.0}
     latents = np.load(out / "latents.npy", allow_pickle=False)
     assert latents.dtype == np.float32 and np.array_equal(latents, seeds.latents(1, 0, 20, LATENT))
-    for name, sha256 in zip(table["file_name"], table["sha256"], strict=True):
-        png = records.read_file(out, name)
+    for png, sha256 in zip(image_bytes.read_all(out, table["file_name"]), table["sha256"], strict=True):
         assert records.sha256_bytes(png) == sha256 and images.decode_png(png).shape == (SIDE, SIDE)
     assert (report.status, report.found, report.draws, report.provider) == ("made", 20, 20, "CPUExecutionProvider")
     assert report.checks is not None and report.checks.passed
@@ -182,7 +181,9 @@ def test_no_finding_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """run.json says which models made what, on which provider, from which revision."""
-    monkeypatch.setenv("DVC_EXP_NAME", "flat-earth")
+    for name in lineage.DVC_VARIABLES:
+        monkeypatch.setenv(name, f"the {name}")
+    monkeypatch.setenv("DVC_ROOT", "/somewhere/on/this/machine")
     make(model, tmp_path / "x")
     run = records.read_json(tmp_path / "x" / "run.json")
     assert run["command"] == ["test"] and run["model"]["name"] == "stand-in" and run["model"]["phantom"] is True
@@ -190,18 +191,22 @@ def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run["request"] == {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8}
     assert run["counts"] == {"requested": 20, "found": 20, "draws": 20, "acceptance_rate": 1.0}
     assert run["complete"] is True and run["format"] == "png" and run["provider"] == "CPUExecutionProvider"
-    assert run["versions"]["onnxruntime"] and run["wall_s"] > 0 and run["dvc_revision"] == "flat-earth"
-    assert (run["git_revision"] == "") or len(run["git_revision"]) == 40
+    assert run["versions"]["onnxruntime"] and run["wall_s"] > 0
+    assert run["dvc"] == {name: f"the {name}" for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")}
+    assert (run["git_revision"], run["git_dirty"]) == lineage.git()
+    assert "/somewhere/on/this/machine" not in json.dumps(run)
 
 
 def test_what_the_films_sources_ask_for_goes_along(model: Path, tmp_path: Path) -> None:
-    """The attribution in the model's index stands in run.json; bare ONNX files have none."""
+    """The attribution in the model's index stands in run.json and croissant.json; bare ONNX files have none."""
     told = shutil.copytree(model, tmp_path / "model")
-    records.write_json(told / "model.json", {"attribution": ["Films of a hospital"]})
+    records.write_json(told / "model.json", {"files": {}, "attribution": ["Films of a hospital"]})
     make(told, tmp_path / "x")
     make(model, tmp_path / "y")
     assert records.read_json(tmp_path / "x" / "run.json")["model"]["attribution"] == ["Films of a hospital"]
     assert records.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
+    assert records.read_json(tmp_path / "x" / "croissant.json")["citeAs"] == "Films of a hospital"
+    assert "citeAs" not in records.read_json(tmp_path / "y" / "croissant.json")
 
 
 def test_a_weak_label_and_other_thresholds_are_told_apart(model: Path, standing: Path, tmp_path: Path) -> None:

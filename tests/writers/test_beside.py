@@ -47,7 +47,7 @@ def finished(tmp_path: Path, fill: Fill) -> tuple[Path, list[Record], dict]:
 def test_finish(finished: tuple[Path, list[Record], dict]) -> None:
     """All four files tell of the same images; the records read back are the ones that were written."""
     folder, made, run = finished
-    assert beside.read_records(folder) == made
+    assert records.read_records(folder) == made
     latents = np.load(folder / "latents.npy", allow_pickle=False)
     assert np.array_equal(latents, seeds.latents(1, 0, 6, 5)) and latents.dtype == np.float32
     assert run == records.read_json(folder / "run.json")
@@ -77,5 +77,5 @@ def test_an_empty_dataset(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").append(Line(20, 0.5, ()))
     run = beside.finish(tmp_path, REQUEST, ORIGIN)
     assert run["counts"]["found"] == 0 and run["counts"]["acceptance_rate"] == 0.0
-    assert beside.read_records(tmp_path) == []
+    assert records.read_records(tmp_path) == []
     assert np.load(tmp_path / "latents.npy", allow_pickle=False).shape == (0, 5)
