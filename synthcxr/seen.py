@@ -13,6 +13,7 @@ import hashlib
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from synthcxr.dataset import Dataset
 from synthcxr.errors import ArtifactError
 from synthcxr.packing import SMALLEST
 
+LEARNED = ("train", "judge", "val")
+"""The splits that models learn from, or are chosen and set by."""
 PUBLIC = "nih"  # the reader whose patients' numbers are public
 _FILMS, _PATIENTS, _TRAINING_DATA = "seen_films", "seen_patients", "training_data"
 
@@ -35,7 +38,7 @@ class Seen:
     films: Digests
     patients: Digests
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, Any]:
         """As arrays of an .npz file, sorted, so that their order tells nothing."""
         films, patients = np.unique(self.films), np.unique(self.patients)
         return {_FILMS: films, _PATIENTS: patients, _TRAINING_DATA: np.array(self.training_data)}
@@ -49,7 +52,7 @@ def of(films: Dataset, splits: Sequence[str]) -> Seen:
     """The films of these splits and their patients; blank films, which tell nothing, are left out."""
     at = films.indices(SMALLEST, splits)
     squares = np.asarray(films.memmap(SMALLEST)[at])
-    public = films.films["source"].isin(films.sources_of(PUBLIC)).to_numpy(dtype=bool)
+    public = films.films["source"].isin(sorted(films.sources_of(PUBLIC))).to_numpy(dtype=bool)
     rows = films.rows(SMALLEST)[at]
     patients = sorted(set(films.patients(rows[public[rows]])))
     return Seen(
@@ -62,7 +65,7 @@ def of(films: Dataset, splits: Sequence[str]) -> Seen:
 def read(path: Path) -> Seen:
     """What `arrays` put into an .npz file; ArtifactError where it is absent or holds none."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return Seen(str(held[_TRAINING_DATA]), held[_FILMS], held[_PATIENTS])
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; export or pull the models again") from None

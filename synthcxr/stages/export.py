@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, images, labelling, records
+from synthcxr import dataset, images, labelling, records, seen
 from synthcxr.config import ExportConfig
 from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError
@@ -120,7 +120,7 @@ def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolu
 
 
 def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path) -> None:
-    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film.
+    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film, no name.
 
     The floor and the nearest-neighbour null compare val films with the classifier's training films, none of which
     the judge has seen.
@@ -145,6 +145,7 @@ def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: i
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
         attribution=np.str_("\n".join(films.attribution)),
+        **seen.of(films, seen.LEARNED).arrays(),
     )
 
 

@@ -24,12 +24,14 @@ from synthcxr.evaluation import features, fidelity, label_shift
 from synthcxr.evaluation.verdict import Verdict
 from synthcxr.labels import FINDINGS
 from synthcxr.records import Film, Record
+from synthcxr.seen import Seen
 from synthcxr.stages import evaluate
 from synthcxr.synthesis.session import Session
 from synthcxr.writers.png import PngFolder
 from synthcxr.writers.webdataset import Shards
 
 SIDE, N_FEATURES = 8, 6
+FILMS = "0" * 16
 SPLITS = {"train": 70, "judge": 25, "val": 6, "test": 60}
 CONFIG = EvaluateConfig(
     extractors=("judge",),
@@ -106,7 +108,7 @@ def save_model(path: Path, kind: str, *, seed: int, side: int = SIDE, weak: tupl
         findings=FINDINGS,
         thresholds=dict.fromkeys(FINDINGS, 0.6),
         network={},
-        training_data="0" * 16,
+        training_data=FILMS,
         phantom=False,
         licence="Apache-2.0",
         weak=weak,
@@ -119,6 +121,8 @@ def save_models(folder: Path, *, weak: tuple[str, ...] = ()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder / "judge.onnx", "judge", seed=1, weak=weak)
     save_model(folder / "classifier.onnx", "classifier", seed=2)
+    nothing = np.empty(0, np.uint64)
+    np.savez(folder / "reference.npz", **Seen(FILMS, nothing, nothing).arrays())
     return folder
 
 
@@ -155,6 +159,7 @@ def synthesise(
     run = {
         "model": {
             "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
+            "training_data": FILMS,
             "phantom": phantom,
             "resolution": SIDE,
         },
