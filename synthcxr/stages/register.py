@@ -19,6 +19,7 @@ from synthcxr.errors import ArtifactError, DataError
 from synthcxr.registry import bundle, card, evidence, publish
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
+LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
 CURVES = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
 RESULTS = ("metrics.json", "verdict.json")
 
@@ -42,7 +43,8 @@ def run(
         index=model_index.read(models),
         metrics=records.read_json(results / "metrics.json"),
         verdict=records.read_json(results / "verdict.json"),
-        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in ("classifier", "judge")},
+        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in LABELLERS},
+        weak={kind: contract.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
     )
     champion, why = judged(facts.verdict)
     held = _evidence(params, results, dataset, facts)

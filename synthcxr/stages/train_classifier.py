@@ -66,7 +66,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
         train_probabilities=probabilities,
         train_findings=held.findings,
     )
-    metrics = _metrics(scores, best, n_films=len(held.findings))
+    metrics = _metrics(scores, best, n_films=len(held.findings)) | {"weak_findings": list(thresholds.weak)}
     about = _about(config, films, network, thresholds, split)
     _write(out, classifier, about, metrics)
     return metrics
