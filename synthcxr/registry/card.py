@@ -167,7 +167,7 @@ def _limits(contract: Contract, facts: Facts) -> str:
 def _weak(contract: Contract, facts: Facts) -> list[str]:
     """Which thresholds lean on very few films: the model's own, or those of the two that label for a generator."""
     of_judge = list(facts.weak.get("judge", facts.metrics.get("labels", {}).get("not_judged", ())))
-    named = {"Thresholds": contract.weak}
+    named: dict[str, Sequence[str]] = {"Thresholds": contract.weak}
     if contract.kind == "generator":
         named = {
             "The classifier's thresholds, by which images are chosen and labelled,": facts.weak.get("classifier", ()),

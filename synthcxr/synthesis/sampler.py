@@ -48,10 +48,10 @@ class Sampler:
     batch: int
 
     @classmethod
-    def open(cls, folder: Path, *, batch: int, device: Device = "auto") -> Sampler:
+    def open(cls, folder: Path, *, batch: int, device: Device = "auto", threads: int | None = None) -> Sampler:
         """Open generator.onnx and classifier.onnx of a model folder; ArtifactError where their sizes differ."""
-        generator = Session.open(folder / GENERATOR, kind="generator", device=device)
-        classifier = Session.open(folder / CLASSIFIER, kind="classifier", device=device)
+        generator = Session.open(folder / GENERATOR, kind="generator", device=device, threads=threads)
+        classifier = Session.open(folder / CLASSIFIER, kind="classifier", device=device, threads=threads)
         made, seen = generator.contract.resolution, classifier.contract.resolution
         if made != seen:
             raise ArtifactError(

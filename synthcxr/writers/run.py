@@ -21,7 +21,7 @@ _ALSO = ("onnx", "pandas", "great-expectations")
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What makes the images: the model's name, what its two files promise, the command line, the thread count.
+    """What makes the images: the model's name, what its two files promise, the command line.
 
     `attribution` is what the sources of the films that the model learnt from ask to be said.
     """
@@ -30,7 +30,6 @@ class Origin:
     generator: Contract
     classifier: Contract
     command: tuple[str, ...]
-    threads: int
     attribution: tuple[str, ...] = ()
 
     @property
@@ -77,7 +76,7 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "complete": found == request.n,
         "format": request.format,
         "provider": request.pins["provider"],
-        "threads": origin.threads,
+        "threads": request.threads,
         "versions": {**versions, "python": platform.python_version()}
         | {name: metadata.version(name) for name in _ALSO},
         "git_revision": commit,

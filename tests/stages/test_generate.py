@@ -26,6 +26,7 @@ from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 
 SIDE, LATENT = 16, 8
 CONFIG = GenerateConfig(n=20, seed=1, labels=(), max_draws=400, batch=8, device="cpu")
@@ -317,6 +318,31 @@ def test_append(model: Path, tmp_path: Path, flags: dict) -> None:
     assert beside(tmp_path / "x") == ["direct", "x"]
 
 
+def test_what_stands_is_appended_to_with_its_threads(model: Path, standing: Path) -> None:
+    """Bytes may depend on the thread count: a dataset grows with the one it was made with; --force takes one's own."""
+    own, other = session.n_threads(), session.n_threads() + 1
+    run = records.read_json(standing / records.RUN)
+    assert run["threads"] == own
+    records.write_json(standing / records.RUN, run | {"threads": other})
+    report = make(model, standing, n=31, flags={"append": True})
+    assert records.read_json(standing / records.RUN)["threads"] == other
+    assert f"worked with {other} threads, as it was begun, so that the bytes are the same" in report.lines
+    make(model, standing, n=31, flags={"force": True})
+    assert records.read_json(standing / records.RUN)["threads"] == own
+
+
+def test_what_is_begun_goes_on_with_its_threads(model: Path, standing: Path, tmp_path: Path) -> None:
+    """A dataset that was begun with another thread count is ended with that one, and is not another command's."""
+    run, other = records.read_json(standing / records.RUN), session.n_threads() + 1
+    pins = {"provider": run["provider"], **run["versions"]}
+    held = run["request"] | {"format": "png", "models": run["model"]["digests"], "pins": pins, "threads": other}
+    records.write_json(tmp_path / "y.partial" / "request.json", held)
+    (tmp_path / "y.partial" / "journal.jsonl").write_text('{"draws": 8, "wall_s": 0.1, "records": []}\n')
+    make(model, tmp_path / "y")
+    assert records.read_json(tmp_path / "y" / records.RUN)["threads"] == other
+    assert records.read_metadata(tmp_path / "y")["index"].iloc[0] == 8
+
+
 def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
     """A folder of files appended to as shards is the shards made at once: more than one, each of a thousand."""
     make(model, tmp_path / "x", n=990, max_draws=1100)
@@ -432,6 +458,7 @@ import sys
 from pathlib import Path
 from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 model, out, n, append, shards = sys.argv[1:]
 config = GenerateConfig(n=int(n), seed=1, labels=("Edema",), max_draws=4000, batch=8, device="cpu")
 flags = {"append": append == "True", "shards": shards == "True"}
@@ -504,6 +531,7 @@ def test_force_drops_what_another_command_began(model: Path, made: Path, tmp_pat
     grown = tmp_path / "x.partial"
     shutil.copytree(made / "images", grown / "images")
     asked = {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8, "format": "png", "models": {}, "pins": {}}
+    asked |= {"threads": 1}
     records.write_json(grown / "request.json", asked)
     rows = [json.dumps({"draws": 8, "wall_s": 0.1, "records": []}) + "\n"]
     (grown / "journal.jsonl").write_text("".join(rows))
@@ -524,6 +552,7 @@ from pathlib import Path
 from synthcxr.config import GenerateConfig
 from synthcxr.errors import DataError
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 disk = Path(os.environ["DISK"])
 config = GenerateConfig(n=70, seed=1, labels=(), max_draws=70, batch=8, device="cpu")
 ballast = disk / "ballast"

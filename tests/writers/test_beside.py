@@ -21,7 +21,7 @@ from synthcxr.writers.run import Origin
 Fill = Callable[..., list[Record]]
 GENERATOR = Contract("generator", 8, 5, labels.FINDINGS, {}, {}, "f" * 16, False, "Apache-2.0", digest="a" * 64)
 CLASSIFIER = Contract("classifier", 8, 0, labels.FINDINGS, {}, {}, "f" * 16, True, "Apache-2.0", digest="b" * 64)
-ORIGIN = Origin("models:/x@champion", GENERATOR, CLASSIFIER, ("synthcxr", "generate"), 2)
+ORIGIN = Origin("models:/x@champion", GENERATOR, CLASSIFIER, ("synthcxr", "generate"))
 REQUEST = Request(
     n=9,
     seed=1,
@@ -31,6 +31,7 @@ REQUEST = Request(
     format="png",
     models={"generator": "a" * 64, "classifier": "b" * 64},
     pins={"provider": "CPUExecutionProvider", "onnxruntime": "1"},
+    threads=2,
 )
 
 
