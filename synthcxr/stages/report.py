@@ -21,7 +21,8 @@ PRIVATE = "report-private.html"
 _PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
 _DRAWN = "This file shows the drawn films that the models learned from; the report beside it shows none."
 _N_PAIRS = 12
-_LEARNED_FROM = ("train", "judge")
+_LEARNED_FROM, _TEST = ("train", "judge"), ("test",)
+_BATCH = 256
 
 
 def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_films: Path | None) -> tuple[Path, ...]:
@@ -171,26 +172,29 @@ def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
 def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
     """Synthetic images beside the films nearest to them, and test films alone."""
     side = min(films.resolution, int(found.run["model"]["resolution"]))
-    shown = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
-    synthetic = np.stack([_at(images.decode_png(data), side) for data in shown])
-    test, _ = films.images(side, ("test",))
-    learned, _ = films.images(side, _LEARNED_FROM)
+    held = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
+    synthetic = np.stack([_at(images.decode_png(data), side) for data in held])
+    pixels, test = films.memmap(side), films.indices(side, _TEST)
     pairs = zip(
-        synthetic,
-        learned[neighbours.nearest(synthetic=synthetic, films=learned)],
-        test[neighbours.nearest(synthetic=synthetic, films=test)],
-        strict=True,
+        synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )
     kinds = ("synthetic", "nearest film it learned from", "nearest test film")
     beside = tuple(
-        html.picture(pixels, alt=kind, caption=kind) for row in pairs for pixels, kind in zip(row, kinds, strict=True)
+        html.picture(shown, alt=kind, caption=kind) for row in pairs for shown, kind in zip(row, kinds, strict=True)
     )
-    alone = tuple(html.picture(pixels, alt="real test film", caption="real") for pixels in test[: config.n_images])
+    alone = tuple(html.picture(pixels[at], alt="real test film", caption="real") for at in test[: config.n_images])
     near = f"Nearest by pixels at {neighbours.SIDE_PX} px or less, brightness and contrast set aside."
     return (
         html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3),
         html.Grid(title="Real test films", note=f"The first {len(alone)} of {len(test):,}.", pictures=alone),
     )
+
+
+def _nearest(films: packed.Dataset, side: int, splits: tuple[str, ...], synthetic: UInt8) -> UInt8:
+    """The film of these splits nearest to each synthetic image, [n, side, side]; a batch is read at a time."""
+    pixels, at = films.memmap(side), films.indices(side, splits)
+    batches = (np.asarray(pixels[at[start : start + _BATCH]]) for start in range(0, len(at), _BATCH))
+    return np.asarray(pixels[at[neighbours.nearest(synthetic=synthetic, films=batches)]])
 
 
 def _at(pixels: UInt8, side: int) -> UInt8:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,20 @@ _CHUNK = 4096
 
 def finish(folder: Path, request: Request, origin: Origin) -> dict[str, Any]:
     """Write all four for the images that the journal in `folder` lists, and return what run.json says."""
-    lines = list(Journal(folder / journal.NAME).lines())
-    made = [record for line in lines for record in line.records]
-    records.write_metadata(folder / records.METADATA, map(records.to_row, made))
-    write_latents(folder, [record.index for record in made], seed=request.seed, size=origin.generator.latent)
+    lines, indices = Journal(folder / journal.NAME), array("q")
+    records.write_metadata(folder / records.METADATA, _rows(lines, indices))
+    write_latents(folder, indices, seed=request.seed, size=origin.generator.latent)
     croissant.write(folder, request, origin)
-    wall_s = sum(line.wall_s for line in lines)
-    return run.write(folder, request, origin, found=len(made), draws=lines[-1].draws, wall_s=wall_s)
+    _, draws = lines.totals()
+    wall_s = sum(line.wall_s for line in lines.lines())
+    return run.write(folder, request, origin, found=len(indices), draws=draws, wall_s=wall_s)
+
+
+def _rows(lines: Journal, indices: array[int]) -> Iterator[dict[str, Any]]:
+    """The rows of metadata.csv, one in memory at a time; the candidates' numbers are added to `indices` on the way."""
+    for record in lines.records():
+        indices.append(record.index)
+        yield records.to_row(record)
 
 
 def write_latents(folder: Path, indices: Sequence[int], *, seed: int, size: int) -> None:

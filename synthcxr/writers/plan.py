@@ -46,11 +46,10 @@ def make(out: Path, wanted: Request, *, append: bool, force: bool) -> Plan:
         place.refuse_strangers(out)
     if grows is not None:
         folder = place.partial(out)
-        lines = list(Journal(folder / NAME).lines())
-        n_made = sum(len(line.records) for line in lines)
+        n_made, draws = Journal(folder / NAME).totals()
         held = request.of_dict(grows, folder)
         asked = dataclasses.replace(wanted, threads=held.threads if source is None else threads)
-        found = request.compare(asked, held, found=n_made, draws=lines[-1].draws, growing=True, append=append)
+        found = request.compare(asked, held, found=n_made, draws=draws, growing=True, append=append)
         if found.answer == "other" and not force:
             raise DataError(f"{folder}: {found.why}, or choose another --out")
         afresh = found.answer == "other"
