@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from standins import write_folder
 
-from synthcxr.cli import Verbs, main
+from synthcxr.cli import main
 from synthcxr.errors import ArtifactError, GateError
+from synthcxr.verbs import RESUMABLE, Verbs
 
 
 def call(*arguments: str | Path) -> Result:
@@ -23,19 +24,24 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
-def ending(error: BaseException, *flags: str) -> Result:
-    """How a command ends that raises `error`."""
+def ending(error: BaseException, *arguments: str) -> Result:
+    """How a verb ends that raises `error`."""
 
     @click.group(cls=Verbs)
-    @click.option("--verbose", is_flag=True)
-    def group(verbose: bool) -> None:
+    def group() -> None:
         pass
 
-    @group.command()
-    def verb() -> None:
-        raise error
+    @group.group()
+    def inner() -> None:
+        pass
 
-    return CliRunner().invoke(group, [*flags, "verb"], catch_exceptions=False)
+    for parent, name in ((group, "verb"), (group, "train-gan"), (inner, "verb")):
+
+        @parent.command(name)
+        def verb() -> None:
+            raise error
+
+    return CliRunner().invoke(group, list(arguments) or ["verb"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def ending(error: BaseException, *flags: str) -> Result:
     [
         (ArtifactError("x.onnx: cut short"), 2, "Error: x.onnx: cut short"),
         (GateError("1 of 2 gates failed"), 1, "Failed: 1 of 2 gates failed"),
-        (KeyboardInterrupt(), 130, "Interrupted: resume by running the same command"),
+        (KeyboardInterrupt(), 130, "Interrupted: the same command starts over"),
         (ModuleNotFoundError(name="torch"), 2, "Error: torch is missing: pip install 'synthcxr[train]'"),
         (
             ModuleNotFoundError(name="monai.networks"),
@@ -61,12 +67,26 @@ def test_every_end_is_one_line(error: BaseException, code: int, line: str) -> No
     assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
 
 
-def test_verbose_adds_the_traceback() -> None:
-    """--verbose shows where it came from; the plain line comes last."""
-    result = ending(ArtifactError("x.onnx: cut short"), "--verbose")
+@pytest.mark.parametrize(
+    "arguments",
+    ["--verbose verb", "verb --verbose", "--verbose inner verb", "inner --verbose verb", "inner verb --verbose"],
+)
+def test_verbose_adds_the_traceback(arguments: str) -> None:
+    """--verbose, before the verb or after it, shows where an error came from; the plain line comes last."""
+    error = ArtifactError("x.onnx: cut short")
+    result = ending(error, *arguments.split())
     assert result.exit_code == 2
     assert "Traceback" in result.stderr
     assert result.stderr.endswith("Error: x.onnx: cut short\n")
+    assert "Traceback" not in ending(error, *arguments.replace("--verbose", "").split()).stderr
+
+
+def test_an_interruption_says_what_the_same_command_does() -> None:
+    """Who trains the GAN or generates may go on; every other verb starts over, and the line says which."""
+    assert ending(KeyboardInterrupt(), "train-gan").stderr == (
+        "Interrupted: the same command goes on from where it stopped\n"
+    )
+    assert set(RESUMABLE) < set(main.commands)
 
 
 @pytest.mark.parametrize("error", [ModuleNotFoundError(name="synthcxr.nowhere"), ValueError("a mistake of ours")])
