@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import json
-import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr import labels
+from synthcxr import labels, whole
 from synthcxr.errors import DataError
 
 SPLITS = ("train", "judge", "val", "test")
@@ -82,9 +82,13 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write metadata.csv; floats keep six decimals, line ends are \\n everywhere."""
-    frame = pd.DataFrame(rows, columns=list(RECORD_COLUMNS))
-    frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    """Write metadata.csv, a row at a time; floats keep six decimals, line ends are \\n everywhere."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(RECORD_COLUMNS)
+        for row in rows:
+            values = (row[column] for column in RECORD_COLUMNS)
+            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
@@ -99,6 +103,23 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
     return frame
 
 
+def read_records(dataset: Path) -> list[Record]:
+    """The records of a finished dataset, from its metadata.csv."""
+    return [
+        Record(
+            file_name=row["file_name"],
+            index=int(row["index"]),
+            seed=int(row["seed"]),
+            requested=row["requested"],
+            findings=tuple(row["Finding Labels"].split(labels.SEPARATOR)),
+            probabilities=tuple(float(row[column]) for column in PROBABILITY_COLUMNS),
+            weight=float(row["weight"]),
+            sha256=row["sha256"],
+        )
+        for row in read_metadata(dataset).to_dict(orient="records")
+    ]
+
+
 def read_films(data: Path) -> pd.DataFrame:
     """The film manifest of a packed dataset, with its columns checked."""
     path = data / MANIFEST
@@ -109,21 +130,6 @@ def read_films(data: Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path}: columns missing: {', '.join(missing)}")
     return frame
-
-
-def read_file(dataset: Path, file_name: str) -> bytes:
-    """The bytes of one image of a dataset; in shards `file_name` is shards/00000.tar/key.png."""
-    shard, inside, member = file_name.partition(".tar/")
-    try:
-        if not inside:
-            return (dataset / file_name).read_bytes()
-        with tarfile.open(dataset / f"{shard}.tar") as tar:
-            held = tar.extractfile(member)
-            if held is None:
-                raise DataError(f"{dataset}: {file_name} is no file")
-            return held.read()
-    except (OSError, KeyError, tarfile.TarError) as error:
-        raise DataError(f"{dataset}: {file_name} is listed but cannot be read") from error
 
 
 def refuse_strangers(folder: Path, ours: Iterable[str]) -> None:
@@ -159,10 +165,7 @@ def films_fingerprint(films: pd.DataFrame) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all: sorted keys, two spaces, a final newline."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    whole.text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -26,7 +26,7 @@ class SyntheticSet:
     """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
 
     `requested` is () for an unconditional set; `generator` and `classifier` are the digests of what made and
-    labelled it.
+    labelled it, `training_data` the fingerprint of the films that they learned from.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class SyntheticSet:
     requested: tuple[str, ...]
     generator: str
     classifier: str
+    training_data: str
     phantom: bool
 
     def outputs(self, extractor: Extractor, n: int) -> Outputs:

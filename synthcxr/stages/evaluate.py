@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from synthcxr import dataset as datasets
-from synthcxr import images, records, seeds
+from synthcxr import image_bytes, images, records, seeds, seen
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
+from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.evaluation import cache, features, fidelity, label_shift, protocol, verdict
 from synthcxr.evaluation.features import Extractor, Outputs
@@ -23,14 +25,11 @@ from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
 from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.synthesis.session import Session
-from synthcxr.writers import beside
-from synthcxr.writers.png import PngFolder
-from synthcxr.writers.webdataset import Shards
 
 JUDGE = "judge"
 EXTRACTORS = (JUDGE, features.LITE0)
 TEST = ("test",)
-_STORES: dict[str, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
+REFERENCE = "reference.npz"
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
 
 
@@ -71,6 +70,7 @@ def run(
             f"{dataset}: its images have {made.resolution} px, {models / 'judge.onnx'} sees"
             f" {judge.contract.resolution} px; give the models that made it"
         )
+    same_films = _require_unseen(films, made, judge, models)
     real = RealSet(films, made.resolution, made.requested, features_cache)
     patients = real.patients(TEST)
     comparison = _Comparison(config, real, made, len(patients))
@@ -105,7 +105,7 @@ def run(
             n_patients=len(set(patients)),
             n_bootstrap=config.n_bootstrap,
             judge_digest=judge.digest,
-            same_films=judge.contract.training_data == films.fingerprint,
+            same_films=same_films,
             kl_reference=kl_reference,
         ),
     }
@@ -139,19 +139,40 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
     return unavailable
 
 
+def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: Path) -> bool:
+    """Whether the models learned from the other splits of these films; DataError where they saw the test films."""
+    others = {judge.contract.training_data, made.training_data} - {films.fingerprint}
+    if not others:
+        return True
+    learned = seen.read(models / REFERENCE)
+    for unknown in sorted(others - {learned.training_data}):
+        raise DataError(
+            f"{made.path}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
+        )
+    n_films, n_patients = seen.of(films, TEST).among(learned)
+    if n_films or n_patients:
+        raise DataError(
+            f"{films.path}: the models have seen {n_films:,} of its test films and {n_patients:,} of their patients:"
+            " another split of the films that they learned from; give those films as they were packed for training, or"
+            " films of other patients"
+        )
+    return False
+
+
 def _open(dataset: Path) -> SyntheticSet:
-    held, about = beside.read_records(dataset), records.read_json(dataset / records.RUN)
+    held, about = records.read_records(dataset), records.read_json(dataset / records.RUN)
     if not held:
         raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
     try:
         return SyntheticSet(
             path=dataset,
             held=held,
-            read=_STORES[about["format"]](dataset).read,
+            read=functools.partial(image_bytes.read_whole, dataset),
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
             generator=str(about["model"]["digests"]["generator"]),
             classifier=str(about["model"]["digests"]["classifier"]),
+            training_data=str(about["model"]["training_data"]),
             phantom=bool(about["model"]["phantom"]),
         )
     except (KeyError, TypeError, ValueError) as error:

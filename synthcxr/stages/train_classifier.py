@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, packing, records
+from synthcxr import dataset, labelling, packing, records, whole
 from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import auroc
@@ -67,7 +66,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
         train_probabilities=probabilities,
         train_findings=held.findings,
     )
-    metrics = _metrics(scores, best, n_films=len(held.findings))
+    metrics = _metrics(scores, best, n_films=len(held.findings)) | {"weak_findings": list(thresholds.weak)}
     about = _about(config, films, network, thresholds, split)
     _write(out, classifier, about, metrics)
     return metrics
@@ -139,7 +138,7 @@ def _logger(log: Path) -> Callable[[Epoch], None]:
 
 def _probabilities(classifier: Classifier, films: Films, batch: int) -> Float64:
     logits = predict(classifier, films.read, len(films.findings), batch=batch)
-    return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    return labelling.probabilities(logits)
 
 
 def _metrics(scores: auroc.Scores, best: Epoch, *, n_films: int) -> dict[str, Any]:
@@ -187,11 +186,7 @@ def _about(
 
 
 def _write(out: Path, classifier: Classifier, about: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Write the folder beside its place, then swap."""
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    weights.save(partial / WEIGHTS, classifier.cpu(), {})
-    records.write_json(partial / CONFIG, about)
-    records.write_json(partial / METRICS, metrics)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with whole.folder(out) as partial:
+        weights.save(partial / WEIGHTS, classifier.cpu(), {})
+        records.write_json(partial / CONFIG, about)
+        records.write_json(partial / METRICS, metrics)

@@ -73,6 +73,8 @@ def write(folder: Path, request: Request, origin: Origin) -> None:
         ],
         "recordSet": [_record_set()],
     }
+    if origin.attribution:
+        description["citeAs"] = "\n".join(origin.attribution)
     records.write_json(folder / NAME, description)
 
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr import contract as contracts
 from synthcxr import dataset as datasets
-from synthcxr import images, labels, records
+from synthcxr import image_bytes, images, labels, records
 from synthcxr.config import EvaluateConfig, Gate
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
@@ -25,12 +25,14 @@ from synthcxr.evaluation.verdict import Verdict
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import lite0_file
 from synthcxr.records import Film, Record
+from synthcxr.seen import Seen
 from synthcxr.stages import evaluate
 from synthcxr.synthesis.session import Session
 from synthcxr.writers.png import PngFolder
 from synthcxr.writers.webdataset import Shards
 
 SIDE, N_FEATURES = 8, 6
+FILMS = "0" * 16
 SPLITS = {"train": 70, "judge": 25, "val": 6, "test": 60}
 CONFIG = EvaluateConfig(
     extractors=("judge",),
@@ -107,7 +109,7 @@ def save_model(path: Path, kind: str, *, seed: int, side: int = SIDE, weak: tupl
         findings=FINDINGS,
         thresholds=dict.fromkeys(FINDINGS, 0.6),
         network={},
-        training_data="0" * 16,
+        training_data=FILMS,
         phantom=False,
         licence="Apache-2.0",
         weak=weak,
@@ -120,6 +122,8 @@ def save_models(folder: Path, *, weak: tuple[str, ...] = ()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder / "judge.onnx", "judge", seed=1, weak=weak)
     save_model(folder / "classifier.onnx", "classifier", seed=2)
+    nothing = np.empty(0, np.uint64)
+    np.savez(folder / "reference.npz", **Seen(FILMS, nothing, nothing).arrays())
     return folder
 
 
@@ -156,6 +160,7 @@ def synthesise(
     run = {
         "model": {
             "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
+            "training_data": FILMS,
             "phantom": phantom,
             "resolution": SIDE,
         },
@@ -214,7 +219,7 @@ def features_of(place: Place, splits: tuple[str, ...]) -> np.ndarray:
 
 def synthetic_pixels(place: Place, n: int) -> np.ndarray:
     rows = records.read_metadata(place.synthetic)["file_name"][:n]
-    return np.stack([images.decode_png(records.read_file(place.synthetic, name)) for name in rows])
+    return np.stack([images.decode_png(data) for data in image_bytes.read_all(place.synthetic, rows)])
 
 
 def test_good_images_pass_every_gate(place: Place) -> None:

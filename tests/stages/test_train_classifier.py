@@ -160,6 +160,7 @@ def test_thresholds_say_where_they_come_from(trained: Path) -> None:
     assert list(FINDINGS) == sorted(about["thresholds"], key=FINDINGS.index)
     assert about["thresholds_from"]["Atelectasis"] == "val"
     assert about["weak_findings"] == list(FINDINGS[2:])
+    assert records.read_json(trained / "classifier" / "metrics.json")["weak_findings"] == list(FINDINGS[2:])
     assert {about["thresholds_from"][finding] for finding in FINDINGS[2:]} == {"train+val"}
 
 
