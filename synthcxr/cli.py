@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,56 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import synthcxr
-from synthcxr.errors import GateError, SynthCXRError
+from synthcxr.errors import GateError
+from synthcxr.verbs import Verbs
 
 if TYPE_CHECKING:
     from synthcxr.config import ClassifierConfig, Config, EvaluateConfig, GenerateConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-EXTRAS = {
-    "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
-    "pipeline": ("dvc", "dvclive", "scmrepo"),
-    "report": ("matplotlib", "jinja2"),
-}
-
-
-class Verbs(click.Group):
-    """Commands that end in one plain line and the design's exit code, whatever a user can cause or mend."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except GateError as error:
-            return self._end(ctx, f"Failed: {error}", code=1)
-        except SynthCXRError as error:
-            return self._end(ctx, f"Error: {error}", code=2)
-        except KeyboardInterrupt:
-            return self._end(ctx, "Interrupted: resume by running the same command", code=130)
-        except ModuleNotFoundError as error:
-            extra = _extra_of(error)
-            if extra is None:
-                raise
-            return self._end(ctx, f"Error: {error.name} is missing: pip install 'synthcxr[{extra}]'", code=2)
-        except OSError as error:
-            if error.errno in (None, errno.EPIPE):
-                raise
-            where = f"{error.filename}: " if error.filename else ""
-            return self._end(ctx, f"Error: {where}{error.strerror}", code=2)
-
-    def _end(self, ctx: click.Context, line: str, *, code: int) -> None:
-        if ctx.params.get("verbose"):
-            click.echo(traceback.format_exc(), err=True)
-        click.echo(line, err=True)
-        ctx.exit(code)
-
-
-def _extra_of(error: ModuleNotFoundError) -> str | None:
-    package = (error.name or "").partition(".")[0]
-    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
 def _path(name: str, default: str | None, about: str, *, required: bool = False) -> Callable[[F], F]:
@@ -106,8 +61,7 @@ def _scalars(where: Path, fields: dict[str, Any]) -> list[str]:
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(synthcxr.__version__, prog_name="synthcxr", message="%(prog)s %(version)s")
-@click.option("--verbose", is_flag=True, help="Add the traceback to an error.")
-def main(verbose: bool) -> None:
+def main() -> None:
     """Synthetic chest X-rays: labelled images that belong to no patient, with the evidence attached."""
 
 
@@ -125,7 +79,7 @@ def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
 
     made = stage.run(folder=folder, profile=profile, films=films)
     took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
-    wrote = [f"wrote {path}" for path in made.written]
+    wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
     _show([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
 
 

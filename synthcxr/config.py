@@ -42,7 +42,7 @@ class PrepareConfig:
 class ClassifierConfig:
     """A 14-finding classifier; `resolution` is the side of what its backbone sees, `width` the small one's."""
 
-    backbone: Literal["small", "densenet121"]
+    backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     weights: Literal["none", "imagenet"]
     resolution: int
     width: int
@@ -72,6 +72,7 @@ class GanConfig:
 
     resolution: int
     latent: int
+    blocks: Literal["paper", "lean"]
     channels: dict[int, int]
     nimg: dict[int, int]
     batch: dict[int, int]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import onnx
 from google.protobuf.message import DecodeError
 
+from synthcxr import whole
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
 
@@ -54,6 +55,15 @@ def stamp(model: onnx.ModelProto, contract: Contract) -> Contract:
     stamped = dataclasses.replace(contract, digest=digest(model))
     onnx.helper.set_model_props(model, {KEY: json.dumps(dataclasses.asdict(stamped), sort_keys=True)})
     return stamped
+
+
+def amend(path: Path, contract: Contract) -> Contract:
+    """Write other promises into a model file whose graph stays as it is; returns them with the digest filled in."""
+    model = onnx.load(path)
+    amended = stamp(model, contract)
+    with whole.file(path) as file:
+        onnx.save(model, file)
+    return amended
 
 
 def read(path: Path, *, kind: Kind | None = None) -> Contract:

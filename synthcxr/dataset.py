@@ -42,6 +42,14 @@ class Dataset:
     fingerprint: str
     phantom: bool
     attribution: tuple[str, ...]
+    sources: tuple[Mapping[str, Any], ...] = ()
+
+    def sources_of(self, reader: str) -> frozenset[str]:
+        """The names of the sources that this reader read and no other did."""
+        names: dict[bool, set[str]] = {True: set(), False: set()}
+        for held in self.sources:
+            names[held["reader"] == reader].update(held["names"])
+        return frozenset(names[True] - names[False])
 
     def memmap(self, resolution: int) -> UInt8:
         """All images of one resolution, uint8 [n, R, R], read-only and left on disk."""
@@ -119,6 +127,7 @@ def open_dataset(path: Path) -> Dataset:
             fingerprint=str(about["fingerprint"]),
             phantom=bool(about["phantom"]),
             attribution=tuple(about["attribution"]),
+            sources=tuple(about["sources"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path / ABOUT}: describes no packed dataset; run `synthcxr prepare` again") from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
+import itertools
 import json
-import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr import labels
+from synthcxr import labels, whole
 from synthcxr.errors import DataError
 
 SPLITS = ("train", "judge", "val", "test")
@@ -88,11 +89,16 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write metadata.csv; floats keep six decimals, line ends are \\n everywhere."""
-    held = list(rows)
-    also = [TRAIN_DISTANCE] if any(TRAIN_DISTANCE in row for row in held) else []
-    frame = pd.DataFrame(held, columns=[*RECORD_COLUMNS, *also])
-    frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    """Write metadata.csv, a row at a time; floats keep six decimals, line ends are \\n everywhere."""
+    held = iter(rows)
+    first = next(held, {})
+    columns = (*RECORD_COLUMNS, *(name for name in (TRAIN_DISTANCE,) if name in first))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in itertools.chain([first] if first else [], held):
+            values = (row[column] for column in columns)
+            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
@@ -107,6 +113,24 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
     return frame
 
 
+def read_records(dataset: Path) -> list[Record]:
+    """The records of a finished dataset, from its metadata.csv."""
+    return [
+        Record(
+            file_name=row["file_name"],
+            index=int(row["index"]),
+            seed=int(row["seed"]),
+            requested=row["requested"],
+            findings=tuple(row["Finding Labels"].split(labels.SEPARATOR)),
+            probabilities=tuple(float(row[column]) for column in PROBABILITY_COLUMNS),
+            weight=float(row["weight"]),
+            sha256=row["sha256"],
+            train_distance=float(row[TRAIN_DISTANCE]) if TRAIN_DISTANCE in row else None,
+        )
+        for row in read_metadata(dataset).to_dict(orient="records")
+    ]
+
+
 def read_films(data: Path) -> pd.DataFrame:
     """The film manifest of a packed dataset, with its columns checked."""
     path = data / MANIFEST
@@ -117,21 +141,6 @@ def read_films(data: Path) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path}: columns missing: {', '.join(missing)}")
     return frame
-
-
-def read_file(dataset: Path, file_name: str) -> bytes:
-    """The bytes of one image of a dataset; in shards `file_name` is shards/00000.tar/key.png."""
-    shard, inside, member = file_name.partition(".tar/")
-    try:
-        if not inside:
-            return (dataset / file_name).read_bytes()
-        with tarfile.open(dataset / f"{shard}.tar") as tar:
-            held = tar.extractfile(member)
-            if held is None:
-                raise DataError(f"{dataset}: {file_name} is no file")
-            return held.read()
-    except (OSError, KeyError, tarfile.TarError) as error:
-        raise DataError(f"{dataset}: {file_name} is listed but cannot be read") from error
 
 
 def refuse_strangers(folder: Path, ours: Iterable[str]) -> None:
@@ -167,10 +176,7 @@ def films_fingerprint(films: pd.DataFrame) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all: sorted keys, two spaces, a final newline."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    whole.text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -87,22 +87,6 @@ def test_public_names() -> None:
         _ = synthcxr.no_such_name
 
 
-ABSENT = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "monai"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
-"""
-
-
-@pytest.mark.parametrize("stage", ["generate", "models"])
-def test_without_torch(stage: str) -> None:
-    """Who only generates, or pulls models, needs neither torch nor monai: here they cannot be imported at all."""
-    assert not loaded(f"{ABSENT}\nimport synthcxr.stages.{stage}") & {"torch", "monai"}
-
-
 def test_no_vague_names() -> None:
     """No file is named for what it is not about."""
     assert not [path for path in (ROOT / "synthcxr").rglob("*.py") if path.stem in VAGUE]

@@ -10,19 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper, numpy_helper
+from standins import write_folder
 
-from synthcxr import contract
-from synthcxr.cli import Verbs, main
-from synthcxr.contract import Contract, Kind
+from synthcxr.cli import main
 from synthcxr.errors import ArtifactError, GateError
-from synthcxr.labels import FINDINGS
-
-SIDE, LATENT = 8, 4
+from synthcxr.verbs import RESUMABLE, Verbs
 
 
 def call(*arguments: str | Path) -> Result:
@@ -30,19 +24,24 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
-def ending(error: BaseException, *flags: str) -> Result:
-    """How a command ends that raises `error`."""
+def ending(error: BaseException, *arguments: str) -> Result:
+    """How a verb ends that raises `error`."""
 
     @click.group(cls=Verbs)
-    @click.option("--verbose", is_flag=True)
-    def group(verbose: bool) -> None:
+    def group() -> None:
         pass
 
-    @group.command()
-    def verb() -> None:
-        raise error
+    @group.group()
+    def inner() -> None:
+        pass
 
-    return CliRunner().invoke(group, [*flags, "verb"], catch_exceptions=False)
+    for parent, name in ((group, "verb"), (group, "train-gan"), (inner, "verb")):
+
+        @parent.command(name)
+        def verb() -> None:
+            raise error
+
+    return CliRunner().invoke(group, list(arguments) or ["verb"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def ending(error: BaseException, *flags: str) -> Result:
     [
         (ArtifactError("x.onnx: cut short"), 2, "Error: x.onnx: cut short"),
         (GateError("1 of 2 gates failed"), 1, "Failed: 1 of 2 gates failed"),
-        (KeyboardInterrupt(), 130, "Interrupted: resume by running the same command"),
+        (KeyboardInterrupt(), 130, "Interrupted: the same command starts over"),
         (ModuleNotFoundError(name="torch"), 2, "Error: torch is missing: pip install 'synthcxr[train]'"),
         (
             ModuleNotFoundError(name="monai.networks"),
@@ -68,12 +67,26 @@ def test_every_end_is_one_line(error: BaseException, code: int, line: str) -> No
     assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
 
 
-def test_verbose_adds_the_traceback() -> None:
-    """--verbose shows where it came from; the plain line comes last."""
-    result = ending(ArtifactError("x.onnx: cut short"), "--verbose")
+@pytest.mark.parametrize(
+    "arguments",
+    ["--verbose verb", "verb --verbose", "--verbose inner verb", "inner --verbose verb", "inner verb --verbose"],
+)
+def test_verbose_adds_the_traceback(arguments: str) -> None:
+    """--verbose, before the verb or after it, shows where an error came from; the plain line comes last."""
+    error = ArtifactError("x.onnx: cut short")
+    result = ending(error, *arguments.split())
     assert result.exit_code == 2
     assert "Traceback" in result.stderr
     assert result.stderr.endswith("Error: x.onnx: cut short\n")
+    assert "Traceback" not in ending(error, *arguments.replace("--verbose", "").split()).stderr
+
+
+def test_an_interruption_says_what_the_same_command_does() -> None:
+    """Who trains the GAN or generates may go on; every other verb starts over, and the line says which."""
+    assert ending(KeyboardInterrupt(), "train-gan").stderr == (
+        "Interrupted: the same command goes on from where it stopped\n"
+    )
+    assert set(RESUMABLE) < set(main.commands)
 
 
 @pytest.mark.parametrize("error", [ModuleNotFoundError(name="synthcxr.nowhere"), ValueError("a mistake of ours")])
@@ -133,42 +146,8 @@ def test_evaluate_needs_something_to_hold_against() -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stand-ins for generator and classifier: one matrix product each."""
-    folder = tmp_path_factory.mktemp("onnx")
-    _write(folder / "generator.onnx", "generator", {"w": (LATENT, SIDE * SIDE)})
-    _write(folder / "classifier.onnx", "classifier", {"w": (SIDE * SIDE, len(FINDINGS)), "v": (SIDE * SIDE, 3)})
-    return folder
-
-
-def _write(path: Path, kind: Kind, weights: dict[str, tuple[int, int]]) -> None:
-    rng = np.random.default_rng(0)
-    if kind == "generator":
-        steps = [("MatMul", ["z", "w"], ["f"]), ("Tanh", ["f"], ["t"]), ("Reshape", ["t", "shape"], ["image"])]
-        shape, takes, gives = [-1, 1, SIDE, SIDE], {"z": ["N", LATENT]}, {"image": ["N", 1, SIDE, SIDE]}
-    else:
-        steps = [
-            ("Reshape", ["image", "shape"], ["f"]),
-            ("MatMul", ["f", "w"], ["logits"]),
-            ("MatMul", ["f", "v"], ["features"]),
-        ]
-        shape, takes = [-1, SIDE * SIDE], {"image": ["N", 1, SIDE, SIDE]}
-        gives = {"logits": ["N", len(FINDINGS)], "features": ["N", 3]}
-    held = [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in weights.items()]
-    graph = helper.make_graph(
-        [helper.make_node(*step) for step in steps],
-        kind,
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in takes.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in gives.items()],
-        [*held, numpy_helper.from_array(np.array(shape), "shape")],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    fields: dict[str, Any] = {"network": {}, "training_data": "0" * 16, "phantom": True, "licence": "Apache-2.0"}
-    thresholds = {} if kind == "generator" else dict.fromkeys(FINDINGS, 0.5)
-    latent = LATENT if kind == "generator" else 0
-    contract.stamp(
-        made, Contract(kind=kind, resolution=SIDE, latent=latent, findings=FINDINGS, thresholds=thresholds, **fields)
-    )
-    onnx.save(made, path)
+    """Stand-ins for the models: one matrix product each."""
+    return write_folder(tmp_path_factory.mktemp("models") / "onnx")
 
 
 def test_generate_names_its_model_first(model: Path, tmp_path: Path) -> None:

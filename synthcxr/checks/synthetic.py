@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
+from synthcxr import image_bytes, labels, records
 from synthcxr import images as pixels
-from synthcxr import labels, records
 from synthcxr.checks import suite
 from synthcxr.checks.result import CheckResult
 from synthcxr.checks.suite import Expected, expectations
@@ -143,7 +139,7 @@ def _n_latents(dataset: Path) -> int:
 
 def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
     """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square PNG)."""
-    for data, sha256 in zip(_read_all(dataset, table["file_name"]), table["sha256"], strict=True):
+    for data, sha256 in zip(image_bytes.read(dataset, table["file_name"]), table["sha256"], strict=True):
         yield data is not None and records.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
 
 
@@ -153,42 +149,3 @@ def _side(data: bytes) -> int:
     except DataError:
         return 0
     return height if height == width else 0
-
-
-def _read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
-    """The bytes of each image in order, None where they cannot be read; one opening a shard."""
-    for shard, group in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
-        names = [name.rpartition("/")[2] for name in group]
-        if shard.endswith(".tar"):
-            yield from _read_shard(dataset / shard, names)
-        else:
-            yield from (_read_file(dataset / shard / name) for name in names)
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _read_shard(path: Path, members: list[str]) -> Iterator[bytes | None]:
-    if not path.is_file():
-        yield from (None for _ in members)
-        return
-    with path.open("rb") as file:
-        places = _places(file)
-        for member in members:
-            start, size = places.get(member, (0, -1))
-            file.seek(start)
-            data = file.read(max(size, 0))
-            yield data if len(data) == size else None
-
-
-def _places(file: BinaryIO) -> dict[str, tuple[int, int]]:
-    """Where each member of a tar begins and how long it is, as far as its headers can be read."""
-    places = {}
-    with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
-        for info in tar:
-            places[info.name] = (info.offset_data, info.size)
-    return places

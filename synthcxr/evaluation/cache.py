@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import records
+from synthcxr import records, whole
 
 FOLDER = Path(".cache/synthcxr/features")
 
@@ -43,10 +42,5 @@ def _read(path: Path) -> Outputs | None:
 def _write(path: Path, outputs: Outputs) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **outputs)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole.file(path, shared=True) as file:
+        np.savez(file, allow_pickle=False, **outputs)

@@ -35,7 +35,7 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class View:
     """A comparison through one extractor: every output for the images, and those of any split of the films."""
 
     comparison: Comparison
@@ -43,7 +43,7 @@ class Seen:
     synthetic: Outputs
 
     @classmethod
-    def through(cls, extractor: Extractor, comparison: Comparison) -> Seen:
+    def through(cls, extractor: Extractor, comparison: Comparison) -> View:
         """Extract what is not cached."""
         return cls(comparison, extractor, comparison.synthetic.outputs(extractor))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr import labelling
 from synthcxr.errors import DataError
 from synthcxr.evaluation import bootstrap
 from synthcxr.evaluation.bootstrap import Interval
@@ -65,10 +66,7 @@ def present(logits: NDArray[np.float32], thresholds: Mapping[str, float]) -> Boo
     """Which findings [n, 14] pass their threshold; one without a threshold never does."""
     if not np.isfinite(logits).all():
         raise DataError("the judge gives logits that are not finite; export or train it again")
-    probabilities = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -500, 500)))
-    least = np.array([thresholds.get(finding, np.inf) for finding in FINDINGS])
-    passed: Bool = probabilities >= least
-    return passed
+    return labelling.present(labelling.probabilities(logits), thresholds)
 
 
 def compare(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr.evaluation import spaces
-from synthcxr.evaluation.comparison import HELD_OUT, Comparison, Seen
+from synthcxr.evaluation.comparison import HELD_OUT, Comparison, View
 from synthcxr.evaluation.fidelity import MIN_FILMS
 from synthcxr.evaluation.privacy import Examined
 from synthcxr.evaluation.verdict import NOT_APPLICABLE
@@ -16,16 +16,18 @@ from synthcxr.evaluation.verdict import NOT_APPLICABLE
 CSV = "privacy.csv"
 
 
-def examine(comparison: Comparison, seen: Mapping[str, Seen]) -> dict[str, Examined]:
-    """Each space by its name, pixels first; none where there are too few held-out films for a null."""
+def examine(comparison: Comparison, views: Mapping[str, View]) -> dict[str, Examined]:
+    """Each space by its name, pixels first; none where copies cannot be looked for."""
     if reason(comparison) is not None:
         return {}
-    every = (Seen.through(spaces.pixels(), comparison), *seen.values())
+    every = (View.through(spaces.pixels(), comparison), *views.values())
     return {each.name: spaces.examine(each) for each in every}
 
 
 def reason(comparison: Comparison) -> str | None:
-    """Why there is no null to compare with, or None."""
+    """Why copies cannot be looked for, or None."""
+    if comparison.synthetic.training_data != comparison.real.films.fingerprint:
+        return f"{NOT_APPLICABLE} (the generator learned from other films than these)"
     n = len(comparison.real.unconditional.patients(HELD_OUT))
     return f"{NOT_APPLICABLE} (n = {n})" if n < MIN_FILMS else None
 

@@ -24,7 +24,7 @@ def sentences(
     unseen = (
         "nothing was trained on them or chosen by them"
         if same_films
-        else "the models were trained on another packed dataset, so that some of them may have been trained on"
+        else "the models learned from other films, and none of these is among them, nor any NIH patient of these"
     )
     return {
         "films": (

@@ -27,7 +27,8 @@ class SyntheticSet:
     """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
 
     `requested` is () for an unconditional set; `generator` and `classifier` are the digests of what made and
-    labelled it, `digest` that of its metadata.csv, which holds the digest of every image.
+    labelled it, `training_data` the fingerprint of the films that they learned from, `digest` that of the set's
+    metadata.csv, which holds the digest of every image.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class SyntheticSet:
     requested: tuple[str, ...]
     generator: str
     classifier: str
+    training_data: str
     phantom: bool
     digest: str
     cache: Path

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthcxr import records
 from synthcxr.evaluation import nearest, pixel_index, planted, privacy
-from synthcxr.evaluation.comparison import HELD_OUT, LEARNED, Seen
+from synthcxr.evaluation.comparison import HELD_OUT, LEARNED, View
 from synthcxr.evaluation.features import Extractor
 from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.evaluation.privacy import Examined, Space
@@ -23,17 +23,17 @@ def pixels() -> Extractor:
     return Extractor(provenance, "cpu", LEARNED, lambda squares: {"features": pixel_index.reduced(squares)})
 
 
-def examine(seen: Seen) -> Examined:
+def examine(view: View) -> Examined:
     """Ask what `privacy` asks in one space; all films that were learnt from or held out take part."""
-    comparison, extractor = seen.comparison, seen.extractor
-    films, rng = comparison.real.unconditional, comparison.rng(f"privacy {seen.name}")
+    comparison, extractor = view.comparison, view.extractor
+    films, rng = comparison.real.unconditional, comparison.rng(f"privacy {view.name}")
     learned = films.outputs(extractor, LEARNED)["features"]
     chosen = np.sort(rng.choice(len(learned), size=min(N_PLANTED, len(learned)), replace=False))
     copied = planted.copies(films.pixels(LEARNED, chosen), rng)
     rows = films.manifest_rows(LEARNED)
     space = Space(
-        near=pixel_index.neighbours if seen.name == PIXELS else nearest.neighbours,
-        synthetic=seen.synthetic["features"],
+        near=pixel_index.neighbours if view.name == PIXELS else nearest.neighbours,
+        synthetic=view.synthetic["features"],
         learned=learned,
         held_out=films.outputs(extractor, HELD_OUT)["features"],
         planted={kind: extractor.run(squares)["features"] for kind, squares in copied.items()},

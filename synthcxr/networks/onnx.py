@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from synthcxr import contract as contracts
+from synthcxr import whole
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError
 
@@ -43,14 +44,11 @@ def export(
         _halve(model)
     onnx.checker.check_model(model)
     stamped = contracts.stamp(model, contract)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     try:
-        onnx.save(model, partial)
+        with whole.file(path) as file:
+            onnx.save(model, file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ArtifactError(f"{path}: not written ({error.strerror})") from error
-    partial.replace(path)
     return stamped
 
 

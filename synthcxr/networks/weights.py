@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from synthcxr import whole
 from synthcxr.errors import ArtifactError
 
 KEY, DIGEST = "synthcxr", "sha256"
@@ -33,17 +33,8 @@ def save(path: Path, module_or_tensors: nn.Module | Mapping[str, Tensor], metada
     held = module_or_tensors.state_dict() if isinstance(module_or_tensors, nn.Module) else module_or_tensors
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
     stamped = json.dumps(dict(metadata) | {DIGEST: digest(tensors, metadata)}, sort_keys=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(safetensors.torch.save(tensors, {KEY: stamped}))  # one key: their order is not kept
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(path)
+    with whole.file(path, lasting=True) as file:
+        file.write(safetensors.torch.save(tensors, {KEY: stamped}))  # one key: their order is not kept
 
 
 def restore(network: nn.Module, path: Path) -> None:

@@ -76,30 +76,28 @@ class Classifier:
         import numpy as np
         import pandas as pd
 
-        from synthcxr import labels, records
+        from synthcxr import labelling, labels, records
 
         with _as_bad_request():
             held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
             parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
-        logits = np.concatenate(parts).astype(np.float64)
-        probabilities = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        thresholds = np.array([self.session.contract.thresholds[finding] for finding in labels.FINDINGS])
-        present = (probabilities >= thresholds).astype(float)
+        probabilities = labelling.probabilities(np.concatenate(parts))
+        present = labelling.present(probabilities, self.session.contract.thresholds).astype(float)
         table = pd.DataFrame({"Finding Labels": [labels.join(row) for row in present]})
         return pd.concat([table, pd.DataFrame(probabilities, columns=list(records.PROBABILITY_COLUMNS))], axis=1)
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Generator | Classifier:
     """Open the model folder that MLflow unpacked; `model_config` may hold `device`: auto, cuda or cpu."""
+    from synthcxr import model_index
     from synthcxr.api import Sampler
-    from synthcxr.registry import bundle
     from synthcxr.synthesis.session import Session
 
     folder = Path(path)
     device = dict(model_config or {}).get("device", "auto")
     if (folder / "generator.onnx").is_file():
         return Generator(Sampler.open(folder, device=device))
-    bundle.verify(folder)
+    model_index.verify(folder)
     kind: Kind = "classifier" if (folder / "classifier.onnx").is_file() else "judge"
     return Classifier(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
 

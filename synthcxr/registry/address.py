@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthcxr import bundled
+from synthcxr import bundled, model_index
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import bundle, location
+from synthcxr.registry import location
 
 if TYPE_CHECKING:
     from synthcxr.registry.fetch import Registry
@@ -66,7 +66,7 @@ def _default() -> Resolved:
             f"no model: {'no registry here' if uri is None else note}, and no starter ships with this install;"
             f" name one, such as `--model models:/{GENERATOR}@{CANDIDATE}`"
         )
-    bundle.verify(starter)
+    model_index.verify(starter)
     return Resolved(starter, STARTER, note)
 
 
@@ -119,15 +119,17 @@ def _file(address: str) -> Resolved:
     if address == STARTER and starter is not None and not path.exists():
         path = starter
     if path.suffix == ".onnx" and path.is_file():
-        if path.name not in bundle.ONNX_FILES:
+        if path.name not in model_index.ONNX_FILES:
             raise ArtifactError(
-                f"{path}: a model file is named {', '.join(bundle.ONNX_FILES)}; rename it or give its folder"
+                f"{path}: a model file is named {', '.join(model_index.ONNX_FILES)}; rename it or give its folder"
             )
         path = path.parent
     if not path.is_dir():
         raise ArtifactError(f"{address}: no such model; an address is {_FORMS}")
-    if not any((path / name).is_file() for name in bundle.ONNX_FILES):
-        raise ArtifactError(f"{path}: holds no {', '.join(bundle.ONNX_FILES)}; run `synthcxr export` or pull a model")
-    if (path / bundle.INDEX).is_file():
-        bundle.verify(path)
+    if not any((path / name).is_file() for name in model_index.ONNX_FILES):
+        raise ArtifactError(
+            f"{path}: holds no {', '.join(model_index.ONNX_FILES)}; run `synthcxr export` or pull a model"
+        )
+    if (path / model_index.INDEX).is_file():
+        model_index.verify(path)
     return Resolved(path, address)

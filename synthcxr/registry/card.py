@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -37,12 +37,16 @@ _NOT = (
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What cards are written from: model.json, metrics.json and verdict.json of results/, each classifier's scores."""
+    """What cards are written from: model.json, metrics.json and verdict.json of results/, each classifier's scores.
+
+    `weak` names the findings of classifier and judge whose thresholds rest on too few val positives, by kind.
+    """
 
     index: Mapping[str, Any]
     metrics: Mapping[str, Any]
     verdict: Mapping[str, Any]
     scores: Mapping[str, Mapping[str, Any]]
+    weak: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def write(contract: Contract, facts: Facts) -> str:
@@ -153,13 +157,27 @@ def _limits(contract: Contract, facts: Facts) -> str:
     ]
     if contract.phantom:
         lines.insert(0, "- No real film was ever seen.")
-    weak = list(contract.weak or facts.metrics.get("labels", {}).get("not_judged", ()))
-    if weak:
-        lines.append(f"- Thresholds of these findings rest on very few films and enter no gate: {', '.join(weak)}.")
+    lines += _weak(contract, facts)
     n_test = facts.metrics.get("n_real_test", 0)
     if n_test < MIN_FILMS:
         lines.append(f"- Only {n_test} real test films: too few for a comparison.")
     return "\n".join(lines)
+
+
+def _weak(contract: Contract, facts: Facts) -> list[str]:
+    """Which thresholds lean on very few films: the model's own, or those of the two that label for a generator."""
+    of_judge = list(facts.weak.get("judge", facts.metrics.get("labels", {}).get("not_judged", ())))
+    named: dict[str, Sequence[str]] = {"Thresholds": contract.weak}
+    if contract.kind == "generator":
+        named = {
+            "The classifier's thresholds, by which images are chosen and labelled,": facts.weak.get("classifier", ()),
+            "The judge's thresholds": of_judge,
+        }
+    return [
+        f"- {whose} of these findings rest on very few films and enter no gate: {', '.join(weak)}."
+        for whose, weak in named.items()
+        if weak
+    ]
 
 
 def _number(value: Any) -> str:

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from synthcxr import records
+from synthcxr import model_index, records
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import bundle, location, store
 
@@ -142,9 +142,11 @@ class Registry:
 
 
 def _verify(folder: Path, index_sha256: str) -> None:
-    bundle.verify(folder)
-    if index_sha256 and records.sha256_file(folder / bundle.INDEX) != index_sha256:
-        raise ArtifactError(f"{folder / bundle.INDEX}: is not the one that was registered; register or pull it again")
+    model_index.verify(folder)
+    if index_sha256 and records.sha256_file(folder / model_index.INDEX) != index_sha256:
+        raise ArtifactError(
+            f"{folder / model_index.INDEX}: is not the one that was registered; register or pull it again"
+        )
 
 
 def _version(found: ModelVersion, aliases: dict[str, str]) -> Version:

@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from numpy.typing import NDArray
 
-from synthcxr import records
+from synthcxr import model_index, records
 from synthcxr.contract import Kind
-from synthcxr.registry import bundle, fetch, interface, location, store
+from synthcxr.registry import fetch, interface, location, store
 from synthcxr.registry.address import CANDIDATE, CHAMPION
 from synthcxr.registry.evidence import Evidence
 
@@ -111,7 +111,7 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
         if error.error_code != _EXISTS:
             raise
     client.set_registered_model_tag(name, fetch.TAG, model.kind)
-    index_sha256 = records.sha256_file(model.folder / bundle.INDEX)
+    index_sha256 = records.sha256_file(model.folder / model_index.INDEX)
     tags = model.tags | {fetch.TAG: model.kind, fetch.INDEX_TAG: index_sha256, fetch.WHY_TAG: why}
     made = client.create_model_version(
         name, info.model_uri, run_id, tags=tags, description=model.summary, model_id=info.model_id

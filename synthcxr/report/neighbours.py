@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +13,21 @@ from synthcxr.images import Float32, UInt8
 SIDE_PX = 32
 
 
-def nearest(*, synthetic: UInt8, films: UInt8) -> NDArray[np.int64]:
-    """Position in `films` [m, R, R] of the one nearest to each of `synthetic` [n, R, R], int64 [n].
+def nearest(*, synthetic: UInt8, films: Iterable[UInt8]) -> NDArray[np.int64]:
+    """Position among all `films`, given in batches [m, R, R], of the nearest to each of `synthetic` [n, R, R].
 
     Euclidean, at SIDE_PX or less, each image at mean 0 and length 1, so that brightness and contrast do not count.
+    One batch is held at a time; of equals the first counts. Gives int64 [n].
     """
-    likeness = _points(synthetic) @ _points(films).T
-    at: NDArray[np.int64] = likeness.argmax(axis=1).astype(np.int64)
+    points = _points(synthetic)
+    best, at = np.full(len(points), -np.inf, np.float32), np.zeros(len(points), np.int64)
+    start = 0
+    for batch in films:
+        likeness = points @ _points(batch).T
+        nearer = likeness.max(axis=1) > best
+        at[nearer] = start + likeness.argmax(axis=1)[nearer]
+        best = np.maximum(best, likeness.max(axis=1))
+        start += len(batch)
     return at
 
 

@@ -173,7 +173,7 @@ def provenance(run: Mapping[str, Any]) -> tuple[Row, ...]:
         ("Training data", model["training_data"] + (" (drawn phantoms)" if model["phantom"] else "")),
         ("Execution provider", run["provider"]),
         ("Git revision", run["git_revision"] or "not in a git repository"),
-        ("DVC revision", run["dvc_revision"] or "not in a DVC project"),
+        ("DVC", ", ".join(f"{name} {value}" for name, value in sorted(run.get("dvc", {}).items())) or "not run by it"),
         ("Packages", ", ".join(f"{name} {version}" for name, version in sorted(run["versions"].items()))),
         ("Time to generate", f"{run['wall_s']:,.0f} s"),
         ("Format", run["format"]),

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from synthcxr import dataset as datasets
-from synthcxr import images, records
+from synthcxr import image_bytes, images, records, seen
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
+from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.evaluation import cache, features, label_shift, privacy_evidence, protocol, sections, verdict
-from synthcxr.evaluation.comparison import TEST, Comparison, Seen
+from synthcxr.evaluation.comparison import TEST, Comparison, View
 from synthcxr.evaluation.features import Extractor
 from synthcxr.evaluation.fidelity import MIN_FILMS, Provenance
 from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
 from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.synthesis.session import Session
-from synthcxr.writers import beside
-from synthcxr.writers.png import PngFolder
-from synthcxr.writers.webdataset import Shards
 
 JUDGE = "judge"
 EXTRACTORS = (JUDGE, features.LITE0)
-_STORES: dict[str, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
+REFERENCE = "reference.npz"
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
 
 
@@ -53,12 +52,13 @@ def run(
             f"{dataset}: its images have {made.resolution} px, {models / 'judge.onnx'} sees"
             f" {judge.contract.resolution} px; give the models that made it"
         )
+    same_films = _require_unseen(films, made, judge, models)
     real = RealSet(films, made.resolution, made.requested, features_cache)
     patients = real.patients(TEST)
     comparison = Comparison(config, real, made, len(patients))
-    judged = Seen.through(_extractor(judge), comparison)
-    seen = {
-        name: judged if name == JUDGE else Seen.through(features.efficientnet_lite0(config.device), comparison)
+    judged = View.through(_extractor(judge), comparison)
+    views = {
+        name: judged if name == JUDGE else View.through(features.efficientnet_lite0(config.device), comparison)
         for name in config.extractors
         if name not in unavailable
     }
@@ -71,7 +71,7 @@ def run(
         max_label_kl=config.max_label_kl,
         not_judged=[name for name in FINDINGS if reference and name not in reference],
     ).as_dict()
-    near = privacy_evidence.examine(comparison, seen)
+    near = privacy_evidence.examine(comparison, views)
     privacy_evidence.write(out / privacy_evidence.CSV, comparison, near)
     metrics = {
         "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
@@ -79,7 +79,7 @@ def run(
         "n_synthetic": len(made.held),
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
-        **sections.by_extractor(seen, absent, order=config.extractors),
+        **sections.by_extractor(views, absent, order=config.extractors),
         "privacy": privacy_evidence.section(comparison, near, absent),
         "labels": _labels(judged, judge),
         "checks": {"failed": checked["failed"], "lines": checked["lines"]},
@@ -90,7 +90,7 @@ def run(
             n_patients=len(set(patients)),
             n_bootstrap=config.n_bootstrap,
             judge_digest=judge.digest,
-            same_films=judge.contract.training_data == films.fingerprint,
+            same_films=same_films,
             kl_reference=kl_reference,
         ),
     }
@@ -124,19 +124,40 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
     return unavailable
 
 
+def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: Path) -> bool:
+    """Whether the models learned from the other splits of these films; DataError where they saw the test films."""
+    others = {judge.contract.training_data, made.training_data} - {films.fingerprint}
+    if not others:
+        return True
+    learned = seen.read(models / REFERENCE)
+    for unknown in sorted(others - {learned.training_data}):
+        raise DataError(
+            f"{made.path}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
+        )
+    n_films, n_patients = seen.of(films, TEST).among(learned)
+    if n_films or n_patients:
+        raise DataError(
+            f"{films.path}: the models have seen {n_films:,} of its test films and {n_patients:,} of their patients:"
+            " another split of the films that they learned from; give those films as they were packed for training, or"
+            " films of other patients"
+        )
+    return False
+
+
 def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
-    held, about = beside.read_records(dataset), records.read_json(dataset / records.RUN)
+    held, about = records.read_records(dataset), records.read_json(dataset / records.RUN)
     if not held:
         raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
     try:
         return SyntheticSet(
             path=dataset,
             held=held,
-            read=_STORES[about["format"]](dataset).read,
+            read=functools.partial(image_bytes.read_whole, dataset),
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
             generator=str(about["model"]["digests"]["generator"]),
             classifier=str(about["model"]["digests"]["classifier"]),
+            training_data=str(about["model"]["training_data"]),
             phantom=bool(about["model"]["phantom"]),
             digest=records.sha256_file(dataset / records.METADATA),
             cache=features_cache,
@@ -159,7 +180,7 @@ def _extractor(session: Session) -> Extractor:
     )
 
 
-def _labels(judged: Seen, judge: Session) -> dict[str, Any]:
+def _labels(judged: View, judge: Session) -> dict[str, Any]:
     """The content of "labels"; without 50 real films it holds no comparison."""
     thresholds, comparison = judge.contract.thresholds, judged.comparison
     weak = tuple(name for name in FINDINGS if name in judge.contract.weak or name not in thresholds)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, images, records
+from synthcxr import dataset, images, labelling, records, seen
 from synthcxr.config import ExportConfig
-from synthcxr.contract import Contract, Kind
+from synthcxr.contract import Contract, Kind, amend
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation import fidelity
+from synthcxr.evaluation.thresholds import Thresholds, matched_all
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import generator as generators
@@ -27,6 +28,7 @@ Float32 = NDArray[np.float32]
 WRITTEN = ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json")
 QUANTILES = 101
 BATCH = 64
+CELLS = 2**23  # 64 MiB of distances
 
 
 def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
@@ -39,8 +41,8 @@ def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan:
         _require_same_films(folder, films)
     contracts = {
         "generator.onnx": _export_generator(config, gan, about, out / "generator.onnx"),
-        "classifier.onnx": _export_classifier(config, "classifier", classifier, resolution, out / "classifier.onnx"),
-        "judge.onnx": _export_classifier(config, "judge", judge, resolution, out / "judge.onnx"),
+        "classifier.onnx": _export_classifier(config, films, "classifier", classifier, resolution, out),
+        "judge.onnx": _export_classifier(config, films, "judge", judge, resolution, out),
     }
     _write_reference(config, films, resolution, Session.open(out / "judge.onnx", kind="judge", device="cpu"), out)
     summary = {
@@ -85,23 +87,46 @@ def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any],
     )
 
 
-def _export_classifier(config: ExportConfig, kind: Kind, folder: Path, resolution: int, path: Path) -> Contract:
-    about = records.read_json(folder / "config.json")
+def _export_classifier(
+    config: ExportConfig, films: dataset.Dataset, kind: Kind, folder: Path, resolution: int, out: Path
+) -> Contract:
+    about, path = records.read_json(folder / "config.json"), out / f"{kind}.onnx"
+    trained_at = about["network"]["image_resolution"]
     about["network"] |= {"image_resolution": resolution}
     network = classifiers.build(about["network"])
     weights.restore(network, folder / "weights.safetensors")
     classifiers.fold(network)
     about["network"] |= {"folded": True}
-    weak = tuple(name for name in FINDINGS if about["thresholds_from"][name] != "val")
+    held = Thresholds(about["thresholds"], about["thresholds_from"])
     contract = _contract(kind, config, about, resolution)
-    return export(
+    stamped = export(
         network,
         path=path,
-        contract=dataclasses.replace(contract, thresholds=about["thresholds"], weak=weak),
+        contract=dataclasses.replace(contract, thresholds=held.probability, weak=held.weak),
         row=(1, resolution, resolution),
         input_name="image",
         output_names=("logits", "features"),
         fp16=config.fp16,
+    )
+    if trained_at == resolution:
+        return stamped
+    found = _rematched(films, Session.open(path, kind=kind, device="cpu"), about["split"])
+    return amend(path, dataclasses.replace(stamped, thresholds=found.probability, weak=found.weak))
+
+
+def _rematched(films: dataset.Dataset, model: Session, split: str) -> Thresholds:
+    """Thresholds for images as large as the generator's, where training matched them on films of another size."""
+    side = model.contract.resolution
+    held = {}
+    for name in ("val", split):
+        _, logits = _features(films, side, name, model)
+        findings = films.findings(films.rows(side)[films.indices(side, (name,))])
+        held[name] = labelling.probabilities(logits), findings
+    return matched_all(
+        val_probabilities=held["val"][0],
+        val_findings=held["val"][1],
+        train_probabilities=held[split][0],
+        train_findings=held[split][1],
     )
 
 
@@ -120,7 +145,7 @@ def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolu
 
 
 def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path) -> None:
-    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film.
+    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film, no name.
 
     The floor and the nearest-neighbour null compare val films with the classifier's training films, none of which
     the judge has seen.
@@ -132,8 +157,7 @@ def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: i
         raise ArtifactError(f"{films.path}: {len(val)} val and {len(train)} train films are too few for a reference")
     n = min(len(val), len(train))
     floor = fidelity.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    thresholds = np.array([judge.contract.thresholds[name] for name in FINDINGS])
-    positive = 1 / (1 + np.exp(-val_logits)) >= thresholds
+    positive = labelling.present(labelling.probabilities(val_logits), judge.contract.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_nearest(val, train), np.linspace(0, 1, QUANTILES))
     np.savez(
@@ -146,6 +170,7 @@ def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: i
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
         attribution=np.str_("\n".join(films.attribution)),
+        **seen.of(films, seen.LEARNED).arrays(),
     )
 
 
@@ -159,7 +184,13 @@ def _features(films: dataset.Dataset, resolution: int, split: str, judge: Sessio
 
 
 def _nearest(queries: Float32, held: Float32) -> NDArray[np.float64]:
-    """Euclidean distance [n] of each query to its nearest held row."""
-    square = (queries**2).sum(1)[:, None] + (held**2).sum(1)[None] - 2 * queries.astype(np.float64) @ held.T
-    nearest: NDArray[np.float64] = np.sqrt(np.maximum(square.min(axis=1), 0))
-    return nearest
+    """Euclidean distance [n] of each query to its nearest held row, at most CELLS pairs in memory at a time."""
+    asked = queries.astype(np.float64)
+    norms = (asked**2).sum(axis=1, keepdims=True)
+    nearest = np.full(len(asked), np.inf)
+    step = max(1, CELLS // len(asked))
+    for start in range(0, len(held), step):
+        rows = held[start : start + step].astype(np.float64)
+        square = norms - 2 * asked @ rows.T + (rows**2).sum(axis=1)
+        nearest = np.minimum(nearest, square.min(axis=1))
+    return np.asarray(np.sqrt(np.maximum(nearest, 0)))

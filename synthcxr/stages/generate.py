@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import labels, records, seeds
+from synthcxr import labels, model_index, records, seeds
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
@@ -111,7 +111,7 @@ def run(
     job = _Job(
         request,
         sampler,
-        Origin(model_name, *models, tuple(command), session.n_threads(), _attribution(model)),
+        Origin(model_name, *models, tuple(command), model_index.attribution(model)),
         out,
         home,
         distant,
@@ -125,7 +125,7 @@ def run(
             return _report(job, "already finished", planned.done)
         space.check(home, _n_bytes(job, planned))
         try:
-            return _make(job, planned)
+            return _make(_going_on(job, planned, model, config), planned)
         finally:
             place.drop_if_empty(home)
 
@@ -138,12 +138,6 @@ def _checked(config: GenerateConfig) -> tuple[str, ...]:
     if not 0 <= config.seed <= seeds.MAX_SEED:
         raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
     return labels.names(labels.vector(config.labels)) if config.labels else ()
-
-
-def _attribution(model: Path) -> tuple[str, ...]:
-    """What the model folder says of its films' sources; nothing where it holds bare ONNX files."""
-    index = model / "model.json"
-    return tuple(records.read_json(index).get("attribution", ())) if index.is_file() else ()
 
 
 def _request(
@@ -166,8 +160,17 @@ def _request(
             "labelling": records.fingerprint(sampler.classifier.contract.thresholds),
         },
         pins=run_file.pins(provider=sampler.generator.provider, onnxruntime=session.VERSION),
+        threads=sampler.generator.threads,
         apart=apart.fingerprint if apart else "",
     )
+
+
+def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> _Job:
+    """The job with as many threads as what is there was made with, on which the bytes may depend."""
+    if planned.threads == job.request.threads:
+        return job
+    sampler = Sampler.open(model, batch=config.batch, device=config.device, threads=planned.threads)
+    return dataclasses.replace(job, sampler=sampler, request=dataclasses.replace(job.request, threads=planned.threads))
 
 
 def _n_bytes(job: _Job, planned: Plan) -> int:
@@ -195,7 +198,7 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         growing.resume()
         if planned.source is not None:
             source = _STORES[planned.source["format"]](job.home)
-            growing.copy(source, beside.read_records(job.home), planned.source["counts"]["draws"])
+            growing.copy(source, records.read_records(job.home), planned.source["counts"]["draws"])
         n_held = growing.found
         _draw(job, growing)
     made = beside.finish(grown, job.request, job.origin)
@@ -266,6 +269,8 @@ def _report(
         lines.append("already finished by this command: nothing to do")
     if n_held:
         lines.append(f"{n_held} of them were there already")
+    if n_held and job.request.threads != session.n_threads():
+        lines.append(f"worked with {made['threads']} threads, as it was begun, so that the bytes are the same")
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
     if weak := sorted({*made["model"]["weak"]} & {*job.request.labels}):

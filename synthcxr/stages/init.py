@@ -44,11 +44,15 @@ _HEADING = (
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """What was made: the reader that the films took (None: drawn), the files written and the commands to type."""
+    """What was made: the reader that the films took (None: drawn), the files written, and the commands to type.
+
+    `added_to` are files that stood there and got lines that they lacked.
+    """
 
     reader: str | None
     films: Path | None
     written: tuple[Path, ...]
+    added_to: tuple[Path, ...]
     commands: tuple[str, ...]
 
 
@@ -61,20 +65,23 @@ def profiles() -> tuple[str, ...]:
 def run(*, folder: Path, profile: str, films: Path | None) -> Project:
     """Write the project into `folder`, which may hold other things; none of its files may stand there yet.
 
-    Everything is checked before anything is written. Raises ConfigError for an unknown profile or films where they
-    do not belong, DataError for films of no known layout and for files that would be overwritten.
+    The lists of what git and DVC ignore may: they keep every line and get those that they lack. Everything is
+    checked before anything is written. Raises ConfigError for an unknown profile or films where they do not belong,
+    DataError for films of no known layout and for files that would be overwritten.
     """
     source = None if films is None else {"reader": readers.recognise(films), "path": _path(films, folder)}
     files = {
         "params.yaml": _params(profile, source),
         "dvc.yaml": _pipeline(takes_films=source is not None),
         _LOCK: closure.lock_text(synthcxr.__version__),
-        ".gitignore": _gitignore(source),
-        ".dvcignore": "".join(f"{line}\n" for line in _DVC_IGNORED),
     }
+    ignored = {".gitignore": _git_ignored(source), ".dvcignore": _DVC_IGNORED}
     standing = [name for name in files if (folder / name).exists()]
+    standing += [name for name in ignored if (folder / name).exists() and not (folder / name).is_file()]
     if standing:
         raise DataError(f"{folder}: holds {', '.join(standing)} already; nothing was written, choose another folder")
+    lists = {folder / name: _lacking(folder / name, lines) for name, lines in ignored.items()}
+    stood = {path for path in lists if path.exists()}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _track(folder)
@@ -82,10 +89,14 @@ def run(*, folder: Path, profile: str, films: Path | None) -> Project:
         raise ConfigError(f"{folder}: cannot become a DVC project: {' '.join(str(error).split())}") from error
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for path, text in lists.items():
+        with path.open("a" if path in stood else "w", encoding="utf-8") as file:  # DVC writes one of comments alone
+            file.write(text)
     return Project(
         reader=source["reader"] if source else None,
         films=films,
-        written=tuple(folder / name for name in files),
+        written=tuple(folder / name for name in (*files, *ignored) if folder / name not in stood),
+        added_to=tuple(path for path in lists if path in stood and lists[path]),
         commands=_commands(folder),
     )
 
@@ -172,11 +183,17 @@ def _dump(yaml: YAML, tree: Any) -> str:
     return text.getvalue()
 
 
-def _gitignore(source: dict[str, str] | None) -> str:
-    lines = list(_IGNORED)
-    if source and not Path(source["path"]).is_absolute():
-        lines.append(f"/{source['path']}/")
-    return "".join(f"{line}\n" for line in lines)
+def _git_ignored(source: dict[str, str] | None) -> tuple[str, ...]:
+    inside = source is not None and not Path(source["path"]).is_absolute()
+    return (*_IGNORED, f"/{source['path']}/") if source is not None and inside else _IGNORED
+
+
+def _lacking(path: Path, lines: tuple[str, ...]) -> str:
+    """What is to be added to a file so that it holds these lines; all of them where it is absent."""
+    held = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+    known = {line.strip() for line in held.splitlines()}
+    lacking = "".join(f"{line}\n" for line in lines if line not in known)
+    return f"\n{lacking}" if lacking and held and not held.endswith("\n") else lacking
 
 
 def _track(folder: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from synthcxr import bundled, contract, records
+from synthcxr import bundled, contract, model_index, whole
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import Resolved, bundle, fetch, location, resolve
 from synthcxr.registry.address import STARTER
@@ -47,13 +47,13 @@ def list_models() -> tuple[Listed, ...]:
 def show(address: str | None) -> Shown:
     """What the model at an address is; without one, the model that `generate` would take."""
     found = resolve(address)
-    contracts = {name: _contract(found.path / name) for name in bundle.ONNX_FILES if (found.path / name).is_file()}
-    index, card = found.path / bundle.INDEX, found.path / bundle.CARD
+    contracts = {name: _contract(found.path / name) for name in model_index.ONNX_FILES if (found.path / name).is_file()}
+    index, card = found.path / model_index.INDEX, found.path / bundle.CARD
     return Shown(
         name=str(found),
         path=found.path,
         contracts=contracts,
-        index=records.read_json(index) if index.is_file() else {},
+        index=model_index.read(found.path) if index.is_file() else {},
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
     )
 
@@ -61,30 +61,26 @@ def show(address: str | None) -> Shown:
 def pull(address: str | None, *, out: Path) -> Resolved:
     """Copy a model to the folder `out`, verified, whole or not at all; the same model again changes nothing."""
     found = resolve(address)
-    if not (found.path / bundle.INDEX).is_file():
+    if not (found.path / model_index.INDEX).is_file():
         raise ArtifactError(
-            f"{found.path}: has no {bundle.INDEX} to verify a copy by; export it with `synthcxr export`"
+            f"{found.path}: has no {model_index.INDEX} to verify a copy by; export it with `synthcxr export`"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if _holds(out, found.path):
             return Resolved(out, found.name, "already there")
         raise ArtifactError(f"{out}: holds something else; choose another --out")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name in (*bundle.read_index(found.path)["files"], bundle.INDEX):
-        shutil.copyfile(found.path / name, partial / name)
-    bundle.verify(partial)
-    if out.exists():
-        out.rmdir()
-    partial.replace(out)
+    with whole.folder(out) as partial:
+        for name in (*model_index.read(found.path)["files"], model_index.INDEX):
+            shutil.copyfile(found.path / name, partial / name)
+        model_index.verify(partial)
     return Resolved(out, found.name, found.note)
 
 
 def _holds(out: Path, source: Path) -> bool:
-    if not (out / bundle.INDEX).is_file() or (out / bundle.INDEX).read_bytes() != (source / bundle.INDEX).read_bytes():
+    held, wanted = out / model_index.INDEX, source / model_index.INDEX
+    if not held.is_file() or held.read_bytes() != wanted.read_bytes():
         return False
-    bundle.verify(out)
+    model_index.verify(out)
     return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from synthcxr import dataset, records
+from synthcxr import dataset, records, whole
 from synthcxr.checks import films as film_checks
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import PrepareConfig
@@ -119,25 +118,13 @@ def _written_whole(out: Path) -> Iterator[Path]:
 
     A process killed in between leaves `out` as it was, and a folder beside it that the next run clears away.
     """
-    target = out.resolve()
-    partial, previous = (target.with_name(target.name + suffix) for suffix in (".partial", ".previous"))
-    for folder in (partial, previous):
-        _refuse_foreign(folder)
+    for suffix in (whole.PARTIAL, whole.REPLACED):
+        _refuse_foreign(whole.beside(out.resolve(), suffix))
     try:
-        if previous.exists() and not target.exists():
-            previous.rename(target)
-        for folder in (partial, previous):
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if target.exists():
-            target.rename(previous)
-        partial.rename(target)
-        shutil.rmtree(previous, ignore_errors=True)
+        with whole.folder(out) as partial:
+            yield partial
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror or error}); what was there is unharmed") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import config as configs
-from synthcxr import contract, images, records
+from synthcxr import contract, image_bytes, images, lineage, model_index, records
 from synthcxr.config import RegisterConfig
 from synthcxr.contract import Kind
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.registry import bundle, card, evidence, lineage, publish
+from synthcxr.registry import bundle, card, evidence, publish
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
+LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
 CURVES = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
 RESULTS = ("metrics.json", "verdict.json")
 
@@ -36,13 +37,14 @@ def run(
     out: Path,
 ) -> dict[str, Any]:
     """Log, register and name; writes and returns registered.json. Nothing reaches MLflow before all input is read."""
-    bundle.verify(models)
+    model_index.verify(models)
     trained = {"generator": gan, "classifier": classifier, "judge": judge}
     facts = card.Facts(
-        index=bundle.read_index(models),
+        index=model_index.read(models),
         metrics=records.read_json(results / "metrics.json"),
         verdict=records.read_json(results / "verdict.json"),
-        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in ("classifier", "judge")},
+        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in LABELLERS},
+        weak={kind: contract.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
     )
     champion, why = judged(facts.verdict)
     held = _evidence(params, results, dataset, facts)
@@ -118,7 +120,7 @@ def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Fa
 
 def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
     """The files of a version: a generator's stands alone, and every one holds the weights to go on training from."""
-    shipped = (*bundle.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
+    shipped = (*model_index.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
     weights = sorted(trained.glob("*.safetensors"))
     if not weights:
         raise ArtifactError(f"{trained}: holds no weights (*.safetensors); train the {kind} again")
@@ -130,7 +132,8 @@ def _example(dataset: Path, side: int) -> NDArray[np.uint8]:
     table = records.read_metadata(dataset)
     if table.empty:
         raise DataError(f"{dataset}: holds no image; generate at least one")
-    image = images.decode_png(records.read_file(dataset, str(table["file_name"].iloc[0])))
+    (data,) = image_bytes.read_all(dataset, [str(table["file_name"].iloc[0])])
+    image = images.decode_png(data)
     if image.shape != (side, side):
         raise DataError(f"{dataset}: its images are {image.shape[0]} px, the models' {side} px; generate it again")
     return image

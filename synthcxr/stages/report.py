@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthcxr import dataset as packed
-from synthcxr import images, labels, records
+from synthcxr import image_bytes, images, labels, records, whole
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.images import UInt8
@@ -21,7 +21,8 @@ PRIVATE = "report-private.html"
 _PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
 _DRAWN = "This file shows the drawn films that the models learned from; the report beside it shows none."
 _N_PAIRS = 12
-_LEARNED_FROM = ("train", "judge")
+_LEARNED_FROM, _TEST = ("train", "judge"), ("test",)
+_BATCH = 256
 
 
 def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_films: Path | None) -> tuple[Path, ...]:
@@ -32,7 +33,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
     """
     found = _read(results, dataset)
     public = _report(config, found)
-    _write(out, html.render(public))
+    whole.text(out, html.render(public))
     written = [out]
     if with_films:
         films = packed.open_dataset(with_films)
@@ -42,7 +43,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
             grids=(*public.grids, *_film_grids(found, films, config)),
         )
         written.append(out.with_name(PRIVATE))
-        _write(written[-1], html.render(private))
+        whole.text(written[-1], html.render(private))
     if found.registered:
         from synthcxr.registry import publish  # MLflow takes seconds to import: a report alone needs none of it
 
@@ -117,11 +118,13 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
     rows = found.records.head(n)
     shown = [
         html.picture(
-            images.decode_png(records.read_file(found.dataset, str(name))),
+            images.decode_png(data),
             alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
             caption=_spoken(held),
         )
-        for name, index, held in zip(rows["file_name"], rows["index"], rows["Finding Labels"], strict=True)
+        for data, index, held in zip(
+            image_bytes.read_all(found.dataset, rows["file_name"]), rows["index"], rows["Finding Labels"], strict=True
+        )
     ]
     note = (
         f"The first {len(shown)} of {len(found.records):,} in the order drawn, none picked; labelled by the classifier."
@@ -169,21 +172,17 @@ def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
 def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
     """Synthetic images beside the films nearest to them, and test films alone."""
     side = min(films.resolution, int(found.run["model"]["resolution"]))
-    names = found.records["file_name"].head(_N_PAIRS)
-    synthetic = np.stack([_at(images.decode_png(records.read_file(found.dataset, str(name))), side) for name in names])
-    test, _ = films.images(side, ("test",))
-    learned, _ = films.images(side, _LEARNED_FROM)
+    held = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
+    synthetic = np.stack([_at(images.decode_png(data), side) for data in held])
+    pixels, test = films.memmap(side), films.indices(side, _TEST)
     pairs = zip(
-        synthetic,
-        learned[neighbours.nearest(synthetic=synthetic, films=learned)],
-        test[neighbours.nearest(synthetic=synthetic, films=test)],
-        strict=True,
+        synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )
     kinds = ("synthetic", "nearest film it learned from", "nearest test film")
     beside = tuple(
-        html.picture(pixels, alt=kind, caption=kind) for row in pairs for pixels, kind in zip(row, kinds, strict=True)
+        html.picture(shown, alt=kind, caption=kind) for row in pairs for shown, kind in zip(row, kinds, strict=True)
     )
-    alone = tuple(html.picture(pixels, alt="real test film", caption="real") for pixels in test[: config.n_images])
+    alone = tuple(html.picture(pixels[at], alt="real test film", caption="real") for at in test[: config.n_images])
     near = f"Nearest by pixels at {neighbours.SIDE_PX} px or less, brightness and contrast set aside."
     return (
         html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3),
@@ -191,13 +190,12 @@ def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> t
     )
 
 
+def _nearest(films: packed.Dataset, side: int, splits: tuple[str, ...], synthetic: UInt8) -> UInt8:
+    """The film of these splits nearest to each synthetic image, [n, side, side]; a batch is read at a time."""
+    pixels, at = films.memmap(side), films.indices(side, splits)
+    batches = (np.asarray(pixels[at[start : start + _BATCH]]) for start in range(0, len(at), _BATCH))
+    return np.asarray(pixels[at[neighbours.nearest(synthetic=synthetic, films=batches)]])
+
+
 def _at(pixels: UInt8, side: int) -> UInt8:
     return images.quantise(images.resize(pixels.astype(np.float32) / np.float32(255), side))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, packing, records
+from synthcxr import dataset, labelling, packing, records, whole
 from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import auroc
 from synthcxr.evaluation.thresholds import Thresholds, matched_all
-from synthcxr.networks import imagenet, weights
+from synthcxr.networks import imagenet, lite0, lite0_file, weights
 from synthcxr.networks.classifier import Classifier, initialise, network_config
 from synthcxr.training.classifier import Epoch, Films, predict, train
 
@@ -37,14 +36,14 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
     """
     _check(config, split)
     records.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
-    start = imagenet.find() if config.weights == "imagenet" else None
+    start = _find_start(config) if config.weights == "imagenet" else None
     films = dataset.open_dataset(data)
     side = _side(config, films.resolution)
     held, val = _films(films, side, split), _films(films, side, "val")
     network = network_config(config, side)
     classifier = initialise(network, config.seed)
     if start is not None:
-        imagenet.start(classifier, start)
+        _start(config, classifier, start)
     best = train(
         classifier,
         films=held,
@@ -67,7 +66,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
         train_probabilities=probabilities,
         train_findings=held.findings,
     )
-    metrics = _metrics(scores, best, n_films=len(held.findings))
+    metrics = _metrics(scores, best, n_films=len(held.findings)) | {"weak_findings": list(thresholds.weak)}
     about = _about(config, films, network, thresholds, split)
     _write(out, classifier, about, metrics)
     return metrics
@@ -82,8 +81,23 @@ def _check(config: ClassifierConfig, split: str) -> None:
         raise ConfigError(f"{section}.width: must be at least 1, is {config.width}")
     if config.backbone == "densenet121" and config.resolution < _LEAST_DENSENET:
         raise ConfigError(f"{section}.resolution: densenet121 needs at least {_LEAST_DENSENET}, is {config.resolution}")
-    if config.backbone != "densenet121" and config.weights == "imagenet":
-        raise ConfigError(f"{section}.weights: imagenet goes with backbone densenet121 only; set it to none")
+    if config.backbone == "efficientnet-lite0" and config.resolution % lite0.STRIDE:
+        raise ConfigError(
+            f"{section}.resolution: efficientnet-lite0 needs a multiple of {lite0.STRIDE}, is {config.resolution}"
+        )
+    if config.backbone == "small" and config.weights == "imagenet":
+        raise ConfigError(f"{section}.weights: there are no imagenet weights of backbone small; set it to none")
+
+
+def _find_start(config: ClassifierConfig) -> Path:
+    return imagenet.find() if config.backbone == "densenet121" else lite0_file.find()
+
+
+def _start(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:
+    if config.backbone == "densenet121":
+        imagenet.start(classifier, path)
+    else:
+        lite0.start(classifier.backbone, path)
 
 
 def _side(config: ClassifierConfig, packed: int) -> int:
@@ -124,7 +138,7 @@ def _logger(log: Path) -> Callable[[Epoch], None]:
 
 def _probabilities(classifier: Classifier, films: Films, batch: int) -> Float64:
     logits = predict(classifier, films.read, len(films.findings), batch=batch)
-    return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    return labelling.probabilities(logits)
 
 
 def _metrics(scores: auroc.Scores, best: Epoch, *, n_films: int) -> dict[str, Any]:
@@ -172,11 +186,7 @@ def _about(
 
 
 def _write(out: Path, classifier: Classifier, about: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Write the folder beside its place, then swap."""
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    weights.save(partial / WEIGHTS, classifier.cpu(), {})
-    records.write_json(partial / CONFIG, about)
-    records.write_json(partial / METRICS, metrics)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with whole.folder(out) as partial:
+        weights.save(partial / WEIGHTS, classifier.cpu(), {})
+        records.write_json(partial / CONFIG, about)
+        records.write_json(partial / METRICS, metrics)

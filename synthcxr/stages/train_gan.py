@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr import dataset, records
+from synthcxr import dataset, records, whole
 from synthcxr.config import GanConfig
 from synthcxr.errors import DataError
 from synthcxr.networks import weights
@@ -108,14 +109,12 @@ class Journal:
         self._publish(path)
 
     def _write(self) -> None:
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
         for path in (self.folder / "log.csv", self.log):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            with partial.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows)
-            partial.replace(path)
+            whole.text(path, table.getvalue())
 
     def _publish(self, grid: Path) -> None:
         self.snapshots.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import images, labels, seeds
+from synthcxr import images, labelling, labels, seeds
 from synthcxr.errors import ArtifactError
 from synthcxr.synthesis.session import Device, Session
 
@@ -48,10 +48,10 @@ class Sampler:
     batch: int
 
     @classmethod
-    def open(cls, folder: Path, *, batch: int, device: Device = "auto") -> Sampler:
+    def open(cls, folder: Path, *, batch: int, device: Device = "auto", threads: int | None = None) -> Sampler:
         """Open generator.onnx and classifier.onnx of a model folder; ArtifactError where their sizes differ."""
-        generator = Session.open(folder / GENERATOR, kind="generator", device=device)
-        classifier = Session.open(folder / CLASSIFIER, kind="classifier", device=device)
+        generator = Session.open(folder / GENERATOR, kind="generator", device=device, threads=threads)
+        classifier = Session.open(folder / CLASSIFIER, kind="classifier", device=device, threads=threads)
         made, seen = generator.contract.resolution, classifier.contract.resolution
         if made != seen:
             raise ArtifactError(
@@ -59,18 +59,13 @@ class Sampler:
             )
         return cls(generator=generator, classifier=classifier, batch=batch)
 
-    @property
-    def thresholds(self) -> NDArray[np.float64]:
-        """Float64 [14], the probability from which each finding counts as present."""
-        return np.array([self.classifier.contract.thresholds[finding] for finding in labels.FINDINGS])
-
     def block(self, seed: int, start: int) -> Drawn:
         """All candidates start .. start + batch - 1 of `seed`; `start` is a multiple of the batch."""
         latents = seeds.latents(seed, start, self.batch, self.generator.contract.latent)
         made = self.generator.run(latents)["image"]
         pixels = images.to_uint8(_finite(made, "generator"))
         logits = _finite(self.classifier.run(images.to_float(pixels))["logits"], "classifier")
-        probabilities = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -500, 500)))
+        probabilities = labelling.probabilities(logits)
         stop = start + self.batch
         return Drawn(stop, np.arange(start, stop, dtype=np.int64), pixels, probabilities)
 
@@ -83,7 +78,7 @@ class Sampler:
 
     def accepts(self, probabilities: NDArray[np.float64], requested: tuple[str, ...]) -> NDArray[np.bool_]:
         """Bool [n]: every requested finding passes its threshold ("No Finding": none does; nothing asked: all)."""
-        present = probabilities >= self.thresholds
+        present = labelling.present(probabilities, self.classifier.contract.thresholds)
         if labels.NO_FINDING in requested:
             return np.asarray(~present.any(axis=1))
         wanted = np.array([finding in requested for finding in labels.FINDINGS])
@@ -91,7 +86,7 @@ class Sampler:
 
     def findings(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
         """The names of what one image [14] shows by the thresholds, "No Finding" where nothing passes."""
-        return labels.names((probabilities >= self.thresholds).astype(float))
+        return labels.names(labelling.present(probabilities, self.classifier.contract.thresholds).astype(float))
 
 
 def _finite(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:

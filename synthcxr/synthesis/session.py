@@ -47,11 +47,16 @@ class Session:
     _inference: ort.InferenceSession = dataclasses.field(repr=False)
 
     @classmethod
-    def open(cls, path: Path, *, kind: Kind | None = None, device: Device = "auto") -> Session:
-        """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got."""
+    def open(
+        cls, path: Path, *, kind: Kind | None = None, device: Device = "auto", threads: int | None = None
+    ) -> Session:
+        """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got.
+
+        `threads` None takes as many as there are cores; the bytes of an image may depend on their number.
+        """
         contract = contracts.read(path, kind=kind)
         try:
-            inference = _start(path, contract, device)
+            inference = _start(path, contract, device, threads or n_threads())
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
         _check_fit(path, contract, inference)
@@ -61,6 +66,11 @@ class Session:
     def digest(self) -> str:
         """Hex sha256 of graph and initialisers."""
         return self.contract.digest
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work of one operator."""
+        return int(self._inference.get_session_options().intra_op_num_threads)
 
     def run(self, array: Float32) -> dict[str, Float32]:
         """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge)."""
@@ -73,13 +83,13 @@ class Session:
 
 
 def n_threads() -> int:
-    """The cores this process may use, which is also the thread count that the bytes of an image may depend on."""
+    """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(path: Path, contract: Contract, device: Device) -> ort.InferenceSession:
+def _start(path: Path, contract: Contract, device: Device, threads: int) -> ort.InferenceSession:
     if device != "cpu":
-        inference = _on_cuda(path, contract)
+        inference = _on_cuda(path, contract, threads)
         if inference is not None:
             return inference
     if device == "cuda":
@@ -87,20 +97,20 @@ def _start(path: Path, contract: Contract, device: Device) -> ort.InferenceSessi
             "--device cuda: onnxruntime did not get the GPU (it needs the NVIDIA driver, CUDA and cuDNN 9, and the"
             " onnxruntime-gpu package); mend that, or use --device auto or cpu"
         )
-    return ort.InferenceSession(path, _options(), providers=[CPU], enable_fallback=0)
+    return ort.InferenceSession(path, _options(threads), providers=[CPU], enable_fallback=0)
 
 
-def _options() -> ort.SessionOptions:
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
-    options.intra_op_num_threads = n_threads()
+    options.intra_op_num_threads = threads
     # Threads that spin while they wait take the cores on which images are encoded: measured, a third of all CPU time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
-def _on_cuda(path: Path, contract: Contract) -> ort.InferenceSession | None:
+def _on_cuda(path: Path, contract: Contract, threads: int) -> ort.InferenceSession | None:
     """A session that ran one sample on the GPU, or None where anything on the way there is missing."""
     if CUDA not in ort.get_available_providers() or not _has_driver():
         return None
@@ -109,7 +119,7 @@ def _on_cuda(path: Path, contract: Contract) -> ort.InferenceSession | None:
             ort.preload_dlls()
     try:
         inference = ort.InferenceSession(
-            path, _options(), providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})], enable_fallback=0
+            path, _options(threads), providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})], enable_fallback=0
         )
         if inference.get_providers()[0] != CUDA:
             return None

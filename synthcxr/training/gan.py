@@ -110,7 +110,8 @@ def new_state(config: GanConfig, device: torch.device) -> State:
         side *= 2
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator, discriminator = Generator(config.latent, channels), Discriminator(channels)
+        generator = Generator(config.latent, channels, config.blocks)
+        discriminator = Discriminator(channels, config.blocks)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     generator.to(device, memory_format=layout)  # type: ignore[call-overload]
     discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthcxr import labels, records, seeds
-from synthcxr.records import Record
+from synthcxr import records, seeds
 from synthcxr.writers import croissant, journal, run
 from synthcxr.writers.journal import Journal
 from synthcxr.writers.request import Request
@@ -21,13 +21,20 @@ _CHUNK = 4096
 
 def finish(folder: Path, request: Request, origin: Origin) -> dict[str, Any]:
     """Write all four for the images that the journal in `folder` lists, and return what run.json says."""
-    lines = list(Journal(folder / journal.NAME).lines())
-    made = [record for line in lines for record in line.records]
-    records.write_metadata(folder / records.METADATA, map(records.to_row, made))
-    write_latents(folder, [record.index for record in made], seed=request.seed, size=origin.generator.latent)
+    lines, indices = Journal(folder / journal.NAME), array("q")
+    records.write_metadata(folder / records.METADATA, _rows(lines, indices))
+    write_latents(folder, indices, seed=request.seed, size=origin.generator.latent)
     croissant.write(folder, request, origin)
-    wall_s = sum(line.wall_s for line in lines)
-    return run.write(folder, request, origin, found=len(made), draws=lines[-1].draws, wall_s=wall_s)
+    _, draws = lines.totals()
+    wall_s = sum(line.wall_s for line in lines.lines())
+    return run.write(folder, request, origin, found=len(indices), draws=draws, wall_s=wall_s)
+
+
+def _rows(lines: Journal, indices: array[int]) -> Iterator[dict[str, Any]]:
+    """The rows of metadata.csv, one in memory at a time; the candidates' numbers are added to `indices` on the way."""
+    for record in lines.records():
+        indices.append(record.index)
+        yield records.to_row(record)
 
 
 def write_latents(folder: Path, indices: Sequence[int], *, seed: int, size: int) -> None:
@@ -38,21 +45,3 @@ def write_latents(folder: Path, indices: Sequence[int], *, seed: int, size: int)
         for at in range(0, len(indices), _CHUNK):
             rows = [seeds.latents(seed, index, 1, size) for index in indices[at : at + _CHUNK]]
             file.write(np.concatenate(rows).astype("<f4").tobytes())
-
-
-def read_records(folder: Path) -> list[Record]:
-    """The records of a finished dataset, from its metadata.csv."""
-    return [
-        Record(
-            file_name=row["file_name"],
-            index=int(row["index"]),
-            seed=int(row["seed"]),
-            requested=row["requested"],
-            findings=tuple(row["Finding Labels"].split(labels.SEPARATOR)),
-            probabilities=tuple(float(row[column]) for column in records.PROBABILITY_COLUMNS),
-            weight=float(row["weight"]),
-            sha256=row["sha256"],
-            train_distance=float(row[records.TRAIN_DISTANCE]) if records.TRAIN_DISTANCE in row else None,
-        )
-        for row in records.read_metadata(folder).to_dict(orient="records")
-    ]

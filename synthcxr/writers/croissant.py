@@ -76,6 +76,8 @@ def write(folder: Path, request: Request, origin: Origin) -> None:
         ],
         "recordSet": [_record_set(_APART if request.apart else {})],
     }
+    if origin.attribution:
+        description["citeAs"] = "\n".join(origin.attribution)
     records.write_json(folder / NAME, description)
 
 

@@ -51,6 +51,13 @@ class Journal:
         for line in self.lines():
             yield from line.records
 
+    def totals(self) -> tuple[int, int]:
+        """How many images there are so far, of how many candidates looked at."""
+        found, draws = 0, 0
+        for line in self.lines():
+            found, draws = found + len(line.records), line.draws
+        return found, draws
+
     def cut(self, n_lines: int) -> None:
         """Keep the first `n_lines` lines."""
         if not self.path.is_file():

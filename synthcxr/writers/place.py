@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthcxr import records
+from synthcxr import records, whole
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.writers import croissant, journal, png, webdataset
 from synthcxr.writers.store import LATENTS
@@ -43,14 +43,19 @@ def _discarded(out: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold OUT.lock; DataError where another process holds it. The system frees it when its holder dies."""
+    """Hold OUT.lock; DataError where another process holds it. The system frees it when its holder dies.
+
+    Folders above `out` that were made for it go with the lock where nothing was put into them.
+    """
     path = out.with_name(out.name + ".lock")
-    descriptor = _acquire(path, out)
-    try:
+    with contextlib.ExitStack() as after:
+        try:
+            after.enter_context(whole.parents(path))
+        except OSError as error:
+            raise _unwritable(out, error) from error
+        after.callback(os.close, _acquire(path, out))
+        after.callback(path.unlink, missing_ok=True)
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
 
 
 def _acquire(path: Path, out: Path) -> int:
@@ -59,7 +64,7 @@ def _acquire(path: Path, out: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
-            raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+            raise _unwritable(out, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,6 +73,10 @@ def _acquire(path: Path, out: Path) -> int:
         if _still_named(path, descriptor):
             return descriptor
         os.close(descriptor)
+
+
+def _unwritable(out: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out")
 
 
 def _still_named(path: Path, descriptor: int) -> bool:

@@ -17,7 +17,11 @@ from synthcxr.writers.request import Request
 class Plan:
     """`done`: the run.json of the dataset that is already what is wanted. Else `source`: the run.json of the shorter
     one to begin with, and `afresh`: what grows there belongs to another command. `n_held` images need not be made.
+
+    `threads` is how many to work with: as many as what is gone on from was made with.
     """
+
+    threads: int
 
     done: Mapping[str, Any] | None = None
     source: Mapping[str, Any] | None = None
@@ -28,27 +32,26 @@ class Plan:
 def make(out: Path, wanted: Request, *, append: bool, force: bool) -> Plan:
     """The plan for `out`; DataError, with nothing touched, where another command's work would be lost."""
     run, grows = place.finished(out), place.begun(out)
-    source, afresh, n_held = None, grows is None, 0
+    source, afresh, n_held, threads = None, grows is None, 0, wanted.threads
     if run is not None:
         held, counts = request.of_run(run, out), run["counts"]
-        found = request.compare(
-            wanted, held, found=counts["found"], draws=counts["draws"], growing=False, append=append
-        )
+        asked = dataclasses.replace(wanted, threads=held.threads)
+        found = request.compare(asked, held, found=counts["found"], draws=counts["draws"], growing=False, append=append)
         if found.answer == "same" and not force:
-            return Plan(done=run, n_held=counts["found"])
+            return Plan(threads=held.threads, done=run, n_held=counts["found"])
         if found.answer == "other" and not force:
             raise DataError(f"{out}: {found.why}, or choose another --out")
         if found.answer == "longer":
-            source, n_held = run, counts["found"]
+            source, n_held, threads = run, counts["found"], held.threads
         place.refuse_strangers(out)
     if grows is not None:
         folder = place.partial(out)
-        lines = list(Journal(folder / NAME).lines())
-        n_made = sum(len(line.records) for line in lines)
+        n_made, draws = Journal(folder / NAME).totals()
         held = request.of_dict(grows, folder)
-        found = request.compare(wanted, held, found=n_made, draws=lines[-1].draws, growing=True, append=append)
+        asked = dataclasses.replace(wanted, threads=held.threads if source is None else threads)
+        found = request.compare(asked, held, found=n_made, draws=draws, growing=True, append=append)
         if found.answer == "other" and not force:
             raise DataError(f"{folder}: {found.why}, or choose another --out")
         afresh = found.answer == "other"
-        n_held = n_held if afresh else max(n_held, n_made)
-    return Plan(source=source, afresh=afresh, n_held=n_held)
+        n_held, threads = (n_held, threads) if afresh else (max(n_held, n_made), held.threads)
+    return Plan(threads=threads, source=source, afresh=afresh, n_held=n_held)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from synthcxr import records
+from synthcxr import image_bytes
 from synthcxr.records import Record
 from synthcxr.writers.store import PER_FOLDER
 
@@ -32,13 +32,7 @@ class PngFolder:
 
     def read(self, held: Iterable[Record]) -> Iterator[bytes | None]:
         """The bytes of each record's file, None where they are not those of its sha256."""
-        for record in held:
-            try:
-                png = (self.root / record.file_name).read_bytes()
-            except OSError:
-                yield None
-                continue
-            yield png if records.sha256_bytes(png) == record.sha256 else None
+        return image_bytes.read_whole(self.root, held)
 
     def cut(self, n: int) -> None:
         """Remove the files of the images after the first `n`."""

@@ -15,6 +15,7 @@ from synthcxr.writers.store import Format
 class Request:
     """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions.
 
+    `threads` is how many work on one image: a dataset that is begun goes on with the number it was begun with.
     `apart` is the fingerprint of the films whose copies are left out, or empty.
     """
 
@@ -26,6 +27,7 @@ class Request:
     format: Format
     models: Mapping[str, str]
     pins: Mapping[str, str]
+    threads: int
     apart: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
             format=run["format"],
             models=run["model"]["digests"],
             pins={"provider": run["provider"], **run["versions"]},
+            threads=run["threads"],
         )
     except (KeyError, TypeError) as error:
         raise _unreadable(where) from error
@@ -83,7 +86,7 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
         why = f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
         return Comparison("other", why)
     same = wanted.n == held.n and (complete or wanted.max_draws == held.max_draws)
-    changed = _changes(held.pins, wanted.pins)
+    changed = _changes({**held.pins, "threads": held.threads}, {**wanted.pins, "threads": wanted.threads})
     if changed and (growing or not same):
         return Comparison("other", f"was made with {'; '.join(changed)}: go on with the same, or --force to start over")
     return Comparison("same" if same else "longer")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy as np
 import PIL
 
 import synthcxr
-from synthcxr import records
+from synthcxr import lineage, records
 from synthcxr.contract import Contract
 from synthcxr.writers.request import Request
 
@@ -23,7 +21,7 @@ _ALSO = ("onnx", "pandas", "great-expectations")
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What makes the images: the model's name, what its two files promise, the command line, the thread count.
+    """What makes the images: the model's name, what its two files promise, the command line.
 
     `attribution` is what the sources of the films that the model learnt from ask to be said.
     """
@@ -32,7 +30,6 @@ class Origin:
     generator: Contract
     classifier: Contract
     command: tuple[str, ...]
-    threads: int
     attribution: tuple[str, ...] = ()
 
     @property
@@ -58,6 +55,7 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "attribution": list(origin.attribution),
         "weak": list(origin.classifier.weak),
     }
+    commit, dirty = lineage.git()
     versions = {name: version for name, version in request.pins.items() if name != "provider"}
     run = {
         "command": list(origin.command),
@@ -79,20 +77,13 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
         "complete": found == request.n,
         "format": request.format,
         "provider": request.pins["provider"],
-        "threads": origin.threads,
+        "threads": request.threads,
         "versions": {**versions, "python": platform.python_version()}
         | {name: metadata.version(name) for name in _ALSO},
-        "git_revision": _git_revision(),
-        "dvc_revision": os.environ.get("DVC_EXP_NAME", ""),
+        "git_revision": commit,
+        "git_dirty": dirty,
+        "dvc": lineage.dvc(),
         "wall_s": round(wall_s, 3),
     }
     records.write_json(folder / records.RUN, run)
     return run
-
-
-def _git_revision() -> str:
-    try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""

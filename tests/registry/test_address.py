@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from standins import write_folder
 
-from synthcxr import bundled, records
+from synthcxr import bundled, model_index, records
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import bundle, location, publish, resolve
 
-WriteFolder = Callable[..., Path]
 PublishOne = Callable[..., publish.Published]
 
 
-def test_a_folder_and_a_file_in_it_are_addresses(project: Path, tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_a_folder_and_a_file_in_it_are_addresses(project: Path, tmp_path: Path) -> None:
     """A models folder resolves to itself, and a model file to its folder."""
     folder = write_folder(tmp_path / "models")
     assert resolve(str(folder)).path == folder
@@ -43,7 +43,7 @@ def test_an_address_that_means_nothing_is_one_plain_line(project: Path, address:
     assert list(project.iterdir()) == []
 
 
-def test_a_file_of_another_name_is_refused(project: Path, tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_a_file_of_another_name_is_refused(project: Path, tmp_path: Path) -> None:
     """An .onnx file of another name is not silently replaced by the generator.onnx beside it."""
     folder = write_folder(tmp_path / "models")
     shutil.copyfile(folder / "generator.onnx", folder / "mine.onnx")
@@ -57,7 +57,7 @@ def test_a_folder_without_models_says_what_it_lacks(project: Path, tmp_path: Pat
         resolve(str(tmp_path))
 
 
-def test_a_changed_file_is_named(project: Path, tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_a_changed_file_is_named(project: Path, tmp_path: Path) -> None:
     """A file that differs from its sha256 in model.json, or is gone, is refused by name."""
     folder = write_folder(tmp_path / "models")
     (folder / "reference.npz").write_bytes(b"other")
@@ -68,12 +68,12 @@ def test_a_changed_file_is_named(project: Path, tmp_path: Path, write_folder: Wr
         resolve(str(folder))
 
 
-def test_an_index_may_not_point_outside(tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_an_index_may_not_point_outside(tmp_path: Path) -> None:
     """A model.json that names a path outside its folder is refused."""
     folder = write_folder(tmp_path / "models")
-    records.write_json(folder / bundle.INDEX, {"files": {"../secret": {"sha256": ""}}})
+    records.write_json(folder / model_index.INDEX, {"files": {"../secret": {"sha256": ""}}})
     with pytest.raises(ArtifactError, match="no plain file name"):
-        bundle.verify(folder)
+        model_index.verify(folder)
 
 
 def test_neither_champion_nor_starter_shows_what_to_type(project: Path, no_starter: None) -> None:
@@ -84,7 +84,7 @@ def test_neither_champion_nor_starter_shows_what_to_type(project: Path, no_start
 
 
 def test_the_starter_stands_in_where_there_is_no_registry(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_folder: WriteFolder
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a registry the starter is taken, and named, and no registry is made."""
     folder = write_folder(tmp_path / "starter")
@@ -130,9 +130,9 @@ def test_a_version_changed_in_place_is_refused(registry: Path, publish_one: Publ
     (folder / bundle.CARD).write_text("another card")
     with pytest.raises(ArtifactError, match=r"README.md: sha256 differs"):
         resolve(None)
-    index = bundle.read_index(folder)
+    index = model_index.read(folder)
     index["files"][bundle.CARD]["sha256"] = records.sha256_file(folder / bundle.CARD)
-    records.write_json(folder / bundle.INDEX, index)
+    records.write_json(folder / model_index.INDEX, index)
     with pytest.raises(ArtifactError, match="not the one that was registered"):
         resolve(None)
 
@@ -169,7 +169,7 @@ def test_a_sqlite_address_that_is_not_there_is_not_made(project: Path, monkeypat
     assert list(project.iterdir()) == []
 
 
-def test_resolving_a_folder_imports_no_mlflow(tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_resolving_a_folder_imports_no_mlflow(tmp_path: Path) -> None:
     """A folder needs no MLflow, so generating from one does not wait for its import."""
     folder = write_folder(tmp_path / "models")
     program = (

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
+
+from standins import write_folder
 
 from synthcxr import contract
 from synthcxr.registry import card
 
-WriteFolder = Callable[..., Path]
 
-
-def test_a_card_says_what_a_reader_must_know(tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_a_card_says_what_a_reader_must_know(tmp_path: Path) -> None:
     """A card holds origin, attribution, N, interval and floor, and that it is not for diagnosis; it never changes."""
     held = contract.read(write_folder(tmp_path / "models") / "generator.onnx")
     distance = {"value": 86.04, "interval": [80.0, 92.0], "floor": 24.0, "floor_n": 323, "relative": 3.585}
@@ -33,7 +32,18 @@ def test_a_card_says_what_a_reader_must_know(tmp_path: Path, write_folder: Write
     assert "drawn phantoms" in card.write(held, facts)
 
 
-def test_a_judges_card_lists_findings_with_intervals(tmp_path: Path, write_folder: WriteFolder) -> None:
+def test_a_generators_card_names_the_weak_labels(tmp_path: Path) -> None:
+    """What chooses its images and what judges them may lean on few films for other findings: both lists are named."""
+    held = contract.read(write_folder(tmp_path / "models") / "generator.onnx")
+    weak = {"classifier": ("Hernia",), "judge": ("Edema", "Hernia")}
+    text = card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}, weak))
+    assert "The classifier's thresholds, by which images are chosen and labelled, of these findings" in text
+    assert "enter no gate: Hernia.\n" in text
+    assert "- The judge's thresholds of these findings rest on very few films and enter no gate: Edema, Hernia." in text
+    assert "Thresholds" not in card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}))
+
+
+def test_a_judges_card_lists_findings_with_intervals(tmp_path: Path) -> None:
     """A classifier's card gives each finding's AUROC with interval and counts, and names weak thresholds."""
     held = contract.read(write_folder(tmp_path / "models") / "judge.onnx")
     auroc = {"value": 0.81, "interval": [0.75, 0.86]}

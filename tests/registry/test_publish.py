@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from standins import write_folder
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import evidence, fetch, location, publish, resolve
 
-WriteFolder = Callable[..., Path]
 PublishOne = Callable[..., publish.Published]
 
 
@@ -25,7 +25,6 @@ def test_publishing_again_makes_the_next_version(registry: Path, publish_one: Pu
 def test_a_failed_logging_moves_no_alias(
     registry: Path,
     tmp_path: Path,
-    write_folder: WriteFolder,
     publish_one: PublishOne,
     version: Callable[..., publish.Model],
 ) -> None:

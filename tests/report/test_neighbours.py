@@ -13,10 +13,12 @@ def test_finds_each_film_again() -> None:
     films = rng.integers(0, 256, (7, 64, 64)).astype(np.uint8)
     order = rng.permutation(7)
     changed = films[order] * 0.5 + 60 + rng.normal(0, 3, films.shape)
-    assert np.array_equal(neighbours.nearest(synthetic=changed.astype(np.uint8), films=films), order)
+    for size in (1, 3, 7, 9):  # films to a batch
+        batches = [films[start : start + size] for start in range(0, 7, size)]
+        assert np.array_equal(neighbours.nearest(synthetic=changed.astype(np.uint8), films=batches), order)
 
 
 def test_a_flat_image_has_some_neighbour() -> None:
     """An image without any contrast is no division by zero."""
     films = np.arange(2 * 16, dtype=np.uint8).reshape(2, 4, 4)
-    assert neighbours.nearest(synthetic=np.full((1, 4, 4), 9, np.uint8), films=films).tolist() == [0]
+    assert neighbours.nearest(synthetic=np.full((1, 4, 4), 9, np.uint8), films=[films]).tolist() == [0]

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from synthcxr import contract as contracts
-from synthcxr import dataset, images, records, seeds
+from synthcxr import dataset, images, labelling, records, seeds
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import generator as generators
 from synthcxr.networks import layers, weights
 from synthcxr.networks.onnx import round_weights
-from synthcxr.stages import export
+from synthcxr.stages import export, train_classifier
 from synthcxr.synthesis.session import Session
 
 if TYPE_CHECKING:
@@ -111,3 +111,41 @@ def test_models_of_different_films_are_not_put_together(trained: Trained, tmp_pa
             gan=trained.gan,
             out=tmp_path / "out",
         )
+
+
+def test_thresholds_are_those_of_images_of_the_generators_size(trained: Trained, tmp_path: Path) -> None:
+    """A classifier trained at 8 px calls as many val films of the generator's 16 px positive as are, by its file."""
+    config = dataclasses.replace(trained.config.train_classifier, resolution=8, n_epochs=1, n_bootstrap=0)
+    folder = tmp_path / "classifier"
+    train_classifier.run(config, data=trained.data, out=folder, split="train", log=tmp_path / "log.csv")
+    about = records.read_json(folder / "config.json")
+    assert about["network"]["image_resolution"] == 8
+    elsewhere = dict.fromkeys(FINDINGS, 0.99999)
+    records.write_json(folder / "config.json", about | {"thresholds": elsewhere})
+    onnx = tmp_path / "onnx"
+    export.run(
+        trained.config.export, data=trained.data, classifier=folder, judge=trained.judge, gan=trained.gan, out=onnx
+    )
+    session = Session.open(onnx / "classifier.onnx", kind="classifier", device="cpu")
+    films = dataset.open_dataset(trained.data)
+    pixels, rows = films.images(16, ("val",))
+    logits = session.run(images.to_float(pixels))["logits"]
+    called = labelling.present(labelling.probabilities(logits), session.contract.thresholds).sum(axis=0)
+    truly = (films.findings(rows) == 1).sum(axis=0)
+    for finding, n_called, n_truly in zip(FINDINGS, called, truly, strict=True):
+        if finding not in session.contract.weak:
+            assert n_called == n_truly, finding
+    assert session.contract.weak == tuple(name for name, n in zip(FINDINGS, truly, strict=True) if n < 3)
+    assert (
+        contracts.read(onnx / "judge.onnx").thresholds == records.read_json(trained.judge / "config.json")["thresholds"]
+    )
+
+
+def test_the_nearest_film_is_found_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances to the nearest of many rows are those of plain arithmetic, however few pairs may lie in memory."""
+    rng = np.random.default_rng(0)
+    queries, held = (rng.normal(3, 1, (n, 6)).astype(np.float32) for n in (7, 50))
+    plain = np.sqrt(((queries[:, None].astype(float) - held[None]) ** 2).sum(axis=2)).min(axis=1)
+    for cells in (1, 7 * 13, 2**23):
+        monkeypatch.setattr(export, "CELLS", cells)
+        np.testing.assert_allclose(export._nearest(queries, held), plain, rtol=1e-9)

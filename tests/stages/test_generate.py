@@ -21,11 +21,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr import contract as contracts
-from synthcxr import images, labels, records, seeds
+from synthcxr import image_bytes, images, labels, lineage, records, seeds
 from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 
 SIDE, LATENT = 16, 8
 CONFIG = GenerateConfig(n=20, seed=1, labels=(), max_draws=400, batch=8, device="cpu")
@@ -143,8 +144,7 @@ def test_writes_the_whole_contract(model: Path, tmp_path: Path) -> None:
     assert set(table["seed"]) == {1} and set(table["requested"]) == {""} and set(table["weight"]) == {1.0}
     latents = np.load(out / "latents.npy", allow_pickle=False)
     assert latents.dtype == np.float32 and np.array_equal(latents, seeds.latents(1, 0, 20, LATENT))
-    for name, sha256 in zip(table["file_name"], table["sha256"], strict=True):
-        png = records.read_file(out, name)
+    for png, sha256 in zip(image_bytes.read_all(out, table["file_name"]), table["sha256"], strict=True):
         assert records.sha256_bytes(png) == sha256 and images.decode_png(png).shape == (SIDE, SIDE)
     assert (report.status, report.found, report.draws, report.provider) == ("made", 20, 20, "CPUExecutionProvider")
     assert report.checks is not None and report.checks.passed
@@ -182,7 +182,9 @@ def test_no_finding_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """run.json says which models made what, on which provider, from which revision."""
-    monkeypatch.setenv("DVC_EXP_NAME", "flat-earth")
+    for name in lineage.DVC_VARIABLES:
+        monkeypatch.setenv(name, f"the {name}")
+    monkeypatch.setenv("DVC_ROOT", "/somewhere/on/this/machine")
     make(model, tmp_path / "x")
     run = records.read_json(tmp_path / "x" / "run.json")
     assert run["command"] == ["test"] and run["model"]["name"] == "stand-in" and run["model"]["phantom"] is True
@@ -190,18 +192,22 @@ def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run["request"] == {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8}
     assert run["counts"] == {"requested": 20, "found": 20, "draws": 20, "acceptance_rate": 1.0}
     assert run["complete"] is True and run["format"] == "png" and run["provider"] == "CPUExecutionProvider"
-    assert run["versions"]["onnxruntime"] and run["wall_s"] > 0 and run["dvc_revision"] == "flat-earth"
-    assert (run["git_revision"] == "") or len(run["git_revision"]) == 40
+    assert run["versions"]["onnxruntime"] and run["wall_s"] > 0
+    assert run["dvc"] == {name: f"the {name}" for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")}
+    assert (run["git_revision"], run["git_dirty"]) == lineage.git()
+    assert "/somewhere/on/this/machine" not in json.dumps(run)
 
 
 def test_what_the_films_sources_ask_for_goes_along(model: Path, tmp_path: Path) -> None:
-    """The attribution in the model's index stands in run.json; bare ONNX files have none."""
+    """The attribution in the model's index stands in run.json and croissant.json; bare ONNX files have none."""
     told = shutil.copytree(model, tmp_path / "model")
-    records.write_json(told / "model.json", {"attribution": ["Films of a hospital"]})
+    records.write_json(told / "model.json", {"files": {}, "attribution": ["Films of a hospital"]})
     make(told, tmp_path / "x")
     make(model, tmp_path / "y")
     assert records.read_json(tmp_path / "x" / "run.json")["model"]["attribution"] == ["Films of a hospital"]
     assert records.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
+    assert records.read_json(tmp_path / "x" / "croissant.json")["citeAs"] == "Films of a hospital"
+    assert "citeAs" not in records.read_json(tmp_path / "y" / "croissant.json")
 
 
 def test_a_weak_label_and_other_thresholds_are_told_apart(model: Path, standing: Path, tmp_path: Path) -> None:
@@ -310,6 +316,31 @@ def test_append(model: Path, tmp_path: Path, flags: dict) -> None:
     assert digests(tmp_path / "x") == digests(tmp_path / "direct")
     assert "20 of them were there already" in report.lines
     assert beside(tmp_path / "x") == ["direct", "x"]
+
+
+def test_what_stands_is_appended_to_with_its_threads(model: Path, standing: Path) -> None:
+    """Bytes may depend on the thread count: a dataset grows with the one it was made with; --force takes one's own."""
+    own, other = session.n_threads(), session.n_threads() + 1
+    run = records.read_json(standing / records.RUN)
+    assert run["threads"] == own
+    records.write_json(standing / records.RUN, run | {"threads": other})
+    report = make(model, standing, n=31, flags={"append": True})
+    assert records.read_json(standing / records.RUN)["threads"] == other
+    assert f"worked with {other} threads, as it was begun, so that the bytes are the same" in report.lines
+    make(model, standing, n=31, flags={"force": True})
+    assert records.read_json(standing / records.RUN)["threads"] == own
+
+
+def test_what_is_begun_goes_on_with_its_threads(model: Path, standing: Path, tmp_path: Path) -> None:
+    """A dataset that was begun with another thread count is ended with that one, and is not another command's."""
+    run, other = records.read_json(standing / records.RUN), session.n_threads() + 1
+    pins = {"provider": run["provider"], **run["versions"]}
+    held = run["request"] | {"format": "png", "models": run["model"]["digests"], "pins": pins, "threads": other}
+    records.write_json(tmp_path / "y.partial" / "request.json", held)
+    (tmp_path / "y.partial" / "journal.jsonl").write_text('{"draws": 8, "wall_s": 0.1, "records": []}\n')
+    make(model, tmp_path / "y")
+    assert records.read_json(tmp_path / "y" / records.RUN)["threads"] == other
+    assert records.read_metadata(tmp_path / "y")["index"].iloc[0] == 8
 
 
 def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
@@ -427,6 +458,7 @@ import sys
 from pathlib import Path
 from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 model, out, n, append, shards = sys.argv[1:]
 config = GenerateConfig(n=int(n), seed=1, labels=("Edema",), max_draws=4000, batch=8, device="cpu")
 flags = {"append": append == "True", "shards": shards == "True"}
@@ -499,6 +531,7 @@ def test_force_drops_what_another_command_began(model: Path, made: Path, tmp_pat
     grown = tmp_path / "x.partial"
     shutil.copytree(made / "images", grown / "images")
     asked = {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8, "format": "png", "models": {}, "pins": {}}
+    asked |= {"threads": 1}
     records.write_json(grown / "request.json", asked)
     rows = [json.dumps({"draws": 8, "wall_s": 0.1, "records": []}) + "\n"]
     (grown / "journal.jsonl").write_text("".join(rows))
@@ -519,6 +552,7 @@ from pathlib import Path
 from synthcxr.config import GenerateConfig
 from synthcxr.errors import DataError
 from synthcxr.stages import generate
+from synthcxr.synthesis import session
 disk = Path(os.environ["DISK"])
 config = GenerateConfig(n=70, seed=1, labels=(), max_draws=70, batch=8, device="cpu")
 ballast = disk / "ballast"

@@ -95,7 +95,7 @@ def test_inside_a_repository_no_second_one_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "project" / ".dvc").is_dir()
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "synthcxr.lock"])
 def test_overwrites_nothing(tmp_path: Path, name: str) -> None:
     """One file in the way: it is named, it keeps its content, and no other is written."""
     (tmp_path / name).write_text("mine")
@@ -103,6 +103,31 @@ def test_overwrites_nothing(tmp_path: Path, name: str) -> None:
         init.run(folder=tmp_path, profile="phantom", films=None)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_lists_of_what_is_ignored_are_added_to(tmp_path: Path, films: Path) -> None:
+    """A .gitignore and a .dvcignore that stand there keep their lines and get those they lack, once each."""
+    folder = films.parent
+    (folder / ".gitignore").write_bytes(b"# caf\xe9\n!keep\n.venv/\n/data/\r\n*.bak")
+    (folder / ".dvcignore").write_text("# mine\n*.partial\n")
+    made = init.run(folder=folder, profile="nih-64", films=films)
+    assert [path.name for path in made.added_to] == [".gitignore", ".dvcignore"]
+    assert {path.name for path in made.written} == set(WRITTEN) - {".gitignore", ".dvcignore"}
+    lines = (folder / ".gitignore").read_text(encoding="latin-1").splitlines()
+    assert lines[:5] == ["# café", "!keep", ".venv/", "/data/", "*.bak"]
+    assert {"/my films/", "/models/"} <= set(lines[5:])
+    assert len(lines) == len(set(lines))
+    held = (folder / ".dvcignore").read_text()
+    assert held.startswith("# mine\n*.partial\n")
+    assert held.count("*.partial") == held.count("checkpoints") == 1
+
+
+def test_a_folder_in_the_place_of_a_list_is_refused(tmp_path: Path) -> None:
+    """Where .gitignore is no file nothing is written."""
+    (tmp_path / ".gitignore").mkdir()
+    with pytest.raises(DataError, match="holds .gitignore already"):
+        init.run(folder=tmp_path, profile="phantom", films=None)
+    assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
 
 
 def test_refuses_what_cannot_be(tmp_path: Path, films: Path) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthcxr import dataset
+from synthcxr import dataset, whole
 from synthcxr.config import PrepareConfig, Shares
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.stages import prepare
@@ -214,7 +214,7 @@ def test_killed_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     """The dataset before is found under its other name and put back, even when the next run fails."""
     prepare.run(_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
     before = _bytes(tmp_path / "cxr")
-    (tmp_path / "cxr").rename(tmp_path / "cxr.previous")
+    (tmp_path / "cxr").rename(whole.beside(tmp_path / "cxr", whole.REPLACED))
     with pytest.raises(DataError, match="above every film's own"):
         prepare.run(_config(PHANTOMS, resolution=64), out=tmp_path / "cxr", report=lambda line: None)
     assert _bytes(tmp_path / "cxr") == before

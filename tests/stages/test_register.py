@@ -9,84 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pandas as pd
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from standins import SIDE, write_folder
 
-from synthcxr import bundled, config, contract, images, labels, records
-from synthcxr.contract import Contract, Kind
+from synthcxr import bundled, config, contract, images, labels, model_index, records
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.labels import FINDINGS
 from synthcxr.records import Record
-from synthcxr.registry import bundle, fetch, location, resolve, store
+from synthcxr.registry import fetch, location, resolve, store
 from synthcxr.stages import models as models_stage
 from synthcxr.stages import register
 
-SIDE, LATENT = 8, 4
 NAMES = ("synthcxr-classifier", "synthcxr-generator", "synthcxr-judge")
-
-
-def write_model(path: Path, kind: Kind, seed: int = 0) -> None:
-    """A stand-in with our contract: one matrix product in place of a network."""
-    rng = np.random.default_rng(seed)
-    pixels = SIDE * SIDE
-    if kind == "generator":
-        weights = {"w": (LATENT, pixels)}
-        shape = np.array([-1, 1, SIDE, SIDE])
-        nodes = [("MatMul", ["z", "w"], ["flat"]), ("Tanh", ["flat"], ["t"]), ("Reshape", ["t", "shape"], ["image"])]
-        inputs = {"z": ["N", LATENT]}
-        outputs = {"image": ["N", 1, SIDE, SIDE]}
-    else:
-        weights = {"w": (pixels, len(FINDINGS)), "v": (pixels, 3)}
-        shape = np.array([-1, pixels])
-        nodes = [
-            ("Reshape", ["image", "shape"], ["flat"]),
-            ("MatMul", ["flat", "w"], ["logits"]),
-            ("MatMul", ["flat", "v"], ["features"]),
-        ]
-        inputs = {"image": ["N", 1, SIDE, SIDE]}
-        outputs = {"logits": ["N", len(FINDINGS)], "features": ["N", 3]}
-    graph = helper.make_graph(
-        [helper.make_node(op, takes, gives) for op, takes, gives in nodes],
-        kind,
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape_) for name, shape_ in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape_) for name, shape_ in outputs.items()],
-        [numpy_helper.from_array(shape, "shape")]
-        + [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    thresholds = {} if kind == "generator" else dict.fromkeys(FINDINGS, 0.5)
-    held = Contract(
-        kind=kind,
-        resolution=SIDE,
-        latent=LATENT if kind == "generator" else 0,
-        findings=FINDINGS,
-        thresholds=thresholds,
-        network={},
-        training_data="0123456789abcdef",
-        phantom=True,
-        licence="Apache-2.0",
-    )
-    contract.stamp(model, held)
-    onnx.save(model, path)
-
-
-def write_folder(folder: Path, seed: int = 0) -> Path:
-    """A models/onnx folder: three stand-ins, a reference and model.json."""
-    folder.mkdir(parents=True)
-    for name in bundle.ONNX_FILES:
-        write_model(folder / name, name.removesuffix(".onnx"), seed)  # type: ignore[arg-type]
-    np.savez(folder / "reference.npz", counts=np.zeros(15))
-    index = {
-        "files": {path.name: {"sha256": records.sha256_file(path)} for path in sorted(folder.iterdir())},
-        "training_data": "0123456789abcdef",
-        "phantom": True,
-        "attribution": ["Films of nobody"],
-        "resolution": SIDE,
-    }
-    records.write_json(folder / bundle.INDEX, index)
-    return folder
 
 
 def write_trained(folder: Path, *names: str) -> Path:
@@ -253,8 +187,8 @@ def test_the_generators_version_stands_alone(here: Registered) -> None:
     folder = resolve("models:/synthcxr-generator/1").path
     held = {path.name for path in folder.iterdir()}
     weights = {"generator.safetensors", "discriminator.safetensors", "config.json"}
-    assert held == {*bundle.ONNX_FILES, "reference.npz", "model.json", "README.md", *weights}
-    assert set(bundle.read_index(folder)["files"]) == held - {"model.json"}
+    assert held == {*model_index.ONNX_FILES, "reference.npz", "model.json", "README.md", *weights}
+    assert set(model_index.read(folder)["files"]) == held - {"model.json"}
     assert "Relative distance 3.5." in (folder / "README.md").read_text()
     judge = resolve("models:/synthcxr-judge/1").path
     assert {path.name for path in judge.iterdir()} == {
@@ -314,7 +248,7 @@ def test_a_model_is_shown_with_contract_and_card(here: Registered) -> None:
     """`models show` gives the contracts that the files carry, and the card."""
     shown = models_stage.show("models:/synthcxr-generator/1")
     assert shown.name == "models:/synthcxr-generator/1"
-    assert set(shown.contracts) == set(bundle.ONNX_FILES)
+    assert set(shown.contracts) == set(model_index.ONNX_FILES)
     assert shown.contracts["generator.onnx"]["resolution"] == SIDE
     assert shown.card.startswith("---\n")
 
@@ -324,7 +258,7 @@ def test_a_pulled_model_is_whole_and_verified(here: Registered, tmp_path: Path) 
     out = tmp_path / "pulled"
     pulled = models_stage.pull("models:/synthcxr-generator/1", out=out)
     assert pulled.path == out
-    bundle.verify(out)
+    model_index.verify(out)
     assert models_stage.pull("models:/synthcxr-generator/1", out=out).note == "already there"
     (out / "judge.onnx").write_bytes(b"harmed")
     with pytest.raises(ArtifactError, match=r"judge.onnx: sha256 differs"):
@@ -342,7 +276,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
     models_stage.pull("models:/synthcxr-judge/1", out=tmp_path / "pulled")
     assert [path.name for path in tmp_path.iterdir()] == ["pulled"]
     assert not (tmp_path / "pulled" / "half").exists()
-    bundle.verify(tmp_path / "pulled")
+    model_index.verify(tmp_path / "pulled")
 
 
 @pytest.mark.parametrize(

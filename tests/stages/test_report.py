@@ -113,7 +113,7 @@ RUN: dict[str, Any] = {
     "provider": "CPUExecutionProvider",
     "versions": {"synthcxr": "0.1.0", "onnxruntime": "1.31.0"},
     "git_revision": "f367bd1",
-    "dvc_revision": None,
+    "dvc": {"DVC_STAGE": "generate"},
     "wall_s": 12.3,
     "format": "png",
 }

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from synthcxr import contract, labels
 from synthcxr.errors import ArtifactError
-from synthcxr.synthesis.session import Session
+from synthcxr.synthesis.session import Session, n_threads
 
 Save = Callable[..., Path]
 
@@ -117,3 +117,10 @@ def test_opening_is_silent_and_light(save_generator: Save) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_threads_are_those_asked_for(save_generator: Save) -> None:
+    """A session works with the number of threads that it is given, and without one with the cores there are."""
+    path = save_generator()
+    assert Session.open(path, device="cpu", threads=3).threads == 3
+    assert Session.open(path, device="cpu").threads == n_threads()

@@ -36,7 +36,9 @@ CONFIG = dataclasses.replace(
 )
 CONFIGS = {
     "r1": CONFIG,
-    "wgan-gp": dataclasses.replace(CONFIG, loss="wgan-gp", penalty=10.0, penalty_interval=1, drift=1e-3),
+    "wgan-gp": dataclasses.replace(
+        CONFIG, blocks="paper", loss="wgan-gp", penalty=10.0, penalty_interval=1, drift=1e-3
+    ),
 }
 
 

@@ -21,7 +21,7 @@ from synthcxr.writers.run import Origin
 Fill = Callable[..., list[Record]]
 GENERATOR = Contract("generator", 8, 5, labels.FINDINGS, {}, {}, "f" * 16, False, "Apache-2.0", digest="a" * 64)
 CLASSIFIER = Contract("classifier", 8, 0, labels.FINDINGS, {}, {}, "f" * 16, True, "Apache-2.0", digest="b" * 64)
-ORIGIN = Origin("models:/x@champion", GENERATOR, CLASSIFIER, ("synthcxr", "generate"), 2)
+ORIGIN = Origin("models:/x@champion", GENERATOR, CLASSIFIER, ("synthcxr", "generate"))
 REQUEST = Request(
     n=9,
     seed=1,
@@ -31,6 +31,7 @@ REQUEST = Request(
     format="png",
     models={"generator": "a" * 64, "classifier": "b" * 64},
     pins={"provider": "CPUExecutionProvider", "onnxruntime": "1"},
+    threads=2,
 )
 
 
@@ -47,7 +48,7 @@ def finished(tmp_path: Path, fill: Fill) -> tuple[Path, list[Record], dict]:
 def test_finish(finished: tuple[Path, list[Record], dict]) -> None:
     """All four files tell of the same images; the records read back are the ones that were written."""
     folder, made, run = finished
-    assert beside.read_records(folder) == made
+    assert records.read_records(folder) == made
     latents = np.load(folder / "latents.npy", allow_pickle=False)
     assert np.array_equal(latents, seeds.latents(1, 0, 6, 5)) and latents.dtype == np.float32
     assert run == records.read_json(folder / "run.json")
@@ -77,5 +78,5 @@ def test_an_empty_dataset(tmp_path: Path) -> None:
     Journal(tmp_path / "journal.jsonl").append(Line(20, 0.5, ()))
     run = beside.finish(tmp_path, REQUEST, ORIGIN)
     assert run["counts"]["found"] == 0 and run["counts"]["acceptance_rate"] == 0.0
-    assert beside.read_records(tmp_path) == []
+    assert records.read_records(tmp_path) == []
     assert np.load(tmp_path / "latents.npy", allow_pickle=False).shape == (0, 5)

@@ -45,6 +45,18 @@ def test_settle_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"fresh", "old"}
 
 
+def test_folders_that_were_made_in_vain_go_again(tmp_path: Path) -> None:
+    """Of the folders above OUT those that were made for it stay where a dataset grew, and go where none did."""
+    for out in (tmp_path / "a" / "b" / "x", tmp_path / "kept" / "b" / "x"):
+        (tmp_path / "kept").mkdir(exist_ok=True)
+        with pytest.raises(DataError, match="no room"), place.locked(out):
+            raise DataError("no room")
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept"]
+    with place.locked(tmp_path / "a" / "b" / "x"):
+        ready(tmp_path / "a" / "b" / "x")
+    assert (tmp_path / "a" / "b" / "x.partial").is_dir()
+
+
 @pytest.mark.parametrize("n_done", [1, 2, 3, 4])
 def test_a_swap_killed_halfway_is_completed_or_undone(tmp_path: Path, n_done: int) -> None:
     """After each of its steps `recover` finds a whole dataset: the old one while the new is not ready, then the new."""

@@ -20,6 +20,7 @@ HELD = Request(
     format="png",
     models={"generator": "aa", "classifier": "bb"},
     pins={"provider": "CPUExecutionProvider", "numpy": "2.4"},
+    threads=2,
 )
 WHOLE, SHORT, GROWING = (100, 300, False), (60, 500, False), (40, 128, True)
 
@@ -64,6 +65,7 @@ def test_its_own(state: tuple[int, int, bool], changes: dict, append: bool, answ
         (SHORT, {"max_draws": 499}, False, "max_draws at least 500"),
         (GROWING, {"pins": {"provider": "CPUExecutionProvider", "numpy": "2.5"}}, False, "numpy 2.4, not 2.5"),
         (GROWING, {"n": 200, "format": "webdataset"}, True, "format png"),
+        (GROWING, {"threads": 4}, False, "threads 2, not 4"),
     ],
 )
 def test_another_one(state: tuple[int, int, bool], changes: dict, append: bool, why: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthcxr import records
+from synthcxr import image_bytes, records
 from synthcxr.records import Record
 from synthcxr.writers import png, webdataset
 from synthcxr.writers.png import PngFolder
@@ -35,12 +35,13 @@ def small_folders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @STORES
 def test_what_is_written_is_read(kind: type, tmp_path: Path, fill: Fill) -> None:
-    """Each image comes back in order, from other stores and through `records.read_file` too."""
+    """Each image comes back in order, from other stores and through `image_bytes` too."""
     store = kind(tmp_path)
     made = fill(store, 0, 8)
     store.close()
     assert [records.sha256_bytes(data) for data in kind(tmp_path).read(made)] == [record.sha256 for record in made]
-    assert [records.sha256_bytes(records.read_file(tmp_path, r.file_name)) for r in made] == [r.sha256 for r in made]
+    read = image_bytes.read(tmp_path, [record.file_name for record in made])
+    assert [records.sha256_bytes(data or b"") for data in read] == [record.sha256 for record in made]
     assert len({Path(record.file_name).parent for record in made}) == 3
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from synthcxr.registry import lineage
+from synthcxr import lineage
 
 
-def test_lineage_is_read_from_git_and_dvc(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lineage_is_read_from_git_and_dvc(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit, whether tracked files changed since, and the variables that DVC sets become tags."""
     for name in lineage.DVC_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(empty_folder.parent))
     assert lineage.tags() == {}
     who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    (project / "file").write_text("1")
+    (empty_folder / "file").write_text("1")
     for arguments in (["init", "-q"], ["add", "file"], [*who, "commit", "-q", "-m", "one"]):
         subprocess.run(["git", *arguments], check=True)
     monkeypatch.setenv("DVC_STAGE", "register")
@@ -23,5 +23,5 @@ def test_lineage_is_read_from_git_and_dvc(project: Path, monkeypatch: pytest.Mon
     assert len(found["mlflow.source.git.commit"]) == 40
     assert found["synthcxr.git_dirty"] == "false"
     assert found["DVC_STAGE"] == "register"
-    (project / "file").write_text("2")
+    (empty_folder / "file").write_text("2")
     assert lineage.tags()["synthcxr.git_dirty"] == "true"

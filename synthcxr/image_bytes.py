@@ -1,0 +1,74 @@
+"""The bytes of a synthetic dataset's images, from a folder of files or from tar shards, in the order asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from synthcxr import records
+from synthcxr.errors import DataError
+from synthcxr.records import Record
+
+_SHARD = ".tar"
+
+
+def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
+    """The bytes of each `file_name` of metadata.csv in order, None where they cannot be read.
+
+    In shards a name is shards/00000.tar/key.png; a shard is opened once for all names in a row that lie in it.
+    """
+    for place, names in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
+        members = (name.rpartition("/")[2] for name in names)
+        if place.endswith(_SHARD):
+            yield from _read_shard(dataset / place, members)
+        else:
+            yield from (_read_file(dataset / place / member) for member in members)
+
+
+def read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes]:
+    """The same, with a DataError that names the first image that cannot be read."""
+    names = list(file_names)
+    for name, data in zip(names, read(dataset, names), strict=True):
+        if data is None:
+            raise DataError(f"{dataset}: {name} is listed but cannot be read")
+        yield data
+
+
+def read_whole(dataset: Path, held: Iterable[Record]) -> Iterator[bytes | None]:
+    """The bytes of each record's image, None where they are absent or not those of its sha256."""
+    asked, digests = itertools.tee(held)
+    for data, record in zip(read(dataset, (record.file_name for record in asked)), digests, strict=True):
+        yield data if data is not None and records.sha256_bytes(data) == record.sha256 else None
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _read_shard(path: Path, members: Iterable[str]) -> Iterator[bytes | None]:
+    if not path.is_file():
+        yield from (None for _ in members)
+        return
+    with path.open("rb") as file:
+        places = _places(file)
+        for member in members:
+            start, size = places.get(member, (0, -1))
+            file.seek(start)
+            data = file.read(max(size, 0))
+            yield data if len(data) == size else None
+
+
+def _places(file: BinaryIO) -> dict[str, tuple[int, int]]:
+    """Where each member of a tar begins and how long it is, as far as its headers can be read."""
+    places = {}
+    with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
+        for info in tar:
+            places[info.name] = (info.offset_data, info.size)
+    return places
