@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import dataset as datasets
+from synthcxr.contract import Contract
 from synthcxr.errors import DataError
 from synthcxr.evaluation import nearness, pixel_index
 from synthcxr.evaluation.pixel_index import PixelIndex
@@ -17,6 +19,11 @@ from synthcxr.images import UInt8
 LEARNED, HELD_OUT = ("train", "judge"), ("val", "test")
 MIN_FILMS = 50
 DECIMALS = 6
+
+
+def keeper(data: Path) -> Callable[[Contract], Memorised]:
+    """What makes the index for a generator, from the packed films that it learned from."""
+    return lambda made: Memorised.of(data, resolution=made.resolution, training_data=made.training_data)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from synthcxr.errors import DataError
 from synthcxr.writers.store import Format
 
+_APART = "kept apart from films"
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
@@ -93,8 +95,9 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
 
 
 def _differences(wanted: Request, held: Request) -> list[str]:
-    names = ("seed", "labels", "batch", "apart")
+    names = ("seed", "labels", "batch")
     asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
+    asked += _changes({_APART: held.apart or "none"}, {_APART: wanted.apart or "none"})
     models = [f"another {kind}" for kind in wanted.models if held.models.get(kind) != wanted.models[kind]]
     return asked + models
 
