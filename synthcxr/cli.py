@@ -275,27 +275,42 @@ def _evaluate_config(params: Path | None) -> EvaluateConfig:
 
 
 @main.command()
+@click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
 @_params
-@_data
+@click.option(
+    "--reference", "--data", "data", type=click.Path(path_type=Path),
+    help="Packed films to judge by.  [default: data/cxr; without it, what the model carries of its films]",
+)  # fmt: skip
 @_path("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
-@_path("--dataset", "data/synthetic", "Synthetic dataset to judge.")
 @_path("--out", "results", "Folder of the evidence.")
+@click.option("--prevalence", metavar="nih|CSV", help="One more label distribution to hold the set against.")
 @_record
 @_json
-def evaluate(params: Path, data: Path, models: Path, dataset: Path, out: Path, record: bool, as_json: bool) -> None:
-    """Judge a synthetic dataset by real test films.
+def evaluate(
+    params: Path, data: Path | None, models: Path, dataset: Path, out: Path, prevalence: str | None, record: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Judge the synthetic DATASET (data/synthetic) by real test films.
 
-    Distances with floor and interval, label shares, checks of the files, gates. Exits 1 where a gate fails.
+    Distances with floor and interval, coverage, copies, label shares, checks of the files, gates. Exits 1 where one
+    fails.
     """
-    _evaluate(_evaluate_config(params), data, models, dataset, out, record, as_json)
+    if data is None and Path("data/cxr").is_dir():
+        data = Path("data/cxr")
+    _evaluate(_evaluate_config(params), data, models, dataset, out, record, as_json, prevalence)
 
 
 def _evaluate(
-    config: EvaluateConfig, data: Path, models: Path, dataset: Path, out: Path, record: bool, as_json: bool
-) -> None:
+    config: EvaluateConfig, data: Path | None, models: Path, dataset: Path, out: Path, record: bool, as_json: bool,
+    prevalence: str | None = None,
+) -> None:  # fmt: skip
     from synthcxr.stages import evaluate as stage
 
-    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, record=True)
+    if data is None:
+        click.echo("no films were given: compared with what the model carries of its films", err=True)
+    verdict = stage.run(
+        config, data=data, models=models, dataset=dataset, out=out, record=True, distribution=prevalence
+    )
     _show([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
     if not verdict.passed and not record:
         raise GateError(verdict.failures)

@@ -112,7 +112,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     models = ("--models", trained.onnx)
     steps = [
         ("generate", "--params", "params.yaml", "--model", trained.onnx, "--out", "synthetic", "--record"),
-        ("evaluate", "--data", trained.data, *models, "--dataset", "synthetic", "--out", "results", "--record"),
+        ("evaluate", "synthetic", "--data", trained.data, *models, "--out", "results", "--record"),
         (
             *("register", *models, "--gan", trained.gan, "--classifier", trained.classifier),
             *("--judge", trained.judge, "--results", "results", "--dataset", "synthetic"),
@@ -133,7 +133,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     assert "<img" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
 
     params.write_text(text.replace("max: 100.0", "max: 0.0001"), encoding="utf-8")
-    failed = synthcxr(tmp_path, "evaluate", "--data", trained.data, *models, "--dataset", "synthetic", "--out", "again")
+    failed = synthcxr(tmp_path, "evaluate", "synthetic", "--data", trained.data, *models, "--out", "again")
     assert failed.returncode == 1
     assert "0.0001" in failed.stderr
     assert json.loads((tmp_path / "again" / "verdict.json").read_text(encoding="utf-8"))["passed"] is False

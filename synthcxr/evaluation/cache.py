@@ -1,4 +1,4 @@
-"""Features of real films, kept between runs in a folder that git ignores; a broken or absent file is made again."""
+"""Arrays kept between runs in a folder that git ignores, by what they depend on; a broken file is made again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from synthcxr import records, whole
 
 FOLDER = Path(".cache/synthcxr/features")
 
-Outputs = dict[str, NDArray[np.float32]]
+Number = TypeVar("Number", np.float32, np.float64)
 
 
-def cached(folder: Path, key: Mapping[str, Any], compute: Callable[[], Outputs]) -> Outputs:
+def cached(
+    folder: Path, key: Mapping[str, Any], compute: Callable[[], dict[str, NDArray[Number]]]
+) -> dict[str, NDArray[Number]]:
     """What `compute` gives, from `folder` if it was computed under the same JSON-serialisable key before."""
     path = folder / f"{records.fingerprint(key)}.npz"
     held = _read(path)
@@ -31,7 +33,7 @@ def cached(folder: Path, key: Mapping[str, Any], compute: Callable[[], Outputs])
     return outputs
 
 
-def _read(path: Path) -> Outputs | None:
+def _read(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
@@ -39,7 +41,7 @@ def _read(path: Path) -> Outputs | None:
         return None
 
 
-def _write(path: Path, outputs: Outputs) -> None:
+def _write(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     with whole.file(path, shared=True) as file:

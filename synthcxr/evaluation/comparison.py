@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from synthcxr import seeds
 from synthcxr.config import EvaluateConfig
+from synthcxr.evaluation import cache, fidelity
 from synthcxr.evaluation.features import Extractor, Outputs
+from synthcxr.evaluation.fidelity import Gaussian
 from synthcxr.evaluation.sets import RealSet, SyntheticSet
 
 Float32 = NDArray[np.float32]
@@ -70,6 +72,19 @@ class View:
     def test(self) -> Float32:
         """Features of the test films."""
         return self.films(TEST)
+
+    @property
+    def test_gaussian(self) -> Gaussian:
+        """The Gaussian of `test`, kept for the next run under the digests that its features have."""
+        real, extractor = self.comparison.real, self.extractor
+        key = real.key(extractor, TEST) | {"statistics": "mean and covariance factor"}
+
+        def fit() -> dict[str, NDArray[np.float64]]:
+            made = fidelity.fitted(self.test)
+            return {"mean": made.mean, "factor": made.factor}
+
+        held = cache.cached(real.cache, key, fit)
+        return Gaussian(mean=held["mean"], factor=held["factor"])
 
     @property
     def test_patients(self) -> NDArray[np.object_]:

@@ -60,26 +60,33 @@ def missing() -> str | None:
     return f"install it with `pip install 'synthcxr[train]'` (absent: {', '.join(absent)})"
 
 
+def place(device: Device) -> str:
+    """Where torch is to run, "cuda" or "cpu"; ConfigError where "cuda" is asked for and there is none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch sees no GPU; mend its CUDA set-up, or use --device auto or cpu")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 def efficientnet_lite0(device: Device) -> Extractor:
     """The 1280 pooled features of EfficientNet-Lite0; ArtifactError for other weights than the known ones."""
     path = lite0_file.find()
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch sees no GPU; mend its CUDA set-up, or use --device auto or cpu")
-    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    where = place(device)
     network = EfficientNet.from_name(LITE0)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    network.eval().to(place, memory_format=torch.channels_last)
+    network.eval().to(where, memory_format=torch.channels_last)
 
     def run(pixels: UInt8) -> Outputs:
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            grey = torch.from_numpy(np.array(pixels, dtype=np.float32))[:, None].to(place)
+            grey = torch.from_numpy(np.array(pixels, dtype=np.float32))[:, None].to(where)
             sized = torch.nn.functional.interpolate(grey, (_SIDE, _SIDE), mode="bicubic", antialias=True)
             inputs = ((sized - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             maps = network.extract_features(inputs)
             return {"features": maps.mean(dim=(2, 3)).cpu().numpy()}
 
     provenance = Provenance(extractor=LITE0, digest=lite0_file.SHA256, resize=_RESIZE)
-    return Extractor(provenance=provenance, device=place, training_splits=("train", "judge"), run=run)
+    return Extractor(provenance=provenance, device=where, training_splits=("train", "judge"), run=run)

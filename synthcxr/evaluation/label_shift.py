@@ -30,7 +30,8 @@ PSEUDO_COUNT = 0.5
 class Share:
     """Share of real films and of synthetic images with one finding, 95 % intervals, and synthetic / real.
 
-    The real interval resamples patients, the synthetic one is Wilson's; `ratio` is None where no real film has it.
+    The real interval resamples patients, the synthetic one is Wilson's, that of the ratio resamples both sides; `ratio`
+    is None where no real film has it.
     """
 
     real: float
@@ -38,6 +39,7 @@ class Share:
     synthetic: float
     synthetic_interval: Interval
     ratio: float | None
+    ratio_interval: Interval | None
     n_real_positive: int
     judged: bool
 
@@ -80,16 +82,17 @@ def compare(
 ) -> LabelShift:
     """Compare the findings bool [n, 14] of real films with those of synthetic images [m, 14]."""
     rows = {"real": categories(real, not_judged), "synthetic": categories(synthetic, not_judged)}
-    intervals = _real_intervals(rows["real"], real_patients, n_bootstrap, rng)
+    draws = _real_draws(rows["real"], real_patients, n_bootstrap, rng)
     shares = {}
     for column, name in enumerate((NO_FINDING, *FINDINGS)):
         held, made = (rows[kind][:, column].mean().item() for kind in ("real", "synthetic"))
         shares[name] = Share(
             real=held,
-            real_interval=intervals[column],
+            real_interval=_real_interval(held, draws[:, column], len(set(real_patients))),
             synthetic=made,
             synthetic_interval=bootstrap.wilson(rows["synthetic"][:, column].sum().item(), len(synthetic)),
             ratio=made / held if held > 0 else None,
+            ratio_interval=_ratio_interval(draws[:, column], made, len(synthetic), rng) if held > 0 else None,
             n_real_positive=int(rows["real"][:, column].sum()),
             judged=name not in not_judged,
         )
@@ -135,16 +138,22 @@ def _relative_entropy(p: Float64, q: Float64) -> float:
     return float((p[held] * np.log(p[held] / q[held])).sum())
 
 
-def _real_intervals(
-    rows: Bool, patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator
-) -> list[Interval]:
-    """Per column: resampled patients, or Wilson's over patients where all films agree and no resample differs."""
-    n_patients = len(set(patients))
+def _real_draws(rows: Bool, patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator) -> Float64:
+    """The shares [n_bootstrap, k] of resampled patients' films."""
     draws = np.empty((n_bootstrap, rows.shape[1]))
     for draw in draws:
         weights = bootstrap.patient_weights(patients, rng)
         draw[:] = weights @ rows / weights.sum()
-    return [
-        bootstrap.wilson(share * n_patients, n_patients) if share in (0, 1) else bootstrap.percentile(column)
-        for share, column in zip(rows.mean(axis=0), draws.T, strict=True)
-    ]
+    return draws
+
+
+def _real_interval(share: float, draws: Float64, n_patients: int) -> Interval:
+    """Over resampled patients, or Wilson's over patients where all films agree and no resample differs."""
+    return bootstrap.wilson(share * n_patients, n_patients) if share in (0, 1) else bootstrap.percentile(draws)
+
+
+def _ratio_interval(draws: Float64, made: float, n: int, rng: np.random.Generator) -> Interval | None:
+    """Of the share among resampled images over that among resampled films, where there is any film with it."""
+    images = rng.binomial(n, made, size=len(draws)) / n
+    held = draws > 0
+    return bootstrap.percentile(images[held] / draws[held]) if held.any() else None

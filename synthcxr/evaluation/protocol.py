@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthcxr.evaluation import nearness, pixel_index, planted, prdc, spaces
+from synthcxr.evaluation import (
+    infinity,
+    kernel,
+    label_test,
+    nearness,
+    pixel_index,
+    planted,
+    prdc,
+    similarity,
+    spaces,
+)
 from synthcxr.evaluation.fidelity import MIN_FILMS
 
 
@@ -44,6 +54,14 @@ def sentences(
             " is as varied as films are. Resampling repeats rows and covers less, so the spread of the resamples is"
             " laid around the value."
         ),
+        "other distances": (
+            f"Kernel distance (KID where the features are Inception's): {kernel.N_SUBSETS} subsets of at most"
+            f" {kernel.LARGEST_SUBSET:,} rows a side, cubic kernel, unbiased. At infinity: the Frechet distance at"
+            f" {infinity.N_POINTS} sizes, {infinity.N_REPEATS} times, extrapolated along 1 / N; the bias that the"
+            " number of films brings stays. By finding: images and films that the judge calls so, with train films as"
+            f" the floor, where each has {MIN_FILMS} or more. MS-SSIM: {similarity.N_PAIRS} random pairs of images, and of"
+            " films of different patients, at the images' own size."
+        ),
         "privacy": (
             "Copies: the distance of each image to its nearest film among all that the generator learned from (train"
             " and judge), in features of each extractor and in pixels"
@@ -62,7 +80,24 @@ def sentences(
             "Real films and synthetic images are labelled by the judge, at the same thresholds; it learned on other"
             f" patients than the classifier that chose and labelled the images (judge digest {judge_digest[:16]})."
             " Divergences are between distributions of labels, one row an image and judged finding, No Finding where"
-            " none is present; those of KL have half a count added to every bin."
+            " none is present; those of KL have half a count added to every bin. The test exchanges whole patients and"
+            f" images {label_test.N_PERMUTATIONS:,} times. Agreement is the judge's with the classifier, on images and"
+            " on all test films."
         ),
         "checks": kl_reference,
+    }
+
+
+def without_films(*, n_val: int, n_bootstrap: int, judge: str) -> dict[str, str]:
+    """The content of "protocol" where no films were given."""
+    return {
+        "films": (
+            f"No films were given: the images are held against reference.npz of the model, {n_val:,} val films as the"
+            f" judge sees them (digest {judge[:16]}). Those films chose the judge's weights and set its thresholds, so"
+            " this is a first look and no test; what needs films says so."
+        ),
+        "intervals": (
+            f"95 %, from {n_bootstrap:,} resamples of rows on both sides; films of one patient count as independent,"
+            " so the intervals are too narrow. Shares have Wilson's interval."
+        ),
     }

@@ -1,13 +1,15 @@
-"""What metrics.json says of each extractor: an entry of "distance" and of "coverage", or why there is none."""
+"""What metrics.json says of each extractor: an entry of each section, or why there is none."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from synthcxr.evaluation import fidelity, prdc
-from synthcxr.evaluation.comparison import View
+import numpy as np
+
+from synthcxr.evaluation import fidelity, infinity, kernel, prdc, similarity
+from synthcxr.evaluation.comparison import TEST, Comparison, View
 from synthcxr.evaluation.fidelity import MIN_FILMS, Provenance
 from synthcxr.evaluation.verdict import NOT_APPLICABLE
 
@@ -16,12 +18,18 @@ COMPUTED = "computed"
 
 def by_extractor(views: Mapping[str, View], absent: Mapping[str, str], *, order: Sequence[str]) -> dict[str, Any]:
     """Every section, an extractor an entry in this order; `absent` says what those need that this machine lacks."""
-    return {
-        "distance": {
-            name: distance(views[name]) if name in views else _empty_distance(Provenance(name, "", ""), absent[name])
-            for name in order
-        },
-        "coverage": {name: coverage(views[name]) if name in views else {"status": absent[name]} for name in order},
+    made: dict[str, Callable[[View], dict[str, Any]]] = {
+        "kernel": kernel_distance,
+        "infinity": infinite,
+        "coverage": coverage,
+    }
+    distances = {
+        name: distance(views[name]) if name in views else _empty_distance(Provenance(name, "", ""), absent[name])
+        for name in order
+    }
+    return {"distance": distances} | {
+        section: {name: make(views[name]) if name in views else {"status": absent[name]} for name in order}
+        for section, make in made.items()
     }
 
 
@@ -46,6 +54,35 @@ def distance(view: View) -> dict[str, Any]:
     return dataclasses.asdict(found.provenance) | fields | {"status": COMPUTED}
 
 
+def kernel_distance(view: View) -> dict[str, Any]:
+    """The kernel distance by subsets, and that of training films."""
+    if (reason := _too_few(view)) is not None:
+        return {"status": reason}
+    found = kernel.by_subsets(
+        train=view.train,
+        test=view.test,
+        synthetic=view.synthetic["features"],
+        rng=view.comparison.rng(f"kernel {view.name}"),
+    )
+    return dataclasses.asdict(found) | {"status": COMPUTED}
+
+
+def infinite(view: View) -> dict[str, Any]:
+    """The Frechet distance extrapolated to infinitely many images, and that of training films likewise."""
+    if (reason := _too_few(view)) is not None:
+        return {"status": reason}
+    rng, real = view.comparison.rng(f"infinity {view.name}"), view.test_gaussian
+    pair = {"synthetic": view.synthetic["features"], "training": view.train}
+    found = {
+        side: infinity.frechet_infinity(real=real, synthetic=rows, rng=rng)
+        for side, rows in pair.items()
+        if len(rows) >= infinity.LEAST
+    }
+    if len(found) < len(pair):
+        return {"status": f"{NOT_APPLICABLE} (n = {min(len(rows) for rows in pair.values())})"}
+    return {side: dataclasses.asdict(each) for side, each in found.items()} | {"status": COMPUTED}
+
+
 def coverage(view: View) -> dict[str, Any]:
     """Precision, recall, density and coverage, and coverage as a share of that of training films."""
     if (reason := _too_few(view)) is not None:
@@ -58,6 +95,22 @@ def coverage(view: View) -> dict[str, Any]:
         train_patients=view.train_patients,
         n_bootstrap=view.comparison.config.n_bootstrap,
         rng=view.comparison.rng(f"coverage {view.name}"),
+    )
+    return dataclasses.asdict(found) | {"status": COMPUTED}
+
+
+def similar(comparison: Comparison) -> dict[str, Any]:
+    """How alike two images are, and two test films: MS-SSIM of random pairs."""
+    n = min(comparison.n_test, len(comparison.synthetic.held))
+    if n < MIN_FILMS or not similarity.scales(comparison.synthetic.resolution):
+        return {"status": f"{NOT_APPLICABLE} (n = {n})"}
+    rng, real = comparison.rng("similarity"), comparison.real
+    found = similarity.compare(
+        synthetic=comparison.synthetic.pixels(2 * similarity.N_PAIRS),
+        real=real.pixels(TEST, np.arange(comparison.n_test)),
+        patients=real.patients(TEST),
+        n_bootstrap=comparison.config.n_bootstrap,
+        rng=rng,
     )
     return dataclasses.asdict(found) | {"status": COMPUTED}
 

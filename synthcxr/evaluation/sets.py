@@ -49,6 +49,11 @@ class SyntheticSet:
         title = f"{extractor.provenance.extractor}: synthetic images"
         return cache.cached(self.cache, key, lambda: features.extract(extractor.run, self._batches(title)))
 
+    def pixels(self, n: int) -> UInt8:
+        """The pixels uint8 [n, R, R] of the first `n` images, or of all where there are fewer."""
+        first = self.held[:n]
+        return np.stack([self._decode(*pair) for pair in zip(first, self.read(first), strict=True)])
+
     def _batches(self, title: str) -> Iterator[UInt8]:
         pairs = zip(self.held, self.read(self.held), strict=True)
         for start in _bar(len(self.held), title):
@@ -97,13 +102,14 @@ class RealSet:
         at = self.films.indices(self.resolution, splits)
         return self.films.rows(self.resolution)[at[self._wanted(at)]]
 
+    def key(self, extractor: Extractor, splits: tuple[str, ...]) -> dict[str, Any]:
+        """What names whatever is computed from an extractor's outputs for the films of these splits."""
+        films = {"films": self.films.fingerprint, "packing": images.RESIZE_RULE}
+        return _key(extractor, self.resolution) | films | {"splits": splits, "requested": self.requested}
+
     def _of_split(self, extractor: Extractor, split: str, at: NDArray[np.int64]) -> Outputs:
         """Every output for all films of one split; without films, what none gives."""
-        key = _key(extractor, self.resolution) | {
-            "films": self.films.fingerprint,
-            "packing": images.RESIZE_RULE,
-            "split": split,
-        }
+        key = self.unconditional.key(extractor, (split,))
         if not len(at):
             empty = extractor.run(np.zeros((1, self.resolution, self.resolution), np.uint8))
             return {name: array[:0] for name, array in empty.items()}

@@ -13,6 +13,7 @@ from synthcxr.labels import FINDINGS, NO_FINDING
 
 Status = Literal["passed", "failed", "not applicable"]
 
+_LONG = ("labels.shares.", "by_finding.", "agreement.")
 NOT_APPLICABLE = "not applicable"
 NOT_COMPUTED = "not computed"
 _LABELS = {
@@ -42,6 +43,20 @@ _PRIVACY = {
     "duplicates.share": "share of synthetic images nearer to another than 99 in 100 films of other patients, in {0}",
     "duplicates.share_low": "lower end of the interval of that share of near-duplicates (by chance 0.01), in {0}",
 }
+_FEATURES = {
+    "kernel.{0}.value": "kernel distance of synthetic images to real test films, in features of {0}",
+    "infinity.{0}.synthetic.value": "Frechet distance to real test films at infinitely many images, in features of {0}",
+}
+_BY_FINDING = "distance of images that the judge calls {1} to such test films, as a multiple of training films', in {0}"
+_OTHER = {
+    "labels.test.p_value": "probability by chance of label distributions as different as these (permutation test)",
+    "labels.test.cramers_v": "Cramer's V between the label distributions of synthetic and real",
+    "labels.cooccurrence.difference": "mean difference in how often two findings come together, synthetic and real",
+    "labels.prevalence.total_variation": "total variation between the synthetic label distribution and the one given",
+    "labels.prevalence.jensen_shannon": "Jensen-Shannon divergence (bits) from the label distribution that was given",
+    "similarity.synthetic": "MS-SSIM of random pairs of synthetic images",
+}
+_AGREEMENT = "share of images labelled {0} by the classifier that the judge calls {0}"
 _SHARE = {
     "real": "share of real test films that the judge calls {0}",
     "synthetic": "share of synthetic images that the judge calls {0}",
@@ -85,11 +100,20 @@ def describe(extractors: Sequence[str]) -> dict[str, str]:
     known = {"checks.failed": "checks of the synthetic dataset that failed"}
     known |= {f"labels.{key}": words for key, words in _LABELS.items()}
     for name in extractors:
-        known |= {f"distance.{name}.{key}": words.format(name) for key, words in _DISTANCE.items()}
+        distances = {key: words.format(name) for key, words in _DISTANCE.items()}
+        if name == "inception":
+            distances = {key: words.replace("Frechet distance", "FID") for key, words in distances.items()}
+        known |= {f"distance.{name}.{key}": words for key, words in distances.items()}
+        known |= {path.format(name): words.format(name) for path, words in _FEATURES.items()}
+        known |= {
+            f"by_finding.{name}.{finding}.relative": _BY_FINDING.format(name, finding)
+            for finding in (NO_FINDING, *FINDINGS)
+        }
         known |= {f"coverage.{name}.{key}": words.format(f"features of {name}") for key, words in _COVERAGE.items()}
     for name in ("pixels", *extractors):
         where = name if name == "pixels" else f"features of {name}"
         known |= {f"privacy.{name}.{key}": words.format(where) for key, words in _PRIVACY.items()}
+    known |= _OTHER | {f"agreement.{name}.synthetic": _AGREEMENT.format(name) for name in FINDINGS}
     for name in (NO_FINDING, *FINDINGS):
         known |= {f"labels.shares.{name}.{key}": words.format(name) for key, words in _SHARE.items()}
     return known
@@ -100,10 +124,11 @@ def check(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
     known = describe(extractors)
     for at, gate in enumerate(gates):
         if gate.metric not in known:
-            short = [path for path in known if not path.startswith("labels.shares.")]
+            short = [path for path in known if not path.startswith(_LONG)]
             raise ConfigError(
                 f"evaluate.gates[{at}].metric: unknown metric {gate.metric!r};"
-                f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio"
+                f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio,"
+                " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic"
             )
         if (gate.max is None) == (gate.min is None):
             raise ConfigError(f"evaluate.gates[{at}]: {gate.metric}: give max or min, and null for the other")

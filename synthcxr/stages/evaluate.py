@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from synthcxr import dataset as datasets
 from synthcxr import image_bytes, images, records, seen
@@ -14,75 +16,118 @@ from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.evaluation import cache, features, label_shift, privacy_evidence, protocol, sections, verdict
+from synthcxr.evaluation import (
+    by_finding,
+    cache,
+    extractors,
+    label_evidence,
+    label_shift,
+    prevalence,
+    privacy_evidence,
+    protocol,
+    sections,
+    verdict,
+    without_films,
+)
 from synthcxr.evaluation.comparison import TEST, Comparison, View
+from synthcxr.evaluation.extractors import JUDGE
 from synthcxr.evaluation.features import Extractor
-from synthcxr.evaluation.fidelity import MIN_FILMS, Provenance
+from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
-from synthcxr.labels import FINDINGS, NO_FINDING
+from synthcxr.labels import FINDINGS
 from synthcxr.synthesis.session import Session
 
-JUDGE = "judge"
-EXTRACTORS = (JUDGE, features.LITE0)
 REFERENCE = "reference.npz"
-_SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
 
 
 def run(
     config: EvaluateConfig,
     *,
-    data: Path,
+    data: Path | None,
     models: Path,
     dataset: Path,
     out: Path,
     record: bool,
     features_cache: Path = cache.FOLDER,
+    distribution: str | None = None,
 ) -> Verdict:
-    """Write metrics.json, verdict.json, privacy.csv and curves/label_shares.csv to `out` and return the verdict.
+    """Write metrics.json, verdict.json, privacy.csv and curves/ to `out` and return the verdict.
 
-    GateError, with all that written, for a failed gate unless `record`. ConfigError, before any work, for a gate that
-    can never be judged; DataError and ArtifactError for films, images or models that do not fit each other.
+    Without `data` the images are held against what of its films the model carries. `distribution`, "nih" or a table,
+    is one more label distribution to hold them against. GateError, with all that written, for a failed gate unless
+    `record`. ConfigError, before any work, for a gate that can never be judged; DataError and ArtifactError for films,
+    images or models that do not fit each other.
     """
     unavailable = _check(config)
-    films, made = datasets.open_dataset(data), _open(dataset, features_cache)
+    wanted = None if distribution is None else prevalence.load(distribution)
+    made = _open(dataset, features_cache)
     judge = Session.open(models / "judge.onnx", kind="judge", device=config.device)
     if judge.contract.resolution != made.resolution:
         raise DataError(
             f"{dataset}: its images have {made.resolution} px, {models / 'judge.onnx'} sees"
             f" {judge.contract.resolution} px; give the models that made it"
         )
-    same_films = _require_unseen(films, made, judge, models)
-    real = RealSet(films, made.resolution, made.requested, features_cache)
-    patients = real.patients(TEST)
-    comparison = Comparison(config, real, made, len(patients))
-    judged = View.through(_extractor(judge), comparison)
-    views = {
-        name: judged if name == JUDGE else View.through(features.efficientnet_lite0(config.device), comparison)
-        for name in config.extractors
-        if name not in unavailable
-    }
-    absent = {name: f"{NOT_COMPUTED}: {what}" for name, what in unavailable.items()}
-    reference, kl_reference = _kl_reference(comparison, models)
-    checked = suite.check(
-        dataset,
-        images=True,
-        reference=reference,
-        max_label_kl=config.max_label_kl,
-        not_judged=[name for name in FINDINGS if reference and name not in reference],
-    ).as_dict()
-    near = privacy_evidence.examine(comparison, views)
-    privacy_evidence.write(out / privacy_evidence.CSV, comparison, near)
-    metrics = {
+    about = {
         "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
         "dataset": made.digest,
         "n_synthetic": len(made.held),
+    }
+    job = _Job(config, made, judge, models, out, wanted)
+    absent = {name: f"{NOT_COMPUTED}: {what}" for name, what in unavailable.items()}
+    if data is None:
+        metrics = _without_films(job)
+    else:
+        metrics = _with_films(job, datasets.open_dataset(data), features_cache, absent)
+    return _conclude(job, _rounded(about | metrics), record)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One evaluation: settings, images, the judge and the folder it came from, and where the evidence goes."""
+
+    config: EvaluateConfig
+    made: SyntheticSet
+    judge: Session
+    models: Path
+    out: Path
+    wanted: tuple[str, dict[str, float]] | None
+
+    @property
+    def judged(self) -> Extractor:
+        """The judge, as an extractor."""
+        return _extractor(self.judge)
+
+
+def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping[str, str]) -> dict[str, Any]:
+    config, made, judge = job.config, job.made, job.judge
+    same_films = _require_unseen(films, made, judge, job.models)
+    real = RealSet(films, made.resolution, made.requested, features_cache)
+    patients = real.patients(TEST)
+    comparison = Comparison(config, real, made, len(patients))
+    judged = View.through(job.judged, comparison)
+    views = {
+        name: judged if name == JUDGE else View.through(extractors.open_extractor(name, config.device), comparison)
+        for name in config.extractors
+        if name not in absent
+    }
+    classifier = _classifier(job)
+    chosen = None if classifier is None else (_extractor(classifier), classifier.contract)
+    reference, kl_reference = label_evidence.kl_reference(comparison, chosen)
+    labels = label_evidence.examine(judged, judge.contract, wanted=job.wanted)
+    labels.write(job.out)
+    near = privacy_evidence.examine(comparison, views)
+    privacy_evidence.write(job.out / privacy_evidence.CSV, comparison, near)
+    return {
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
         **sections.by_extractor(views, absent, order=config.extractors),
+        "by_finding": by_finding.sections(views, judged, judge.contract, absent),
+        "similarity": sections.similar(comparison),
         "privacy": privacy_evidence.section(comparison, near, absent),
-        "labels": _labels(judged, judge),
-        "checks": {"failed": checked["failed"], "lines": checked["lines"]},
+        "labels": labels.section,
+        "agreement": _agreement(judged, judge, classifier),
+        "checks": _checks(job, reference),
         "protocol": protocol.sentences(
             resolution=made.resolution,
             requested=made.requested,
@@ -94,14 +139,71 @@ def run(
             kl_reference=kl_reference,
         ),
     }
-    return _conclude(config, _rounded(metrics), out, record)
 
 
-def _conclude(config: EvaluateConfig, metrics: dict[str, Any], out: Path, record: bool) -> Verdict:
-    judged = verdict.judge(metrics, config.gates)
-    records.write_json(out / "metrics.json", metrics)
-    _write_shares(out / "curves" / "label_shares.csv", metrics["labels"]["shares"])
-    records.write_json(out / "verdict.json", judged.as_dict())
+def _without_films(job: _Job) -> dict[str, Any]:
+    """The same sections, those that need films saying so."""
+    config, judge = job.config, job.judge
+    reference = without_films.Reference.read(job.models / REFERENCE)
+    extractor, weak = job.judged, label_evidence.weak(judge.contract)
+    seen_by_judge = job.made.outputs(extractor)
+    present = label_shift.present(seen_by_judge["logits"], judge.contract.thresholds)
+    labels = without_films.labels(reference, present, weak=weak)
+    label_evidence.write_shares(job.out / label_evidence.SHARES, labels["shares"])
+    nothing = {"status": without_films.NO_FILMS}
+    distances = {
+        name: without_films.distance(
+            reference,
+            synthetic=seen_by_judge["features"],
+            provenance=extractor.provenance,
+            n_bootstrap=config.n_bootstrap,
+            rng=np.random.default_rng(config.seed),
+        )
+        if name == JUDGE
+        else nothing
+        for name in config.extractors
+    }
+    empty = {name: nothing for name in config.extractors}
+    return {
+        "n_real_test": 0,
+        "phantom": job.made.phantom or judge.contract.phantom,
+        "distance": distances,
+        **dict.fromkeys(("kernel", "infinity", "coverage", "by_finding"), empty),
+        "similarity": nothing,
+        "privacy": empty | {"pixels": nothing} | nothing,
+        "labels": labels,
+        "agreement": nothing,
+        "checks": _checks(job, None),
+        "protocol": protocol.without_films(n_val=reference.n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
+    }
+
+
+def _checks(job: _Job, reference: Mapping[str, float] | None) -> dict[str, Any]:
+    found = suite.check(
+        job.made.path,
+        images=True,
+        reference=reference,
+        max_label_kl=job.config.max_label_kl,
+        not_judged=[name for name in FINDINGS if reference and name not in reference],
+    ).as_dict()
+    return {"failed": found["failed"], "lines": found["lines"]}
+
+
+def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict[str, Any]:
+    comparison = judged.comparison
+    if classifier is None:
+        return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
+    films = comparison.real.unconditional.outputs(_extractor(classifier), TEST)["logits"]
+    called = np.array([[name in record.findings for name in FINDINGS] for record in comparison.synthetic.held])
+    called_real = label_shift.present(films, classifier.contract.thresholds)
+    found = label_evidence.agreed(judged, judge.contract, called=called, called_real=called_real)
+    return found | {"status": "computed"}
+
+
+def _conclude(job: _Job, metrics: dict[str, Any], record: bool) -> Verdict:
+    judged = verdict.judge(metrics, job.config.gates)
+    records.write_json(job.out / "metrics.json", metrics)
+    records.write_json(job.out / "verdict.json", judged.as_dict())
     if not judged.passed and not record:
         raise GateError(judged.failures)
     return judged
@@ -110,13 +212,12 @@ def _conclude(config: EvaluateConfig, metrics: dict[str, Any], out: Path, record
 def _check(config: EvaluateConfig) -> dict[str, str]:
     """The wanted extractors that this machine cannot run, and what to install; ConfigError where a gate needs one."""
     for name in config.extractors:
-        if name not in EXTRACTORS:
-            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(EXTRACTORS)}")
+        if name not in extractors.KNOWN:
+            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(extractors.KNOWN)}")
     if config.n_bootstrap < 1:
         raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
     verdict.check(config.gates, config.extractors)
-    lacks = features.missing() if features.LITE0 in config.extractors else None
-    unavailable = {} if lacks is None else {features.LITE0: lacks}
+    unavailable = extractors.missing(config.extractors)
     for at, gate in enumerate(config.gates):
         for name, what in unavailable.items():
             if name in gate.metric.split("."):
@@ -180,59 +281,13 @@ def _extractor(session: Session) -> Extractor:
     )
 
 
-def _labels(judged: View, judge: Session) -> dict[str, Any]:
-    """The content of "labels"; without 50 real films it holds no comparison."""
-    thresholds, comparison = judge.contract.thresholds, judged.comparison
-    weak = tuple(name for name in FINDINGS if name in judge.contract.weak or name not in thresholds)
-    if comparison.n_test < MIN_FILMS:
-        empty = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
-        return empty | {"shares": {}, "not_judged": weak, "status": f"{NOT_APPLICABLE} (n = {comparison.n_test})"}
-    shift = label_shift.compare(
-        real=label_shift.present(judged.films(TEST, "logits"), thresholds),
-        synthetic=label_shift.present(judged.synthetic["logits"], thresholds),
-        real_patients=judged.test_patients,
-        not_judged=weak,
-        n_bootstrap=comparison.config.n_bootstrap,
-        rng=comparison.rng("labels"),
-    )
-    return shift.as_dict() | {"status": "computed"}
-
-
-def _kl_reference(comparison: Comparison, models: Path) -> tuple[dict[str, float] | None, str]:
-    """The label distribution that metadata.csv's labels are checked against, and a sentence on it; like with like.
-
-    Its labels are the classifier's, so the reference is what the same classifier calls the real test films.
-    """
-    left_out = "The suite's label divergence was left out: "
-    if comparison.synthetic.requested:
-        return None, left_out + "the images were chosen by their labels."
-    if comparison.n_test < MIN_FILMS:
-        return None, left_out + f"{NOT_APPLICABLE} (n = {comparison.n_test})."
-    classifier = Session.open(models / "classifier.onnx", kind="classifier", device=comparison.config.device)
-    if classifier.digest != comparison.synthetic.classifier:
-        return None, left_out + "another classifier than this one labelled the images."
-    logits = comparison.real.outputs(_extractor(classifier), TEST)["logits"]
-    present = label_shift.present(logits, classifier.contract.thresholds)
-    counts = label_shift.categories(present).sum(axis=0).astype(float)
-    weak = classifier.contract.weak
-    held = {name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in weak}
-    return {name: n / sum(held.values()) for name, n in held.items()}, (
-        "The suite's label divergence compares the labels in metadata.csv with what the same classifier calls the"
-        f" real test films{', without ' + ' and '.join(weak) if weak else ''}."
-    )
-
-
-def _write_shares(path: Path, shares: Mapping[str, Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_SHARE_COLUMNS)
-        for name, share in shares.items():
-            real, synthetic = (
-                (share["real"], *share["real_interval"]),
-                (share["synthetic"], *share["synthetic_interval"]),
-            )
-            writer.writerow((name, *real, *synthetic, share["ratio"]))
+def _classifier(job: _Job) -> Session | None:
+    """The classifier that labelled the images, or None where another one lies beside the judge."""
+    path = job.models / "classifier.onnx"
+    if not path.is_file():
+        return None
+    classifier = Session.open(path, kind="classifier", device=job.config.device)
+    return classifier if classifier.digest == job.made.classifier else None
 
 
 def _rounded(tree: Any) -> Any:

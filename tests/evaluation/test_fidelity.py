@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -11,6 +14,19 @@ from synthcxr.evaluation import fidelity
 from synthcxr.evaluation.fidelity import Distance, Provenance, frechet_distance, relative_distance
 
 PROVENANCE = Provenance(extractor="stand-in", digest="0" * 64, resize="none")
+
+
+Formulas = Callable[..., SimpleNamespace]
+_NAMED = {"KEY_METRIC_FID": "frechet_inception_distance", "vprint": lambda *_: None}
+
+
+class _OldLinalg:
+    """scipy.linalg as clean-fid knew it: sqrtm answers with an estimate of its error where it is not to show it."""
+
+    @staticmethod
+    def sqrtm(matrix: np.ndarray, disp: bool = True) -> object:
+        root = scipy.linalg.sqrtm(matrix)
+        return root if disp else (root, 0.0)
 
 
 def normal(n: int, d: int, *, seed: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -38,6 +54,30 @@ def relative(
         n_bootstrap=draws,
         rng=np.random.default_rng(seed),
     )
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 260, 12), (200, 500, 64)])
+def test_it_is_what_torch_fidelity_and_clean_fid_give(formulas: Formulas, n: int, m: int, d: int) -> None:
+    """On the same features, to 1e-6: the statistics and the distance of torch-fidelity, the distance of clean-fid."""
+    real, synthetic = normal(n, d, seed=1), normal(m, d, seed=2, scale=1.2, shift=0.1)
+    ours = frechet_distance(real=real, synthetic=synthetic)
+    fid = formulas("torch_fidelity", "metric_fid.py", "fid_statistics_to_metric", np=np, **_NAMED)
+    moments = [{"mu": x.mean(0), "sigma": np.cov(x, rowvar=False)} for x in (real, synthetic)]
+    theirs = fid.fid_statistics_to_metric(*moments, verbose=False)["frechet_inception_distance"]
+    assert ours == pytest.approx(theirs, rel=1e-6)
+    clean = formulas("cleanfid", "fid.py", "frechet_distance", np=np, linalg=_OldLinalg)
+    assert ours == pytest.approx(
+        clean.frechet_distance(*(moment[key] for moment in moments for key in ("mu", "sigma"))), rel=1e-6
+    )
+
+
+def test_an_ill_conditioned_case_is_exact() -> None:
+    """Features of which most directions are next to empty: the Gram matrix would lose them, and is not trusted."""
+    scales = np.geomspace(1, 1e-9, 60)
+    a, b = normal(400, 60, seed=1) * scales, normal(400, 60, seed=2) * scales
+    factors = fidelity.fitted(a).factor, fidelity.fitted(b).factor
+    exact = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    assert fidelity._nuclear_norm(factors[0] @ factors[1].T) == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "d"), [(200, 8), (10, 40)])

@@ -199,10 +199,19 @@ class Place:
     synthetic: Path
     root: Path
 
-    def run(self, *, synthetic: Path | None = None, record: bool = True, **changes: Any) -> Verdict:
+    def run(
+        self,
+        *,
+        synthetic: Path | None = None,
+        record: bool = True,
+        with_films: bool = True,
+        distribution: str | None = None,
+        **changes: Any,
+    ) -> Verdict:
         return evaluate.run(
             dataclasses.replace(CONFIG, **changes),
-            data=self.data,
+            data=self.data if with_films else None,
+            distribution=distribution,
             models=self.models,
             dataset=synthetic or self.synthetic,
             out=self.root / "results",
@@ -248,7 +257,8 @@ def test_good_images_pass_every_gate(place: Place) -> None:
     metrics = place.read()
     assert set(metrics) == {
         *("models", "dataset", "n_synthetic", "n_real_test", "phantom"),
-        *("distance", "coverage", "privacy", "labels", "checks", "protocol"),
+        *("distance", "kernel", "infinity", "coverage", "by_finding", "similarity", "privacy"),
+        *("labels", "agreement", "checks", "protocol"),
     }
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
@@ -357,7 +367,11 @@ def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
         written.append({str(path.relative_to(place.root)): path.read_bytes() for path in files})
     assert written[0] == written[1]
     assert sorted(written[0]) == [
-        f"results/{name}" for name in ("curves/label_shares.csv", "metrics.json", "privacy.csv", "verdict.json")
+        f"results/{name}"
+        for name in (
+            *("curves/cooccurrence.csv", "curves/label_shares.csv"),
+            *("metrics.json", "privacy.csv", "verdict.json"),
+        )
     ]
 
 

@@ -1,0 +1,85 @@
+"""Distances of single findings: images that the judge calls X against test films that it calls X, in each extractor.
+
+Like is compared with like: the judge's label on both sides, whatever the films' own say. The floor is the train split,
+of which the judge has seen nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from synthcxr.contract import Contract
+from synthcxr.evaluation import fidelity, label_shift
+from synthcxr.evaluation.comparison import TEST, View
+from synthcxr.evaluation.fidelity import MIN_FILMS
+from synthcxr.evaluation.label_shift import Bool
+from synthcxr.evaluation.verdict import NOT_APPLICABLE
+from synthcxr.labels import FINDINGS, NO_FINDING
+
+TRAIN = ("train",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """The judge's labels, "No Finding" first, bool [n, 15], of train films, test films and synthetic images."""
+
+    train: Bool
+    test: Bool
+    synthetic: Bool
+
+    @classmethod
+    def by(cls, judged: View, thresholds: Mapping[str, float]) -> Labelled:
+        """Label all three at the judge's thresholds."""
+        logits = judged.films(TRAIN, "logits"), judged.films(TEST, "logits"), judged.synthetic["logits"]
+        return cls(*(label_shift.categories(label_shift.present(each, thresholds)) for each in logits))
+
+
+def sections(views: Mapping[str, View], judged: View, contract: Contract, absent: Mapping[str, str]) -> dict[str, Any]:
+    """The content of "by_finding": an extractor an entry, `absent` ones with their status."""
+    why = None
+    if judged.comparison.n_test < MIN_FILMS:
+        why = f"{NOT_APPLICABLE} (n = {judged.comparison.n_test})"
+    elif judged.comparison.synthetic.requested:
+        why = f"{NOT_APPLICABLE} (the set was made on request)"
+    if why is not None:
+        return {name: {"status": why} for name in judged.comparison.config.extractors}
+    labelled = Labelled.by(judged, contract.thresholds)
+    return {name: section(view, labelled) for name, view in views.items()} | {
+        name: {"status": status} for name, status in absent.items()
+    }
+
+
+def section(view: View, labelled: Labelled) -> dict[str, Any]:
+    """An entry a finding, "No Finding" among them; one with too few films or images says how few."""
+    return {name: _entry(view, labelled, at) for at, name in enumerate((NO_FINDING, *FINDINGS))}
+
+
+def _entry(view: View, labelled: Labelled, at: int) -> dict[str, Any]:
+    held = {side: np.flatnonzero(getattr(labelled, side)[:, at]) for side in ("train", "test", "synthetic")}
+    counts = {f"n_{side}": len(rows) for side, rows in held.items()}
+    if min(counts.values()) < MIN_FILMS:
+        return counts | {"status": f"{NOT_APPLICABLE} (n = {min(counts.values())})"}
+    comparison = view.comparison
+    found = fidelity.relative_distance(
+        train=view.films(TRAIN)[held["train"]],
+        test=view.test[held["test"]],
+        synthetic=view.synthetic["features"][held["synthetic"]],
+        train_patients=comparison.real.patients(TRAIN)[held["train"]],
+        test_patients=view.test_patients[held["test"]],
+        provenance=view.extractor.provenance,
+        n_bootstrap=comparison.config.n_bootstrap,
+        rng=comparison.rng(f"by finding {view.name} {at}"),
+    )
+    return counts | {
+        "value": found.value,
+        "interval": found.interval,
+        "floor": found.floor,
+        "relative": found.relative,
+        "relative_interval": found.relative_interval,
+        "n": found.n_synthetic,
+        "status": "computed",
+    }

@@ -1,0 +1,107 @@
+"""Evaluate where no film is at hand, on a project that was really trained: only its exported models are left."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from synthcxr import dataset, image_bytes, images, records
+from synthcxr.config import Gate
+from synthcxr.errors import ArtifactError
+from synthcxr.evaluation import fidelity
+from synthcxr.evaluation.verdict import Verdict
+from synthcxr.stages import evaluate, generate
+from synthcxr.synthesis.session import Session
+
+if TYPE_CHECKING:
+    from conftest import Trained
+
+
+@pytest.fixture(scope="module")
+def synthetic(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("synthetic") / "x"
+    generate.run(trained.config.generate, model=trained.onnx, out=out, model_name="trained")
+    return out
+
+
+def judge(trained: Trained, synthetic: Path, out: Path, *, models: Path | None = None, **changes: Any) -> Verdict:
+    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, **changes)
+    folder = models or trained.onnx
+    return evaluate.run(
+        config, data=None, models=folder, dataset=synthetic, out=out, record=True, features_cache=out / "cache"
+    )
+
+
+def test_the_model_carries_what_is_compared_with(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+    """Distance to the val films' rows and shares against their counts; the protocol says that no film was given."""
+    verdict = judge(trained, synthetic, tmp_path)
+    metrics = records.read_json(tmp_path / "metrics.json")
+    held = np.load(trained.onnx / "reference.npz")
+    found = metrics["distance"]["judge"]
+    session = Session.open(trained.onnx / "judge.onnx", device="cpu")
+    names = records.read_metadata(synthetic)["file_name"][: found["n_synthetic"]]
+    pixels = np.stack([images.decode_png(png) for png in image_bytes.read(synthetic, names) if png])
+    rows = session.run(images.to_float(pixels))
+    expected = fidelity.frechet_distance(real=held["judge_features"].astype(float), synthetic=rows["features"])
+    assert found["value"] == pytest.approx(expected, rel=1e-3)
+    assert found["floor"] == pytest.approx(float(held["floor_judge"]), rel=1e-5)
+    assert found["interval"][0] <= found["value"] <= found["interval"][1]
+    share = metrics["labels"]["shares"]["No Finding"]
+    assert share["real"] == pytest.approx(held["counts"][0] / held["n_val"], rel=1e-5)
+    assert metrics["protocol"]["films"].startswith("No films were given: the images are held against reference.npz")
+    assert metrics["checks"]["failed"] == 0
+    assert (tmp_path / "curves" / "label_shares.csv").is_file()
+    assert {gate.status for gate in verdict.gates} <= {"passed", "failed", "not applicable"}
+
+
+def test_what_needs_films_says_so(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+    """Copies, coverage and other extractors are not applicable, and so are gates on them."""
+    gates = (
+        Gate("privacy.pixels.share_low", max=0.01, min=None),
+        Gate("coverage.judge.relative", max=None, min=0.5),
+    )
+    verdict = judge(trained, synthetic, tmp_path, gates=gates)
+    assert [gate.status for gate in verdict.gates] == ["not applicable"] * 2
+    assert all(gate.sentence.endswith("not applicable (no films: give --data).") for gate in verdict.gates)
+
+
+def test_models_without_a_reference_are_named(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+    """Without films and without reference.npz, or with that of another judge, there is nothing to compare with."""
+    models = shutil.copytree(trained.onnx, tmp_path / "models")
+    held = dict(np.load(models / "reference.npz"))
+    np.savez(models / "reference.npz", **(held | {"digest_judge": np.str_("0" * 64)}))
+    with pytest.raises(ArtifactError, match="taken with another judge"):
+        judge(trained, synthetic, tmp_path / "out", models=models)
+    (models / "reference.npz").write_bytes(b"no arrays")
+    with pytest.raises(ArtifactError, match="not the reference of a model"):
+        judge(trained, synthetic, tmp_path / "out", models=models)
+    (models / "reference.npz").unlink()
+    with pytest.raises(ArtifactError, match="no such file, and no films were given; give --data"):
+        judge(trained, synthetic, tmp_path / "out", models=models)
+
+
+def test_a_wanted_distribution_stands_beside(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+    """With films and the prevalence of NIH both comparisons are made, and agreement with the classifier."""
+    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, gates=())
+    evaluate.run(
+        config,
+        data=trained.data,
+        models=trained.onnx,
+        dataset=synthetic,
+        out=tmp_path,
+        record=True,
+        features_cache=tmp_path / "cache",
+        distribution="nih",
+    )
+    metrics = records.read_json(tmp_path / "metrics.json")
+    assert metrics["labels"]["prevalence"]["name"] == "NIH ChestX-ray14, 112,120 films"
+    assert 0 < metrics["labels"]["prevalence"]["total_variation"] <= 1
+    assert 0 < metrics["labels"]["test"]["p_value"] <= 1
+    assert metrics["agreement"]["status"] == "computed"
+    n_test = len(dataset.open_dataset(trained.data).indices(16, ("test",)))
+    assert all(entry["n_real"] <= n_test for name, entry in metrics["agreement"].items() if name != "status")
