@@ -148,8 +148,21 @@ def train_gan(
     config = _config(params).train_gan
     from synthcxr.stages import train_gan as stage
 
-    made = stage.run(config, data=data, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints)
+    start = None if config.start_from is None else _networks(config.start_from)
+    made = stage.run(config, data=data, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints, start=start)
     _show(_scalars(out, made), made, as_json)
+
+
+def _networks(address: str) -> Path:
+    """The folder of a trained G and D: a training's own output, or a registered generator's."""
+    folder = Path(address)
+    if (folder / "generator.safetensors").is_file():
+        return folder
+    from synthcxr import registry
+
+    found = registry.resolve(address)
+    click.echo(f"starts from: {found}", err=True)
+    return found.path
 
 
 @main.command()
