@@ -165,6 +165,7 @@ def train_gan(
     config = _config(params)
     from synthcxr.stages import train_gan as stage
 
+    start = None if config.train_gan.start_from is None else _networks(config.train_gan.start_from)
     with _followed(config, log) as follow:
         made = stage.run(
             config.train_gan,
@@ -173,9 +174,22 @@ def train_gan(
             log=log,
             snapshots=snapshots,
             checkpoints=checkpoints,
+            start=start,
             follow=follow,
         )
     _show(_scalars(out, made), made, as_json)
+
+
+def _networks(address: str) -> Path:
+    """The folder of a trained G and D: a training's own output, or a registered generator's."""
+    folder = Path(address)
+    if (folder / "generator.safetensors").is_file():
+        return folder
+    from synthcxr import registry
+
+    found = registry.resolve(address)
+    click.echo(f"starts from: {found}", err=True)
+    return found.path
 
 
 @main.command()

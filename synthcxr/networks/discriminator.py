@@ -5,12 +5,13 @@ Source: Karras et al., arXiv 1710.10196, table 2, with one channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import Conv, Dense, downsample, leaky, minibatch_stddev
+from synthcxr.networks.layers import Blocks, Conv, Dense, downsample, leaky, minibatch_stddev
 
 
 class DiscriminatorBlock(nn.Module):
@@ -25,16 +26,34 @@ class DiscriminatorBlock(nn.Module):
         return downsample(leaky(self.conv2(leaky(self.conv1(x)))))
 
 
-class Discriminator(nn.Module):
-    """An image [N, 1, R, R] to logits [N], float32."""
+class LeanDiscriminatorBlock(nn.Module):
+    """A convolution, half the side, a convolution; beside them a 1 x 1 skip of the halved input."""
 
-    def __init__(self, channels: Mapping[int, int]) -> None:
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv1 = Conv(n_in, n_in)
+        self.conv2 = Conv(n_in, n_out)
+        self.skip = Conv(n_in, n_out, 1, gain=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        deep = leaky(self.conv2(downsample(leaky(self.conv1(x)))))
+        skip: Tensor = self.skip(downsample(x))
+        return (deep + skip) * math.sqrt(0.5)
+
+
+_BLOCKS = {"paper": DiscriminatorBlock, "lean": LeanDiscriminatorBlock}
+
+
+class Discriminator(nn.Module):
+    """An image [N, 1, R, R] to logits [N], float32; `blocks` is the paper's or lean."""
+
+    def __init__(self, channels: Mapping[int, int], blocks: Blocks = "paper") -> None:
         super().__init__()
         self.resolutions = tuple(sorted(channels))
         last = channels[4]
         self.from_grey = nn.ModuleDict({str(side): Conv(1, channels[side], 1) for side in self.resolutions})
         self.blocks = nn.ModuleDict(
-            {str(side): DiscriminatorBlock(channels[side], channels[side // 2]) for side in self.resolutions[1:]}
+            {str(side): _BLOCKS[blocks](channels[side], channels[side // 2]) for side in self.resolutions[1:]}
         )
         self.conv = Conv(last + 1, last)
         self.dense = Dense(last * 16, last)

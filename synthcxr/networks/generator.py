@@ -12,38 +12,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import GAIN_LEAKY, Conv, Dense, leaky, pixel_norm, upsample
+from synthcxr.networks.layers import GAIN_LEAKY, Blocks, Conv, Dense, leaky, pixel_norm, upsample
 
 
 class GeneratorBlock(nn.Module):
-    """Double the side, then two convolutions."""
+    """Double the side and convolve twice; a lean block convolves once on either side of the doubling."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, blocks: Blocks) -> None:
         super().__init__()
         self.conv1 = Conv(n_in, n_out)
         self.conv2 = Conv(n_out, n_out)
+        self.lean = blocks == "lean"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(leaky(self.conv1(upsample(x))))
+        if not self.lean:
+            x = upsample(x)
+        x = pixel_norm(leaky(self.conv1(x)))
+        if self.lean:
+            x = upsample(x)
         return pixel_norm(leaky(self.conv2(x)))
 
 
 class Generator(nn.Module):
     """z [N, latent] to an image [N, 1, R, R], nominally in [-1, 1] and not clipped.
 
-    `channels` maps every resolution from 4 up to its number of feature maps.
+    `channels` maps every resolution from 4 up to its number of feature maps; `blocks` is the paper's or lean.
     """
 
-    def __init__(self, latent: int, channels: Mapping[int, int]) -> None:
+    def __init__(self, latent: int, channels: Mapping[int, int], blocks: Blocks = "paper") -> None:
         super().__init__()
         self.latent = latent
+        self.blocks_kind = blocks
         self.resolutions = tuple(sorted(channels))
         first = channels[4]
         self.dense = Dense(latent, first * 16, gain=GAIN_LEAKY / 4, bias=False)
         self.dense_bias = nn.Parameter(torch.zeros(1, first, 1, 1))
         self.conv = Conv(first, first)
         self.blocks = nn.ModuleDict(
-            {str(side): GeneratorBlock(channels[side // 2], channels[side]) for side in self.resolutions[1:]}
+            {str(side): GeneratorBlock(channels[side // 2], channels[side], blocks) for side in self.resolutions[1:]}
         )
         self.to_grey = nn.ModuleDict({str(side): Conv(channels[side], 1, 1, gain=1.0) for side in self.resolutions})
 
@@ -68,22 +74,16 @@ class Generator(nn.Module):
 
     def network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
         """What `build` needs to make this network again, as JSON."""
-        return {"latent": self.latent, "channels": {str(side): channels[side] for side in self.resolutions}}
+        return {
+            "latent": self.latent,
+            "channels": {str(side): channels[side] for side in self.resolutions},
+            "blocks": self.blocks_kind,
+        }
 
 
 def build(network: Mapping[str, Any]) -> Generator:
     """The generator that a file's metadata describes, with fresh weights."""
-    return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()})
-
-
-def multiply_adds(latent: int, channels: Mapping[int, int], resolution: int) -> int:
-    """Multiply-adds of one image at `resolution` (alpha 1)."""
-    total = latent * channels[4] * 16 + 9 * channels[4] ** 2 * 16
-    side = 8
-    while side <= resolution:
-        total += 9 * side**2 * channels[side] * (channels[side // 2] + channels[side])
-        side *= 2
-    return total + resolution**2 * channels[resolution]
+    return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()}, network["blocks"])
 
 
 def paper_channels(resolution: int) -> dict[int, int]:

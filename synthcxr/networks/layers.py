@@ -6,10 +6,14 @@ Source: Karras et al., Progressive Growing of GANs, arXiv 1710.10196, section 4 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Blocks = Literal["paper", "lean"]
+"""The paper's blocks, or lean ones: each convolution at the smaller side where one can be, and a skip in D."""
 
 LEAK = 0.2
 GAIN_LEAKY = math.sqrt(2)

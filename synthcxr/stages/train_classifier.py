@@ -16,7 +16,7 @@ from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import auroc
 from synthcxr.evaluation.thresholds import Thresholds, matched_all
-from synthcxr.networks import imagenet, weights
+from synthcxr.networks import imagenet, lite0, lite0_file, weights
 from synthcxr.networks.classifier import Classifier, initialise, network_config
 from synthcxr.training.classifier import Epoch, Films, predict, train
 from synthcxr.training.followers import Follow, Hear, nobody
@@ -39,7 +39,7 @@ def run(
     """
     _check(config, split)
     records.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
-    start = imagenet.find() if config.weights == "imagenet" else None
+    start = _find_start(config) if config.weights == "imagenet" else None
     films = dataset.open_dataset(data)
     side = _side(config, films.resolution)
     held, val = _films(films, side, split), _films(films, side, "val")
@@ -47,7 +47,7 @@ def run(
     fingerprint = records.fingerprint([dataclasses.asdict(config), films.fingerprint, split])
     classifier = initialise(network, config.seed)
     if start is not None:
-        imagenet.start(classifier, start)
+        _start(config, classifier, start)
     best = train(
         classifier,
         films=held,
@@ -85,8 +85,23 @@ def _check(config: ClassifierConfig, split: str) -> None:
         raise ConfigError(f"{section}.width: must be at least 1, is {config.width}")
     if config.backbone == "densenet121" and config.resolution < _LEAST_DENSENET:
         raise ConfigError(f"{section}.resolution: densenet121 needs at least {_LEAST_DENSENET}, is {config.resolution}")
-    if config.backbone != "densenet121" and config.weights == "imagenet":
-        raise ConfigError(f"{section}.weights: imagenet goes with backbone densenet121 only; set it to none")
+    if config.backbone == "efficientnet-lite0" and config.resolution % lite0.STRIDE:
+        raise ConfigError(
+            f"{section}.resolution: efficientnet-lite0 needs a multiple of {lite0.STRIDE}, is {config.resolution}"
+        )
+    if config.backbone == "small" and config.weights == "imagenet":
+        raise ConfigError(f"{section}.weights: there are no imagenet weights of backbone small; set it to none")
+
+
+def _find_start(config: ClassifierConfig) -> Path:
+    return imagenet.find() if config.backbone == "densenet121" else lite0_file.find()
+
+
+def _start(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:
+    if config.backbone == "densenet121":
+        imagenet.start(classifier, path)
+    else:
+        lite0.start(classifier.backbone, path)
 
 
 def _side(config: ClassifierConfig, packed: int) -> int:

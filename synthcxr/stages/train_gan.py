@@ -16,7 +16,7 @@ from PIL import Image
 
 from synthcxr import dataset, records, whole
 from synthcxr.config import GanConfig
-from synthcxr.errors import DataError
+from synthcxr.errors import ArtifactError, DataError
 from synthcxr.networks import weights
 from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
@@ -28,7 +28,7 @@ COLUMNS = (
     *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
     *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
 )
-_NO_MATTER = {"report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
+_NO_MATTER = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
 
 
 def run(
@@ -39,12 +39,14 @@ def run(
     log: Path,
     snapshots: Path,
     checkpoints: Path,
+    start: Path | None = None,
     follow: Follow = nobody,
 ) -> dict[str, Any]:
     """Train and write generator (averaged), discriminator, config and metrics to `out`; returns the metrics.
 
     `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
-    a pipeline that clears them before each run loses nothing. `follow` is told of the training and hears its rows.
+    a pipeline that clears them before each run loses nothing. `start` is the folder of an earlier training's weights,
+    to go on from; `follow` is told of the training and hears its rows.
     """
     records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
@@ -52,14 +54,15 @@ def run(
         raise DataError(f"{data}: packed up to {films.resolution} px, train_gan.resolution is {config.resolution} px")
     if len(films.indices(config.resolution, SPLITS)) == 0:
         raise DataError(f"{data}: no film of {config.resolution} px among {' and '.join(SPLITS)}; lower the resolution")
-    fingerprint = _fingerprint(config, films.fingerprint)
+    begin = None if start is None else _start(start)
+    fingerprint = _fingerprint(config, films.fingerprint, begin)
     folder = checkpoints / fingerprint
     if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
         _say(f"other films or parameters than before: starting anew in {folder}")
     hear = follow(films.fingerprint, fingerprint, dataclasses.asdict(config))
     journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
     listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
-    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners)
+    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners, start=begin)
     return _write(out, config, state.ema, state.discriminator, films, journal)
 
 
@@ -74,9 +77,19 @@ def _reader(films: dataset.Dataset) -> Any:
     return read
 
 
-def _fingerprint(config: GanConfig, films: str) -> str:
+def _start(folder: Path) -> gan.Start:
+    found = gan.Start(folder / WRITTEN[0], folder / WRITTEN[1])
+    for path in (found.generator, found.discriminator):
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such weight file; train_gan.start_from wants a trained G and D")
+    return found
+
+
+def _fingerprint(config: GanConfig, films: str, start: gan.Start | None) -> str:
+    """What a checkpoint belongs to; of `start_from` the weights count, since an address may come to mean others."""
     fields = {key: value for key, value in dataclasses.asdict(config).items() if key not in _NO_MATTER}
-    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films})
+    begun = {} if start is None else {"start": [records.sha256_file(path) for path in dataclasses.astuple(start)]}
+    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films} | begun)
 
 
 def _say(line: str) -> None:

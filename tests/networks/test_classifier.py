@@ -19,6 +19,7 @@ from synthcxr.networks.onnx import export
 
 SMALL = {"backbone": "small", "resolution": 16, "image_resolution": 32, "width": 4}
 DENSE = {"backbone": "densenet121", "resolution": 32, "image_resolution": 16}
+LITE0 = {"backbone": "efficientnet-lite0", "resolution": 32, "image_resolution": 64}
 
 
 def worn(network: dict[str, object], seed: int = 0) -> Classifier:
@@ -38,7 +39,7 @@ def films(n: int, side: int) -> torch.Tensor:
     return torch.rand(n, 1, side, side, generator=torch.Generator().manual_seed(n)) * 2 - 1
 
 
-@pytest.mark.parametrize(("network", "n_features"), [(SMALL, 32), (DENSE, 1024)])
+@pytest.mark.parametrize(("network", "n_features"), [(SMALL, 32), (DENSE, 1024), (LITE0, 1280)])
 def test_14_logits_and_the_features_they_are_read_from(network: dict[str, object], n_features: int) -> None:
     """Any number of images gives 14 logits each, linear in the features."""
     classifier = worn(network)
@@ -48,7 +49,7 @@ def test_14_logits_and_the_features_they_are_read_from(network: dict[str, object
     torch.testing.assert_close(logits, classifier.head(features))
 
 
-@pytest.mark.parametrize("network", [SMALL, DENSE])
+@pytest.mark.parametrize("network", [SMALL, DENSE, LITE0])
 def test_config_survives_json_and_rebuilds_the_network(network: dict[str, object]) -> None:
     """A network rebuilt from the JSON of its config takes the weights and gives the same answers."""
     config = ClassifierConfig(
@@ -100,14 +101,15 @@ def test_resizing_keeps_a_constant_and_the_centre(side: int, wanted: int) -> Non
     assert resize(ramp, side, wanted).mean().item() == pytest.approx(0, abs=1e-5)
 
 
-def test_folding_norms_changes_no_answer_and_is_rebuilt_by_name() -> None:
+@pytest.mark.parametrize("network", [SMALL, LITE0])
+def test_folding_norms_changes_no_answer_and_is_rebuilt_by_name(network: dict[str, object]) -> None:
     """A folded network answers as before, holds no norm, and its config with "folded" makes one of the same names."""
-    classifier = worn(SMALL)
-    before = classifier(films(2, 32))
+    classifier, x = worn(network), films(2, int(str(network["image_resolution"])))
+    before = classifier(x)
     fold(classifier)
-    torch.testing.assert_close(classifier(films(2, 32)), before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(classifier(x), before, rtol=1e-4, atol=1e-5)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in classifier.modules())
-    build(SMALL | {"folded": True}).load_state_dict(classifier.state_dict())
+    build(network | {"folded": True}).load_state_dict(classifier.state_dict())
 
 
 def exported(network: dict[str, object], folder: Path) -> tuple[Classifier, Path]:

@@ -255,7 +255,8 @@ def test_an_interruption_leaves_what_was_there(data: Path, tmp_path: Path) -> No
         ({"resolution": 4}, "train_judge.resolution: must be at least 8, is 4"),
         ({"batch": 1}, "train_judge.batch: must be at least 2, is 1"),
         ({"n_epochs": 0}, "train_judge.n_epochs: must be at least 1, is 0"),
-        ({"weights": "imagenet"}, "train_judge.weights: imagenet goes with backbone densenet121 only"),
+        ({"backbone": "efficientnet-lite0", "resolution": 48}, "needs a multiple of 32, is 48"),
+        ({"weights": "imagenet"}, "train_judge.weights: there are no imagenet weights of backbone small"),
         ({"backbone": "densenet121", "resolution": 16}, "train_judge.resolution: densenet121 needs at least 32"),
     ],
 )

@@ -1,0 +1,45 @@
+"""Arithmetic of the two networks: multiply-adds of an image at each resolution, so that speed has a limit to meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from synthcxr.networks.layers import Blocks
+
+
+def generator(latent: int, channels: Mapping[int, int], blocks: Blocks, resolution: int) -> int:
+    """Multiply-adds of one image at `resolution` (alpha 1): convolutions and dense layers, nothing pointwise."""
+    total = latent * channels[4] * 16 + 9 * channels[4] ** 2 * 16
+    for side in _sides(resolution):
+        n_in, n_out = channels[side // 2], channels[side]
+        first = (side // 2) ** 2 if blocks == "lean" else side**2
+        total += 9 * n_out * (first * n_in + side**2 * n_out)
+    return total + resolution**2 * channels[resolution]
+
+
+def discriminator(channels: Mapping[int, int], blocks: Blocks, resolution: int) -> int:
+    """Multiply-adds of one logit of an image at `resolution` (alpha 1)."""
+    last = channels[4]
+    total = resolution**2 * channels[resolution] + 9 * (last + 1) * last * 16 + last * 16 * last + last
+    for side in _sides(resolution):
+        n_in, n_out = channels[side], channels[side // 2]
+        if blocks == "lean":
+            total += 9 * side**2 * n_in * n_in + (9 + 1) * (side // 2) ** 2 * n_in * n_out
+        else:
+            total += 9 * side**2 * n_in * (n_in + n_out)
+    return total
+
+
+def training_step(latent: int, channels: Mapping[int, int], blocks: Blocks, resolution: int) -> int:
+    """Floating-point operations of one step for each image shown, without the gradient penalty.
+
+    A backward pass costs two forward ones, one where only the input's gradient is wanted. G runs forward and back
+    (3); D does so on a real and a synthetic image (6), and forward and back to its input for G (2).
+    """
+    g = generator(latent, channels, blocks, resolution)
+    d = discriminator(channels, blocks, resolution)
+    return 2 * (3 * g + 8 * d)
+
+
+def _sides(resolution: int) -> list[int]:
+    return [2**power for power in range(3, resolution.bit_length()) if 2**power <= resolution]

@@ -1,0 +1,55 @@
+"""EfficientNet-Lite0 as a classifier's backbone, and its ImageNet start.
+
+Tan and Le, arXiv 1905.11946; the Lite variants have no squeeze-and-excitation and ReLU6 throughout. Its weights were
+trained on inputs (pixel - 127) / 128.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+
+from synthcxr.errors import ArtifactError
+
+N_FEATURES = 1280
+STRIDE = 32
+NORMED = (
+    ("_conv_stem", "_bn0"),
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+    ("_conv_head", "_bn1"),
+)
+"""Each convolution of the library's modules and the norm that follows it."""
+
+
+class Lite0(nn.Module):
+    """[N, 1, R, R] in [-1, 1] to features [N, 1280]; R is a multiple of 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # its stochastic depth would draw from torch's global stream
+        self.network = EfficientNet.from_name("efficientnet-lite0", drop_connect_rate=0.0)
+        self.network._fc = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixel = (x + 1) * 127.5
+        maps: Tensor = self.network.extract_features(((pixel - 127) / 128).expand(-1, 3, -1, -1))
+        return maps.mean(dim=(2, 3))
+
+
+def start(backbone: nn.Module, path: Path) -> None:
+    """Load a checked file's convolutions and norms into a Lite0; its 1000-class head is left out."""
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ArtifactError(f"{path}: not a torch weight file; fetch it again") from error
+    tensors = {f"network.{name}": value for name, value in held.items() if not name.startswith("_fc.")}
+    try:
+        backbone.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path}: its tensors are not EfficientNet-Lite0's") from error
