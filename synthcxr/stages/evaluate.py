@@ -142,9 +142,9 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
 def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: Path) -> bool:
     """Whether the models learned from the other splits of these films; DataError where they saw the test films."""
     others = {judge.contract.training_data, made.training_data} - {films.fingerprint}
-    if not others:
-        return True
-    learned = seen.read(models / REFERENCE)
+    learned = seen.read_earlier(models / REFERENCE)
+    if others:
+        learned = seen.read(models / REFERENCE).joined(learned)
     for unknown in sorted(others - {learned.training_data}):
         raise DataError(
             f"{made.path}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
@@ -153,10 +153,10 @@ def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: 
     if n_films or n_patients:
         raise DataError(
             f"{films.path}: the models have seen {n_films:,} of its test films and {n_patients:,} of their patients:"
-            " another split of the films that they learned from; give those films as they were packed for training, or"
-            " films of other patients"
+            " another split of films that they learned from; give the films as they were packed for training, or films"
+            " of other patients"
         )
-    return False
+    return not others
 
 
 def _open(dataset: Path) -> SyntheticSet:

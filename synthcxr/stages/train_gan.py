@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr import dataset, records, whole
+from synthcxr import dataset, records, seen, whole
 from synthcxr.config import GanConfig
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.networks import weights
@@ -23,7 +23,7 @@ from synthcxr.training import gan
 from synthcxr.training.followers import Follow, Hear, nobody
 
 SPLITS = ("train", "judge")
-WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json")
+WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json", seen.FILE)
 COLUMNS = (
     *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
     *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
@@ -55,6 +55,7 @@ def run(
     if len(films.indices(config.resolution, SPLITS)) == 0:
         raise DataError(f"{data}: no film of {config.resolution} px among {' and '.join(SPLITS)}; lower the resolution")
     begin = None if start is None else _start(start)
+    origin = _origin(films, start)
     fingerprint = _fingerprint(config, films.fingerprint, begin)
     folder = checkpoints / fingerprint
     if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
@@ -63,7 +64,7 @@ def run(
     journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
     listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
     state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners, start=begin)
-    return _write(out, config, state.ema, state.discriminator, films, journal)
+    return _write(out, config, state.ema, state.discriminator, films, origin, journal)
 
 
 def _reader(films: dataset.Dataset) -> Any:
@@ -83,6 +84,34 @@ def _start(folder: Path) -> gan.Start:
         if not path.is_file():
             raise ArtifactError(f"{path}: no such weight file; train_gan.start_from wants a trained G and D")
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """Whose films G has learned from: those of this training, and of the one that it goes on from."""
+
+    phantom: bool
+    attribution: list[str]
+    seen: dict[str, Any]
+
+
+def _origin(films: dataset.Dataset, start: Path | None) -> _Origin:
+    own = seen.of(films, seen.LEARNED)
+    if start is None:
+        return _Origin(films.phantom, list(films.attribution), own.arrays())
+    about = records.read_json(start / "config.json")
+    path = start / seen.FILE if (start / seen.FILE).is_file() else start / "reference.npz"
+    earlier = seen.read_earlier(path)
+    if about["training_data"] != films.fingerprint:
+        try:
+            earlier = seen.read(path).joined(earlier)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{start}: learned from other films and does not say which; run its train-gan once more, which ends at"
+                " once, or start from a model that was exported since"
+            ) from error
+    attribution = sorted({*films.attribution, *about["attribution"]})
+    return _Origin(films.phantom or bool(about["phantom"]), attribution, own.arrays(earlier))
 
 
 def _fingerprint(config: GanConfig, films: str, start: gan.Start | None) -> str:
@@ -148,13 +177,20 @@ class Journal:
 
 
 def _write(
-    out: Path, config: GanConfig, ema: Generator, discriminator: Any, films: dataset.Dataset, journal: Journal
+    out: Path,
+    config: GanConfig,
+    ema: Generator,
+    discriminator: Any,
+    films: dataset.Dataset,
+    origin: _Origin,
+    journal: Journal,
 ) -> dict[str, Any]:
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     network = ema.network_config(channels)
-    origin = {"training_data": films.fingerprint, "phantom": str(films.phantom)}
-    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | origin)
-    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | origin)
+    metadata = {"training_data": films.fingerprint, "phantom": str(origin.phantom)}
+    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | metadata)
+    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | metadata)
+    np.savez(out / seen.FILE, **origin.seen)
     records.write_json(
         out / "config.json",
         {
@@ -162,8 +198,8 @@ def _write(
             "resolution": config.resolution,
             "training_data": films.fingerprint,
             "fingerprint": journal.folder.name,
-            "phantom": films.phantom,
-            "attribution": list(films.attribution),
+            "phantom": origin.phantom,
+            "attribution": origin.attribution,
             "parameters": dataclasses.asdict(config),
         },
     )

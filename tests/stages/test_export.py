@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from synthcxr import contract as contracts
-from synthcxr import dataset, images, labelling, records, seeds
+from synthcxr import dataset, images, labelling, records, seeds, seen
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
@@ -95,6 +95,25 @@ def test_exporting_again_gives_the_same_bytes(trained: Trained, tmp_path: Path) 
     )
     for name in ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json"):
         assert (tmp_path / name).read_bytes() == (trained.onnx / name).read_bytes(), name
+
+
+def test_what_was_seen_before_ships_too(trained: Trained, tmp_path: Path) -> None:
+    """Of a generator that went on from another model, the films that one saw stand in reference.npz, apart."""
+    gan = shutil.copytree(trained.gan, tmp_path / "gan")
+    films = dataset.open_dataset(trained.data)
+    own, earlier = seen.of(films, seen.LEARNED), seen.of(films, ("test",))
+    np.savez(gan / seen.FILE, **own.arrays(earlier))
+    export.run(
+        trained.config.export,
+        data=trained.data,
+        classifier=trained.classifier,
+        judge=trained.judge,
+        gan=gan,
+        out=tmp_path / "onnx",
+    )
+    shipped = tmp_path / "onnx" / "reference.npz"
+    assert seen.read(shipped).films.tolist() == sorted(own.films.tolist())
+    assert seen.read_earlier(shipped).films.tolist() == sorted(earlier.films.tolist())
 
 
 def test_models_of_different_films_are_not_put_together(trained: Trained, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from synthcxr import cli
+from synthcxr import cli, dataset, records, seen
 from synthcxr.errors import ArtifactError
-from synthcxr.stages import train_gan
+from synthcxr.stages import prepare, train_gan
 
 
 def run(project: Any, folder: Path, start: Path | None) -> dict[str, Any]:
@@ -32,6 +33,26 @@ def test_other_networks_to_start_from_are_another_training(trained: Any, tmp_pat
     for start in (None, trained.gan):
         assert run(trained, tmp_path, start)["nimg"] == 160
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_what_the_networks_saw_before_goes_along(trained: Any, tmp_path: Path) -> None:
+    """Going on from a model of other films, G has seen those too: they are listed, and their sources are named."""
+    source = dict(trained.config.prepare.sources[0]) | {"seed": 2, "n_films": 60}
+    other = dataclasses.replace(trained, data=tmp_path / "cxr")
+    prepare.run(
+        dataclasses.replace(trained.config.prepare, sources=(source,)), out=other.data, report=lambda line: None
+    )
+    start = shutil.copytree(trained.gan, tmp_path / "start")
+    about = records.read_json(start / "config.json")
+    records.write_json(start / "config.json", about | {"attribution": ["Films of a hospital"]})
+    run(other, tmp_path, start)
+    before = seen.of(dataset.open_dataset(trained.data), seen.LEARNED)
+    assert seen.read_earlier(tmp_path / "gan" / seen.FILE).films.tolist() == sorted(before.films.tolist())
+    assert records.read_json(tmp_path / "gan" / "config.json")["attribution"] == ["Films of a hospital"]
+    (start / seen.FILE).unlink()
+    with pytest.raises(ArtifactError, match="learned from other films and does not say which; run its train-gan"):
+        run(other, tmp_path / "again", start)
+    assert run(trained, tmp_path / "same", start)["nimg"] == 160
 
 
 def test_a_folder_without_both_networks_is_refused(trained: Any, tmp_path: Path) -> None:
