@@ -325,7 +325,7 @@ def _evaluate(
 ) -> None:
     from synthcxr.stages import evaluate as stage
 
-    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, record=True)
+    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out)
     _show([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
     if not verdict.passed and not record:
         raise GateError(verdict.failures)

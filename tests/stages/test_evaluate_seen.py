@@ -36,7 +36,7 @@ def films(trained: Trained, out: Path, *, seed: int, phantoms: int) -> Path:
 def judge(trained: Trained, data: Path, synthetic: Path, out: Path, models: Path | None = None) -> dict[str, Any]:
     config = dataclasses.replace(trained.config.evaluate, n_bootstrap=2, gates=())
     folder = models or trained.onnx
-    evaluate.run(config, data=data, models=folder, dataset=synthetic, out=out, record=True, features_cache=out / "c")
+    evaluate.run(config, data=data, models=folder, dataset=synthetic, out=out, features_cache=out / "c")
     return dict(records.read_json(out / "metrics.json"))
 
 
