@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -16,7 +17,10 @@ from synthcxr.errors import GateError
 from synthcxr.verbs import Verbs
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from synthcxr.config import ClassifierConfig, Config, EvaluateConfig, GenerateConfig
+    from synthcxr.registry.follow import Follow
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,11 +102,22 @@ def prepare(params: Path, out: Path, as_json: bool) -> None:
     _show([f"{out}: {counted}, up to {made.resolution} px; {sides}"], made, as_json)
 
 
-def _train(config: ClassifierConfig, data: Path, out: Path, log: Path, split: str, as_json: bool) -> None:
+def _train(
+    config: Config, section: ClassifierConfig, data: Path, out: Path, log: Path, split: str, as_json: bool
+) -> None:
     from synthcxr.stages import train_classifier as stage
 
-    made = stage.run(config, data=data, out=out, split=split, log=log)
+    with _followed(config, log) as follow:
+        made = stage.run(section, data=data, out=out, split=split, log=log, follow=follow)
     _show(_scalars(out, made), made, as_json)
+
+
+def _followed(config: Config, log: Path) -> AbstractContextManager[Follow]:
+    """Send the rows of a training to MLflow as they are written, where there is a store."""
+    from synthcxr.registry.follow import following
+
+    say = functools.partial(click.echo, err=True)
+    return following(experiment=config.register.experiment, table=log.stem, say=say)
 
 
 @main.command()
@@ -113,7 +128,8 @@ def _train(config: ClassifierConfig, data: Path, out: Path, log: Path, split: st
 @_json
 def train_classifier(params: Path, data: Path, out: Path, log: Path, as_json: bool) -> None:
     """Train what chooses and labels images."""
-    _train(_config(params).train_classifier, data, out, log, "train", as_json)
+    config = _config(params)
+    _train(config, config.train_classifier, data, out, log, "train", as_json)
 
 
 @main.command()
@@ -127,7 +143,8 @@ def train_judge(params: Path, data: Path, out: Path, log: Path, as_json: bool) -
 
     What chose and labelled the images never judges them.
     """
-    _train(_config(params).train_judge, data, out, log, "judge", as_json)
+    config = _config(params)
+    _train(config, config.train_judge, data, out, log, "judge", as_json)
 
 
 @main.command()
@@ -145,11 +162,21 @@ def train_gan(
 
     The same command goes on where it was stopped.
     """
-    config = _config(params).train_gan
+    config = _config(params)
     from synthcxr.stages import train_gan as stage
 
-    start = None if config.start_from is None else _networks(config.start_from)
-    made = stage.run(config, data=data, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints, start=start)
+    start = None if config.train_gan.start_from is None else _networks(config.train_gan.start_from)
+    with _followed(config, log) as follow:
+        made = stage.run(
+            config.train_gan,
+            data=data,
+            out=out,
+            log=log,
+            snapshots=snapshots,
+            checkpoints=checkpoints,
+            start=start,
+            follow=follow,
+        )
     _show(_scalars(out, made), made, as_json)
 
 

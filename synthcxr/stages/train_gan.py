@@ -20,6 +20,7 @@ from synthcxr.errors import ArtifactError, DataError
 from synthcxr.networks import weights
 from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
+from synthcxr.training.followers import Follow, Hear, nobody
 
 SPLITS = ("train", "judge")
 WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json")
@@ -39,12 +40,13 @@ def run(
     snapshots: Path,
     checkpoints: Path,
     start: Path | None = None,
+    follow: Follow = nobody,
 ) -> dict[str, Any]:
     """Train and write generator (averaged), discriminator, config and metrics to `out`; returns the metrics.
 
     `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
     a pipeline that clears them before each run loses nothing. `start` is the folder of an earlier training's weights,
-    to go on from.
+    to go on from; `follow` is told of the training and hears its rows.
     """
     records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
@@ -57,7 +59,8 @@ def run(
     folder = checkpoints / fingerprint
     if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
         _say(f"other films or parameters than before: starting anew in {folder}")
-    journal = Journal(folder=folder, log=log, snapshots=snapshots)
+    hear = follow(films.fingerprint, fingerprint, dataclasses.asdict(config))
+    journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
     listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
     state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners, start=begin)
     return _write(out, config, state.ema, state.discriminator, films, journal)
@@ -100,6 +103,7 @@ class Journal:
     folder: Path
     log: Path
     snapshots: Path
+    hear: Hear
     rows: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def resumed(self, nimg: int) -> None:
@@ -119,6 +123,7 @@ class Journal:
         self.rows.append({column: f"{noted[column]:.6g}" for column in COLUMNS})
         self.rows[-1]["nimg"] = str(int(row["nimg"]))
         self._write()
+        self.hear(self.rows[-1])
 
     def grid(self, nimg: int, images: NDArray[np.uint8]) -> None:
         """Save a square grid of uint8 [N, R, R] images."""
@@ -156,6 +161,7 @@ def _write(
             "network": network,
             "resolution": config.resolution,
             "training_data": films.fingerprint,
+            "fingerprint": journal.folder.name,
             "phantom": films.phantom,
             "attribution": list(films.attribution),
             "parameters": dataclasses.asdict(config),
