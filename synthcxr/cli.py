@@ -230,6 +230,8 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @click.option("--append", is_flag=True, help="Make a finished dataset longer.")
 @click.option("--force", is_flag=True, help="Replace the dataset of another command.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
+@click.option("--reject-memorised", is_flag=True, help="Leave out images that copy a film; needs --films.")
+@_path("--films", None, "Packed films that the model learned from.")
 @click.option("--evaluate", "judged", is_flag=True, help="Then judge it against real films; needs --reference.")
 @_path("--reference", None, "Packed films to judge it against.")
 @_path("--results", "results", "Folder of the evidence.")
@@ -237,7 +239,8 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @_json
 def generate(
     model: str | None, out: Path | None, params: Path | None, kind: str | None, append: bool, force: bool,
-    dry_run: bool, judged: bool, reference: Path | None, results: Path, record: bool, as_json: bool, **flags: Any,
+    dry_run: bool, reject_memorised: bool, films: Path | None, judged: bool, reference: Path | None, results: Path,
+    record: bool, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Make a labelled dataset of synthetic images.
 
@@ -246,11 +249,14 @@ def generate(
     """
     if judged and reference is None:
         raise click.UsageError("--evaluate needs --reference: the folder of packed films, of `synthcxr prepare`")
-    config = _generate_config(params, flags)
+    if reject_memorised and films is None:
+        raise click.UsageError("--reject-memorised needs --films: the packed films that the model learned from")
+    config = _generate_config(params, flags, spare=reject_memorised)
     gates = _evaluate_config(params) if judged and not dry_run else None
     out = out or Path("synthetic") / _name(config)
 
     from synthcxr import registry
+    from synthcxr.evaluation.memorised import keeper
     from synthcxr.stages import generate as stage
 
     found = registry.resolve(model)
@@ -265,6 +271,7 @@ def generate(
             append=append,
             shards=None if kind is None else kind == "webdataset",
             dry_run=dry_run,
+            apart=keeper(films) if reject_memorised and films else None,
             command=["synthcxr", *sys.argv[1:]],
         )
         _show(made.lines, made.as_dict(), as_json)
@@ -276,8 +283,11 @@ def generate(
         _evaluate(gates, reference, found.path, out, results, record, as_json)
 
 
-def _generate_config(params: Path | None, flags: dict[str, Any]) -> GenerateConfig:
-    """The section `generate` of a parameter file, or plain settings, with the flags that were given on top."""
+def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool) -> GenerateConfig:
+    """The section `generate` of a parameter file, or plain settings, with the flags that were given on top.
+
+    `spare` draws: not every candidate will be kept, even without a label.
+    """
     from synthcxr import config, labels
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
@@ -288,7 +298,7 @@ def _generate_config(params: Path | None, flags: dict[str, Any]) -> GenerateConf
     plain: dict[str, Any] = {"seed": 0, "labels": (), "max_draws": 0, "batch": 32, "device": "auto"}
     wanted = plain | (dataclasses.asdict(_config(params).generate) if params else {}) | given
     if "max_draws" not in given and (params is None or "n" in given or "labels" in given):
-        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if wanted["labels"] else wanted["n"]
+        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if wanted["labels"] or spare else wanted["n"]
     return config.GenerateConfig(**wanted)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,6 +31,7 @@ RECORD_COLUMNS = (
     "weight",
     "sha256",
 )
+TRAIN_DISTANCE = "train_distance"
 MANIFEST = "manifest.parquet"
 METADATA = "metadata.csv"
 RUN = "run.json"
@@ -56,7 +58,10 @@ class Film:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest."""
+    """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest.
+
+    `train_distance` is how far it lies from the nearest film that was learned from, where that was asked.
+    """
 
     file_name: str
     index: int
@@ -66,6 +71,7 @@ class Record:
     probabilities: tuple[float, ...]
     weight: float
     sha256: str
+    train_distance: float | None = None
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -78,16 +84,20 @@ def to_row(record: Record) -> dict[str, Any]:
         "Finding Labels": labels.SEPARATOR.join(record.findings),
     }
     row |= dict(zip(PROBABILITY_COLUMNS, record.probabilities, strict=True))
-    return row | {"weight": record.weight, "sha256": record.sha256}
+    row |= {"weight": record.weight, "sha256": record.sha256}
+    return row if record.train_distance is None else row | {TRAIN_DISTANCE: record.train_distance}
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write metadata.csv, a row at a time; floats keep six decimals, line ends are \\n everywhere."""
+    held = iter(rows)
+    first = next(held, {})
+    columns = (*RECORD_COLUMNS, *(name for name in (TRAIN_DISTANCE,) if name in first))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(RECORD_COLUMNS)
-        for row in rows:
-            values = (row[column] for column in RECORD_COLUMNS)
+        writer.writerow(columns)
+        for row in itertools.chain([first] if first else [], held):
+            values = (row[column] for column in columns)
             writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
 
 
@@ -115,6 +125,7 @@ def read_records(dataset: Path) -> list[Record]:
             probabilities=tuple(float(row[column]) for column in PROBABILITY_COLUMNS),
             weight=float(row["weight"]),
             sha256=row["sha256"],
+            train_distance=float(row[TRAIN_DISTANCE]) if TRAIN_DISTANCE in row else None,
         )
         for row in read_metadata(dataset).to_dict(orient="records")
     ]

@@ -262,3 +262,11 @@ def test_generate_and_judge_at_once(trained: Any, tmp_path: Path) -> None:
     assert failed.stderr.splitlines()[-1].startswith("Failed: 1 of 1 gates failed: distance.judge.relative is ")
     assert recorded.stdout.splitlines()[-1].startswith("failed: ")
     assert json.loads((tmp_path / "results" / "verdict.json").read_text())["passed"] is False
+
+
+def test_keeping_copies_out_needs_the_films(empty_folder: Path) -> None:
+    """--reject-memorised without the films that the model learned from is a mistake, said before any work."""
+    result = call("generate", "--n", "3", "--reject-memorised")
+    assert result.exit_code == 2
+    assert "--reject-memorised needs --films" in result.stderr
+    assert not list(empty_folder.iterdir())

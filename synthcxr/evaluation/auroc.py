@@ -62,6 +62,21 @@ def auroc(*, scores: ArrayLike, truth: ArrayLike) -> float:
     return float(_Curve(scores, truth).auroc(None)[0])
 
 
+def auroc_estimate(
+    *,
+    scores: ArrayLike,
+    truth: ArrayLike,
+    patients: Sequence[object] | NDArray[Any],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> Estimate:
+    """`auroc` with its interval over resampled patients."""
+    names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    curve = _Curve(scores, truth)
+    draws = curve.auroc(_resamples(rng, len(names), n_bootstrap)[:, codes])
+    return _estimate(float(curve.auroc(None)[0]), draws)
+
+
 def average_precision(*, scores: ArrayLike, truth: ArrayLike) -> float:
     """Sum over thresholds of the step in recall times the precision there; NaN without a positive."""
     return float(_Curve(scores, truth).average_precision(None)[0])

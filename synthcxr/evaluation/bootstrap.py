@@ -44,6 +44,12 @@ def centred(value: float, draws: ArrayLike) -> Interval:
     return max(value + low, 0.0), value + high
 
 
+def centred_share(value: float, draws: ArrayLike) -> Interval:
+    """`centred` for a share, which is never above 1."""
+    low, high = centred(value, draws)
+    return min(low, 1.0), min(high, 1.0)
+
+
 def centred_ratio(value: float, draws: ArrayLike) -> Interval:
     """`centred` for a ratio of positive quantities, on the log scale.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from synthcxr.evaluation import nearness, pixel_index, planted, prdc, spaces
 from synthcxr.evaluation.fidelity import MIN_FILMS
 
 
@@ -36,6 +37,21 @@ def sentences(
             " many training films as images are drawn. The floor is the distance of the training films to the same"
             " test films at that N, and the relative distance the ratio of the two. Training films of judge features"
             " are the train split, since the judge learned on the judge split; of others, train and judge."
+        ),
+        "coverage": (
+            f"Precision, recall, density and coverage with k = {prdc.K}, of those images and, at equal N, of those"
+            " training films, each among the same test films; the ratio of the two coverages is what a reader wants: 1"
+            " is as varied as films are. Resampling repeats rows and covers less, so the spread of the resamples is"
+            " laid around the value."
+        ),
+        "privacy": (
+            "Copies: the distance of each image to its nearest film among all that the generator learned from (train"
+            " and judge), in features of each extractor and in pixels"
+            f" ({pixel_index.RULE}). The null is the same distance for all held-out films (val and test)."
+            f" An image is flagged below the null's {nearness.LEVEL:.0%} point. Planted copies of {spaces.N_PLANTED}"
+            f" films say what each space can see: {'; '.join(f'{k}, {v}' for k, v in planted.RULES.items())}. The"
+            " attack guesses that a film was learned from where an image lies near it. Duplicates: an image's nearest"
+            " other image, against a film's nearest film of another patient, at equal N."
         ),
         "intervals": (
             f"95 %, from {n_bootstrap:,} resamples of patients (films) and of images (synthetic). Resampling biases a"

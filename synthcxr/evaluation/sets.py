@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class SyntheticSet:
     """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
 
     `requested` is () for an unconditional set; `generator` and `classifier` are the digests of what made and
-    labelled it, `training_data` the fingerprint of the films that they learned from.
+    labelled it, `training_data` the fingerprint of the films that they learned from, `digest` that of the set's
+    metadata.csv, which holds the digest of every image.
     """
 
     path: Path
@@ -38,16 +40,19 @@ class SyntheticSet:
     classifier: str
     training_data: str
     phantom: bool
+    digest: str
+    cache: Path
 
-    def outputs(self, extractor: Extractor, n: int) -> Outputs:
-        """Every output for the first `n` images; DataError names one that is absent, damaged or of another size."""
+    def outputs(self, extractor: Extractor) -> Outputs:
+        """Every output for all images, kept for the next run; DataError names an image that is absent or damaged."""
+        key = _key(extractor, self.resolution) | {"images": self.digest}
         title = f"{extractor.provenance.extractor}: synthetic images"
-        return features.extract(extractor.run, self._batches(n, title))
+        return cache.cached(self.cache, key, lambda: features.extract(extractor.run, self._batches(title)))
 
-    def _batches(self, n: int, title: str) -> Iterator[UInt8]:
-        pairs = zip(self.held[:n], self.read(self.held[:n]), strict=True)
-        for start in _bar(n, title):
-            yield np.stack([self._decode(*next(pairs)) for _ in range(start, min(start + BATCH, n))])
+    def _batches(self, title: str) -> Iterator[UInt8]:
+        pairs = zip(self.held, self.read(self.held), strict=True)
+        for start in _bar(len(self.held), title):
+            yield np.stack([self._decode(*next(pairs)) for _ in range(start, min(start + BATCH, len(self.held)))])
 
     def _decode(self, record: Record, png: bytes | None) -> UInt8:
         if png is None:
@@ -69,25 +74,45 @@ class RealSet:
     requested: tuple[str, ...]
     cache: Path
 
+    @property
+    def unconditional(self) -> RealSet:
+        """The same films, whatever they carry: what a copy may be of."""
+        return dataclasses.replace(self, requested=())
+
     def outputs(self, extractor: Extractor, splits: tuple[str, ...]) -> Outputs:
-        """Every output for the films of these splits, kept for the next run; as many rows as `patients`."""
+        """Every output for the films of these splits, each split kept for the next run; as many rows as `patients`."""
         at = self.films.indices(self.resolution, splits)
-        key = {
+        parts = {split: self.films.indices(self.resolution, (split,)) for split in splits}
+        held = [self._of_split(extractor, split, part) for split, part in parts.items()]
+        order = np.argsort(np.concatenate(list(parts.values())), kind="stable")[self._wanted(at)]
+        return {name: np.concatenate([part[name] for part in held])[order] for name in held[0]}
+
+    def pixels(self, splits: tuple[str, ...], rows: NDArray[np.int64]) -> UInt8:
+        """Pixels uint8 [k, R, R] of some `rows` of what `outputs` and `patients` give for these splits."""
+        at = self.films.indices(self.resolution, splits)
+        return np.asarray(self.films.memmap(self.resolution)[at[self._wanted(at)][rows]])
+
+    def manifest_rows(self, splits: tuple[str, ...]) -> NDArray[np.int64]:
+        """The row in the manifest of each film of these splits, int64 [n]."""
+        at = self.films.indices(self.resolution, splits)
+        return self.films.rows(self.resolution)[at[self._wanted(at)]]
+
+    def _of_split(self, extractor: Extractor, split: str, at: NDArray[np.int64]) -> Outputs:
+        """Every output for all films of one split; without films, what none gives."""
+        key = _key(extractor, self.resolution) | {
             "films": self.films.fingerprint,
-            "extractor": dataclasses.astuple(extractor.provenance),
-            "device": extractor.device,
             "packing": images.RESIZE_RULE,
-            "resolution": self.resolution,
-            "splits": splits,
+            "split": split,
         }
-        batches = self._batches(at, f"{extractor.provenance.extractor}: {' and '.join(splits)} films")
-        outputs = cache.cached(self.cache, key, lambda: features.extract(extractor.run, batches))
-        return {name: array[self._wanted(at)] for name, array in outputs.items()}
+        if not len(at):
+            empty = extractor.run(np.zeros((1, self.resolution, self.resolution), np.uint8))
+            return {name: array[:0] for name, array in empty.items()}
+        batches = self._batches(at, f"{extractor.provenance.extractor}: {split} films")
+        return cache.cached(self.cache, key, lambda: features.extract(extractor.run, batches))
 
     def patients(self, splits: tuple[str, ...]) -> NDArray[np.object_]:
         """The patient of each film of these splits, an object array of str."""
-        at = self.films.indices(self.resolution, splits)
-        return self.films.patients(self.films.rows(self.resolution)[at[self._wanted(at)]])
+        return self.films.patients(self.manifest_rows(splits))
 
     def _batches(self, at: NDArray[np.int64], title: str) -> Iterator[UInt8]:
         pixels = self.films.memmap(self.resolution)
@@ -101,6 +126,15 @@ class RealSet:
             return np.asarray((findings == 0).all(axis=1))
         asked = np.array([finding in self.requested for finding in labels.FINDINGS])
         return np.asarray((findings[:, asked] == 1).all(axis=1))
+
+
+def _key(extractor: Extractor, resolution: int) -> dict[str, Any]:
+    """What the outputs of an extractor depend on beside the images."""
+    return {
+        "extractor": dataclasses.astuple(extractor.provenance),
+        "device": extractor.device,
+        "resolution": resolution,
+    }
 
 
 def _bar(n: int, title: str) -> Iterator[int]:

@@ -25,6 +25,23 @@ _DISTANCE = {
     "floor": "Frechet distance of real training films to real test films, in features of {0}",
     "relative": "distance to real test films, as a multiple of the real training films' own, in features of {0}",
 }
+_COVERAGE = {
+    "relative": "coverage of real test films by synthetic images, as a share of that by training films, in {0}",
+    "synthetic.precision": "share of synthetic images that lie among real test films, in {0}",
+    "synthetic.recall": "share of real test films that lie among synthetic images, in {0}",
+    "synthetic.density": "density of synthetic images among real test films (1 where both lie alike), in {0}",
+    "synthetic.coverage": "share of real test films with a synthetic image near them, in {0}",
+}
+_PRIVACY = {
+    "share": "share of synthetic images nearer to a training film than 99 in 100 held-out films are, in {0}",
+    "share_low": "lower end of the interval of that share (above 0.01 there are copies), in {0}",
+    "n_below_null": "synthetic images nearer to a training film than any held-out film is, in {0}",
+    "median_ratio": "distance of synthetic images to their nearest training film, over that of held-out films, in {0}",
+    "attack.auroc": "AUROC of telling training films from held-out ones by the synthetic images, in {0}",
+    "attack.low": "lower end of the interval of that AUROC (above 0.5 films are betrayed), in {0}",
+    "duplicates.share": "share of synthetic images nearer to another than 99 in 100 films of other patients, in {0}",
+    "duplicates.share_low": "lower end of the interval of that share of near-duplicates (by chance 0.01), in {0}",
+}
 _SHARE = {
     "real": "share of real test films that the judge calls {0}",
     "synthetic": "share of synthetic images that the judge calls {0}",
@@ -69,6 +86,10 @@ def describe(extractors: Sequence[str]) -> dict[str, str]:
     known |= {f"labels.{key}": words for key, words in _LABELS.items()}
     for name in extractors:
         known |= {f"distance.{name}.{key}": words.format(name) for key, words in _DISTANCE.items()}
+        known |= {f"coverage.{name}.{key}": words.format(f"features of {name}") for key, words in _COVERAGE.items()}
+    for name in ("pixels", *extractors):
+        where = name if name == "pixels" else f"features of {name}"
+        known |= {f"privacy.{name}.{key}": words.format(where) for key, words in _PRIVACY.items()}
     for name in (NO_FINDING, *FINDINGS):
         known |= {f"labels.shares.{name}.{key}": words.format(name) for key, words in _SHARE.items()}
     return known

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synthcxr import dataset as datasets
-from synthcxr import image_bytes, images, records, seeds, seen
+from synthcxr import image_bytes, images, records, seen
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import cache, features, fidelity, label_shift, protocol, verdict
-from synthcxr.evaluation.features import Extractor, Outputs
+from synthcxr.evaluation import cache, features, label_shift, privacy_evidence, protocol, sections, verdict
+from synthcxr.evaluation.comparison import TEST, Comparison, View
+from synthcxr.evaluation.features import Extractor
 from synthcxr.evaluation.fidelity import MIN_FILMS, Provenance
 from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
@@ -28,23 +25,8 @@ from synthcxr.synthesis.session import Session
 
 JUDGE = "judge"
 EXTRACTORS = (JUDGE, features.LITE0)
-TEST = ("test",)
 REFERENCE = "reference.npz"
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Comparison:
-    """What is held against what, and with which settings."""
-
-    config: EvaluateConfig
-    real: RealSet
-    synthetic: SyntheticSet
-    n_test: int
-
-    def rng(self, purpose: str) -> np.random.Generator:
-        """A random stream of its own for each purpose, so that none depends on what else is computed."""
-        return seeds.stream(self.config.seed, zlib.crc32(purpose.encode()))
 
 
 def run(
@@ -56,13 +38,13 @@ def run(
     out: Path,
     features_cache: Path = cache.FOLDER,
 ) -> Verdict:
-    """Write metrics.json, verdict.json and curves/label_shares.csv to `out` and return the verdict.
+    """Write metrics.json, verdict.json, privacy.csv and curves/label_shares.csv to `out` and return the verdict.
 
     ConfigError, before any work, for a gate that can never be judged; DataError and ArtifactError for films, images or
     models that do not fit each other.
     """
     unavailable = _check(config)
-    films, made = datasets.open_dataset(data), _open(dataset)
+    films, made = datasets.open_dataset(data), _open(dataset, features_cache)
     judge = Session.open(models / "judge.onnx", kind="judge", device=config.device)
     if judge.contract.resolution != made.resolution:
         raise DataError(
@@ -72,9 +54,14 @@ def run(
     same_films = _require_unseen(films, made, judge, models)
     real = RealSet(films, made.resolution, made.requested, features_cache)
     patients = real.patients(TEST)
-    comparison = _Comparison(config, real, made, len(patients))
-    extractor = _extractor(judge)
-    seen = made.outputs(extractor, len(made.held))
+    comparison = Comparison(config, real, made, len(patients))
+    judged = View.through(_extractor(judge), comparison)
+    views = {
+        name: judged if name == JUDGE else View.through(features.efficientnet_lite0(config.device), comparison)
+        for name in config.extractors
+        if name not in unavailable
+    }
+    absent = {name: f"{NOT_COMPUTED}: {what}" for name, what in unavailable.items()}
     reference, kl_reference = _kl_reference(comparison, models)
     checked = suite.check(
         dataset,
@@ -83,19 +70,17 @@ def run(
         max_label_kl=config.max_label_kl,
         not_judged=[name for name in FINDINGS if reference and name not in reference],
     ).as_dict()
+    near = privacy_evidence.examine(comparison, views)
+    privacy_evidence.write(out / privacy_evidence.CSV, comparison, near)
     metrics = {
         "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
-        "dataset": records.sha256_file(dataset / records.METADATA),
+        "dataset": made.digest,
         "n_synthetic": len(made.held),
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
-        "distance": {
-            name: _not_computed(name, unavailable[name])
-            if name in unavailable
-            else _distance(comparison, name, extractor if name == JUDGE else None, seen)
-            for name in config.extractors
-        },
-        "labels": _labels(comparison, judge, extractor, seen),
+        **sections.by_extractor(views, absent, order=config.extractors),
+        "privacy": privacy_evidence.section(comparison, near, absent),
+        "labels": _labels(judged, judge),
         "checks": {"failed": checked["failed"], "lines": checked["lines"]},
         "protocol": protocol.sentences(
             resolution=made.resolution,
@@ -131,7 +116,7 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
     unavailable = {} if lacks is None else {features.LITE0: lacks}
     for at, gate in enumerate(config.gates):
         for name, what in unavailable.items():
-            if gate.metric.startswith(f"distance.{name}."):
+            if name in gate.metric.split("."):
                 raise ConfigError(f"evaluate.gates[{at}]: {gate.metric} cannot be computed here: {what}")
     return unavailable
 
@@ -156,7 +141,7 @@ def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: 
     return not others
 
 
-def _open(dataset: Path) -> SyntheticSet:
+def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
     held, about = records.read_records(dataset), records.read_json(dataset / records.RUN)
     if not held:
         raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
@@ -171,6 +156,8 @@ def _open(dataset: Path) -> SyntheticSet:
             classifier=str(about["model"]["digests"]["classifier"]),
             training_data=str(about["model"]["training_data"]),
             phantom=bool(about["model"]["phantom"]),
+            digest=records.sha256_file(dataset / records.METADATA),
+            cache=features_cache,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -190,52 +177,17 @@ def _extractor(session: Session) -> Extractor:
     )
 
 
-def _distance(comparison: _Comparison, name: str, judge: Extractor | None, seen: Outputs) -> dict[str, Any]:
-    """One entry of "distance"; for the judge with the features of all images that are there already."""
-    config, real, synthetic = comparison.config, comparison.real, comparison.synthetic
-    extractor = judge or features.efficientnet_lite0(config.device)
-    splits = extractor.training_splits
-    patients = real.patients(splits)
-    n_train, n = len(patients), min(len(patients), len(synthetic.held))
-    if min(comparison.n_test, n) < MIN_FILMS:
-        fewest = comparison.n_test if comparison.n_test < MIN_FILMS else n
-        empty = _no_distance(extractor.provenance, f"{NOT_APPLICABLE} (n = {fewest})")
-        return empty | {"n_synthetic": n, "floor_n": n, "n_train": n_train, "n_test": comparison.n_test}
-    found = fidelity.relative_distance(
-        train=real.outputs(extractor, splits)["features"],
-        test=real.outputs(extractor, TEST)["features"],
-        synthetic=(seen if judge else synthetic.outputs(extractor, n))["features"],
-        train_patients=patients,
-        test_patients=real.patients(TEST),
-        provenance=extractor.provenance,
-        n_bootstrap=config.n_bootstrap,
-        rng=comparison.rng(f"distance {name}"),
-    )
-    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    del fields["provenance"]
-    return dataclasses.asdict(found.provenance) | fields | {"status": "computed"}
-
-
-def _no_distance(provenance: Provenance, status: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(fidelity.Distance) if field.name != "provenance"]
-    return dataclasses.asdict(provenance) | dict.fromkeys(names) | {"status": status}
-
-
-def _not_computed(name: str, what: str) -> dict[str, Any]:
-    return _no_distance(Provenance(name, "", ""), f"{NOT_COMPUTED}: {what}")
-
-
-def _labels(comparison: _Comparison, judge: Session, extractor: Extractor, seen: Outputs) -> dict[str, Any]:
+def _labels(judged: View, judge: Session) -> dict[str, Any]:
     """The content of "labels"; without 50 real films it holds no comparison."""
-    thresholds = judge.contract.thresholds
+    thresholds, comparison = judge.contract.thresholds, judged.comparison
     weak = tuple(name for name in FINDINGS if name in judge.contract.weak or name not in thresholds)
     if comparison.n_test < MIN_FILMS:
         empty = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
         return empty | {"shares": {}, "not_judged": weak, "status": f"{NOT_APPLICABLE} (n = {comparison.n_test})"}
     shift = label_shift.compare(
-        real=label_shift.present(comparison.real.outputs(extractor, TEST)["logits"], thresholds),
-        synthetic=label_shift.present(seen["logits"], thresholds),
-        real_patients=comparison.real.patients(TEST),
+        real=label_shift.present(judged.films(TEST, "logits"), thresholds),
+        synthetic=label_shift.present(judged.synthetic["logits"], thresholds),
+        real_patients=judged.test_patients,
         not_judged=weak,
         n_bootstrap=comparison.config.n_bootstrap,
         rng=comparison.rng("labels"),
@@ -243,7 +195,7 @@ def _labels(comparison: _Comparison, judge: Session, extractor: Extractor, seen:
     return shift.as_dict() | {"status": "computed"}
 
 
-def _kl_reference(comparison: _Comparison, models: Path) -> tuple[dict[str, float] | None, str]:
+def _kl_reference(comparison: Comparison, models: Path) -> tuple[dict[str, float] | None, str]:
     """The label distribution that metadata.csv's labels are checked against, and a sentence on it; like with like.
 
     Its labels are the classifier's, so the reference is what the same classifier calls the real test films.

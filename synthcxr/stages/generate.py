@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from synthcxr import labels, model_index, records, seeds
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
+from synthcxr.contract import Contract
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.records import Record
 from synthcxr.synthesis import session
@@ -52,6 +55,16 @@ class GenerateReport:
         return dataclasses.asdict(self) | {"out": str(self.out), "lines": list(self.lines), "checks": checks}
 
 
+class Apart(Protocol):
+    """What keeps copies out: the films' fingerprint, and from what distance an image is none."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def threshold(self) -> float: ...
+    def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class _Job:
     """One call: the request, the sampler that fulfils it, `out` as it was typed and `home` without links."""
@@ -61,6 +74,7 @@ class _Job:
     origin: Origin
     out: Path
     home: Path
+    apart: Apart | None
 
     @property
     def asked(self) -> str:
@@ -78,17 +92,21 @@ def run(
     append: bool = False,
     shards: bool | None = None,
     dry_run: bool = False,
+    apart: Callable[[Contract], Apart] | None = None,
     command: Sequence[str] = (),
 ) -> GenerateReport:
     """Make the dataset `out` with generator.onnx and classifier.onnx of the folder `model`.
 
     `append` makes a finished dataset longer; `force` replaces another command's, and remakes this one's. `shards`
-    None means tar shards beyond 10,000 images. GateError (exit 1) where the draws ran out, with the shorter set in
-    place, or where the dataset's own suite failed; any other error of ours leaves what stood at `out` as it was.
+    None means tar shards beyond 10,000 images. `apart`, called with the generator's contract, leaves out candidates
+    that copy a film and notes every image's distance to the nearest. GateError (exit 1) where the draws ran out, with
+    the shorter set in place, or where the dataset's own suite failed; any other error of ours leaves what stood at
+    `out` as it was.
     """
     asked, home = _checked(config), place.real(out)
     sampler = Sampler.open(model, batch=config.batch, device=config.device)
-    request = _request(config, asked, sampler, shards)
+    distant = apart(sampler.generator.contract) if apart else None
+    request = _request(config, asked, sampler, shards, distant)
     models = sampler.generator.contract, sampler.classifier.contract
     job = _Job(
         request,
@@ -96,6 +114,7 @@ def run(
         Origin(model_name, *models, tuple(command), model_index.attribution(model)),
         out,
         home,
+        distant,
     )
     if dry_run:
         return _dry_run(job, plan.make(home, request, append=append, force=force))
@@ -121,7 +140,13 @@ def _checked(config: GenerateConfig) -> tuple[str, ...]:
     return labels.names(labels.vector(config.labels)) if config.labels else ()
 
 
-def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, shards: bool | None) -> Request:
+def _request(
+    config: GenerateConfig,
+    asked: tuple[str, ...],
+    sampler: Sampler,
+    shards: bool | None,
+    apart: Apart | None,
+) -> Request:
     return Request(
         n=config.n,
         seed=config.seed,
@@ -136,6 +161,7 @@ def _request(config: GenerateConfig, asked: tuple[str, ...], sampler: Sampler, s
         },
         pins=run_file.pins(provider=sampler.generator.provider, onnxruntime=session.VERSION),
         threads=sampler.generator.threads,
+        apart=apart.fingerprint if apart else "",
     )
 
 
@@ -190,15 +216,26 @@ def _draw(job: _Job, growing: Growing) -> None:
     drawn_blocks = job.sampler.draw(seed=asked.seed, requested=asked.labels, start=growing.draws, stop=stop)
     with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
         for block in drawn_blocks:
-            drawn = block.first(asked.n - growing.found)
-            growing.add(draws=drawn.stop, pixels=drawn.pixels, described=_describe(job, drawn))
+            new, far = _new(job, block)
+            drawn = new.first(asked.n - growing.found)
+            growing.add(draws=drawn.stop, pixels=drawn.pixels, described=_describe(job, drawn, far))
             bar.update(len(drawn.indices))
             if growing.found == asked.n:
                 break
     growing.flush()
 
 
-def _describe(job: _Job, drawn: Drawn) -> list[Record]:
+def _new(job: _Job, drawn: Drawn) -> tuple[Drawn, NDArray[np.float64] | None]:
+    """What of a block copies no film, with each image's distance to the nearest; all of it where that was not asked."""
+    if job.apart is None:
+        return drawn, None
+    far = job.apart.distances(drawn.pixels)
+    kept = far >= job.apart.threshold
+    held = Drawn(drawn.stop, drawn.indices[kept], drawn.pixels[kept], drawn.probabilities[kept])
+    return held, far[kept]
+
+
+def _describe(job: _Job, drawn: Drawn, far: NDArray[np.float64] | None) -> list[Record]:
     return [
         Record(
             file_name="",
@@ -209,8 +246,9 @@ def _describe(job: _Job, drawn: Drawn) -> list[Record]:
             probabilities=tuple(round(float(p), 6) for p in probabilities),
             weight=1.0,
             sha256="",
+            train_distance=None if far is None else float(far[row]),
         )
-        for index, probabilities in zip(drawn.indices, drawn.probabilities, strict=True)
+        for row, (index, probabilities) in enumerate(zip(drawn.indices, drawn.probabilities, strict=True))
     ]
 
 

@@ -41,6 +41,9 @@ _COLUMNS = {
     "weight": ("sc:Float", "Importance weight of the image."),
     "sha256": ("sc:Text", "Digest of the PNG file."),
 }
+_APART = {
+    records.TRAIN_DISTANCE: ("sc:Float", "Distance in pixels to the nearest film that was learned from; 0 is a copy.")
+}
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
     True: "Synthetic images from a generator trained on drawn phantoms: they prove a pipeline and never realism.",
@@ -71,7 +74,7 @@ def write(folder: Path, request: Request, origin: Origin) -> None:
             _file(folder, LATENTS, "application/octet-stream"),
             *_image_files(request.format),
         ],
-        "recordSet": [_record_set()],
+        "recordSet": [_record_set(_APART if request.apart else {})],
     }
     if origin.attribution:
         description["citeAs"] = "\n".join(origin.attribution)
@@ -99,8 +102,8 @@ def _image_files(form: Format) -> list[dict[str, Any]]:
     return [{"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}]
 
 
-def _record_set() -> dict[str, Any]:
-    named = {"file_name": ("sc:Text", "The image, relative to this file."), **_COLUMNS}
+def _record_set(also: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    named = {"file_name": ("sc:Text", "The image, relative to this file."), **_COLUMNS, **also}
     return {
         "@type": "cr:RecordSet",
         "@id": "records",

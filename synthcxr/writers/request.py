@@ -10,12 +10,15 @@ from typing import Any, Literal
 from synthcxr.errors import DataError
 from synthcxr.writers.store import Format
 
+_APART = "kept apart from films"
+
 
 @dataclasses.dataclass(frozen=True)
 class Request:
     """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions.
 
     `threads` is how many work on one image: a dataset that is begun goes on with the number it was begun with.
+    `apart` is the fingerprint of the films whose copies are left out, or empty.
     """
 
     n: int
@@ -27,6 +30,7 @@ class Request:
     models: Mapping[str, str]
     pins: Mapping[str, str]
     threads: int
+    apart: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The request.json of a growing dataset."""
@@ -55,6 +59,7 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
         return Request(
             **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
             labels=tuple(run["request"]["labels"]),
+            apart=run["request"].get("apart", ""),
             format=run["format"],
             models=run["model"]["digests"],
             pins={"provider": run["provider"], **run["versions"]},
@@ -92,6 +97,7 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
 def _differences(wanted: Request, held: Request) -> list[str]:
     names = ("seed", "labels", "batch")
     asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
+    asked += _changes({_APART: held.apart or "none"}, {_APART: wanted.apart or "none"})
     models = [f"another {kind}" for kind in wanted.models if held.models.get(kind) != wanted.models[kind]]
     return asked + models
 

@@ -66,7 +66,8 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
             "labels": list(request.labels),
             "max_draws": request.max_draws,
             "batch": request.batch,
-        },
+        }
+        | ({"apart": request.apart} if request.apart else {}),
         "counts": {
             "requested": request.n,
             "found": found,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -21,7 +24,7 @@ from synthcxr import image_bytes, images, labels, records
 from synthcxr.config import EvaluateConfig, Gate
 from synthcxr.contract import Contract
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.evaluation import features, fidelity, label_shift
+from synthcxr.evaluation import features, fidelity, label_shift, prdc
 from synthcxr.evaluation.verdict import Verdict
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import lite0_file
@@ -84,6 +87,13 @@ def pack(out: Path, *, n_test: int = SPLITS["test"], origin: str = "memory") -> 
     return out
 
 
+@functools.cache
+def learned_from() -> str:
+    """The fingerprint of what `pack` packs, which is the same each time."""
+    with tempfile.TemporaryDirectory() as folder:
+        return datasets.open_dataset(pack(Path(folder))).fingerprint
+
+
 def save_model(path: Path, kind: str, *, seed: int, side: int = SIDE, weak: tuple[str, ...] = ()) -> None:
     """Features linear in the image, logits linear in the features."""
     rng = np.random.default_rng(seed)
@@ -137,11 +147,18 @@ def synthesise(
     requested: tuple[str, ...] = (),
     shards: bool = False,
     phantom: bool = False,
+    instead: dict[int, np.ndarray] | None = None,
+    films: Path | None = None,
 ) -> Path:
-    """A finished synthetic dataset, labelled by the stand-in classifier."""
+    """A finished synthetic dataset, labelled by the stand-in classifier, of a generator that learned from `films`.
+
+    `instead` replaces the pixels of some.
+    """
     rng = np.random.default_rng(77)
     out.mkdir(parents=True)
     pixels = np.stack([images.quantise(picture(rng, light=light)) for _ in range(n)])
+    for at, square in (instead or {}).items():
+        pixels[at] = square
     classifier = Session.open(models / "classifier.onnx", kind="classifier", device="cpu")
     probabilities = 1 / (1 + np.exp(-classifier.run(images.to_float(pixels))["logits"].astype(float)))
     store = (Shards if shards else PngFolder)(out)
@@ -161,7 +178,7 @@ def synthesise(
     run = {
         "model": {
             "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
-            "training_data": FILMS,
+            "training_data": datasets.open_dataset(films).fingerprint if films else learned_from(),
             "phantom": phantom,
             "resolution": SIDE,
         },
@@ -231,7 +248,7 @@ def test_good_images_pass_every_gate(place: Place) -> None:
     metrics = place.read()
     assert set(metrics) == {
         *("models", "dataset", "n_synthetic", "n_real_test", "phantom"),
-        *("distance", "labels", "checks", "protocol"),
+        *("distance", "coverage", "privacy", "labels", "checks", "protocol"),
     }
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
@@ -274,6 +291,46 @@ def test_labels_are_the_judges_on_both_sides(place: Place) -> None:
     assert [row.split(",")[0] for row in table[1:]] == ["No Finding", *FINDINGS]
 
 
+def test_copies_are_named_with_the_film_they_copy(place: Place) -> None:
+    """Three films of the train split among the images: flagged in pixels and features, with their manifest rows."""
+    films = datasets.open_dataset(place.data)
+    squares, rows = films.images(SIDE, ("train",))
+    copied = synthesise(place.root / "copied", place.models, instead={k: squares[9 * k] for k in (1, 2, 3)})
+    verdict = place.run(synthetic=copied, gates=(Gate("privacy.pixels.n_below_null", max=0.0, min=None),))
+    assert not verdict.passed
+    table = pd.read_csv(place.root / "results" / "privacy.csv")
+    names = records.read_metadata(copied)["file_name"]
+    assert table["file_name"].tolist() == names.tolist()
+    for space in ("pixels", "judge"):
+        assert table.loc[[1, 2, 3], f"{space} flagged"].tolist() == [1, 1, 1]
+        assert table.loc[[1, 2, 3], f"{space} film"].tolist() == [int(rows[9 * k]) for k in (1, 2, 3)]
+        found = place.read()["privacy"][space]
+        assert {pair["image"] for pair in found["pairs"][:3]} == {names[k] for k in (1, 2, 3)}
+        assert found["found"]["exact"]["share"] == 1
+        assert (found["n"], found["n_learned"], found["n_null"]) == (90, 95, 66)
+    assert place.read()["privacy"]["n_flagged_in_all"] >= 3
+
+
+def test_copies_of_films_without_the_request_count_too(place: Place) -> None:
+    """For a set made on request the nearest film is looked for among all that were learnt from, whatever they show."""
+    requested = synthesise(place.root / "asked", place.models, requested=("Effusion",))
+    place.run(synthetic=requested)
+    assert place.read()["privacy"]["pixels"]["n_learned"] == 95
+    assert place.read()["privacy"]["pixels"]["n_null"] == 66
+
+
+def test_coverage_is_that_of_the_first_images(place: Place) -> None:
+    """As many first images as train films, among all test films, and the same of the train films beside it."""
+    place.run()
+    found = place.read()["coverage"]["judge"]
+    train, test = features_of(place, ("train",)), features_of(place, ("test",))
+    judge = Session.open(place.models / "judge.onnx", device="cpu")
+    made = judge.run(images.to_float(synthetic_pixels(place, 70)))["features"]
+    for side, rows in (("synthetic", made), ("training", train)):
+        assert found[side] == pytest.approx(vars(prdc.prdc(real=test, synthetic=rows)), rel=1e-5)
+    assert found["relative"] == pytest.approx(found["synthetic"]["coverage"] / found["training"]["coverage"], rel=1e-5)
+
+
 def test_bad_images_fail_with_one_line_and_everything_written(place: Place) -> None:
     """Brighter images fail: one line with value and threshold, in the verdict that is returned and in the files."""
     verdict = place.run(synthetic=synthesise(place.root / "bad", place.models, light=0.3))
@@ -293,9 +350,8 @@ def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
         written.append({str(path.relative_to(place.root)): path.read_bytes() for path in files})
     assert written[0] == written[1]
     assert sorted(written[0]) == [
-        f"results/{name}" for name in ("curves/label_shares.csv", "metrics.json", "verdict.json")
+        f"results/{name}" for name in ("curves/label_shares.csv", "metrics.json", "privacy.csv", "verdict.json")
     ]
-    assert len(list((place.root / "cache").glob("*.npz"))) == 3
 
 
 def test_shards_give_what_files_give(place: Place) -> None:
@@ -316,7 +372,8 @@ def test_fewer_images_than_training_films_say_both_n(place: Place) -> None:
 
 def test_few_real_films_make_comparisons_not_applicable(place: Place) -> None:
     """Under 50 test films nothing is compared, gates say so with the n, and only the suite can still fail."""
-    place = dataclasses.replace(place, data=pack(place.root / "data", n_test=10))
+    data = pack(place.root / "data", n_test=10)
+    place = dataclasses.replace(place, data=data, synthetic=synthesise(place.root / "few", place.models, films=data))
     verdict = place.run()
     assert verdict.passed
     assert [gate.status for gate in verdict.gates] == ["passed", "not applicable", "not applicable"]
@@ -325,6 +382,8 @@ def test_few_real_films_make_comparisons_not_applicable(place: Place) -> None:
     assert metrics["labels"]["shares"] == {}
     assert metrics["distance"]["judge"]["value"] is None
     assert metrics["distance"]["judge"]["n_test"] == 10
+    assert metrics["coverage"]["judge"]["status"] == "not applicable (n = 10)"
+    assert metrics["privacy"]["pixels"]["status"] == "not applicable (n = 16)"
     assert "label divergence" not in {line["name"] for line in metrics["checks"]["lines"]}
 
 
@@ -403,13 +462,15 @@ def test_a_missing_extractor_is_one_line_and_a_gate_on_it_an_error(
     """Without its packages EfficientNet-Lite0 says what to install; asked for by a gate, nothing runs."""
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     both = ("judge", "efficientnet-lite0")
-    gate = Gate("distance.efficientnet-lite0.relative", max=4.0, min=None)
-    with pytest.raises(ConfigError, match=r"evaluate.gates\[0\]: .* cannot be computed here: install it with"):
-        place.run(extractors=both, gates=(gate,))
+    for section, key in (("distance", "relative"), ("coverage", "relative"), ("privacy", "share")):
+        gate = Gate(f"{section}.efficientnet-lite0.{key}", max=4.0, min=None)
+        with pytest.raises(ConfigError, match=r"evaluate.gates\[0\]: .* cannot be computed here: install it with"):
+            place.run(extractors=both, gates=(gate,))
     assert not list(place.root.iterdir())
     assert place.run(extractors=both).passed
-    status = place.read()["distance"]["efficientnet-lite0"]["status"]
-    assert status.startswith("not computed: install it with `pip install 'synthcxr[train]'`")
+    for section in ("distance", "coverage", "privacy"):
+        status = place.read()[section]["efficientnet-lite0"]["status"]
+        assert status.startswith("not computed: install it with `pip install 'synthcxr[train]'`")
 
 
 @pytest.mark.slow

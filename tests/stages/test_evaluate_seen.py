@@ -52,11 +52,13 @@ def test_another_split_of_the_training_films_is_refused(trained: Trained, synthe
 
 
 def test_truly_other_films_are_allowed_and_said_so(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
-    """Phantoms of another seed were never seen: they are judged on, and the protocol says what they are."""
+    """Phantoms of another seed were never seen: they are judged on, and no copy is looked for among them."""
     data = films(trained, tmp_path / "cxr", seed=1, phantoms=2)
     metrics = judge(trained, data, synthetic, tmp_path / "out")
     assert "the models learned from other films, and none of these is among them" in metrics["protocol"]["films"]
     assert metrics["distance"]["judge"]["status"] == "computed"
+    said = "not applicable (the generator learned from other films than these)"
+    assert metrics["privacy"] == {name: {"status": said} for name in ("pixels", "judge")} | {"status": said}
 
 
 def test_the_films_as_they_were_packed_are_allowed(trained: Trained, synthetic: Path, tmp_path: Path) -> None:

@@ -1,90 +1,92 @@
-"""The stage that trains the GAN, from an earlier training's networks."""
+"""The table of a GAN's training, who follows it, and the fingerprint that names it."""
 
+from __future__ import annotations
+
+import csv
 import dataclasses
-import json
-import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
-from ruamel.yaml import YAML
 
-from synthcxr import cli, dataset, records, seen
-from synthcxr.errors import ArtifactError
-from synthcxr.stages import prepare, train_gan
+from synthcxr import dataset, records
+from synthcxr.config import GanConfig
+from synthcxr.stages import train_gan
+
+if TYPE_CHECKING:
+    from conftest import Trained
 
 
-def run(project: Any, folder: Path, start: Path | None) -> dict[str, Any]:
-    config = dataclasses.replace(project.config.train_gan, nimg={4: 0, 8: 0, 16: 160})
-    return train_gan.run(
+class Follower:
+    """Keeps what it is told, and can end the training with an error at a row."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.rows: list[dict[str, str]] = []
+        self.stop_at = stop_at
+
+    def follow(self, films: str, training: str, parameters: Mapping[str, Any]) -> Callable[[Mapping[str, str]], None]:
+        assert parameters["resolution"] == 8
+        self.told.append((films, training))
+        return self.hear
+
+    def hear(self, row: Mapping[str, str]) -> None:
+        self.rows.append(dict(row))
+        if int(row["nimg"]) == self.stop_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def config(trained: Trained) -> GanConfig:
+    """The project's training at 8 px, of a second."""
+    return dataclasses.replace(
+        trained.config.train_gan,
+        resolution=8,
+        nimg={4: 64, 8: 192},
+        fade_nimg={8: 64},
+        batch={4: 16, 8: 16},
+        report_nimg=32,
+        checkpoint_nimg=64,
+        snapshot_nimg=256,
+    )
+
+
+def train(config: GanConfig, data: Path, root: Path, follower: Follower) -> list[dict[str, str]]:
+    """The rows of the table after training."""
+    train_gan.run(
         config,
-        data=project.data,
-        out=folder / "gan",
-        log=folder / "log.csv",
-        snapshots=folder / "snapshots",
-        checkpoints=folder / "checkpoints",
-        start=start,
+        data=data,
+        out=root / "gan",
+        log=root / "train_gan.csv",
+        snapshots=root / "snapshots",
+        checkpoints=root / "checkpoints",
+        follow=follower.follow,
     )
+    with (root / "train_gan.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_other_networks_to_start_from_are_another_training(trained: Any, tmp_path: Path) -> None:
-    """The weights gone on from belong to a checkpoint's name, so that no run resumes another's."""
-    for start in (None, trained.gan):
-        assert run(trained, tmp_path, start)["nimg"] == 160
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+def test_a_follower_hears_the_table(trained: Trained, config: GanConfig, tmp_path: Path) -> None:
+    """Told the films and the training once, then every row as the table holds it; config.json has the same name."""
+    follower = Follower()
+    rows = train(config, trained.data, tmp_path, follower)
+    assert [row["nimg"] for row in rows] == [str(nimg) for nimg in range(32, 257, 32)]
+    assert follower.rows == rows
+    about = records.read_json(tmp_path / "gan" / "config.json")
+    assert follower.told == [(dataset.open_dataset(trained.data).fingerprint, about["fingerprint"])]
+    assert (tmp_path / "checkpoints" / about["fingerprint"]).is_dir()
 
 
-def test_what_the_networks_saw_before_goes_along(trained: Any, tmp_path: Path) -> None:
-    """Going on from a model of other films, G has seen those too: they are listed, and their sources are named."""
-    source = dict(trained.config.prepare.sources[0]) | {"seed": 2, "n_films": 60}
-    other = dataclasses.replace(trained, data=tmp_path / "cxr")
-    prepare.run(
-        dataclasses.replace(trained.config.prepare, sources=(source,)), out=other.data, report=lambda line: None
-    )
-    start = shutil.copytree(trained.gan, tmp_path / "start")
-    about = records.read_json(start / "config.json")
-    records.write_json(start / "config.json", about | {"attribution": ["Films of a hospital"]})
-    run(other, tmp_path, start)
-    before = seen.of(dataset.open_dataset(trained.data), seen.LEARNED)
-    assert seen.read_earlier(tmp_path / "gan" / seen.FILE).films.tolist() == sorted(before.films.tolist())
-    assert records.read_json(tmp_path / "gan" / "config.json")["attribution"] == ["Films of a hospital"]
-    (start / seen.FILE).unlink()
-    with pytest.raises(ArtifactError, match="learned from other films and does not say which; run its train-gan"):
-        run(other, tmp_path / "again", start)
-    assert run(trained, tmp_path / "same", start)["nimg"] == 160
-
-
-def test_a_folder_without_both_networks_is_refused(trained: Any, tmp_path: Path) -> None:
-    """One line that names the file that is not there."""
-    (tmp_path / "generator.safetensors").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"discriminator\.safetensors: no such weight file"):
-        run(trained, tmp_path, tmp_path)
-
-
-def test_the_command_goes_on_from_the_address_in_the_parameters(trained: Any, tmp_path: Path) -> None:
-    """`train_gan.start_from` names a training's own folder; an address that means nothing exits with 2."""
-    tree = json.loads(json.dumps(dataclasses.asdict(trained.config)))
-    tree["train_gan"] |= {"nimg": {4: 0, 8: 0, 16: 160}, "start_from": str(trained.gan)}
-    for key in ("channels", "nimg", "batch", "fade_nimg"):
-        tree["train_gan"][key] = {int(side): n for side, n in tree["train_gan"][key].items()}
-
-    def invoke() -> Any:
-        with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
-            YAML(typ="safe", pure=True).dump(tree, file)
-        flags = {
-            "--params": tmp_path / "params.yaml",
-            "--data": trained.data,
-            "--out": tmp_path / "gan",
-            "--log": tmp_path / "log.csv",
-            "--snapshots": tmp_path / "snapshots",
-            "--checkpoints": tmp_path / "checkpoints",
-        }
-        return CliRunner().invoke(cli.main, ["train-gan", *[str(part) for pair in flags.items() for part in pair]])
-
-    assert invoke().exit_code == 0
-    assert (tmp_path / "gan" / "generator.safetensors").is_file()
-    tree["train_gan"]["start_from"] = str(tmp_path / "nowhere")
-    refused = invoke()
-    assert refused.exit_code == 2
-    assert "nowhere" in refused.output
+def test_rows_are_made_again_from_the_checkpoint(trained: Trained, config: GanConfig, tmp_path: Path) -> None:
+    """Stopped after a row beyond the last checkpoint, the table goes on from that checkpoint, each row once."""
+    stopped, again = Follower(stop_at=160), Follower()
+    with pytest.raises(KeyboardInterrupt):
+        train(config, trained.data, tmp_path, stopped)
+    rows = train(config, trained.data, tmp_path, again)
+    assert [int(row["nimg"]) for row in stopped.rows] == [32, 64, 96, 128, 160]
+    assert [int(row["nimg"]) for row in again.rows] == [160, 192, 224, 256]
+    assert [int(row["nimg"]) for row in rows] == list(range(32, 257, 32))
+    same = ("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g")
+    assert [stopped.rows[-1][name] for name in same] == [again.rows[0][name] for name in same]
+    assert stopped.told == again.told

@@ -1,0 +1,64 @@
+"""What keeps memorised images out of a dataset: the pixel index of `privacy`, asked one candidate at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import dataset as datasets
+from synthcxr.contract import Contract
+from synthcxr.errors import DataError
+from synthcxr.evaluation import nearness, pixel_index
+from synthcxr.evaluation.pixel_index import PixelIndex
+from synthcxr.images import UInt8
+
+LEARNED, HELD_OUT = ("train", "judge"), ("val", "test")
+MIN_FILMS = 50
+DECIMALS = 6
+
+
+def keeper(data: Path) -> Callable[[Contract], Memorised]:
+    """What makes the index for a generator, from the packed films that it learned from."""
+    return lambda made: Memorised.of(data, resolution=made.resolution, training_data=made.training_data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memorised:
+    """The films that a generator learned from, and the distance below which an image counts as a copy of one.
+
+    `threshold` is the 1st percentile of the same distance for held-out films: of images that copy nothing one in a
+    hundred falls below it. `fingerprint` names the films.
+    """
+
+    index: PixelIndex
+    threshold: float
+    fingerprint: str
+
+    @classmethod
+    def of(cls, data: Path, *, resolution: int, training_data: str) -> Memorised:
+        """Index packed films at the images' resolution; DataError unless the model learned from these very films."""
+        films = datasets.open_dataset(data)
+        if films.fingerprint != training_data:
+            raise DataError(
+                f"{films.path}: holds films {films.fingerprint}, the model learned from {training_data};"
+                " give the packed films that it was trained on"
+            )
+        learned, _ = films.images(resolution, LEARNED)
+        held_out, _ = films.images(resolution, HELD_OUT)
+        if len(held_out) < MIN_FILMS:
+            raise DataError(
+                f"{films.path}: {len(held_out)} held-out films are too few to say what is near, {MIN_FILMS} are needed;"
+                " raise prepare.shares.val or prepare.shares.test"
+            )
+        index = PixelIndex.build(pixel_index.reduced(learned))
+        null = index.nearest(pixel_index.reduced(held_out)).distance
+        return cls(index, nearness.quantile(null, nearness.LEVEL), films.fingerprint)
+
+    def distances(self, pixels: UInt8) -> NDArray[np.float64]:
+        """The distance of each of uint8 [n, R, R] to its nearest film, rounded; whatever stands beside it."""
+        each = [float(self.index.nearest(pixel_index.reduced(image[None])).distance[0]) for image in pixels]
+        return np.array([round(distance, DECIMALS) for distance in each], dtype=np.float64)

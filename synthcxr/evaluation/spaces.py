@@ -1,0 +1,53 @@
+"""The spaces in which copies are looked for: the features of each extractor, and registered pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from synthcxr import records
+from synthcxr.evaluation import nearest, pixel_index, planted, privacy
+from synthcxr.evaluation.comparison import HELD_OUT, LEARNED, View
+from synthcxr.evaluation.features import Extractor
+from synthcxr.evaluation.fidelity import Provenance
+from synthcxr.evaluation.privacy import Examined, Space
+
+PIXELS = "pixels"
+N_PLANTED = 60
+
+
+def pixels() -> Extractor:
+    """Smoothed, reduced pixels as if they were features; `pixel_index` says how they are compared."""
+    provenance = Provenance(PIXELS, records.fingerprint(pixel_index.RULE), pixel_index.RULE)
+    return Extractor(provenance, "cpu", LEARNED, lambda squares: {"features": pixel_index.reduced(squares)})
+
+
+def examine(view: View) -> Examined:
+    """Ask what `privacy` asks in one space; all films that were learnt from or held out take part."""
+    comparison, extractor = view.comparison, view.extractor
+    films, rng = comparison.real.unconditional, comparison.rng(f"privacy {view.name}")
+    learned = films.outputs(extractor, LEARNED)["features"]
+    chosen = np.sort(rng.choice(len(learned), size=min(N_PLANTED, len(learned)), replace=False))
+    copied = planted.copies(films.pixels(LEARNED, chosen), rng)
+    rows = films.manifest_rows(LEARNED)
+    space = Space(
+        near=pixel_index.neighbours if view.name == PIXELS else nearest.neighbours,
+        synthetic=view.synthetic["features"],
+        learned=learned,
+        held_out=films.outputs(extractor, HELD_OUT)["features"],
+        planted={kind: extractor.run(squares)["features"] for kind, squares in copied.items()},
+        unseen=np.isin(rows, films.manifest_rows(extractor.training_splits)),
+    )
+    found = privacy.examine(
+        space,
+        learned_patients=films.patients(LEARNED),
+        held_out_patients=films.patients(HELD_OUT),
+        n_bootstrap=comparison.config.n_bootstrap,
+        rng=rng,
+    )
+    return dataclasses.replace(
+        found,
+        pairs=tuple(dataclasses.replace(pair, film=int(rows[pair.film])) for pair in found.pairs),
+        nearest=dataclasses.replace(found.nearest, at=rows[found.nearest.at]),
+    )
