@@ -405,6 +405,8 @@ def list_(as_json: bool) -> None:
 
     rows = stage.list_models()
     lines = ["  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, row.why))) for row in rows]
+    if not rows:
+        click.echo("nothing is registered here; go to a project's folder, or set MLFLOW_TRACKING_URI", err=True)
     _show(lines, [dataclasses.asdict(row) for row in rows], as_json)
 
 

@@ -270,3 +270,12 @@ def test_keeping_copies_out_needs_the_films(empty_folder: Path) -> None:
     assert result.exit_code == 2
     assert "--reject-memorised needs --films" in result.stderr
     assert not list(empty_folder.iterdir())
+
+
+def test_a_list_of_no_models_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a project `models list` says so on stderr; its JSON stays an empty list."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = CliRunner().invoke(main, ["models", "list", "--json"])
+    assert (found.exit_code, found.stdout.strip()) == (0, "[]")
+    assert "nothing is registered here" in found.stderr

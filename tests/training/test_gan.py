@@ -136,7 +136,7 @@ train(CONFIG, Path(sys.argv[1]), heard)
 def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> None:
     """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed."""
     whole = train(CONFIG, tmp_path / "whole")
-    script = KILLED.format(paths=[str(Path(__file__).parent)])
+    script = KILLED.format(paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
     rng, kills = np.random.default_rng(0), 0
     for _ in range(10):
         child = subprocess.Popen(
