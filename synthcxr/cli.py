@@ -71,7 +71,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--profile", required=True, help="phantom, nih-64 (small, for a CPU) or nih-1024 (the paper's schedule).")
+@click.option(
+    "--profile", required=True, help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule)."
+)
 @_path("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
 @_json
 def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
@@ -431,3 +433,18 @@ def pull(address: str | None, out: Path) -> None:
 
     pulled = stage.pull(address, out=out)
     _show([f"model: {pulled}", f"at {pulled.path}"], None, as_json=False)
+
+
+@models.command("add-starter")
+@click.option("--experiment", default="synthcxr", show_default=True, help="MLflow experiment to log to.")
+@_json
+def add_starter(experiment: str, as_json: bool) -> None:
+    """Register the models that ship with synthcxr here.
+
+    They become the candidate, and the champion where there is none.
+    """
+    from synthcxr.stages import starter as stage
+
+    added = stage.add(experiment)
+    lines = [f"{name}: version {version}" for name, version in added.versions.items()]
+    _show(lines, dataclasses.asdict(added), as_json)

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 from standins import write_folder
 
+from synthcxr import bundled
 from synthcxr.cli import main
 from synthcxr.errors import ArtifactError, GateError
 from synthcxr.registry import location, store
@@ -276,6 +277,7 @@ def test_a_list_of_no_models_says_where_to_look(tmp_path: Path, monkeypatch: pyt
     """Outside a project `models list` says so on stderr; its JSON stays an empty list."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(bundled, "find", lambda name: None)
     found = CliRunner().invoke(main, ["models", "list", "--json"])
     assert (found.exit_code, found.stdout.strip()) == (0, "[]")
     assert "nothing is registered here" in found.stderr

@@ -122,7 +122,13 @@ def _tags(index: Mapping[str, Any]) -> dict[str, str]:
 
 def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Facts, dataset: Path) -> publish.Model:
     held = contract.read(models / f"{kind}.onnx", kind=kind)
-    folder = bundle.build(parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts))
+    cards = {}
+    if kind == "generator":  # whose folder stands alone, and so holds what its labellers are
+        labellers = {of: contract.read(models / f"{of}.onnx", kind=of) for of in LABELLERS}
+        cards = {bundle.card_of(of): card.write(labeller, facts) for of, labeller in labellers.items()}
+    folder = bundle.build(
+        parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
+    )
     tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
     return publish.Model(kind, folder, card.summary(held), tags, _example(dataset, held.resolution))
 

@@ -300,7 +300,9 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
             train_classifier.run(CONFIG, data=data, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
 
 
-@pytest.mark.parametrize("profile", ["params.yaml", "params/nih-64.yaml", "params/nih-1024.yaml"])
+@pytest.mark.parametrize(
+    "profile", ["params.yaml", "params/nih-64.yaml", "params/starter.yaml", "params/nih-1024.yaml"]
+)
 def test_every_profile_that_ships_can_be_trained_with(profile: str) -> None:
     """Its values pass the stage's own checks for classifier and judge."""
     loaded = configs.load(Path(__file__).parents[2] / profile)
