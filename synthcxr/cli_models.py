@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from synthcxr.options import json_option, path_option, say
+from synthcxr.verbs import Verbs
 
 
-@click.group()
+@click.group(cls=Verbs)
 def models() -> None:
     """List, show and pull registered models."""
 
