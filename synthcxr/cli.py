@@ -3,60 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import synthcxr
+from synthcxr.cli_models import models
 from synthcxr.errors import GateError
+from synthcxr.options import (
+    data_option,
+    json_option,
+    load_config,
+    params_option,
+    path_option,
+    record_option,
+    say,
+    scalars,
+)
 from synthcxr.verbs import Verbs
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from synthcxr.config import ClassifierConfig, Config, EvaluateConfig, GenerateConfig
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _path(name: str, default: str | None, about: str, *, required: bool = False) -> Callable[[F], F]:
-    """An option that takes a path."""
-    kind = click.Path(path_type=Path)
-    shown = default is not None
-    return click.option(name, type=kind, default=default, required=required, show_default=shown, help=about)
-
-
-_params = _path("--params", "params.yaml", "Parameter file.")
-_data = _path("--data", "data/cxr", "Packed films, of `prepare`.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-_record = click.option("--record", is_flag=True, help="Exit 0 when a gate fails: the verdict is written, not raised.")
-
-
-def _config(params: Path) -> Config:
-    """All parameters. Commands call this before they import their stage: a mistake in the file is known at once."""
-    from synthcxr import config
-
-    return config.load(params)
-
-
-def _show(lines: Iterable[str], result: Any, as_json: bool) -> None:
-    """Print a result on stdout: in lines, or itself as JSON."""
-    if as_json:
-        fields = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
-        lines = [json.dumps(fields, indent=2, default=str)]
-    for line in lines:
-        click.echo(line)
-
-
-def _scalars(where: Path, fields: dict[str, Any]) -> list[str]:
-    """One line a plain value of a result, under the path that holds all of it."""
-    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
-    return [
-        str(where),
-        *(f"  {name}: {value:g}" if type(value) is float else f"  {name}: {value}" for name, value in plain.items()),
-    ]
+    from synthcxr.registry.follow import Follow
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -67,9 +40,11 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--profile", required=True, help="phantom, nih-64 (small, for a CPU) or nih-1024 (the paper's schedule).")
-@_path("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
-@_json
+@click.option(
+    "--profile", required=True, help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule)."
+)
+@path_option("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
+@json_option
 def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
     """Start a project around your own films.
 
@@ -80,64 +55,77 @@ def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
     made = stage.run(folder=folder, profile=profile, films=films)
     took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
     wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
-    _show([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
+    say([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
 
 
 @main.command()
-@_params
-@_path("--out", "data/cxr", "Folder of the packed dataset.")
-@_json
+@params_option
+@path_option("--out", "data/cxr", "Folder of the packed dataset.")
+@json_option
 def prepare(params: Path, out: Path, as_json: bool) -> None:
     """Pack films: read, check, split by patient."""
-    config = _config(params).prepare
+    config = load_config(params).prepare
     from synthcxr.stages import prepare as stage
 
     made = stage.run(config, out=out)
     sides = ", ".join(f"{n:,} {side}" for side, n in made.counts["by_split"].items())
     counted = f"{made.counts['films']:,} films of {made.counts['patients']:,} patients"
-    _show([f"{out}: {counted}, up to {made.resolution} px; {sides}"], made, as_json)
+    say([f"{out}: {counted}, up to {made.resolution} px; {sides}"], made, as_json)
 
 
-def _train(config: ClassifierConfig, data: Path, out: Path, log: Path, split: str, as_json: bool) -> None:
+def _train(
+    config: Config, section: ClassifierConfig, data: Path, out: Path, log: Path, split: str, as_json: bool
+) -> None:
     from synthcxr.stages import train_classifier as stage
 
-    made = stage.run(config, data=data, out=out, split=split, log=log)
-    _show(_scalars(out, made), made, as_json)
+    with _followed(config, log) as follow:
+        made = stage.run(section, data=data, out=out, split=split, log=log, follow=follow)
+    say(scalars(out, made), made, as_json)
+
+
+def _followed(config: Config, log: Path) -> AbstractContextManager[Follow]:
+    """Send the rows of a training to MLflow as they are written, where there is a store."""
+    from synthcxr.registry.follow import following
+
+    say = functools.partial(click.echo, err=True)
+    return following(experiment=config.register.experiment, table=log.stem, say=say)
 
 
 @main.command()
-@_params
-@_data
-@_path("--out", "models/classifier", "Folder of the weights.")
-@_path("--log", "results/train_classifier.csv", "Table of the epochs.")
-@_json
+@params_option
+@data_option
+@path_option("--out", "models/classifier", "Folder of the weights.")
+@path_option("--log", "results/train_classifier.csv", "Table of the epochs.")
+@json_option
 def train_classifier(params: Path, data: Path, out: Path, log: Path, as_json: bool) -> None:
     """Train what chooses and labels images."""
-    _train(_config(params).train_classifier, data, out, log, "train", as_json)
+    config = load_config(params)
+    _train(config, config.train_classifier, data, out, log, "train", as_json)
 
 
 @main.command()
-@_params
-@_data
-@_path("--out", "models/judge", "Folder of the weights.")
-@_path("--log", "results/train_judge.csv", "Table of the epochs.")
-@_json
+@params_option
+@data_option
+@path_option("--out", "models/judge", "Folder of the weights.")
+@path_option("--log", "results/train_judge.csv", "Table of the epochs.")
+@json_option
 def train_judge(params: Path, data: Path, out: Path, log: Path, as_json: bool) -> None:
     """Train the same on other patients, to judge.
 
     What chose and labelled the images never judges them.
     """
-    _train(_config(params).train_judge, data, out, log, "judge", as_json)
+    config = load_config(params)
+    _train(config, config.train_judge, data, out, log, "judge", as_json)
 
 
 @main.command()
-@_params
-@_data
-@_path("--out", "models/gan", "Folder of the weights.")
-@_path("--log", "results/train_gan.csv", "Table of the training.")
-@_path("--snapshots", "results/snapshots", "Folder of synthetic sample grids.")
-@_path("--checkpoints", "checkpoints", "Where a stopped training goes on from.")
-@_json
+@params_option
+@data_option
+@path_option("--out", "models/gan", "Folder of the weights.")
+@path_option("--log", "results/train_gan.csv", "Table of the training.")
+@path_option("--snapshots", "results/snapshots", "Folder of synthetic sample grids.")
+@path_option("--checkpoints", "checkpoints", "Where a stopped training goes on from.")
+@json_option
 def train_gan(
     params: Path, data: Path, out: Path, log: Path, snapshots: Path, checkpoints: Path, as_json: bool
 ) -> None:
@@ -145,31 +133,54 @@ def train_gan(
 
     The same command goes on where it was stopped.
     """
-    config = _config(params).train_gan
+    config = load_config(params)
     from synthcxr.stages import train_gan as stage
 
-    made = stage.run(config, data=data, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints)
-    _show(_scalars(out, made), made, as_json)
+    start = None if config.train_gan.start_from is None else _networks(config.train_gan.start_from)
+    with _followed(config, log) as follow:
+        made = stage.run(
+            config.train_gan,
+            data=data,
+            out=out,
+            log=log,
+            snapshots=snapshots,
+            checkpoints=checkpoints,
+            start=start,
+            follow=follow,
+        )
+    say(scalars(out, made), made, as_json)
+
+
+def _networks(address: str) -> Path:
+    """The folder of a trained G and D: a training's own output, or a registered generator's."""
+    folder = Path(address)
+    if (folder / "generator.safetensors").is_file():
+        return folder
+    from synthcxr import registry
+
+    found = registry.resolve(address)
+    click.echo(f"starts from: {found}", err=True)
+    return found.path
 
 
 @main.command()
-@_params
-@_data
-@_path("--classifier", "models/classifier", "Weights of the classifier.")
-@_path("--judge", "models/judge", "Weights of the judge.")
-@_path("--gan", "models/gan", "Weights of the GAN.")
-@_path("--out", "models/onnx", "Folder of the ONNX files.")
-@_json
+@params_option
+@data_option
+@path_option("--classifier", "models/classifier", "Weights of the classifier.")
+@path_option("--judge", "models/judge", "Weights of the judge.")
+@path_option("--gan", "models/gan", "Weights of the GAN.")
+@path_option("--out", "models/onnx", "Folder of the ONNX files.")
+@json_option
 def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, out: Path, as_json: bool) -> None:
     """Write the models as ONNX files.
 
     Each carries its contract: sizes, findings, thresholds, origin and digest.
     """
-    config = _config(params).export
+    config = load_config(params).export
     from synthcxr.stages import export as stage
 
     made = stage.run(config, data=data, classifier=classifier, judge=judge, gan=gan, out=out)
-    _show(_scalars(out, made), made, as_json)
+    say(scalars(out, made), made, as_json)
 
 
 @main.command()
@@ -181,8 +192,8 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @click.option(
     "--model", metavar="ADDRESS", help="Folder, .onnx file, models:/name@alias, models:/name/3, runs:/id/path."
 )
-@_path("--out", None, "Folder of the dataset.  [default: synthetic/LABELS-seedSEED]")
-@_path("--params", None, "Parameter file: its section `generate`, which the flags override.")
+@path_option("--out", None, "Folder of the dataset.  [default: synthetic/LABELS-seedSEED]")
+@path_option("--params", None, "Parameter file: its section `generate`, which the flags override.")
 @click.option("--max-draws", type=click.IntRange(min=1), help="Candidates to draw at most.  [default: 100 an image]")
 @click.option("--batch", type=click.IntRange(min=1), help="Candidates at a time.  [default: 32]")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), help="Where to run.  [default: auto]")
@@ -191,12 +202,12 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @click.option("--force", is_flag=True, help="Replace the dataset of another command.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
 @click.option("--reject-memorised", is_flag=True, help="Leave out images that copy a film; needs --films.")
-@_path("--films", None, "Packed films that the model learned from.")
+@path_option("--films", None, "Packed films that the model learned from.")
 @click.option("--evaluate", "judged", is_flag=True, help="Then judge it against real films; needs --reference.")
-@_path("--reference", None, "Packed films to judge it against.")
-@_path("--results", "results", "Folder of the evidence.")
-@_record
-@_json
+@path_option("--reference", None, "Packed films to judge it against.")
+@path_option("--results", "results", "Folder of the evidence.")
+@record_option
+@json_option
 def generate(
     model: str | None, out: Path | None, params: Path | None, kind: str | None, append: bool, force: bool,
     dry_run: bool, reject_memorised: bool, films: Path | None, judged: bool, reference: Path | None, results: Path,
@@ -234,7 +245,7 @@ def generate(
             apart=keeper(films) if reject_memorised and films else None,
             command=["synthcxr", *sys.argv[1:]],
         )
-        _show(made.lines, made.as_dict(), as_json)
+        say(made.lines, made.as_dict(), as_json)
     except GateError as error:
         if not record:
             raise
@@ -256,7 +267,7 @@ def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool)
     if params is None and "n" not in given:
         raise click.UsageError("say how many images: --n 100")
     plain: dict[str, Any] = {"seed": 0, "labels": (), "max_draws": 0, "batch": 32, "device": "auto"}
-    wanted = plain | (dataclasses.asdict(_config(params).generate) if params else {}) | given
+    wanted = plain | (dataclasses.asdict(load_config(params).generate) if params else {}) | given
     if "max_draws" not in given and (params is None or "n" in given or "labels" in given):
         wanted["max_draws"] = max(1000, 100 * wanted["n"]) if wanted["labels"] or spare else wanted["n"]
     return config.GenerateConfig(**wanted)
@@ -271,21 +282,21 @@ def _evaluate_config(params: Path | None) -> EvaluateConfig:
     """The section `evaluate` of a parameter file, or of the project that one stands in."""
     if params is None and not Path("params.yaml").is_file():
         raise click.UsageError("--evaluate needs --params: the file whose gates decide")
-    return _config(params or Path("params.yaml")).evaluate
+    return load_config(params or Path("params.yaml")).evaluate
 
 
 @main.command()
 @click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
-@_params
+@params_option
 @click.option(
     "--reference", "--data", "data", type=click.Path(path_type=Path),
     help="Packed films to judge by.  [default: data/cxr; without it, what the model carries of its films]",
 )  # fmt: skip
-@_path("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
-@_path("--out", "results", "Folder of the evidence.")
+@path_option("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
+@path_option("--out", "results", "Folder of the evidence.")
 @click.option("--prevalence", metavar="nih|CSV", help="One more label distribution to hold the set against.")
-@_record
-@_json
+@record_option
+@json_option
 def evaluate(
     params: Path, data: Path | None, models: Path, dataset: Path, out: Path, prevalence: str | None, record: bool,
     as_json: bool,
@@ -308,99 +319,61 @@ def _evaluate(
 
     if data is None:
         click.echo("no films were given: compared with what the model carries of its films", err=True)
-    verdict = stage.run(
-        config, data=data, models=models, dataset=dataset, out=out, record=True, distribution=prevalence
-    )
-    _show([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
+    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, distribution=prevalence)
+    say([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
     if not verdict.passed and not record:
         raise GateError(verdict.failures)
 
 
 @main.command()
-@_params
-@_path("--models", "models/onnx", "Folder of the ONNX files.")
-@_path("--gan", "models/gan", "Weights of the GAN.")
-@_path("--classifier", "models/classifier", "Weights of the classifier.")
-@_path("--judge", "models/judge", "Weights of the judge.")
-@_path("--results", "results", "Folder of the evidence.")
-@_path("--dataset", "data/synthetic", "Synthetic dataset that was judged.")
-@_path("--out", "results/registered.json", "File that names the run and the versions.")
-@_json
+@params_option
+@path_option("--models", "models/onnx", "Folder of the ONNX files.")
+@path_option("--gan", "models/gan", "Weights of the GAN.")
+@path_option("--classifier", "models/classifier", "Weights of the classifier.")
+@path_option("--judge", "models/judge", "Weights of the judge.")
+@path_option("--results", "results", "Folder of the evidence.")
+@path_option("--dataset", "data/synthetic", "Synthetic dataset that was judged.")
+@path_option("--out", "results/registered.json", "File that names the run and the versions.")
+@json_option
 def register(params: Path, out: Path, as_json: bool, **folders: Path) -> None:
     """Log the run and its models to MLflow.
 
     The new versions become candidate, and champion only if every gate passed.
     """
-    config = _config(params).register
+    config = load_config(params).register
     from synthcxr.stages import register as stage
 
     made = stage.run(config, params=params, out=out, **folders)
     lines = [f"{name} version {version}" for name, version in made["versions"].items()]
-    _show([*lines, f"{'champion' if made['champion'] else 'candidate'}: {made['why']}"], made, as_json)
+    say([*lines, f"{'champion' if made['champion'] else 'candidate'}: {made['why']}"], made, as_json)
 
 
 @main.command()
-@_params
-@_path("--results", "results", "Folder of the evidence.")
-@_path("--dataset", "data/synthetic", "Synthetic dataset to show.")
-@_path("--out", "results/report.html", "The report.")
-@_path("--with-films", None, "Packed films: writes report-private.html too, which shows some of them.")
+@params_option
+@path_option("--results", "results", "Folder of the evidence.")
+@path_option("--dataset", "data/synthetic", "Synthetic dataset to show.")
+@path_option("--out", "results/report.html", "The report.")
+@path_option("--with-films", None, "Packed films: writes report-private.html too, which shows some of them.")
 def report(params: Path, results: Path, dataset: Path, out: Path, with_films: Path | None) -> None:
     """Write the evidence as one HTML file.
 
     No real film is in it.
     """
-    config = _config(params).report
+    config = load_config(params).report
     from synthcxr.stages import report as stage
 
     written = stage.run(config, results=results, dataset=dataset, out=out, with_films=with_films)
-    _show([str(path) for path in written], None, as_json=False)
+    say([str(path) for path in written], None, as_json=False)
 
 
 @main.command(hidden=True)
-@_path("--out", "synthcxr.lock", "File of the digests.")
+@path_option("--out", "synthcxr.lock", "File of the digests.")
 def lock(out: Path) -> None:
     """Bring a project's synthcxr.lock up to the installed version (its dvc.yaml runs this)."""
     from synthcxr.stages import lock as stage
 
     changed = stage.run(out=out)
-    _show([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
+    say([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
 
 
-@main.group()
-def models() -> None:
-    """List, show and pull registered models."""
-
-
-@models.command("list")
-@_json
-def list_(as_json: bool) -> None:
-    """Every registered version and its aliases."""
-    from synthcxr.stages import models as stage
-
-    rows = stage.list_models()
-    lines = ["  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, row.why))) for row in rows]
-    _show(lines, [dataclasses.asdict(row) for row in rows], as_json)
-
-
-@models.command()
-@click.argument("address", required=False)
-@_json
-def show(address: str | None, as_json: bool) -> None:
-    """What a model is, with its card; without ADDRESS the one that `generate` takes."""
-    from synthcxr.stages import models as stage
-
-    shown = stage.show(address)
-    held = [f"{name}: {c['kind']}, {c['resolution']} px, digest {c['digest']}" for name, c in shown.contracts.items()]
-    _show([f"model: {shown.name}", f"at {shown.path}", *held, shown.card], shown, as_json)
-
-
-@models.command()
-@click.argument("address", required=False)
-@_path("--out", "models/pulled", "Folder for the copy.")
-def pull(address: str | None, out: Path) -> None:
-    """Copy a model here, its files verified by digest."""
-    from synthcxr.stages import models as stage
-
-    pulled = stage.pull(address, out=out)
-    _show([f"model: {pulled}", f"at {pulled.path}"], None, as_json=False)
+main.add_command(models)

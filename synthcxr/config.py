@@ -68,11 +68,15 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class GanConfig:
-    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D."""
+    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D.
+
+    `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
+    """
 
     resolution: int
     latent: int
     blocks: Literal["paper", "lean"]
+    start_from: str | None
     channels: dict[int, int]
     nimg: dict[int, int]
     batch: dict[int, int]

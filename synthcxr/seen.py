@@ -25,7 +25,9 @@ from synthcxr.packing import SMALLEST
 LEARNED = ("train", "judge", "val")
 """The splits that models learn from, or are chosen and set by."""
 PUBLIC = "nih"  # the reader whose patients' numbers are public
-_FILMS, _PATIENTS, _TRAINING_DATA = "seen_films", "seen_patients", "training_data"
+FILE = "seen.npz"
+_FILMS, _PATIENTS, _TRAINING_DATA = "films", "patients", "training_data"
+_NOW, _EARLIER = "seen_", "earlier_"
 
 Digests = NDArray[np.uint64]
 
@@ -38,10 +40,22 @@ class Seen:
     films: Digests
     patients: Digests
 
-    def arrays(self) -> dict[str, Any]:
-        """As arrays of an .npz file, sorted, so that their order tells nothing."""
-        films, patients = np.unique(self.films), np.unique(self.patients)
-        return {_FILMS: films, _PATIENTS: patients, _TRAINING_DATA: np.array(self.training_data)}
+    def arrays(self, earlier: Seen | None = None) -> dict[str, Any]:
+        """As arrays of an .npz file, sorted, so that their order tells nothing.
+
+        `earlier` is what a model had seen that the training of this one went on from.
+        """
+        held = {_NOW: self} if earlier is None else {_NOW: self, _EARLIER: earlier}
+        arrays = {f"{when}{_FILMS}": np.unique(seen.films) for when, seen in held.items()}
+        arrays |= {f"{when}{_PATIENTS}": np.unique(seen.patients) for when, seen in held.items()}
+        return arrays | {_TRAINING_DATA: np.array(self.training_data)}
+
+    def joined(self, other: Seen) -> Seen:
+        """These and the others."""
+        films, patients = (
+            np.concatenate(pair) for pair in ((self.films, other.films), (self.patients, other.patients))
+        )
+        return Seen(self.training_data, films, patients)
 
     def among(self, others: Seen) -> tuple[int, int]:
         """How many of these films, and of these patients, are among `others`."""
@@ -66,11 +80,21 @@ def read(path: Path) -> Seen:
     """What `arrays` put into an .npz file; ArtifactError where it is absent or holds none."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return Seen(str(held[_TRAINING_DATA]), held[_FILMS], held[_PATIENTS])
+            return Seen(str(held[_TRAINING_DATA]), held[_NOW + _FILMS], held[_NOW + _PATIENTS])
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; export or pull the models again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path}: does not say which films the models saw; export the models again") from error
+
+
+def read_earlier(path: Path) -> Seen:
+    """What had been seen before the training that an .npz file tells of; nothing where it does not say."""
+    nothing = np.empty(0, np.uint64)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            return Seen("", held[_EARLIER + _FILMS], held[_EARLIER + _PATIENTS])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return Seen("", nothing, nothing)
 
 
 def _digests(values: Iterable[bytes]) -> Digests:

@@ -12,10 +12,13 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
 from standins import write_folder
 
+from synthcxr import bundled
 from synthcxr.cli import main
 from synthcxr.errors import ArtifactError, GateError
+from synthcxr.registry import location, store
 from synthcxr.verbs import RESUMABLE, Verbs
 
 
@@ -224,6 +227,28 @@ def test_lock_says_what_changed(tmp_path: Path) -> None:
     assert call("lock", "--out", out).stdout == f"{out}: up to date\n"
 
 
+def test_training_reaches_mlflow_as_it_goes(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a folder has a registry, `train-judge` writes its epochs to a run there."""
+    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    client = store.connect(location.embedded(), create=True)
+    yaml = YAML()
+    settings = yaml.load(Path(__file__).parent.parent / "params.yaml")
+    settings["train_judge"] |= {"resolution": 8, "width": 4, "n_epochs": 2, "n_bootstrap": 1}
+    yaml.dump(settings, tmp_path / "params.yaml")
+    result = call("train-judge", "--data", trained.data)
+    assert (result.exit_code, result.stderr) == (0, "")
+    (experiment,) = (one for one in client.search_experiments() if one.name == "synthcxr")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train_judge.width"] == "4"
+    history = client.get_metric_history(run.info.run_id, "train_judge/val_loss")
+    logged = (tmp_path / "results" / "train_judge.csv").read_text().splitlines()[1:]
+    assert [(str(metric.step), metric.value) for metric in history] == [
+        (row.split(",")[0], float(row.split(",")[2])) for row in logged
+    ]
+
+
 def test_generate_and_judge_at_once(trained: Any, tmp_path: Path) -> None:
     """--evaluate judges what was just made: each gate on stdout, exit 1 where one fails, 0 with --record."""
     params = tmp_path / "params.yaml"
@@ -246,3 +271,13 @@ def test_keeping_copies_out_needs_the_films(empty_folder: Path) -> None:
     assert result.exit_code == 2
     assert "--reject-memorised needs --films" in result.stderr
     assert not list(empty_folder.iterdir())
+
+
+def test_a_list_of_no_models_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a project `models list` says so on stderr; its JSON stays an empty list."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(bundled, "find", lambda name: None)
+    found = CliRunner().invoke(main, ["models", "list", "--json"])
+    assert (found.exit_code, found.stdout.strip()) == (0, "[]")
+    assert "nothing is registered here" in found.stderr

@@ -7,7 +7,7 @@ import pytest
 from synthcxr import config
 from synthcxr.errors import ConfigError
 
-PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "nih-1024"))]
+PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
 TEXT = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
 
 

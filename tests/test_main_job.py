@@ -92,18 +92,6 @@ def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_model_says_what_to_type(tmp_path: Path) -> None:
-    """Neither champion nor starter: the line shows the address of the candidate, and nothing is made here."""
-    from synthcxr import bundled
-
-    if bundled.find("starter") is not None:
-        pytest.skip("a starter ships, so that there is always a model")
-    done = synthcxr(tmp_path, "generate", "--n", "5", "--out", "x")
-    assert done.returncode == 2
-    assert "--model models:/synthcxr-generator@candidate" in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) -> None:
     """Generate, evaluate, register and report; then the champion is what `generate` takes, and gates exit 1 by hand."""
     params = tmp_path / "params.yaml"

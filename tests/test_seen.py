@@ -99,6 +99,22 @@ def test_what_ships_names_nobody(tmp_path: Path) -> None:
     assert len(read.patients) == 0
 
 
+def test_what_was_seen_earlier_is_kept_apart(tmp_path: Path) -> None:
+    """A training that goes on from another's model holds both lists; where there was no other, the second is empty."""
+    files = draw(tmp_path / "films", 8, seed=1)
+    own, other = (
+        seen.of(pack(tmp_path / split, files, [split] * 4 + ["test"] * 4, name=split), (split,))
+        for split in ("train", "val")
+    )
+    path = tmp_path / "seen.npz"
+    np.savez(path, **own.arrays())
+    assert len(seen.read_earlier(path).films) == 0
+    assert len(seen.read_earlier(tmp_path / "absent.npz").films) == 0
+    np.savez(path, **other.arrays(own.joined(own)))
+    assert seen.read(path).training_data == other.training_data
+    assert seen.read_earlier(path).films.tolist() == sorted(own.films.tolist())
+
+
 def test_blank_films_tell_nothing(tmp_path: Path) -> None:
     """Two films of one grey are not taken for the same one."""
     path = tmp_path / "films" / "0.png"

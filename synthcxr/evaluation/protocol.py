@@ -59,8 +59,8 @@ def sentences(
             f" {kernel.LARGEST_SUBSET:,} rows a side, cubic kernel, unbiased. At infinity: the Frechet distance at"
             f" {infinity.N_POINTS} sizes, {infinity.N_REPEATS} times, extrapolated along 1 / N; the bias that the"
             " number of films brings stays. By finding: images and films that the judge calls so, with train films as"
-            f" the floor, where each has {MIN_FILMS} or more. MS-SSIM: {similarity.N_PAIRS} random pairs of images, and of"
-            " films of different patients, at the images' own size."
+            f" the floor, where each has {MIN_FILMS} or more. MS-SSIM: {similarity.N_PAIRS} random pairs of images, and"
+            " of films of different patients, at the images' own size."
         ),
         "privacy": (
             "Copies: the distance of each image to its nearest film among all that the generator learned from (train"

@@ -80,8 +80,8 @@ def _lose_volume(anatomy: Anatomy, lesion: Lesion) -> Anatomy:
 
 
 def _enlarge_heart(anatomy: Anatomy, lesion: Lesion) -> Anatomy:
-    """Cardiomegaly: a cardiothoracic ratio of 0.57 to 0.68."""
-    return dataclasses.replace(anatomy, cardiothoracic=0.57 + 0.11 * lesion.strength)
+    """Cardiomegaly: a cardiothoracic ratio of 0.62 to 0.75."""
+    return dataclasses.replace(anatomy, cardiothoracic=0.62 + 0.13 * lesion.strength)
 
 
 def _inflate(anatomy: Anatomy, lesion: Lesion) -> Anatomy:

@@ -62,10 +62,14 @@ def _default() -> Resolved:
         note = f"{location.shown(uri)} has no champion"
     starter = bundled.find(STARTER)
     if starter is None:
-        raise ArtifactError(
-            f"no model: {'no registry here' if uri is None else note}, and no starter ships with this install;"
-            f" name one, such as `--model models:/{GENERATOR}@{CANDIDATE}`"
+        todo = (
+            f"go to the folder that holds {location.EMBEDDED}, set {location.VARIABLE} to a server, or give `--model`"
+            " a folder"
+            if uri is None
+            else f"name one, such as `--model models:/{GENERATOR}@{CANDIDATE}`"
         )
+        held = "no registry here" if uri is None else note
+        raise ArtifactError(f"no model: {held}, and no starter ships with this install; {todo}")
     model_index.verify(starter)
     return Resolved(starter, STARTER, note)
 

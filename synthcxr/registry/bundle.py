@@ -11,20 +11,36 @@ from synthcxr import model_index, records
 
 CARD = "README.md"
 FOLDER = "model"
+_NONE: Mapping[str, str] = {}
 
 
-def build(parent: Path, *, index: Mapping[str, Any], files: Mapping[str, Path], card: str) -> Path:
+def card_of(kind: str) -> str:
+    """The name of a labeller's card in its generator's folder."""
+    return f"{kind}.md"
+
+
+def build(
+    parent: Path,
+    *,
+    index: Mapping[str, Any],
+    files: Mapping[str, Path],
+    card: str,
+    cards: Mapping[str, str] = _NONE,
+) -> Path:
     """Copy `files` (name: source) and the card into the new folder `parent`/model, and write its model.json last.
 
-    Entries that `index` (the exported model.json) has of a file are kept, the others are written from the file.
+    `cards` are those of models that come with this one, by file name. Entries that `index` (the exported model.json)
+    has of a file are kept, the others are written from the file.
     """
     out = parent / FOLDER
     out.mkdir(parents=True)
     for name, source in files.items():
         shutil.copyfile(source, out / name)
-    (out / CARD).write_text(card, encoding="utf-8")
+    texts = {CARD: card} | dict(cards)
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
     known = index["files"]
-    entries = {name: known.get(name, {"kind": _kind(name)}) | _sha256(out / name) for name in (*files, CARD)}
+    entries = {name: known.get(name, {"kind": _kind(name)}) | _sha256(out / name) for name in (*files, *texts)}
     records.write_json(out / model_index.INDEX, dict(index) | {"files": entries})
     return out
 

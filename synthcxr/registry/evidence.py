@@ -28,13 +28,17 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Everything that is logged with one run beside its models; `files` maps a file to its folder in the run."""
+    """Everything that is logged with one run beside its models; `files` maps a file to its folder in the run.
+
+    `trainings` holds the fingerprint of each training by the table of its rows, which may be in a run already.
+    """
 
     params: dict[str, str]
     points: tuple[Point, ...]
     tags: dict[str, str]
     files: dict[Path, str]
     training_data: str
+    trainings: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def flatten(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -70,18 +74,22 @@ def curve(path: Path) -> list[Point]:
         rows = list(csv.DictReader(file))
     if not rows:
         return []
-    step = next((column for column in STEPS if column in rows[0]), None)
-    if step is None:
+    if not any(column in rows[0] for column in STEPS):
         raise DataError(f"{path}: has neither of the columns {', '.join(STEPS)}; train again")
     try:
-        found = [
-            Point(_name(f"{path.stem}/{column}"), float(value), int(float(row[step])))
-            for row in rows
-            for column, value in row.items()
-            if column != step and value not in ("", None)
-        ]
+        return [point for row in rows for point in points(path.stem, row)]
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: a row is not numbers ({error}); train again") from error
+
+
+def points(table: str, row: Mapping[str, str]) -> list[Point]:
+    """One row of a training's table as metrics `<table>/<column>`; what is empty or not finite is left out."""
+    step = next(column for column in STEPS if column in row)
+    found = [
+        Point(_name(f"{table}/{column}"), float(value), int(float(row[step])))
+        for column, value in row.items()
+        if column != step and value not in ("", None)
+    ]
     return [point for point in found if math.isfinite(point.value)]
 
 

@@ -11,16 +11,17 @@ from pathlib import Path
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
 from synthcxr import model_index, records
 from synthcxr.contract import Kind
-from synthcxr.registry import fetch, interface, location, store
+from synthcxr.registry import begun, fetch, interface, location, store
 from synthcxr.registry.address import CANDIDATE, CHAMPION
-from synthcxr.registry.evidence import Evidence
+from synthcxr.registry.evidence import Evidence, Point
 
 _PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
 _EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -47,13 +48,17 @@ class Published:
 
 
 def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, champion: bool, why: str) -> Published:
-    """Log one run, register a version of each model, then move `candidate`, and `champion` if it is one."""
+    """Log one run, register a version of each model, then move `candidate`, and `champion` if it is one.
+
+    The run is the one that these trainings wrote their rows to, where there is one: it gets what it lacks.
+    """
     uri = location.find() or location.embedded()
     client = store.connect(uri, create=True)
     experiment_id = store.experiment(client, uri, experiment)
     with store.speaking(uri), store.tracking(uri):
-        with mlflow.start_run(experiment_id=experiment_id, tags=evidence.tags) as run:
-            _log(client, run.info.run_id, evidence)
+        held = begun.find(client, experiment_id, films=evidence.training_data, trainings=evidence.trainings)
+        with _run(experiment_id, held, evidence.tags) as run:
+            _log(client, run.info.run_id, evidence, held)
             versions = {
                 f"synthcxr-{model.kind}": _register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why)
                 for model in models
@@ -61,6 +66,7 @@ def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, cha
         for alias in (CANDIDATE, CHAMPION) if champion else (CANDIDATE,):
             for name, version in versions.items():
                 client.set_registered_model_alias(name, alias, version)
+    begun.leave()
     return Published(run.info.run_id, versions, location.kind(uri))
 
 
@@ -72,17 +78,32 @@ def attach(run_id: str, file: Path) -> None:
         client.log_artifact(run_id, str(file))
 
 
-def _log(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
-    params = [Param(key, value) for key, value in evidence.params.items()]
+def _run(experiment_id: str, held: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:
+    if held is None:
+        return mlflow.start_run(experiment_id=experiment_id, tags=tags)
+    return mlflow.start_run(run_id=held.info.run_id, tags=resolve_tags(tags))
+
+
+def _log(client: MlflowClient, run_id: str, evidence: Evidence, held: Run | None) -> None:
+    """Log what the run does not hold yet."""
+    known = held.data.params if held else {}
+    params = [Param(key, value) for key, value in evidence.params.items() if key not in known]
     for at in range(0, len(params), _PARAMS_A_BATCH):
         client.log_batch(run_id, params=params[at : at + _PARAMS_A_BATCH])
     now_ms = int(time.time() * 1000)
-    points = [Metric(point.name, point.value, now_ms, point.step) for point in evidence.points]
+    there = _points(client, held) if held else set()
+    points = [Metric(p.name, p.value, now_ms, p.step) for p in evidence.points if p not in there]
     for at in range(0, len(points), _METRICS_A_BATCH):
         client.log_batch(run_id, metrics=points[at : at + _METRICS_A_BATCH])
     client.log_inputs(run_id, datasets=[_dataset(evidence.training_data)])
     for file, folder in evidence.files.items():
         client.log_artifact(run_id, str(file), folder or None)
+
+
+def _points(client: MlflowClient, held: Run) -> set[Point]:
+    """Every value that a run's metrics have had."""
+    histories = (client.get_metric_history(held.info.run_id, name) for name in held.data.metrics)
+    return {Point(metric.key, metric.value, metric.step) for history in histories for metric in history}
 
 
 def _dataset(fingerprint: str) -> DatasetInput:

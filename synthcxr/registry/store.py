@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -39,16 +40,32 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
 @contextlib.contextmanager
 def speaking(uri: str) -> Iterator[None]:
     """Run MLflow calls: what they raise becomes an ArtifactError of one line, what they warn of is not ours."""
+    with _quiet() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError) as error:
+            raise ArtifactError(f"MLflow at {location.shown(uri)}: {_sentence(error)}") from error
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """Prepare the process for another thread that speaks to MLflow: short waits, and no warnings that are not ours.
+
+    Environment and warning filters belong to the whole process: that thread leaves them alone.
+    """
+    with _quiet(), _environment({key: value for key, value in _PROBE.items() if key not in os.environ}):
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # MLflow 3.17 maps its tables with an option that SQLAlchemy 2.1 deprecates, compares columns with a range,
         # which pandas 3 deprecates, and warns of type hints in its own modules; none can be mended from here.
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
         warnings.filterwarnings("ignore", message="Operation with range is deprecated")
         warnings.filterwarnings("ignore", message=".*type hint is inferred as AnyType")
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError) as error:
-            raise ArtifactError(f"MLflow at {location.shown(uri)}: {_sentence(error)}") from error
+        yield
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from synthcxr import image_bytes, images, records, seen
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
-from synthcxr.errors import ConfigError, DataError, GateError
+from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import (
     by_finding,
     cache,
@@ -48,16 +48,14 @@ def run(
     models: Path,
     dataset: Path,
     out: Path,
-    record: bool,
     features_cache: Path = cache.FOLDER,
     distribution: str | None = None,
 ) -> Verdict:
     """Write metrics.json, verdict.json, privacy.csv and curves/ to `out` and return the verdict.
 
     Without `data` the images are held against what of its films the model carries. `distribution`, "nih" or a table,
-    is one more label distribution to hold them against. GateError, with all that written, for a failed gate unless
-    `record`. ConfigError, before any work, for a gate that can never be judged; DataError and ArtifactError for films,
-    images or models that do not fit each other.
+    is one more label distribution to hold them against. ConfigError, before any work, for a gate that can never be
+    judged; DataError and ArtifactError for films, images or models that do not fit each other.
     """
     unavailable = _check(config)
     wanted = None if distribution is None else prevalence.load(distribution)
@@ -79,7 +77,7 @@ def run(
         metrics = _without_films(job)
     else:
         metrics = _with_films(job, datasets.open_dataset(data), features_cache, absent)
-    return _conclude(job, _rounded(about | metrics), record)
+    return _conclude(job, _rounded(about | metrics))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,12 +198,10 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
     return found | {"status": "computed"}
 
 
-def _conclude(job: _Job, metrics: dict[str, Any], record: bool) -> Verdict:
+def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
     judged = verdict.judge(metrics, job.config.gates)
     records.write_json(job.out / "metrics.json", metrics)
     records.write_json(job.out / "verdict.json", judged.as_dict())
-    if not judged.passed and not record:
-        raise GateError(judged.failures)
     return judged
 
 
@@ -228,9 +224,9 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
 def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: Path) -> bool:
     """Whether the models learned from the other splits of these films; DataError where they saw the test films."""
     others = {judge.contract.training_data, made.training_data} - {films.fingerprint}
-    if not others:
-        return True
-    learned = seen.read(models / REFERENCE)
+    learned = seen.read_earlier(models / REFERENCE)
+    if others:
+        learned = seen.read(models / REFERENCE).joined(learned)
     for unknown in sorted(others - {learned.training_data}):
         raise DataError(
             f"{made.path}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
@@ -239,10 +235,10 @@ def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: 
     if n_films or n_patients:
         raise DataError(
             f"{films.path}: the models have seen {n_films:,} of its test films and {n_patients:,} of their patients:"
-            " another split of the films that they learned from; give those films as they were packed for training, or"
-            " films of other patients"
+            " another split of films that they learned from; give the films as they were packed for training, or films"
+            " of other patients"
         )
-    return False
+    return not others
 
 
 def _open(dataset: Path, features_cache: Path) -> SyntheticSet:

@@ -44,13 +44,14 @@ def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan:
         "classifier.onnx": _export_classifier(config, films, "classifier", classifier, resolution, out),
         "judge.onnx": _export_classifier(config, films, "judge", judge, resolution, out),
     }
-    _write_reference(config, films, resolution, Session.open(out / "judge.onnx", kind="judge", device="cpu"), out)
+    judge_session = Session.open(out / "judge.onnx", kind="judge", device="cpu")
+    _write_reference(config, films, resolution, judge_session, out, earlier=seen.read_earlier(gan / seen.FILE))
     summary = {
         "files": {name: _describe(out / name, contract) for name, contract in contracts.items()}
         | {"reference.npz": {"sha256": records.sha256_file(out / "reference.npz"), "kind": "reference"}},
         "training_data": films.fingerprint,
-        "phantom": films.phantom,
-        "attribution": list(films.attribution),
+        "phantom": about["phantom"],
+        "attribution": list(about["attribution"]),
         "resolution": resolution,
         "latent": about["network"]["latent"],
         "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
@@ -144,7 +145,9 @@ def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolu
     )
 
 
-def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path) -> None:
+def _write_reference(
+    config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path, *, earlier: seen.Seen
+) -> None:
     """Counts, features and distances of the val films as the judge sees them; no pixel, no test film, no name.
 
     The floor and the nearest-neighbour null compare val films with the classifier's training films, none of which
@@ -170,7 +173,7 @@ def _write_reference(config: ExportConfig, films: dataset.Dataset, resolution: i
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
         attribution=np.str_("\n".join(films.attribution)),
-        **seen.of(films, seen.LEARNED).arrays(),
+        **seen.of(films, seen.LEARNED).arrays(earlier),
     )
 
 

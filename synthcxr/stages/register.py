@@ -47,7 +47,7 @@ def run(
         weak={kind: contract.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
     )
     champion, why = judged(facts.verdict)
-    held = _evidence(params, results, dataset, facts)
+    held = _evidence(params, results, dataset, facts, _trainings(trained))
     _require_judged(facts.metrics, models, dataset)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
         made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
@@ -85,7 +85,15 @@ def _bound(gate: Mapping[str, Any]) -> str:
     return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g})"
 
 
-def _evidence(params: Path, results: Path, dataset: Path, facts: card.Facts) -> evidence.Evidence:
+def _trainings(trained: Mapping[str, Path]) -> dict[str, str]:
+    """The fingerprint of each training by the stem of its table, as its config.json has it."""
+    tables = {f"train_{'gan' if kind == 'generator' else kind}": folder for kind, folder in trained.items()}
+    return {table: str(_read_if_there(folder / "config.json").get("fingerprint")) for table, folder in tables.items()}
+
+
+def _evidence(
+    params: Path, results: Path, dataset: Path, facts: card.Facts, trainings: dict[str, str]
+) -> evidence.Evidence:
     made = records.read_json(dataset / records.RUN)
     points = evidence.metrics(facts.metrics) + evidence.metrics(made.get("counts", {}), "generate")
     for name in CURVES:
@@ -100,6 +108,7 @@ def _evidence(params: Path, results: Path, dataset: Path, facts: card.Facts) -> 
         tags=lineage.tags() | _tags(facts.index),
         files=files | {dataset / records.RUN: "synthetic", params: ""},
         training_data=films,
+        trainings=trainings,
     )
 
 
@@ -113,7 +122,13 @@ def _tags(index: Mapping[str, Any]) -> dict[str, str]:
 
 def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Facts, dataset: Path) -> publish.Model:
     held = contract.read(models / f"{kind}.onnx", kind=kind)
-    folder = bundle.build(parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts))
+    cards = {}
+    if kind == "generator":  # whose folder stands alone, and so holds what its labellers are
+        labellers = {of: contract.read(models / f"{of}.onnx", kind=of) for of in LABELLERS}
+        cards = {bundle.card_of(of): card.write(labeller, facts) for of, labeller in labellers.items()}
+    folder = bundle.build(
+        parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
+    )
     tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
     return publish.Model(kind, folder, card.summary(held), tags, _example(dataset, held.resolution))
 

@@ -19,6 +19,7 @@ from synthcxr.evaluation.thresholds import Thresholds, matched_all
 from synthcxr.networks import imagenet, lite0, lite0_file, weights
 from synthcxr.networks.classifier import Classifier, initialise, network_config
 from synthcxr.training.classifier import Epoch, Films, predict, train
+from synthcxr.training.followers import Follow, Hear, nobody
 
 WEIGHTS, CONFIG, METRICS = "weights.safetensors", "config.json", "metrics.json"
 COLUMNS = ("epoch", "loss", "val_loss", "val_auroc_mean", "lr", "wall_s")
@@ -28,11 +29,13 @@ _LEAST_DENSENET = 32
 Float64 = NDArray[np.float64]
 
 
-def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Path) -> dict[str, Any]:
+def run(
+    config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Path, follow: Follow = nobody
+) -> dict[str, Any]:
     """Train on `split`, choose epoch and thresholds on val, and write the folder `out`; returns its metrics.
 
     `log` (CSV) gets a row an epoch as it ends. `out` is put in place whole at the end, so that an interruption
-    leaves what was there. Test films are not looked at.
+    leaves what was there. `follow` is told of the training and hears its rows. Test films are not looked at.
     """
     _check(config, split)
     records.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
@@ -41,6 +44,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
     side = _side(config, films.resolution)
     held, val = _films(films, side, split), _films(films, side, "val")
     network = network_config(config, side)
+    fingerprint = records.fingerprint([dataclasses.asdict(config), films.fingerprint, split])
     classifier = initialise(network, config.seed)
     if start is not None:
         _start(config, classifier, start)
@@ -50,7 +54,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
         val=val,
         config=config,
         mean_auroc=auroc.mean_auroc,
-        report=_logger(log),
+        report=_logger(log, follow(films.fingerprint, fingerprint, dataclasses.asdict(config))),
     )
     probabilities, val_probabilities = (_probabilities(classifier, of, config.batch) for of in (held, val))
     scores = auroc.score(
@@ -67,7 +71,7 @@ def run(config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Pat
         train_findings=held.findings,
     )
     metrics = _metrics(scores, best, n_films=len(held.findings)) | {"weak_findings": list(thresholds.weak)}
-    about = _about(config, films, network, thresholds, split)
+    about = _about(config, films, network, thresholds, split) | {"fingerprint": fingerprint}
     _write(out, classifier, about, metrics)
     return metrics
 
@@ -122,16 +126,17 @@ def _films(films: dataset.Dataset, side: int, split: str) -> Films:
     )
 
 
-def _logger(log: Path) -> Callable[[Epoch], None]:
-    """Begin the CSV and return what adds a row to it."""
+def _logger(log: Path, hear: Hear) -> Callable[[Epoch], None]:
+    """Begin the CSV and return what adds a row to it, and tells it on."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(COLUMNS)
 
     def add(epoch: Epoch) -> None:
-        shown = [f"{getattr(epoch, column):.6g}" for column in COLUMNS]
+        row = {column: f"{getattr(epoch, column):.6g}" for column in COLUMNS}
         with log.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(shown)
+            csv.writer(file, lineterminator="\n").writerow(row.values())
+        hear(row)
 
     return add
 

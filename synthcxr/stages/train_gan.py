@@ -14,27 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr import dataset, records, whole
+from synthcxr import dataset, records, seen, whole
 from synthcxr.config import GanConfig
-from synthcxr.errors import DataError
+from synthcxr.errors import ArtifactError, DataError
 from synthcxr.networks import weights
 from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
+from synthcxr.training.followers import Follow, Hear, nobody
 
 SPLITS = ("train", "judge")
-WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json")
+WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json", seen.FILE)
 COLUMNS = (
     *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
     *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
 )
-_NO_MATTER = {"report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
+_NO_MATTER = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
 
 
-def run(config: GanConfig, *, data: Path, out: Path, log: Path, snapshots: Path, checkpoints: Path) -> dict[str, Any]:
+def run(
+    config: GanConfig,
+    *,
+    data: Path,
+    out: Path,
+    log: Path,
+    snapshots: Path,
+    checkpoints: Path,
+    start: Path | None = None,
+    follow: Follow = nobody,
+) -> dict[str, Any]:
     """Train and write generator (averaged), discriminator, config and metrics to `out`; returns the metrics.
 
     `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
-    a pipeline that clears them before each run loses nothing.
+    a pipeline that clears them before each run loses nothing. `start` is the folder of an earlier training's weights,
+    to go on from; `follow` is told of the training and hears its rows.
     """
     records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
@@ -42,14 +54,17 @@ def run(config: GanConfig, *, data: Path, out: Path, log: Path, snapshots: Path,
         raise DataError(f"{data}: packed up to {films.resolution} px, train_gan.resolution is {config.resolution} px")
     if len(films.indices(config.resolution, SPLITS)) == 0:
         raise DataError(f"{data}: no film of {config.resolution} px among {' and '.join(SPLITS)}; lower the resolution")
-    fingerprint = _fingerprint(config, films.fingerprint)
+    begin = None if start is None else _start(start)
+    origin = _origin(films, start)
+    fingerprint = _fingerprint(config, films.fingerprint, begin)
     folder = checkpoints / fingerprint
     if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
         _say(f"other films or parameters than before: starting anew in {folder}")
-    journal = Journal(folder=folder, log=log, snapshots=snapshots)
+    hear = follow(films.fingerprint, fingerprint, dataclasses.asdict(config))
+    journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
     listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
-    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners)
-    return _write(out, config, state.ema, state.discriminator, films, journal)
+    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners, start=begin)
+    return _write(out, config, state.ema, state.discriminator, films, origin, journal)
 
 
 def _reader(films: dataset.Dataset) -> Any:
@@ -63,9 +78,47 @@ def _reader(films: dataset.Dataset) -> Any:
     return read
 
 
-def _fingerprint(config: GanConfig, films: str) -> str:
+def _start(folder: Path) -> gan.Start:
+    found = gan.Start(folder / WRITTEN[0], folder / WRITTEN[1])
+    for path in (found.generator, found.discriminator):
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such weight file; train_gan.start_from wants a trained G and D")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """Whose films G has learned from: those of this training, and of the one that it goes on from."""
+
+    phantom: bool
+    attribution: list[str]
+    seen: dict[str, Any]
+
+
+def _origin(films: dataset.Dataset, start: Path | None) -> _Origin:
+    own = seen.of(films, seen.LEARNED)
+    if start is None:
+        return _Origin(films.phantom, list(films.attribution), own.arrays())
+    about = records.read_json(start / "config.json")
+    path = start / seen.FILE if (start / seen.FILE).is_file() else start / "reference.npz"
+    earlier = seen.read_earlier(path)
+    if about["training_data"] != films.fingerprint:
+        try:
+            earlier = seen.read(path).joined(earlier)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{start}: learned from other films and does not say which; run its train-gan once more, which ends at"
+                " once, or start from a model that was exported since"
+            ) from error
+    attribution = sorted({*films.attribution, *about["attribution"]})
+    return _Origin(films.phantom or bool(about["phantom"]), attribution, own.arrays(earlier))
+
+
+def _fingerprint(config: GanConfig, films: str, start: gan.Start | None) -> str:
+    """What a checkpoint belongs to; of `start_from` the weights count, since an address may come to mean others."""
     fields = {key: value for key, value in dataclasses.asdict(config).items() if key not in _NO_MATTER}
-    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films})
+    begun = {} if start is None else {"start": [records.sha256_file(path) for path in dataclasses.astuple(start)]}
+    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films} | begun)
 
 
 def _say(line: str) -> None:
@@ -79,6 +132,7 @@ class Journal:
     folder: Path
     log: Path
     snapshots: Path
+    hear: Hear
     rows: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def resumed(self, nimg: int) -> None:
@@ -98,6 +152,7 @@ class Journal:
         self.rows.append({column: f"{noted[column]:.6g}" for column in COLUMNS})
         self.rows[-1]["nimg"] = str(int(row["nimg"]))
         self._write()
+        self.hear(self.rows[-1])
 
     def grid(self, nimg: int, images: NDArray[np.uint8]) -> None:
         """Save a square grid of uint8 [N, R, R] images."""
@@ -122,21 +177,29 @@ class Journal:
 
 
 def _write(
-    out: Path, config: GanConfig, ema: Generator, discriminator: Any, films: dataset.Dataset, journal: Journal
+    out: Path,
+    config: GanConfig,
+    ema: Generator,
+    discriminator: Any,
+    films: dataset.Dataset,
+    origin: _Origin,
+    journal: Journal,
 ) -> dict[str, Any]:
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     network = ema.network_config(channels)
-    origin = {"training_data": films.fingerprint, "phantom": str(films.phantom)}
-    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | origin)
-    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | origin)
+    metadata = {"training_data": films.fingerprint, "phantom": str(origin.phantom)}
+    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | metadata)
+    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | metadata)
+    np.savez(out / seen.FILE, **origin.seen)
     records.write_json(
         out / "config.json",
         {
             "network": network,
             "resolution": config.resolution,
             "training_data": films.fingerprint,
-            "phantom": films.phantom,
-            "attribution": list(films.attribution),
+            "fingerprint": journal.folder.name,
+            "phantom": origin.phantom,
+            "attribution": origin.attribution,
             "parameters": dataclasses.asdict(config),
         },
     )

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from synthcxr import images, seeds
 from synthcxr.config import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
+from synthcxr.networks import weights
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.training import schedule, step
@@ -28,6 +29,14 @@ from synthcxr.training.state import State, checkpoints, resume, save
 
 Row = dict[str, float]
 GRID = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The weight files of an earlier training's averaged generator and of its discriminator."""
+
+    generator: Path
+    discriminator: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +52,24 @@ class Listeners:
     resumed: Callable[[int], None]
 
 
-def train(config: GanConfig, films: Films, *, fingerprint: str, folder: Path, listeners: Listeners) -> State:
-    """Train to the end of the schedule and return the final state; checkpoints lie in `folder`."""
+def train(
+    config: GanConfig,
+    films: Films,
+    *,
+    fingerprint: str,
+    folder: Path,
+    listeners: Listeners,
+    start: Start | None = None,
+) -> State:
+    """Train to the end of the schedule and return the final state; checkpoints lie in `folder`.
+
+    `start` holds the networks of an earlier training to go on from, unless a checkpoint is there.
+    """
     phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
     device = pick(config.device)
     state = new_state(config, device)
+    if start is not None:
+        begin(state, start)
     folder.mkdir(parents=True, exist_ok=True)
     bf16 = _precision(config, films, folder, device, listeners.say)
     identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
@@ -117,6 +139,25 @@ def new_state(config: GanConfig, device: torch.device) -> State:
     discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
     ema = copy.deepcopy(generator).requires_grad_(False)
     return State(generator, discriminator, ema, *optimisers(config, generator, discriminator), nimg=0, phase_start=-1)
+
+
+def begin(state: State, start: Start) -> None:
+    """Take over an earlier training's networks; resolutions that it had not grown to keep their fresh weights.
+
+    The averaged generator is all that is kept of G, so that it begins as both. Raises ArtifactError for files of
+    networks of other widths, latents or blocks.
+    """
+    for network, path in ((state.generator, start.generator), (state.discriminator, start.discriminator)):
+        tensors, _ = weights.load(path)
+        fresh = network.state_dict()
+        strange = [name for name, tensor in tensors.items() if name not in fresh or fresh[name].shape != tensor.shape]
+        if strange:
+            raise ArtifactError(
+                f"{path}: does not fit train_gan.latent, channels and blocks (first at {strange[0]}); "
+                "take over those of the model that start_from names"
+            )
+        network.load_state_dict(fresh | tensors)
+    state.ema.load_state_dict(state.generator.state_dict())
 
 
 def optimisers(config: GanConfig, *networks: nn.Module) -> tuple[torch.optim.Adam, torch.optim.Adam]:

@@ -30,7 +30,7 @@ def real(out: Path) -> Path:
 
 def partial(out: Path) -> Path:
     """The folder in which the dataset `out` grows."""
-    return out.with_name(out.name + ".partial")
+    return whole.beside(out)
 
 
 def _replaced(out: Path) -> Path:

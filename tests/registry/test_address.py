@@ -77,8 +77,8 @@ def test_an_index_may_not_point_outside(tmp_path: Path) -> None:
 
 
 def test_neither_champion_nor_starter_shows_what_to_type(project: Path, no_starter: None) -> None:
-    """Without registry and starter the line shows the address of a candidate."""
-    with pytest.raises(ArtifactError, match="--model models:/synthcxr-generator@candidate"):
+    """Without registry and starter the line says where a registry is to be found, or what to give instead."""
+    with pytest.raises(ArtifactError, match=r"no registry here, and no starter .* give `--model` a folder"):
         resolve(None)
     assert list(project.iterdir()) == []
 

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from synthcxr import dataset, records
+from synthcxr import dataset, records, seen
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.stages import evaluate, generate, prepare
 
@@ -35,7 +36,7 @@ def films(trained: Trained, out: Path, *, seed: int, phantoms: int) -> Path:
 def judge(trained: Trained, data: Path, synthetic: Path, out: Path, models: Path | None = None) -> dict[str, Any]:
     config = dataclasses.replace(trained.config.evaluate, n_bootstrap=2, gates=())
     folder = models or trained.onnx
-    evaluate.run(config, data=data, models=folder, dataset=synthetic, out=out, record=True, features_cache=out / "c")
+    evaluate.run(config, data=data, models=folder, dataset=synthetic, out=out, features_cache=out / "c")
     return dict(records.read_json(out / "metrics.json"))
 
 
@@ -64,6 +65,17 @@ def test_the_films_as_they_were_packed_are_allowed(trained: Trained, synthetic: 
     """The test split of the very dataset that the models learned from the other splits of."""
     metrics = judge(trained, trained.data, synthetic, tmp_path / "out")
     assert "nothing was trained on them or chosen by them" in metrics["protocol"]["films"]
+
+
+def test_films_of_the_model_gone_on_from_are_refused(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+    """Test films of one's own dataset that an earlier model had learned from were seen, whatever the split says now."""
+    own = dataset.open_dataset(trained.data)
+    models = shutil.copytree(trained.onnx, tmp_path / "models")
+    with np.load(models / "reference.npz") as held:
+        arrays = dict(held) | seen.of(own, seen.LEARNED).arrays(earlier=seen.of(own, ("test",)))
+    np.savez(models / "reference.npz", **arrays)
+    with pytest.raises(DataError, match="another split of films that they learned from"):
+        judge(trained, trained.data, synthetic, tmp_path / "out", models)
 
 
 def test_where_nobody_knows_nothing_is_judged(trained: Trained, synthetic: Path, tmp_path: Path) -> None:

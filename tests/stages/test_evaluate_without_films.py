@@ -32,16 +32,29 @@ def synthetic(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def judge(trained: Trained, synthetic: Path, out: Path, *, models: Path | None = None, **changes: Any) -> Verdict:
     config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, **changes)
     folder = models or trained.onnx
-    return evaluate.run(
-        config, data=None, models=folder, dataset=synthetic, out=out, record=True, features_cache=out / "cache"
+    return evaluate.run(config, data=None, models=folder, dataset=synthetic, out=out, features_cache=out / "cache")
+
+
+@pytest.fixture
+def models(trained: Trained, tmp_path: Path) -> Path:
+    """The models with a reference of 60 films, as many as a comparison wants, that lie apart from one another."""
+    folder = tmp_path / "models"
+    shutil.copytree(trained.onnx, folder)
+    held = dict(np.load(folder / "reference.npz"))
+    rows = np.random.default_rng(0).normal(size=(60, held["judge_features"].shape[1])).astype(np.float16)
+    np.savez(
+        folder / "reference.npz", **held | {"judge_features": rows, "n_val": np.int64(60), "floor_n": np.int64(60)}
     )
+    return folder
 
 
-def test_the_model_carries_what_is_compared_with(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
+def test_the_model_carries_what_is_compared_with(
+    trained: Trained, models: Path, synthetic: Path, tmp_path: Path
+) -> None:
     """Distance to the val films' rows and shares against their counts; the protocol says that no film was given."""
-    verdict = judge(trained, synthetic, tmp_path)
+    verdict = judge(trained, synthetic, tmp_path, models=models)
     metrics = records.read_json(tmp_path / "metrics.json")
-    held = np.load(trained.onnx / "reference.npz")
+    held = np.load(models / "reference.npz")
     found = metrics["distance"]["judge"]
     session = Session.open(trained.onnx / "judge.onnx", device="cpu")
     names = records.read_metadata(synthetic)["file_name"][: found["n_synthetic"]]
@@ -94,7 +107,6 @@ def test_a_wanted_distribution_stands_beside(trained: Trained, synthetic: Path, 
         models=trained.onnx,
         dataset=synthetic,
         out=tmp_path,
-        record=True,
         features_cache=tmp_path / "cache",
         distribution="nih",
     )

@@ -187,9 +187,11 @@ def test_the_generators_version_stands_alone(here: Registered) -> None:
     folder = resolve("models:/synthcxr-generator/1").path
     held = {path.name for path in folder.iterdir()}
     weights = {"generator.safetensors", "discriminator.safetensors", "config.json"}
-    assert held == {*model_index.ONNX_FILES, "reference.npz", "model.json", "README.md", *weights}
+    cards = {"README.md", "classifier.md", "judge.md"}
+    assert held == {*model_index.ONNX_FILES, "reference.npz", "model.json", *cards, *weights}
     assert set(model_index.read(folder)["files"]) == held - {"model.json"}
     assert "Relative distance 3.5." in (folder / "README.md").read_text()
+    assert "| Edema | 0.8 [0.7, 0.9] |" in (folder / "judge.md").read_text()
     judge = resolve("models:/synthcxr-judge/1").path
     assert {path.name for path in judge.iterdir()} == {
         *("judge.onnx", "weights.safetensors", "config.json", "README.md", "model.json")

@@ -1,5 +1,6 @@
 """The stage: what it writes, from which films, how an interruption leaves things, and what it refuses."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -7,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -172,6 +174,22 @@ def test_the_log_has_a_row_an_epoch(trained: Path) -> None:
     assert log.notna().all(axis=None)
 
 
+def test_a_follower_hears_the_log(data: Path, tmp_path: Path) -> None:
+    """Who follows is told the films and the training, then each epoch as the log has it."""
+    told, heard = [], []
+
+    def follow(films: str, training: str, parameters: Mapping[str, Any]) -> Callable[[Mapping[str, str]], None]:
+        told.append((films, training, dict(parameters)))
+        return lambda row: heard.append(dict(row))
+
+    out, log = tmp_path / "judge", tmp_path / "log.csv"
+    train_classifier.run(CONFIG, data=data, out=out, split="judge", log=log, follow=follow)
+    with log.open(newline="") as file:
+        assert heard == list(csv.DictReader(file))
+    about = records.read_json(out / "config.json")
+    assert told == [(dataset.open_dataset(data).fingerprint, about["fingerprint"], dataclasses.asdict(CONFIG))]
+
+
 def test_the_same_run_gives_the_same_bytes(trained: Path, data: Path, tmp_path: Path) -> None:
     """Weights, config and metrics are byte for byte the same, over an older folder too."""
     train_classifier.run(CONFIG, data=data, out=tmp_path / "judge", split="judge", log=tmp_path / "log.csv")
@@ -282,7 +300,9 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
             train_classifier.run(CONFIG, data=data, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
 
 
-@pytest.mark.parametrize("profile", ["params.yaml", "params/nih-64.yaml", "params/nih-1024.yaml"])
+@pytest.mark.parametrize(
+    "profile", ["params.yaml", "params/nih-64.yaml", "params/starter.yaml", "params/nih-1024.yaml"]
+)
 def test_every_profile_that_ships_can_be_trained_with(profile: str) -> None:
     """Its values pass the stage's own checks for classifier and judge."""
     loaded = configs.load(Path(__file__).parents[2] / profile)

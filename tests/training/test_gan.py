@@ -1,8 +1,6 @@
 """Training: learning moves, stopping and resuming change nothing, damage and divergence lose nothing."""
 
 import dataclasses
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,64 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_gan import CONFIG, Heard, films
 
-from synthcxr import config as configs
 from synthcxr.config import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import weights
 from synthcxr.training import batches, device, gan, state, step
-from synthcxr.training.gan import Listeners
 
-CONFIG = dataclasses.replace(
-    configs.load(Path(__file__).parents[2] / "params.yaml").train_gan,
-    resolution=8,
-    latent=8,
-    channels={4: 8, 8: 8},
-    nimg={4: 64, 8: 192},
-    fade_nimg={8: 64},
-    batch={4: 8, 8: 8},
-    precision="fp32",
-    penalty_interval=4,
-    report_nimg=16,
-    checkpoint_nimg=32,
-    snapshot_nimg=128,
-    device="cpu",
-)
 CONFIGS = {
     "r1": CONFIG,
     "wgan-gp": dataclasses.replace(
         CONFIG, blocks="paper", loss="wgan-gp", penalty=10.0, penalty_interval=1, drift=1e-3
     ),
 }
-
-
-def films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    pixels = np.random.default_rng(resolution).integers(0, 256, (20, resolution, resolution), dtype=np.uint8)
-    return pixels, np.arange(16)
-
-
-class Heard:
-    """Listeners that keep what they hear, and can stop the training from outside at a given row."""
-
-    def __init__(self, stop_at: int = -1) -> None:
-        self.rows: list[gan.Row] = []
-        self.grids: list[int] = []
-        self.said: list[str] = []
-        self.began: list[int] = []
-        self.stop_at = stop_at
-
-    def row(self, row: gan.Row) -> None:
-        self.rows.append(row)
-        if row["nimg"] == self.stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def listeners(self) -> Listeners:
-        return Listeners(
-            row=self.row,
-            grid=lambda nimg, _images: self.grids.append(nimg),
-            say=self.said.append,
-            resumed=self.began.append,
-        )
 
 
 def train(config: GanConfig, folder: Path, heard: Heard | None = None) -> state.State:
@@ -183,7 +136,7 @@ train(CONFIG, Path(sys.argv[1]), heard)
 def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> None:
     """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed."""
     whole = train(CONFIG, tmp_path / "whole")
-    script = KILLED.format(paths=[str(Path(__file__).parent)])
+    script = KILLED.format(paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
     rng, kills = np.random.default_rng(0), 0
     for _ in range(10):
         child = subprocess.Popen(
