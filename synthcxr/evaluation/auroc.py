@@ -137,6 +137,51 @@ def score(
     )
 
 
+def mean_within(
+    *,
+    scores: NDArray[np.floating],
+    findings: NDArray[np.float32],
+    strata: Sequence[object] | NDArray[Any],
+    patients: Sequence[object] | NDArray[Any],
+    over: Sequence[str],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> Estimate:
+    """Mean AUROC over the findings `over`, each film compared with films of its own stratum alone.
+
+    Pairs of all strata count alike, so that one stratum for all gives the plain mean. What only tells strata apart
+    scores 0.5. NaN where a finding has no pair.
+    """
+    names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    _, groups = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
+    weights = _resamples(rng, len(names), n_bootstrap)[:, codes]
+    values: list[Float64] = []
+    draws: list[Float64] = []
+    for column in (FINDINGS.index(finding) for finding in over):
+        parts = [
+            _Curve(scores[:, column], np.where(groups == group, findings[:, column], np.nan)) for group in set(groups)
+        ]
+        for held, drawn in ((values, None), (draws, weights)):
+            counted = np.array([part.pairs(drawn) for part in parts])
+            held.append(_ratio(*counted.sum(axis=0)))
+    value = float(np.mean(values)) if values else float("nan")
+    return _estimate(value, _mean_draws(np.array(draws)))
+
+
+def by_stratum(*, findings: NDArray[np.float32], strata: Sequence[object], of: Sequence[object]) -> NDArray[np.float64]:
+    """What is known without a pixel: the share of each finding among films [N, 14] of the stratum, for each of `of`.
+
+    A stratum without films gets the share among all. One of each kind is added, so that no share is 0 or 1.
+    """
+    named = np.asarray(strata, dtype=str)
+
+    def share(held: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray((np.nansum(held, axis=0) + 1) / ((~np.isnan(held)).sum(axis=0) + 2), dtype=np.float64)
+
+    known = {stratum: share(findings[named == stratum]) for stratum in set(named)}
+    return np.array([known.get(str(stratum), share(findings)) for stratum in of])
+
+
 class _Curve:
     """One finding's films by distinct score, highest first, ready to be weighted."""
 
@@ -155,12 +200,16 @@ class _Curve:
         positive = np.add.reduceat(held * self.positive, self.starts, axis=1)
         return positive, np.add.reduceat(held * ~self.positive, self.starts, axis=1)
 
-    def auroc(self, weights: Float64 | None) -> Float64:
+    def pairs(self, weights: Float64 | None) -> tuple[Float64, Float64]:
+        """Pairs of a positive and a negative in the right order, ties as halves, and all pairs [B]."""
         if self.n == 0:
-            return np.full(1 if weights is None else len(weights), np.nan)
+            return (np.zeros(1 if weights is None else len(weights)),) * 2
         positive, negative = self._counts(weights)
         above = np.cumsum(positive, axis=1) - positive / 2
-        return _ratio((above * negative).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+        return (above * negative).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
+
+    def auroc(self, weights: Float64 | None) -> Float64:
+        return _ratio(*self.pairs(weights))
 
     def average_precision(self, weights: Float64 | None) -> Float64:
         if self.n == 0:
