@@ -168,7 +168,12 @@ def mean_within(
     return _estimate(value, _mean_draws(np.array(draws)))
 
 
-def by_stratum(*, findings: NDArray[np.float32], strata: Sequence[object], of: Sequence[object]) -> NDArray[np.float64]:
+def by_stratum(
+    *,
+    findings: NDArray[np.float32],
+    strata: Sequence[object] | NDArray[Any],
+    of: Sequence[object] | NDArray[Any],
+) -> NDArray[np.float64]:
     """What is known without a pixel: the share of each finding among films [N, 14] of the stratum, for each of `of`.
 
     A stratum without films gets the share among all. One of each kind is added, so that no share is 0 or 1.

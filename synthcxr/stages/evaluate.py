@@ -25,6 +25,7 @@ from synthcxr.evaluation import (
     prevalence,
     privacy_evidence,
     protocol,
+    ranking,
     sections,
     verdict,
     without_films,
@@ -125,6 +126,7 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
         "privacy": privacy_evidence.section(comparison, near, absent),
         "labels": labels.section,
         "agreement": _agreement(judged, judge, classifier),
+        "classifier": _ranking(comparison, classifier),
         "checks": _checks(job, reference),
         "protocol": protocol.sentences(
             resolution=made.resolution,
@@ -171,6 +173,7 @@ def _without_films(job: _Job) -> dict[str, Any]:
         "privacy": empty | {"pixels": nothing} | nothing,
         "labels": labels,
         "agreement": nothing,
+        "classifier": nothing,
         "checks": _checks(job, None),
         "protocol": protocol.without_films(n_val=reference.n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
     }
@@ -196,6 +199,12 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
     called_real = label_shift.present(films, classifier.contract.thresholds)
     found = label_evidence.agreed(judged, judge.contract, called=called, called_real=called_real)
     return found | {"status": "computed"}
+
+
+def _ranking(comparison: Comparison, classifier: Session | None) -> dict[str, Any]:
+    if classifier is None:
+        return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
+    return ranking.section(comparison, _extractor(classifier))
 
 
 def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
