@@ -257,7 +257,7 @@ def test_good_images_pass_every_gate(place: Place) -> None:
     assert set(metrics) == {
         *("models", "dataset", "n_synthetic", "n_real_test", "phantom"),
         *("distance", "kernel", "infinity", "coverage", "by_finding", "similarity", "privacy"),
-        *("labels", "agreement", "checks", "protocol"),
+        *("labels", "agreement", "classifier", "checks", "protocol"),
     }
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
