@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import Blocks, Conv, Dense, downsample, leaky, minibatch_stddev
+from synthcxr.networks.layers import Blocks, Conv, Dense, Pointwise, downsample, leaky, minibatch_stddev
 
 
 class DiscriminatorBlock(nn.Module):
@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.resolutions = tuple(sorted(channels))
         last = channels[4]
-        self.from_grey = nn.ModuleDict({str(side): Conv(1, channels[side], 1) for side in self.resolutions})
+        self.from_grey = nn.ModuleDict({str(side): Pointwise(1, channels[side]) for side in self.resolutions})
         self.blocks = nn.ModuleDict(
             {str(side): _BLOCKS[blocks](channels[side], channels[side // 2]) for side in self.resolutions[1:]}
         )

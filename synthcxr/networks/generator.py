@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import GAIN_LEAKY, Blocks, Conv, Dense, leaky, pixel_norm, upsample
+from synthcxr.networks.layers import GAIN_LEAKY, Blocks, Conv, Dense, Pointwise, leaky_norm, pixel_norm, upsample
 
 
 class GeneratorBlock(nn.Module):
@@ -27,10 +27,10 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.lean:
             x = upsample(x)
-        x = pixel_norm(leaky(self.conv1(x)))
+        x = leaky_norm(self.conv1(x))
         if self.lean:
             x = upsample(x)
-        return pixel_norm(leaky(self.conv2(x)))
+        return leaky_norm(self.conv2(x))
 
 
 class Generator(nn.Module):
@@ -51,13 +51,13 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleDict(
             {str(side): GeneratorBlock(channels[side // 2], channels[side], blocks) for side in self.resolutions[1:]}
         )
-        self.to_grey = nn.ModuleDict({str(side): Conv(channels[side], 1, 1, gain=1.0) for side in self.resolutions})
+        self.to_grey = nn.ModuleDict({str(side): Pointwise(channels[side], 1, gain=1.0) for side in self.resolutions})
 
     def forward(self, z: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
         """Images at `resolution` (the largest by default), faded in by `alpha` from the one below."""
         resolution = resolution or self.resolutions[-1]
         x = self.dense(pixel_norm(z)).reshape(z.shape[0], -1, 4, 4) + self.dense_bias
-        x = pixel_norm(leaky(self.conv(pixel_norm(leaky(x)))))
+        x = leaky_norm(self.conv(leaky_norm(x)))
         below = x
         for side in self.resolutions[1:]:
             if side > resolution:

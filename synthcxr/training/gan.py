@@ -25,6 +25,7 @@ from synthcxr.training import schedule, step
 from synthcxr.training.batches import Films, reals
 from synthcxr.training.device import pick
 from synthcxr.training.interruption import held_back
+from synthcxr.training.memory import keep_pages
 from synthcxr.training.state import State, checkpoints, resume, save
 
 Row = dict[str, float]
@@ -67,6 +68,7 @@ def train(
     """
     phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
     device = pick(config.device)
+    keep_pages()
     state = new_state(config, device)
     if start is not None:
         begin(state, start)

@@ -1,11 +1,13 @@
 """The PGGAN of Karras et al.: sizes, growth, equalised learning rate, normalisation, minibatch deviation."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from synthcxr.networks import generator as generators
 from synthcxr.networks import layers
@@ -108,3 +110,35 @@ def test_minibatch_stddev_has_known_values() -> None:
     pair = torch.stack([torch.zeros(1, 4, 4), torch.full((1, 4, 4), 2.0)])
     assert torch.allclose(layers.minibatch_stddev(pair, batch=2)[:, 1], torch.ones(2, 4, 4))
     assert layers.minibatch_stddev(pair[:1], batch=1)[:, 1].abs().max() == 0
+
+
+def test_leaky_norm_is_pixel_norm_of_leaky_in_value_and_gradient() -> None:
+    """What trains and what is at rest agree, and the hand-written gradient is the true one."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.allclose(layers.leaky_norm(x), layers.pixel_norm(layers.leaky(x)))
+    assert torch.autograd.gradcheck(layers.leaky_norm, (x,))
+    narrow = torch.randn(2, 16, 8, 8, requires_grad=True)
+    rounded = layers.leaky_norm(narrow.bfloat16())
+    assert torch.allclose(rounded.float(), layers.pixel_norm(layers.leaky(narrow)), atol=0.05)
+
+
+@pytest.mark.parametrize("resize", [layers.upsample, layers.downsample])
+def test_doubling_and_halving_have_true_gradients_twice(resize: Callable[[Tensor], Tensor]) -> None:
+    """A gradient penalty differentiates the discriminator's halvings a second time."""
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(resize, (x,))
+    assert torch.autograd.gradgradcheck(lambda y: resize(y).square(), (x,))
+    assert torch.equal(resize(x), resize(x.detach()))
+
+
+def test_pointwise_is_a_convolution_while_training_and_at_rest() -> None:
+    """From one map and to one map, with gradients, in the layout that was asked for."""
+    torch.manual_seed(0)
+    layer = layers.Pointwise(1, 6)
+    x = torch.randn(2, 1, 4, 4)
+    out = layer(x)
+    assert torch.allclose(out, torch.nn.functional.conv2d(x, layer.scaled(), layer.bias), atol=1e-6)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert torch.allclose(layer(x), out, atol=1e-6)
