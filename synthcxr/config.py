@@ -67,10 +67,25 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
+class FeatureCritic:
+    """A second critic on frozen ImageNet features, beside the discriminator: what G pays it is `weight` of its loss.
+
+    It looks at `share` of each batch; the heads pay `penalty` on real maps every `penalty_interval` steps.
+    """
+
+    share: float
+    weight: float
+    penalty: float
+    penalty_interval: int
+
+
+@dataclasses.dataclass(frozen=True)
 class GanConfig:
     """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D.
 
     `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
+    At each snapshot of the final size, `n_val_distance` images are held against the val films, and the generator
+    nearest to them is what training ends with; 0 takes the last.
     """
 
     resolution: int
@@ -91,11 +106,13 @@ class GanConfig:
     betas: tuple[float, float]
     ema_half_life_nimg: int
     augment: Augment
+    feature_critic: FeatureCritic | None
     precision: Literal["auto", "fp32", "bf16"]
     channels_last: bool
     report_nimg: int
     checkpoint_nimg: int
     snapshot_nimg: int
+    n_val_distance: int
     seed: int
     device: Device
 

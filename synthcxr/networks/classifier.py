@@ -109,12 +109,7 @@ def fold(classifier: Classifier) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(chain, first, fuse_conv_bn_eval(conv, norm))
                 setattr(chain, second, nn.Identity())
-    for module in list(classifier.modules()):
-        for first, second in lite0.NORMED:
-            after = getattr(module, second, None)
-            if hasattr(module, first) and isinstance(after, nn.BatchNorm2d):
-                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), after))
-                setattr(module, second, nn.Identity())
+    lite0.fold(classifier)
 
 
 class _Small(nn.Module):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synthcxr.errors import ArtifactError
 
@@ -42,8 +43,18 @@ class Lite0(nn.Module):
         return maps.mean(dim=(2, 3))
 
 
+def fold(network: nn.Module) -> None:
+    """Fold each norm of the library's modules into the convolution before it, in place and for good."""
+    for module in list(network.modules()):
+        for first, second in NORMED:
+            norm = getattr(module, second, None)
+            if hasattr(module, first) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(getattr(module, first), norm))
+                setattr(module, second, nn.Identity())
+
+
 def start(backbone: nn.Module, path: Path) -> None:
-    """Load a checked file's convolutions and norms into a Lite0; its 1000-class head is left out."""
+    """Load a checked file's convolutions and norms into a Lite0 or Lite1; its 1000-class head is left out."""
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -52,4 +63,4 @@ def start(backbone: nn.Module, path: Path) -> None:
     try:
         backbone.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: its tensors are not EfficientNet-Lite0's") from error
+        raise ArtifactError(f"{path}: its tensors are not those of {type(backbone).__name__}") from error

@@ -16,7 +16,7 @@ from synthcxr.config import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import auroc
 from synthcxr.evaluation.thresholds import Thresholds, matched_all
-from synthcxr.networks import imagenet, lite0, lite0_file, weights
+from synthcxr.networks import imagenet, lite0, lite_file, weights
 from synthcxr.networks.classifier import Classifier, initialise, network_config
 from synthcxr.training.classifier import Epoch, Films, predict, train
 from synthcxr.training.followers import Follow, Hear, nobody
@@ -94,7 +94,7 @@ def _check(config: ClassifierConfig, split: str) -> None:
 
 
 def _find_start(config: ClassifierConfig) -> Path:
-    return imagenet.find() if config.backbone == "densenet121" else lite0_file.find()
+    return imagenet.find() if config.backbone == "densenet121" else lite_file.LITE0.find()
 
 
 def _start(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:

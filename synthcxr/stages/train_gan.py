@@ -7,6 +7,7 @@ import dataclasses
 import io
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,32 @@ from PIL import Image
 
 from synthcxr import dataset, records, seen, whole
 from synthcxr.config import GanConfig
-from synthcxr.errors import ArtifactError, DataError
-from synthcxr.networks import weights
+from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.evaluation import features, fidelity
+from synthcxr.images import UInt8
+from synthcxr.networks import lite_file, weights
 from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
 from synthcxr.training.followers import Follow, Hear, nobody
+from synthcxr.training.selection import Distance
 
 SPLITS = ("train", "judge")
 WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json", seen.FILE)
 COLUMNS = (
     *("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g"),
-    *("penalty", "real_logit", "synthetic_logit", "images_per_s", "wall_s"),
+    *(
+        "penalty",
+        "real_logit",
+        "synthetic_logit",
+        "feature_loss_d",
+        "feature_loss_g",
+        "val_distance",
+        "images_per_s",
+        "wall_s",
+    ),
 )
-_NO_MATTER = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot_nimg", "device"}
+_NO_MATTER = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot_nimg", "n_val_distance", "device"}
+_BATCH = 32
 
 
 def run(
@@ -63,7 +77,16 @@ def run(
     hear = follow(films.fingerprint, fingerprint, dataclasses.asdict(config))
     journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
     listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
-    state = gan.train(config, _reader(films), fingerprint=fingerprint, folder=folder, listeners=listeners, start=begin)
+    state = gan.train(
+        config,
+        _reader(films),
+        fingerprint=fingerprint,
+        folder=folder,
+        listeners=listeners,
+        start=begin,
+        val_distance=_val_distance(config, films),
+        feature_weights=None if config.feature_critic is None else lite_file.LITE1.find(),
+    )
     return _write(out, config, state.ema, state.discriminator, films, origin, journal)
 
 
@@ -76,6 +99,28 @@ def _reader(films: dataset.Dataset) -> Any:
         return arrays[resolution]
 
     return read
+
+
+def _val_distance(config: GanConfig, films: dataset.Dataset) -> Distance | None:
+    """Frechet distance to the val films in EfficientNet-Lite0 features; None where the last weights are taken."""
+    if config.n_val_distance == 0:
+        return None
+    if (what := features.missing()) is not None:
+        raise ConfigError(f"train_gan.n_val_distance wants {features.LITE0}: {what}, or set it to 0")
+    pixels, _ = films.images(config.resolution, ("val",))
+    if len(pixels) < fidelity.MIN_FILMS:
+        raise DataError(
+            f"{len(pixels)} val films of {config.resolution} px choose no generator (at least {fidelity.MIN_FILMS});"
+            " set train_gan.n_val_distance to 0, or give val a larger share"
+        )
+    extractor = features.efficientnet_lite0(config.device)
+    batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
+    held_out = fidelity.fitted(features.extract(extractor.run, batches)["features"])
+
+    def distance(made: Iterator[UInt8]) -> float:
+        return fidelity.distance_to(held_out, features.extract(extractor.run, made)["features"])
+
+    return distance
 
 
 def _start(folder: Path) -> gan.Start:
@@ -149,7 +194,7 @@ class Journal:
         """Note a row; its wall_s becomes the total over every run so far."""
         before = float(self.rows[-1]["wall_s"]) if self.rows else 0.0
         noted = row | {"wall_s": before + row["wall_s"]}
-        self.rows.append({column: f"{noted[column]:.6g}" for column in COLUMNS})
+        self.rows.append({column: f"{noted[column]:.6g}" if column in noted else "" for column in COLUMNS})
         self.rows[-1]["nimg"] = str(int(row["nimg"]))
         self._write()
         self.hear(self.rows[-1])
@@ -174,6 +219,13 @@ class Journal:
     def _publish(self, grid: Path) -> None:
         self.snapshots.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(grid, self.snapshots / grid.name)
+
+
+def _chosen(rows: list[dict[str, str]]) -> int:
+    """The nimg of the weights that are kept: the nearest to the val films, or the last where none was measured."""
+    measured = [row for row in rows if row["val_distance"]]
+    kept = min(measured, key=lambda row: float(row["val_distance"])) if measured else rows[-1]
+    return int(kept["nimg"])
 
 
 def _write(
@@ -208,6 +260,7 @@ def _write(
         "nimg": int(last["nimg"]),
         "wall_s": float(last["wall_s"]),
         "images_per_s": float(last["images_per_s"]),
+        "chosen_nimg": _chosen(journal.rows),
         "n_films": len(films.indices(config.resolution, SPLITS)),
         "n_parameters_generator": sum(p.numel() for p in ema.parameters()),
         "n_parameters_discriminator": sum(p.numel() for p in discriminator.parameters()),

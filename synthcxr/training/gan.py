@@ -24,8 +24,10 @@ from synthcxr.networks.generator import Generator
 from synthcxr.training import schedule, step
 from synthcxr.training.batches import Films, reals
 from synthcxr.training.device import pick
+from synthcxr.training.feature_critic import FeatureCritic
 from synthcxr.training.interruption import held_back
 from synthcxr.training.memory import keep_pages
+from synthcxr.training.selection import Distance, Selection
 from synthcxr.training.state import State, checkpoints, resume, save
 
 Row = dict[str, float]
@@ -61,15 +63,19 @@ def train(
     folder: Path,
     listeners: Listeners,
     start: Start | None = None,
+    val_distance: Distance | None = None,
+    feature_weights: Path | None = None,
 ) -> State:
     """Train to the end of the schedule and return the final state; checkpoints lie in `folder`.
 
-    `start` holds the networks of an earlier training to go on from, unless a checkpoint is there.
+    `start` holds the networks of an earlier training to go on from, unless a checkpoint is there. With
+    `val_distance`, the averaged generator returned is the one of those snapshots that it is smallest for.
+    `feature_weights` is the checked file of the backbone that `config.feature_critic` wants.
     """
     phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
     device = pick(config.device)
     keep_pages()
-    state = new_state(config, device)
+    state = new_state(config, device, feature_weights)
     if start is not None:
         begin(state, start)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +83,9 @@ def train(
     identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
     resume(folder, state, identity, listeners.say)
     listeners.resumed(state.nimg)
+    best = None
+    if val_distance is not None:
+        best = Selection(folder, identity, val_distance, config.n_val_distance, listeners.say)
     done = phases[-1].end
     reported_at, reported_nimg = time.monotonic(), state.nimg
     last_penalty = math.nan
@@ -88,7 +97,7 @@ def train(
         while state.nimg < done:
             moment = schedule.at(state.nimg, phases, lr_decay_share=config.lr_decay_share)
             if moment.start != state.phase_start:
-                state.adam_g, state.adam_d = optimisers(config, state.generator, state.discriminator)
+                restart_optimisers(config, state)
                 state.phase_start = moment.start
             set_lr(config, state, moment)
 
@@ -107,11 +116,16 @@ def train(
             def due(every: int, before: int = before) -> bool:
                 return before // every != state.nimg // every or state.nimg >= done
 
-            if due(config.report_nimg):
+            measured: Row = {}
+            grown = moment.resolution == config.resolution and moment.alpha >= 1.0
+            if best is not None and grown and due(config.snapshot_nimg):
+                measured["val_distance"] = best.offer(state.ema, seed=config.seed, nimg=state.nimg)
+            if due(config.report_nimg) or measured:
                 now = time.monotonic()
                 rate = (state.nimg - reported_nimg) / max(now - reported_at, 1e-9)
                 listeners.row(
                     _row(state, moment, losses, config, penalty=last_penalty, rate=rate, wall_s=now - reported_at)
+                    | measured
                 )
                 reported_at, reported_nimg = now, state.nimg
             if due(config.checkpoint_nimg) or interruption.asked:
@@ -121,11 +135,13 @@ def train(
                 raise KeyboardInterrupt
             if due(config.snapshot_nimg):
                 listeners.grid(state.nimg, sample(state.ema, config, moment))
+    if best is not None:
+        best.restore(state.ema)
     return state
 
 
-def new_state(config: GanConfig, device: torch.device) -> State:
-    """Fresh networks, seeded by the config alone."""
+def new_state(config: GanConfig, device: torch.device, feature_weights: Path | None = None) -> State:
+    """Fresh networks, seeded by the config alone; heads on frozen features only with `feature_weights`."""
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     side = 4
     while side <= config.resolution:
@@ -136,11 +152,18 @@ def new_state(config: GanConfig, device: torch.device) -> State:
         torch.manual_seed(config.seed)
         generator = Generator(config.latent, channels, config.blocks)
         discriminator = Discriminator(channels, config.blocks)
+        features = None
+        if config.feature_critic is not None and feature_weights is not None:
+            features = FeatureCritic(config.feature_critic, feature_weights, device)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     generator.to(device, memory_format=layout)  # type: ignore[call-overload]
     discriminator.to(device, memory_format=layout)  # type: ignore[call-overload]
     ema = copy.deepcopy(generator).requires_grad_(False)
-    return State(generator, discriminator, ema, *optimisers(config, generator, discriminator), nimg=0, phase_start=-1)
+    adam_g, adam_d = _adam(config, generator, config.lr_g), _adam(config, discriminator, config.lr_d)
+    adam_h = None if features is None else _adam(config, features.heads, config.lr_d)
+    return State(
+        generator, discriminator, ema, adam_g, adam_d, nimg=0, phase_start=-1, features=features, adam_h=adam_h
+    )
 
 
 def begin(state: State, start: Start) -> None:
@@ -162,20 +185,22 @@ def begin(state: State, start: Start) -> None:
     state.ema.load_state_dict(state.generator.state_dict())
 
 
-def optimisers(config: GanConfig, *networks: nn.Module) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-    """Fresh Adam for G and D, as each resolution starts with."""
-    rates = (config.lr_g, config.lr_d)
-    adam_g, adam_d = (
-        torch.optim.Adam(network.parameters(), lr=lr, betas=config.betas, eps=1e-8, foreach=True)
-        for network, lr in zip(networks, rates, strict=True)
-    )
-    return adam_g, adam_d
+def restart_optimisers(config: GanConfig, state: State) -> None:
+    """Give every network a fresh Adam, as each resolution starts with."""
+    state.adam_g = _adam(config, state.generator, config.lr_g)
+    state.adam_d = _adam(config, state.discriminator, config.lr_d)
+    state.adam_h = None if state.features is None else _adam(config, state.features.heads, config.lr_d)
+
+
+def _adam(config: GanConfig, network: nn.Module, lr: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=config.betas, eps=1e-8, foreach=True)
 
 
 def set_lr(config: GanConfig, state: State, moment: schedule.Moment) -> None:
-    """Give both optimisers the moment's learning rate."""
-    for adam, lr in ((state.adam_g, config.lr_g), (state.adam_d, config.lr_d)):
-        adam.param_groups[0]["lr"] = lr * moment.lr
+    """Give every optimiser the moment's learning rate; heads on frozen features learn at the discriminator's."""
+    for adam, lr in ((state.adam_g, config.lr_g), (state.adam_d, config.lr_d), (state.adam_h, config.lr_d)):
+        if adam is not None:
+            adam.param_groups[0]["lr"] = lr * moment.lr
 
 
 def average(state: State, batch: int, half_life_nimg: int) -> None:
@@ -203,6 +228,7 @@ def _row(
     rate: float,
     wall_s: float,
 ) -> Row:
+    looked = {"feature_loss_d": losses.feature_loss_d, "feature_loss_g": losses.feature_loss_g}
     return {
         "nimg": state.nimg,
         "resolution": moment.resolution,
@@ -215,7 +241,7 @@ def _row(
         "synthetic_logit": losses.synthetic_logit,
         "images_per_s": rate,
         "wall_s": wall_s,
-    }
+    } | {name: value for name, value in looked.items() if not math.isnan(value)}
 
 
 def _precision(config: GanConfig, films: Films, folder: Path, device: torch.device, say: Callable[[str], None]) -> bool:

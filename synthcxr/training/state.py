@@ -7,19 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import weights
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
+from synthcxr.training.feature_critic import FeatureCritic
 
 KEPT = 3
 
 
 @dataclasses.dataclass
 class State:
-    """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`."""
+    """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`.
+
+    `features` is the critic on frozen features, where there is one; `adam_h` trains its heads.
+    """
 
     generator: Generator
     discriminator: Discriminator
@@ -28,6 +32,8 @@ class State:
     adam_d: torch.optim.Adam
     nimg: int
     phase_start: int
+    features: FeatureCritic | None = None
+    adam_h: torch.optim.Adam | None = None
 
 
 def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
@@ -69,25 +75,34 @@ def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> 
             raise ArtifactError(f"{path}: is of another {key} ({metadata.get(key)}, wanted {value})")
 
 
+def _networks(state: State) -> dict[str, nn.Module]:
+    held = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
+    return held if state.features is None else held | {"heads": state.features.heads}
+
+
+def _optimisers(state: State) -> dict[str, torch.optim.Adam]:
+    held = {"adam_g": state.adam_g, "adam_d": state.adam_d}
+    return held if state.adam_h is None else held | {"adam_h": state.adam_h}
+
+
 def _tensors(state: State) -> dict[str, Tensor]:
     held: dict[str, Tensor] = {}
-    for name in ("generator", "discriminator", "ema"):
-        held |= {f"{name}/{key}": value for key, value in getattr(state, name).state_dict().items()}
-    for name in ("adam_g", "adam_d"):
-        moments = getattr(state, name).state_dict()["state"]
+    for name, network in _networks(state).items():
+        held |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+    for name, adam in _optimisers(state).items():
+        moments = adam.state_dict()["state"]
         for row, columns in moments.items():
             held |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
     return held
 
 
 def _restore(state: State, tensors: dict[str, Tensor]) -> None:
-    for name in ("generator", "discriminator", "ema"):
+    for name, network in _networks(state).items():
         prefix = f"{name}/"
-        getattr(state, name).load_state_dict(
+        network.load_state_dict(
             {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         )
-    for name in ("adam_g", "adam_d"):
-        adam: torch.optim.Adam = getattr(state, name)
+    for name, adam in _optimisers(state).items():
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(f"{name}/"):

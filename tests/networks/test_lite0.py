@@ -9,13 +9,13 @@ import torch
 from synthcxr import images
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation import features
-from synthcxr.networks import lite0, lite0_file
+from synthcxr.networks import lite0, lite_file
 
 
 def test_started_backbone_gives_the_features_of_the_extractor() -> None:
     """At 224 px, where nothing is resized, both see the same input and answer alike."""
     backbone = lite0.Lite0().eval()
-    lite0.start(backbone, lite0_file.find())
+    lite0.start(backbone, lite_file.LITE0.find())
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224), dtype=np.uint8)
     with torch.inference_mode():
         found = backbone(torch.from_numpy(images.to_float(pixels))).numpy()
@@ -35,7 +35,7 @@ def test_a_file_of_another_network_is_refused_by_name(tmp_path: Path) -> None:
     """Other tensors, or no weight file at all: one line with the path."""
     path = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(ArtifactError, match=r"other.pth: its tensors are not EfficientNet-Lite0's"):
+    with pytest.raises(ArtifactError, match=r"other.pth: its tensors are not those of Lite0"):
         lite0.start(lite0.Lite0(), path)
     path.write_bytes(b"no zip")
     with pytest.raises(ArtifactError, match=r"other.pth: not a torch weight file"):

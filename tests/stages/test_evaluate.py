@@ -27,7 +27,7 @@ from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation import features, fidelity, label_shift, prdc
 from synthcxr.evaluation.verdict import Verdict
 from synthcxr.labels import FINDINGS
-from synthcxr.networks import lite0_file
+from synthcxr.networks import lite_file
 from synthcxr.records import Film, Record
 from synthcxr.seen import Seen
 from synthcxr.stages import evaluate
@@ -493,7 +493,7 @@ def test_lite0_compares_with_all_films_the_generator_saw(place: Place) -> None:
     place.run(extractors=("efficientnet-lite0",), gates=(), n_bootstrap=2)
     found = place.read()["distance"]["efficientnet-lite0"]
     assert (found["status"], found["n_train"], found["n_synthetic"]) == ("computed", 95, 90)
-    assert found["digest"] == lite0_file.SHA256
+    assert found["digest"] == lite_file.LITE0.sha256
 
 
 def test_a_damaged_image_is_named(place: Place) -> None:
