@@ -13,6 +13,8 @@ from synthcxr.config import GanConfig
 from synthcxr.networks.layers import downsample, upsample
 from synthcxr.training import loss
 from synthcxr.training.augment import augment
+from synthcxr.training.draws import Draws
+from synthcxr.training.ranks import ALONE, Ranks
 from synthcxr.training.schedule import Moment
 from synthcxr.training.state import State
 
@@ -21,7 +23,7 @@ _STEPS = 1 << 62  # apart from the latents' and the films' streams of the same s
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Means over one step; `penalty` is that of the last step that paid it."""
+    """Means over one step of all ranks; `penalty` is that of the last step that paid it."""
 
     loss_d: float
     loss_g: float
@@ -40,18 +42,23 @@ def crossfade(real: Tensor, alpha: float) -> Tensor:
     return real if alpha >= 1.0 else torch.lerp(upsample(downsample(real)), real, alpha)
 
 
-def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int) -> Losses:
-    """Train D, then G, on one batch of real images [N, 1, R, R]; `index` counts steps within the phase."""
-    device = real.device
-    draws = stream(config.seed, state.nimg)
-    z = torch.randn(moment.batch, config.latent, generator=draws).to(device)
+def run(
+    state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int, ranks: Ranks = ALONE
+) -> Losses:
+    """Train D, then G, on one batch; `index` counts steps within the phase.
+
+    `real` [N, 1, R, R] are this rank's images of the batch, as many as every other's.
+    """
+    device, batch = real.device, real.shape[0]
+    draws = Draws(stream(config.seed, state.nimg), ranks)
+    z = draws.normal(batch, config.latent).to(real)
     real = augment(crossfade(real, moment.alpha), config.augment, draws)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         synthetic = augment(state.generator(z, moment.resolution, moment.alpha), config.augment, draws)
         synthetic = _layout(synthetic, config)
 
         def critic(images: Tensor) -> Tensor:
-            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=moment.batch)
+            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=batch)
             return logits
 
         logits = critic(torch.cat([real, synthetic.detach()]))
@@ -63,6 +70,7 @@ def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: 
     total = loss_d if penalty is None else loss_d + config.penalty * config.penalty_interval * penalty
     state.adam_d.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(state.discriminator)
     state.adam_d.step()
 
     state.discriminator.requires_grad_(False)
@@ -70,23 +78,20 @@ def run(state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: 
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
     state.adam_g.zero_grad(set_to_none=True)
     loss_g.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(state.generator)
     state.adam_g.step()
     state.discriminator.requires_grad_(True)
-    return Losses(
-        loss_d.item(),
-        loss_g.item(),
-        float("nan") if penalty is None else penalty.item(),
-        real_logits.mean().item(),
-        synthetic_logits.mean().item(),
-    )
+    paid = loss_d.new_tensor(float("nan")) if penalty is None else penalty
+    figures = torch.stack([loss_d, loss_g, paid, real_logits.mean(), synthetic_logits.mean()]).detach()
+    return Losses(*ranks.mean(figures).tolist())
 
 
 def _penalty(
-    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: torch.Generator
+    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: Draws
 ) -> Tensor:
     if config.loss == "r1":
         return loss.r1_penalty(critic, real)
-    mix = torch.rand(real.shape[0], 1, 1, 1, generator=draws).to(real.device)
+    mix = draws.uniform(real.shape[0], 1, 1, 1).to(real)
     return loss.wgan_penalty(critic, real=real, synthetic=synthetic, mix=mix)
 
 
