@@ -131,7 +131,7 @@ def train_gan(
 ) -> None:
     """Train the progressive-growing GAN.
 
-    The same command goes on where it was stopped.
+    The same command goes on where it was stopped. On 8 GPUs: torchrun --nproc-per-node 8 -m synthcxr train-gan
     """
     config = load_config(params)
     from synthcxr.stages import train_gan as stage
@@ -148,7 +148,8 @@ def train_gan(
             start=start,
             follow=follow,
         )
-    say(scalars(out, made), made, as_json)
+    if made:  # one of several ranks speaks
+        say(scalars(out, made), made, as_json)
 
 
 def _networks(address: str) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import Blocks, Conv, Dense, Pointwise, downsample, leaky, minibatch_stddev
+from synthcxr.networks.layers import Blocks, Conv, Dense, Pointwise, downsample, leaky, minibatch_stddev, widened
 
 
 class DiscriminatorBlock(nn.Module):
@@ -76,4 +76,4 @@ class Discriminator(nn.Module):
         x = leaky(self.conv(minibatch_stddev(x, batch or image.shape[0])))
         x = leaky(self.dense(x.flatten(1)))
         logit: Tensor = self.logit(x)
-        return logit.float().squeeze(1)
+        return widened(logit).squeeze(1)

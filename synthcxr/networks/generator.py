@@ -12,7 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import GAIN_LEAKY, Blocks, Conv, Dense, Pointwise, leaky_norm, pixel_norm, upsample
+from synthcxr.networks.layers import (
+    GAIN_LEAKY,
+    Blocks,
+    Conv,
+    Dense,
+    Pointwise,
+    leaky_norm,
+    pixel_norm,
+    upsample,
+    widened,
+)
 
 
 class GeneratorBlock(nn.Module):
@@ -70,7 +80,7 @@ class Generator(nn.Module):
 
     def _grey(self, x: Tensor, resolution: int) -> Tensor:
         image: Tensor = self.to_grey[str(resolution)](x)
-        return image.float()
+        return widened(image)
 
     def network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
         """What `build` needs to make this network again, as JSON."""

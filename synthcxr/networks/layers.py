@@ -85,6 +85,11 @@ def fold_scales(network: nn.Module) -> None:
             module.fold()
 
 
+def widened(x: Tensor) -> Tensor:
+    """bf16 as float32; what is as wide or wider stays."""
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
 def leaky(x: Tensor) -> Tensor:
     """LeakyReLU with the paper's slope."""
     return F.leaky_relu(x, LEAK)
@@ -195,7 +200,7 @@ def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
     size = group_size(batch)
     if size == 1:
         return torch.cat([x, x.new_zeros(n, 1, height, width)], dim=1)
-    grouped = x.reshape(n // size, size, channels, height, width).float()
+    grouped = widened(x.reshape(n // size, size, channels, height, width))
     deviation = torch.sqrt(grouped.var(dim=1, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
     column = deviation.repeat_interleave(size).to(x.dtype).reshape(n, 1, 1, 1)
     return torch.cat([x, column.expand(n, 1, height, width)], dim=1)

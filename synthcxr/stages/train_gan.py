@@ -24,6 +24,7 @@ from synthcxr.networks import lite_file, weights
 from synthcxr.networks.generator import Generator
 from synthcxr.training import gan
 from synthcxr.training.followers import Follow, Hear, nobody
+from synthcxr.training.ranks import joined
 from synthcxr.training.selection import Distance
 
 SPLITS = ("train", "judge")
@@ -60,7 +61,8 @@ def run(
 
     `log` (CSV) and `snapshots` (grids of synthetic images) are copies of what lies beside the checkpoints, so that
     a pipeline that clears them before each run loses nothing. `start` is the folder of an earlier training's weights,
-    to go on from; `follow` is told of the training and hears its rows.
+    to go on from; `follow` is told of the training and hears its rows. Of several processes that torchrun has started
+    the first writes all of that, and the others return no metrics.
     """
     records.refuse_strangers(out, WRITTEN)
     films = dataset.open_dataset(data)
@@ -72,22 +74,25 @@ def run(
     origin = _origin(films, start)
     fingerprint = _fingerprint(config, films.fingerprint, begin)
     folder = checkpoints / fingerprint
-    if checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
-        _say(f"other films or parameters than before: starting anew in {folder}")
-    hear = follow(films.fingerprint, fingerprint, dataclasses.asdict(config))
-    journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
-    listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
-    state = gan.train(
-        config,
-        _reader(films),
-        fingerprint=fingerprint,
-        folder=folder,
-        listeners=listeners,
-        start=begin,
-        val_distance=_val_distance(config, films),
-        feature_weights=None if config.feature_critic is None else lite_file.LITE1.find(),
-    )
-    return _write(out, config, state.ema, state.discriminator, films, origin, journal)
+    with joined(config.device) as ranks:
+        if ranks.first and checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
+            _say(f"other films or parameters than before: starting anew in {folder}")
+        told = follow if ranks.first else nobody
+        hear = told(films.fingerprint, fingerprint, dataclasses.asdict(config))
+        journal = Journal(folder=folder, log=log, snapshots=snapshots, hear=hear)
+        listeners = gan.Listeners(row=journal.row, grid=journal.grid, say=_say, resumed=journal.resumed)
+        state = gan.train(
+            config,
+            _reader(films),
+            fingerprint=fingerprint,
+            folder=folder,
+            listeners=listeners,
+            start=begin,
+            ranks=ranks,
+            val_distance=_val_distance(config, films) if ranks.first else None,
+            feature_weights=None if config.feature_critic is None else lite_file.LITE1.find(),
+        )
+    return _write(out, config, state.ema, state.discriminator, films, origin, journal) if ranks.first else {}
 
 
 def _reader(films: dataset.Dataset) -> Any:

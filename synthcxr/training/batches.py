@@ -30,7 +30,7 @@ def positions(seed: int, n: int, nimg: int, batch: int) -> NDArray[np.int64]:
 
 
 def reals(films: Films, *, seed: int, resolution: int, nimg: int, batch: int) -> Tensor:
-    """Real images float32 [batch, 1, R, R] in [-1, 1]."""
+    """Real images float32 [batch, 1, R, R] in [-1, 1]; a rank's share of a step begins at a later `nimg`."""
     pixels, rows = films(resolution)
     chosen = rows[positions(seed, len(rows), nimg, batch)]
     return torch.from_numpy(images.to_float(np.stack([pixels[row] for row in chosen])))

@@ -27,6 +27,7 @@ from synthcxr.training.device import pick
 from synthcxr.training.feature_critic import FeatureCritic
 from synthcxr.training.interruption import held_back
 from synthcxr.training.memory import keep_pages
+from synthcxr.training.ranks import ALONE, Ranks, divide
 from synthcxr.training.selection import Distance, Selection
 from synthcxr.training.state import State, checkpoints, resume, save
 
@@ -55,6 +56,9 @@ class Listeners:
     resumed: Callable[[int], None]
 
 
+NOBODY = Listeners(row=lambda row: None, grid=lambda nimg, grid: None, say=lambda line: None, resumed=lambda nimg: None)
+
+
 def train(
     config: GanConfig,
     films: Films,
@@ -63,15 +67,18 @@ def train(
     folder: Path,
     listeners: Listeners,
     start: Start | None = None,
+    ranks: Ranks = ALONE,
     val_distance: Distance | None = None,
     feature_weights: Path | None = None,
 ) -> State:
     """Train to the end of the schedule and return the final state; checkpoints lie in `folder`.
 
-    `start` holds the networks of an earlier training to go on from, unless a checkpoint is there. With
-    `val_distance`, the averaged generator returned is the one of those snapshots that it is smallest for.
-    `feature_weights` is the checked file of the backbone that `config.feature_critic` wants.
+    `start` holds the networks of an earlier training to go on from, unless a checkpoint is there. Several `ranks`
+    share each batch and see one `folder`; the first alone writes and is heard. With `val_distance`, the averaged
+    generator returned is the one of those snapshots that it is smallest for. `feature_weights` is the checked file
+    of the backbone that `config.feature_critic` wants.
     """
+    listeners = listeners if ranks.first else NOBODY
     phases = schedule.phases(config.nimg, config.batch, fade_nimg=config.fade_nimg, resolution=config.resolution)
     device = pick(config.device)
     keep_pages()
@@ -79,9 +86,11 @@ def train(
     if start is not None:
         begin(state, start)
     folder.mkdir(parents=True, exist_ok=True)
-    bf16 = _precision(config, films, folder, device, listeners.say)
+    divide(phases, ranks, listeners.say)
+    ranks.require_same(fingerprint)
+    bf16 = bool(ranks.from_first(_precision(config, films, folder, device, listeners.say) if ranks.first else 0))
     identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
-    resume(folder, state, identity, listeners.say)
+    resume(folder, state, identity, listeners.say, ranks)
     listeners.resumed(state.nimg)
     best = None
     if val_distance is not None:
@@ -92,7 +101,14 @@ def train(
 
     with (
         held_back() as interruption,
-        tqdm(total=done, initial=state.nimg, unit="img", unit_scale=True, disable=None, desc="train-gan") as bar,
+        tqdm(
+            total=done,
+            initial=state.nimg,
+            unit="img",
+            unit_scale=True,
+            disable=None if ranks.first else True,
+            desc="train-gan",
+        ) as bar,
     ):
         while state.nimg < done:
             moment = schedule.at(state.nimg, phases, lr_decay_share=config.lr_decay_share)
@@ -101,11 +117,11 @@ def train(
                 state.phase_start = moment.start
             set_lr(config, state, moment)
 
-            real = reals(films, seed=config.seed, resolution=moment.resolution, nimg=state.nimg, batch=moment.batch).to(
-                device
-            )
+            share = moment.batch // ranks.count
+            at = state.nimg + ranks.rank * share
+            real = reals(films, seed=config.seed, resolution=moment.resolution, nimg=at, batch=share).to(device)
             index = (state.nimg - moment.start) // moment.batch
-            losses = step.run(state, moment, real, config, bf16=bf16, index=index)
+            losses = step.run(state, moment, real, config, bf16=bf16, index=index, ranks=ranks)
             if not math.isfinite(losses.loss_d + losses.loss_g):
                 raise _diverged("the loss", state, folder)
             average(state, moment.batch, config.ema_half_life_nimg)
@@ -128,10 +144,13 @@ def train(
                     | measured
                 )
                 reported_at, reported_nimg = now, state.nimg
-            if due(config.checkpoint_nimg) or interruption.asked:
+            asked = ranks.any(interruption.asked)
+            if due(config.checkpoint_nimg) or asked:
                 _require_finite(state, folder)
-                save(folder, state, identity)
-            if interruption.asked:
+                if ranks.first:
+                    save(folder, state, identity)
+                ranks.wait()
+            if asked:
                 raise KeyboardInterrupt
             if due(config.snapshot_nimg):
                 listeners.grid(state.nimg, sample(state.ema, config, moment))

@@ -14,6 +14,7 @@ from synthcxr.networks import weights
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.training.feature_critic import FeatureCritic
+from synthcxr.training.ranks import ALONE, Ranks
 
 KEPT = 3
 
@@ -38,7 +39,7 @@ class State:
 
 def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
     """Write a checkpoint named by its nimg and drop all but the last few."""
-    path = folder / f"nimg-{state.nimg:09d}.safetensors"
+    path = _path(folder, state.nimg)
     metadata = identity | {"nimg": str(state.nimg), "phase_start": str(state.phase_start)}
     try:
         weights.save(path, _tensors(state), metadata)
@@ -54,19 +55,40 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("nimg-*.safetensors"))
 
 
-def resume(folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None]) -> None:
-    """Load the newest sound checkpoint into `state`; broken or foreign ones are refused by name, aloud."""
+def resume(
+    folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None], ranks: Ranks = ALONE
+) -> None:
+    """Load the newest sound checkpoint into `state`; broken or foreign ones are refused by name, aloud.
+
+    Rank 0 chooses and the others load the same file; ArtifactError names one that they do not see.
+    """
+    if ranks.first:
+        _load_newest(folder, state, identity, say)
+    chosen = ranks.from_first(state.nimg)
+    if not ranks.first and chosen:
+        _load(_path(folder, chosen), state, identity)
+
+
+def _load_newest(folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None]) -> None:
     for path in reversed(checkpoints(folder)):
         try:
-            tensors, metadata = weights.load(path)
-            _require(metadata, identity, path)
+            _load(path, state, identity)
         except ArtifactError as error:
             say(f"{error}; trying the one before it")
             continue
-        _restore(state, tensors)
-        state.nimg, state.phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
         say(f"going on from {path.name}")
         return
+
+
+def _load(path: Path, state: State, identity: dict[str, str]) -> None:
+    tensors, metadata = weights.load(path)
+    _require(metadata, identity, path)
+    _restore(state, tensors)
+    state.nimg, state.phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
+
+
+def _path(folder: Path, nimg: int) -> Path:
+    return folder / f"nimg-{nimg:09d}.safetensors"
 
 
 def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> None:

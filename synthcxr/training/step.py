@@ -13,16 +13,17 @@ from synthcxr.config import GanConfig
 from synthcxr.networks.layers import downsample, upsample
 from synthcxr.training import loss
 from synthcxr.training.augment import augment
+from synthcxr.training.draws import Draws
+from synthcxr.training.ranks import ALONE, Ranks
 from synthcxr.training.schedule import Moment
 from synthcxr.training.state import State
 
-_NONE = float("nan")
 _STEPS = 1 << 62  # apart from the latents' and the films' streams of the same seed
 
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Means over one step; what it did not pay is NaN."""
+    """Means over one step of all ranks; what it did not pay is NaN."""
 
     loss_d: float
     loss_g: float
@@ -44,28 +45,23 @@ def crossfade(real: Tensor, alpha: float) -> Tensor:
 
 
 def run(
-    state: State,
-    moment: Moment,
-    real: Tensor,
-    config: GanConfig,
-    *,
-    bf16: bool,
-    index: int,
+    state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int, ranks: Ranks = ALONE
 ) -> Losses:
-    """Train D, then G, on one batch of real images [N, 1, R, R]; `index` counts steps within the phase.
+    """Train D, then G, on one batch; `index` counts steps within the phase.
 
-    With a critic on frozen features, its heads learn between the two, and G answers to it as well.
+    `real` [N, 1, R, R] are this rank's images of the batch, as many as every other's. With a critic on frozen
+    features, its heads learn between the two, and G answers to it as well.
     """
-    device = real.device
-    draws = stream(config.seed, state.nimg)
-    z = torch.randn(moment.batch, config.latent, generator=draws).to(device)
+    device, batch = real.device, real.shape[0]
+    draws = Draws(stream(config.seed, state.nimg), ranks)
+    z = draws.normal(batch, config.latent).to(real)
     real = augment(crossfade(real, moment.alpha), config.augment, draws)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         synthetic = augment(state.generator(z, moment.resolution, moment.alpha), config.augment, draws)
         synthetic = _layout(synthetic, config)
 
         def critic(images: Tensor) -> Tensor:
-            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=moment.batch)
+            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=batch)
             return logits
 
         logits = critic(torch.cat([real, synthetic.detach()]))
@@ -77,32 +73,28 @@ def run(
     total = loss_d if penalty is None else loss_d + config.penalty * config.penalty_interval * penalty
     state.adam_d.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(state.discriminator)
     state.adam_d.step()
 
-    looked = _look(state, real=real, synthetic=synthetic, resolution=moment.resolution, index=index)
+    looked = _look(state, real=real, synthetic=synthetic, index=index, ranks=ranks)
     state.discriminator.requires_grad_(False)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
     state.adam_g.zero_grad(set_to_none=True)
     (loss_g if looked is None else loss_g + looked[1]).backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(state.generator)
     state.adam_g.step()
     state.discriminator.requires_grad_(True)
-    return Losses(
-        loss_d.item(),
-        loss_g.item(),
-        _NONE if penalty is None else penalty.item(),
-        real_logits.mean().item(),
-        synthetic_logits.mean().item(),
-        *((_NONE, _NONE) if looked is None else (each.item() for each in looked)),
-    )
+    nothing = loss_d.new_tensor(float("nan"))
+    paid = nothing if penalty is None else penalty
+    figures = (loss_d, loss_g, paid, real_logits.mean(), synthetic_logits.mean(), *(looked or (nothing, nothing)))
+    return Losses(*ranks.mean(torch.stack(figures).detach()).tolist())
 
 
-def _look(
-    state: State, *, real: Tensor, synthetic: Tensor, resolution: int, index: int
-) -> tuple[Tensor, Tensor] | None:
-    """Train the heads on frozen features; their loss and G's, or None where no critic looks at this resolution."""
+def _look(state: State, *, real: Tensor, synthetic: Tensor, index: int, ranks: Ranks) -> tuple[Tensor, Tensor] | None:
+    """Train the heads on frozen features; their loss and G's, or None where no critic looks at images of this side."""
     features, adam = state.features, state.adam_h
-    if features is None or adam is None or not features.looks_at(resolution):
+    if features is None or adam is None or not features.looks_at(real.shape[-1]):
         return None
     with torch.no_grad():
         real_maps = features.maps(real)
@@ -110,6 +102,7 @@ def _look(
     loss_d = features.loss_d(real=real_maps, synthetic=maps, index=index)
     adam.zero_grad(set_to_none=True)
     loss_d.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(features.heads)
     adam.step()
     features.heads.requires_grad_(False)
     loss_g = features.loss_g(maps)
@@ -118,11 +111,11 @@ def _look(
 
 
 def _penalty(
-    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: torch.Generator
+    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: Draws
 ) -> Tensor:
     if config.loss == "r1":
         return loss.r1_penalty(critic, real)
-    mix = torch.rand(real.shape[0], 1, 1, 1, generator=draws).to(real.device)
+    mix = draws.uniform(real.shape[0], 1, 1, 1).to(real)
     return loss.wgan_penalty(critic, real=real, synthetic=synthetic, mix=mix)
 
 

@@ -4,12 +4,13 @@ import torch
 
 from synthcxr.config import Augment
 from synthcxr.training.augment import augment
+from synthcxr.training.draws import Draws
 
 OFF = Augment(translate=0, brightness=0, contrast=0, cutout=0, cutout_p=0)
 
 
-def stream(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def stream(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
 
 
 def test_off_changes_nothing() -> None:

@@ -1,14 +1,17 @@
 """Training: learning moves, stopping and resuming change nothing, damage and divergence lose nothing."""
 
 import dataclasses
-import subprocess
-import sys
+import resource
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killable import LONG, running
 from small_gan import CONFIG, Heard, films
 
 from synthcxr.config import GanConfig
@@ -121,35 +124,45 @@ def test_any_seed_gives_a_stream_of_its_own() -> None:
     assert len(draws) >= 3
 
 
-KILLED = """
-import sys, time
-sys.path[:0] = {paths!r}
-from pathlib import Path
-from test_gan import CONFIG, Heard, train
-heard = Heard()
-heard.row = lambda row: time.sleep(0.02)
-train(CONFIG, Path(sys.argv[1]), heard)
-"""
-
-
 @pytest.mark.slow
 def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> None:
     """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed."""
-    whole = train(CONFIG, tmp_path / "whole")
-    script = KILLED.format(paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    rng, kills = np.random.default_rng(0), 0
+    whole = gan.train(LONG, films, fingerprint="f", folder=tmp_path / "whole", listeners=Heard().listeners())
+    rng, reached = np.random.default_rng(0), []
     for _ in range(10):
-        child = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path / "killed")],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        before = len(list((tmp_path / "killed").glob("*")))
-        while child.poll() is None and len(list((tmp_path / "killed").glob("*"))) == before and before < 3:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.3))
-        kills += child.poll() is None
-        child.kill()
-        child.wait()
-    assert kills >= 5
-    assert same(whole, train(CONFIG, tmp_path / "killed"))
+        with running(LONG, tmp_path / "killed") as (process, rows):
+            seen = [rows.recv() for _ in range(rng.integers(0, 17))]
+            time.sleep(rng.uniform(0.0, 0.02))
+            process.kill()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+            reached += seen[-1:]
+    assert max(reached) > LONG.nimg[4]
+    heard = Heard()
+    again = gan.train(LONG, films, fingerprint="f", folder=tmp_path / "killed", listeners=heard.listeners())
+    assert 0 < heard.began[0] < again.nimg == 2048
+    assert same(whole, again)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    """No file may grow beyond 1 kB: the error names what was not written, and with room again the end is the same."""
+    whole = train(CONFIG, tmp_path / "whole")
+    folder = tmp_path / "full"
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, folder, Heard(stop_at=112))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with small_files(1000), pytest.raises(ArtifactError, match=r"nimg-000000128\.safetensors: checkpoint not written"):
+        train(CONFIG, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert same(whole, train(CONFIG, folder))
+
+
+@contextmanager
+def small_files(n_bytes: int) -> Iterator[None]:
+    """Let this process write no file beyond `n_bytes`: an OSError in the middle of a write, as of a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
