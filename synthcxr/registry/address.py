@@ -63,8 +63,8 @@ def _default() -> Resolved:
     starter = bundled.find(STARTER)
     if starter is None:
         todo = (
-            f"go to the folder that holds {location.EMBEDDED}, set {location.VARIABLE} to a server, or give `--model`"
-            " a folder"
+            f"`dvc repro` in a project makes one; else go to the folder that holds {location.EMBEDDED}, set"
+            f" {location.VARIABLE} to a server, or give `--model` a folder"
             if uri is None
             else f"name one, such as `--model models:/{GENERATOR}@{CANDIDATE}`"
         )

@@ -69,6 +69,7 @@ def run(*, folder: Path, profile: str, films: Path | None) -> Project:
     checked before anything is written. Raises ConfigError for an unknown profile or films where they do not belong,
     DataError for films of no known layout and for files that would be overwritten.
     """
+    _profile(profile)
     source = None if films is None else {"reader": readers.recognise(films), "path": _path(films, folder)}
     files = {
         "params.yaml": _params(profile, source),

@@ -37,6 +37,10 @@ class Summary:
     checks: CheckResult
 
 
+_FEW = 50
+"""Of fewer test films nothing is said (evaluation/fidelity.py)."""
+
+
 def to_stderr(line: str) -> None:
     """Write a line to stderr, above any progress bar."""
     tqdm.write(line, file=sys.stderr)
@@ -71,6 +75,9 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
         checks = film_checks.check(built.films, resolution=config.resolution)
         _refuse_failed(checks)
         records.write_json(partial / dataset.CHECKS, checks.as_dict())
+    n_test = built.counts["by_split"]["test"]
+    if n_test < _FEW:
+        report(f"{n_test:,} test films: a comparison wants at least {_FEW}, so that evaluate will judge little")
     return Summary(
         path=out,
         resolution=config.resolution,

@@ -264,7 +264,7 @@ def _write(
     metrics = {
         "nimg": int(last["nimg"]),
         "wall_s": float(last["wall_s"]),
-        "images_per_s": float(last["images_per_s"]),
+        "images_per_s": int(last["nimg"]) / max(float(last["wall_s"]), 1e-9),
         "chosen_nimg": _chosen(journal.rows),
         "n_films": len(films.indices(config.resolution, SPLITS)),
         "n_parameters_generator": sum(p.numel() for p in ema.parameters()),

@@ -21,7 +21,7 @@ from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import weights
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
-from synthcxr.training import schedule, step
+from synthcxr.training import precision, schedule, step
 from synthcxr.training.batches import Films, reals
 from synthcxr.training.device import pick
 from synthcxr.training.feature_critic import FeatureCritic
@@ -88,7 +88,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     divide(phases, ranks, listeners.say)
     ranks.require_same(fingerprint)
-    bf16 = bool(ranks.from_first(_precision(config, films, folder, device, listeners.say) if ranks.first else 0))
+    quicker = ranks.first and precision.choose(config, folder, _ready(config, films, device), listeners.say)
+    bf16 = bool(ranks.from_first(quicker))
     identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
     resume(folder, state, identity, listeners.say, ranks)
     listeners.resumed(state.nimg)
@@ -263,33 +264,21 @@ def _row(
     } | {name: value for name, value in looked.items() if not math.isnan(value)}
 
 
-def _precision(config: GanConfig, films: Films, folder: Path, device: torch.device, say: Callable[[str], None]) -> bool:
-    """Whether to train in bf16; `auto` times both once and keeps to its choice in the folder."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    chosen = folder / "precision"
-    if not chosen.is_file():
-        seconds = {bf16: _time_step(config, films, device, bf16=bf16) for bf16 in (False, True)}
-        faster = "bf16" if seconds[True] < seconds[False] else "fp32"
-        chosen.write_text(faster, encoding="utf-8")
-        say(
-            f"precision: a step takes {seconds[False]:.3f} s in fp32 and {seconds[True]:.3f} s in bf16; taking {faster}"
-        )
-    return chosen.read_text(encoding="utf-8") == "bf16"
-
-
-def _time_step(config: GanConfig, films: Films, device: torch.device, *, bf16: bool) -> float:
-    """Seconds of one step at the final resolution, the best of two after a warm-up."""
-    state = new_state(config, device)
+def _ready(config: GanConfig, films: Films, device: torch.device) -> Callable[[bool], precision.TakeStep]:
+    """Steps of the final resolution on networks of their own, by whether they run in bf16."""
     batch = config.batch[config.resolution]
     moment = schedule.Moment(config.resolution, 1.0, batch, 1.0, 0)
     real = reals(films, seed=config.seed, resolution=config.resolution, nimg=0, batch=batch).to(device)
-    seconds = []
-    for index in range(1, 4):
-        started = time.perf_counter()
-        step.run(state, moment, real, config, bf16=bf16, index=index)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+
+    def ready(bf16: bool) -> precision.TakeStep:
+        state = new_state(config, device)
+
+        def take(index: int) -> None:
+            step.run(state, moment, real, config, bf16=bf16, index=index)
+
+        return take
+
+    return ready
 
 
 def _require_finite(state: State, folder: Path) -> None:
