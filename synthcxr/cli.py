@@ -391,6 +391,30 @@ def disturb(as_json: bool, **given: Any) -> None:
     say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
 
 
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
+@params_option
+@data_option
+@path_option("--models", "models/onnx", "Folder of the models that made it.")
+@path_option("--out", "results/utility", "Folder of the tables.")
+@click.option("--n", type=int, help="Real films, and images, to learn from at most.  [default: as many as there are]")
+@click.option("--epochs", type=click.IntRange(min=1), default=8, show_default=True, help="Passes of each training.")
+@click.option("--seeds", "n_seeds", type=int, default=3, show_default=True, help="Trainings of each kind.")
+@json_option
+def utility(params: Path, epochs: int, as_json: bool, **given: Any) -> None:
+    """Learn from the synthetic DATASET, and be tried on real films.
+
+    A small classifier on real films, on as many images, on the films twice and on both; the rest of its settings
+    are those of train_classifier.
+    """
+    config = load_config(params).train_classifier
+    from synthcxr.stages import utility as stage
+
+    small = dataclasses.replace(config, backbone="small", weights="none", n_epochs=epochs)
+    made = stage.run(small, say=functools.partial(click.echo, err=True), **given)
+    say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
+
+
 @main.command(hidden=True)
 @path_option("--out", "synthcxr.lock", "File of the digests.")
 def lock(out: Path) -> None:
