@@ -14,6 +14,8 @@ install: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the tested set of packages into .venv: a minute or more, quietly"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# Whose formulas the tests hold ours against; their own dependencies would bring torchvision, and are not needed.
+	$(BIN)/python -m pip install --quiet --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
 	touch $@
 
 demo: install

@@ -71,10 +71,22 @@ def auroc_estimate(
     rng: np.random.Generator,
 ) -> Estimate:
     """`auroc` with its interval over resampled patients."""
+    value, draws = auroc_draws(scores=scores, truth=truth, patients=patients, n_bootstrap=n_bootstrap, rng=rng)
+    return _estimate(value, draws)
+
+
+def auroc_draws(
+    *,
+    scores: ArrayLike,
+    truth: ArrayLike,
+    patients: Sequence[object] | NDArray[Any],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> tuple[float, Float64]:
+    """`auroc` and its value in each of `n_bootstrap` resamples of patients, which follow `rng` alone."""
     names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     curve = _Curve(scores, truth)
-    draws = curve.auroc(_resamples(rng, len(names), n_bootstrap)[:, codes])
-    return _estimate(float(curve.auroc(None)[0]), draws)
+    return float(curve.auroc(None)[0]), curve.auroc(_resamples(rng, len(names), n_bootstrap)[:, codes])
 
 
 def average_precision(*, scores: ArrayLike, truth: ArrayLike) -> float:

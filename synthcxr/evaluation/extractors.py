@@ -1,16 +1,22 @@
 """The extractors by name: which there are, what each lacks on this machine, and how to open it.
 
-The judge is another matter: it is opened as a session, and a stage brings it.
+The judge is another matter: it is opened as a session, which a stage brings to `labeller`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
+from synthcxr import images
 from synthcxr.config import Device
+from synthcxr.contract import Contract
+from synthcxr.errors import ConfigError
 from synthcxr.evaluation import features, inception, inception_file
-from synthcxr.evaluation.features import Extractor
+from synthcxr.evaluation.features import Extractor, Outputs
+from synthcxr.evaluation.fidelity import Provenance
+from synthcxr.images import Float32
 
 JUDGE = "judge"
 KNOWN = (JUDGE, features.LITE0, inception.NAME)
@@ -18,6 +24,37 @@ _OPEN: dict[str, Callable[[Device], Extractor]] = {
     features.LITE0: features.efficientnet_lite0,
     inception.NAME: inception.open_inception,
 }
+
+
+class Model(Protocol):
+    """An opened judge or classifier; `run` maps images float32 [N, 1, R, R] to its outputs by name."""
+
+    @property
+    def contract(self) -> Contract: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    def run(self, array: Float32) -> Outputs: ...
+
+
+def require_known(names: Iterable[str]) -> None:
+    """ConfigError for a name that is none of KNOWN."""
+    for name in names:
+        if name not in KNOWN:
+            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(KNOWN)}")
+
+
+def labeller(model: Model) -> Extractor:
+    """The outputs of a judge, which learned on the judge split and is compared on train, or of a classifier."""
+    contract = model.contract
+    resize = f"none outside its graph, which takes {contract.resolution} px"
+    return Extractor(
+        provenance=Provenance(extractor=contract.kind, digest=model.digest, resize=resize),
+        device=model.provider,
+        training_splits=("train",),
+        run=lambda pixels: model.run(images.to_float(pixels)),
+    )
 
 
 def open_extractor(name: str, device: Device) -> Extractor:

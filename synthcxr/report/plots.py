@@ -16,7 +16,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 REAL = "#3b82c4"
 SYNTHETIC = "#d97706"
+THIRD = "#4d8f6a"
 _INK = "#010203"
+_SERIES = ((REAL, "o"), (SYNTHETIC, "D"), (THIRD, "s"))
 _WIDTH_IN = 4.4
 _MAX_POINTS = 400
 _GROUP_ID = re.compile(r' id="[\w.]+_\d+"')  # figure_1, line2d_3: the same in every figure, and nothing points at them
@@ -94,6 +96,41 @@ def auroc(logs: Mapping[str, pd.DataFrame]) -> str:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure)
     return _svg(figure, salt="auroc")
+
+
+@mpl.rc_context(_STYLE)
+def disturbances(extractors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """A panel for each disturbance: the distance over its level as a multiple of that of untouched films.
+
+    `extractors` hold, by name and disturbance, `levels` with level, value and interval. Logarithmic: what is ten
+    times as far in one extractor and three times in another fits one panel.
+    """
+    kinds = list(next(iter(extractors.values())))
+    figure = Figure(figsize=(2 * _WIDTH_IN, 5.2), layout="constrained", facecolor="none")
+    panels = figure.subplots(2, -(-len(kinds) // 2), sharey=True).flat
+    for axes, kind in zip(panels, kinds, strict=False):
+        for (name, curves), (colour, marker) in zip(extractors.items(), _SERIES, strict=False):
+            held = curves[kind]["levels"]
+            floor = held[0]["value"]
+            values = np.array([at["value"] for at in held]) / floor
+            edges = np.array([at["interval"] for at in held]) / floor
+            reach = np.clip(np.stack([values - edges[:, 0], edges[:, 1] - values]), 0.0, None)
+            level = [at["level"] for at in held]
+            axes.errorbar(level, values, yerr=reach, color=colour, marker=marker, markersize=4.5, label=name)
+        axes.set_title(kind, fontsize=10)
+        axes.set_xticks(level)
+        axes.set_yscale("log")
+        axes.grid(axis="y")
+    figure.supylabel("distance, times that of untouched films")
+    figure.supxlabel("level")
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper right", ncols=len(extractors))
+    return _svg(figure, salt="disturbances")
+
+
+def standalone(svg: str) -> str:
+    """A figure as a file of its own: dark ink on white, whatever page shows it."""
+    return svg.replace("<svg ", '<svg style="color:#1b1e23;background:#fff" ', 1)
 
 
 def _figure(*, height_in: float) -> tuple[Figure, Axes]:

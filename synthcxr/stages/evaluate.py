@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthcxr import dataset as datasets
-from synthcxr import image_bytes, images, records, seen
+from synthcxr import image_bytes, records
 from synthcxr.checks import synthetic as suite
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
@@ -27,19 +27,17 @@ from synthcxr.evaluation import (
     protocol,
     ranking,
     sections,
+    unseen,
     verdict,
     without_films,
 )
 from synthcxr.evaluation.comparison import TEST, Comparison, View
 from synthcxr.evaluation.extractors import JUDGE
 from synthcxr.evaluation.features import Extractor
-from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.evaluation.sets import RealSet, SyntheticSet
 from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
 from synthcxr.labels import FINDINGS
 from synthcxr.synthesis.session import Session
-
-REFERENCE = "reference.npz"
 
 
 def run(
@@ -95,12 +93,13 @@ class _Job:
     @property
     def judged(self) -> Extractor:
         """The judge, as an extractor."""
-        return _extractor(self.judge)
+        return extractors.labeller(self.judge)
 
 
 def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping[str, str]) -> dict[str, Any]:
     config, made, judge = job.config, job.made, job.judge
-    same_films = _require_unseen(films, made, judge, job.models)
+    learned_from = {judge.contract.training_data, made.training_data}
+    same_films = unseen.require(films, TEST, learned_from=learned_from, models=job.models, subject=made.path)
     real = RealSet(films, made.resolution, made.requested, features_cache)
     patients = real.patients(TEST)
     comparison = Comparison(config, real, made, len(patients))
@@ -111,7 +110,7 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
         if name not in absent
     }
     classifier = _classifier(job)
-    chosen = None if classifier is None else (_extractor(classifier), classifier.contract)
+    chosen = None if classifier is None else (extractors.labeller(classifier), classifier.contract)
     reference, kl_reference = label_evidence.kl_reference(comparison, chosen)
     labels = label_evidence.examine(judged, judge.contract, wanted=job.wanted)
     labels.write(job.out)
@@ -144,7 +143,7 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
 def _without_films(job: _Job) -> dict[str, Any]:
     """The same sections, those that need films saying so."""
     config, judge = job.config, job.judge
-    reference = without_films.Reference.read(job.models / REFERENCE)
+    reference = without_films.Reference.read(job.models / unseen.REFERENCE)
     extractor, weak = job.judged, label_evidence.weak(judge.contract)
     seen_by_judge = job.made.outputs(extractor)
     present = label_shift.present(seen_by_judge["logits"], judge.contract.thresholds)
@@ -194,7 +193,7 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
     comparison = judged.comparison
     if classifier is None:
         return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
-    films = comparison.real.unconditional.outputs(_extractor(classifier), TEST)["logits"]
+    films = comparison.real.unconditional.outputs(extractors.labeller(classifier), TEST)["logits"]
     called = np.array([[name in record.findings for name in FINDINGS] for record in comparison.synthetic.held])
     called_real = label_shift.present(films, classifier.contract.thresholds)
     found = label_evidence.agreed(judged, judge.contract, called=called, called_real=called_real)
@@ -204,7 +203,7 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
 def _ranking(comparison: Comparison, classifier: Session | None) -> dict[str, Any]:
     if classifier is None:
         return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
-    return ranking.section(comparison, _extractor(classifier))
+    return ranking.section(comparison, extractors.labeller(classifier))
 
 
 def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
@@ -216,9 +215,7 @@ def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
 
 def _check(config: EvaluateConfig) -> dict[str, str]:
     """The wanted extractors that this machine cannot run, and what to install; ConfigError where a gate needs one."""
-    for name in config.extractors:
-        if name not in extractors.KNOWN:
-            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(extractors.KNOWN)}")
+    extractors.require_known(config.extractors)
     if config.n_bootstrap < 1:
         raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
     verdict.check(config.gates, config.extractors)
@@ -228,26 +225,6 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
             if name in gate.metric.split("."):
                 raise ConfigError(f"evaluate.gates[{at}]: {gate.metric} cannot be computed here: {what}")
     return unavailable
-
-
-def _require_unseen(films: Dataset, made: SyntheticSet, judge: Session, models: Path) -> bool:
-    """Whether the models learned from the other splits of these films; DataError where they saw the test films."""
-    others = {judge.contract.training_data, made.training_data} - {films.fingerprint}
-    learned = seen.read_earlier(models / REFERENCE)
-    if others:
-        learned = seen.read(models / REFERENCE).joined(learned)
-    for unknown in sorted(others - {learned.training_data}):
-        raise DataError(
-            f"{made.path}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
-        )
-    n_films, n_patients = seen.of(films, TEST).among(learned)
-    if n_films or n_patients:
-        raise DataError(
-            f"{films.path}: the models have seen {n_films:,} of its test films and {n_patients:,} of their patients:"
-            " another split of films that they learned from; give the films as they were packed for training, or films"
-            " of other patients"
-        )
-    return not others
 
 
 def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
@@ -272,18 +249,6 @@ def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
         raise DataError(
             f"{dataset / records.RUN}: not the run.json of a dataset ({error!r}); generate it again"
         ) from error
-
-
-def _extractor(session: Session) -> Extractor:
-    """The outputs of a judge, which learned on the judge split and is compared on train, or of a classifier."""
-    contract = session.contract
-    resize = f"none outside its graph, which takes {contract.resolution} px"
-    return Extractor(
-        provenance=Provenance(extractor=contract.kind, digest=session.digest, resize=resize),
-        device=session.provider,
-        training_splits=("train",),
-        run=lambda pixels: session.run(images.to_float(pixels)),
-    )
 
 
 def _classifier(job: _Job) -> Session | None:
