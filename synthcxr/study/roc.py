@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from synthcxr.study import estimates
-from synthcxr.study.estimates import Z, Estimate, Float64
+from synthcxr.study.estimates import Estimate, Float64, Z
 
 LEVELS = 5
 

@@ -43,7 +43,7 @@ def _together(accuracy: Mapping[str, Any], n_readers: int) -> str:
     if accuracy["low"] > CHANCE:
         return f"Readers told real from synthetic better than by chance: right in {shown}."
     if accuracy["high"] < CHANCE:
-        return f"Readers took synthetic for real more often than the reverse: right in only {shown}. They see a difference."
+        return f"Readers saw a difference and mistook it for the reverse, synthetic for real: right in only {shown}."
     return (
         f"It was not shown that readers do better than chance: right in {shown}. That they never can is not shown"
         f" either: an accuracy of up to {accuracy['high']:.0%} fits these readings."
@@ -75,7 +75,11 @@ def _between(between: Mapping[str, Any]) -> Iterator[str]:
     fleiss = between["fleiss"]
     if fleiss is not None and fleiss["value"] is not None and fleiss["low"] is not None:
         shown = f"Fleiss' kappa {fleiss['value']:.2f} ({fleiss['low']:.2f} to {fleiss['high']:.2f})"
-        more = "Readers agree beyond chance" if fleiss["low"] > 0 else "No agreement between readers beyond chance is shown"
+        more = (
+            "Readers agree beyond chance"
+            if fleiss["low"] > 0
+            else "No agreement between readers beyond chance is shown"
+        )
         yield f"{more}: {shown} on {between['n_cases']} images that all have read."
 
 
