@@ -89,9 +89,9 @@ def serve(
 
     Teaching shows, after each answer, what the classifier says of the image and the nearest others like it.
     """
-    from synthcxr.stages import reader_study as stage
+    from synthcxr.stages import reader_study_serve as stage
 
-    stage.serve(
+    stage.run(
         study, teach=mode == "teach", host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, proxy=behind_proxy,
         say=lambda line: click.echo(line, err=True),
     )  # fmt: skip
@@ -105,7 +105,7 @@ def serve(
 @json_option
 def analyse(study: Path, key: Path | None, out: Path | None, seed: int, as_json: bool) -> None:
     """What the answers show: accuracy, ROC, agreement, time, with intervals; JSON, CSV and an HTML page."""
-    from synthcxr.stages import reader_study as stage
+    from synthcxr.stages import reader_study_analyse as stage
 
-    found = stage.analyse(study, key=key or study / "key", out=out or study / "analysis", seed=seed)
+    found = stage.run(study, key=key or study / "key", out=out or study / "analysis", seed=seed)
     say(found.lines, found.result, as_json)

@@ -1,10 +1,10 @@
-"""The reader study: made from films and a dataset, served to readers, analysed. A person runs it, DVC does not."""
+"""Make a reader study from films and a dataset. A person runs it, DVC does not."""
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,17 @@ from synthcxr.evaluation import pixel_index
 from synthcxr.images import UInt8
 from synthcxr.labels import FINDINGS
 from synthcxr.records import Record
-from synthcxr.report import plots
-from synthcxr.study import analysis, answer, lessons, making, readings, served, sheet, statements
 from synthcxr.study import key as keys
-from synthcxr.study.answers import FILES, Answers
+from synthcxr.study import lessons, making, served
 from synthcxr.study.key import Truth
 from synthcxr.study.plan import Candidate, Design
-from synthcxr.study.readings import Given
-from synthcxr.study.served import Served
+from synthcxr.study.power import Power
+from synthcxr.study.power import plan as plan_power
 from synthcxr.synthesis.session import Session
 
 TEST = ("test",)
 _BATCH = 64
 Opinion = tuple[Mapping[str, float], tuple[str, ...]]
-
-RESULTS = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +51,11 @@ class Made:
             *(f"code of reader {at}: {code}" for at, code in enumerate(self.codes, start=1)),
             f"keep {self.out / keys.FOLDER} from the readers: it says which image is which",
         )
+
+
+def power(accuracy: float, *, n: int, readers: int) -> Power:
+    """How many readings detect an accuracy, and what a plan of `n` images and `readers` detects."""
+    return plan_power(accuracy, n=n, readers=readers)
 
 
 def create(
@@ -145,8 +146,10 @@ class _Synthetic:
     def write_lessons(self, key: Path) -> None:
         """What teaching shows of the synthetic images of a study."""
         dataset = {name: self._image(name) for name in self.held}
-        truths = keys.read(key).truths
-        taught = {file: dataset[held.same.partition(":")[2]] for file, held in truths.items() if _is_made(held)}
+        held = keys.read(key)
+        places = (place for order in held.readers.values() for place in order if place.role != "repeat")
+        truths = {name: held.truths[name] for place in places for name in place.images}
+        taught = {name: dataset[t.same.partition(":")[2]] for name, t in truths.items() if t.origin == "synthetic"}
         lessons.write(key, taught, list(dataset.values()), self.pixels)
 
     def _image(self, name: str) -> lessons.Image:
@@ -154,10 +157,6 @@ class _Synthetic:
         point = pixel_index.reduced(self.pixels(name)[None]).ravel()
         point = point - point.mean()
         return lessons.Image(name, present, probabilities, point / max(float(np.linalg.norm(point)), 1e-6))
-
-
-def _is_made(truth: Truth) -> bool:
-    return truth.origin == "synthetic"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,98 +212,3 @@ def _label_films(
         for name, row, calls in zip(names, probabilities, present, strict=True):
             opinions[name] = dict(zip(FINDINGS, map(float, row), strict=True)), labels.names(calls.astype(float))
     return opinions, ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Analysed:
-    """The results as plain values, and in words."""
-
-    out: Path
-    result: dict[str, Any]
-    sentences: tuple[str, ...]
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The sentences, and where the rest is."""
-        return (*self.sentences, f"{self.out}: {', '.join(sorted(RESULTS))}")
-
-
-def analyse(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
-    """Write analysis.json, readings.csv, readers.csv and analysis.html into `out`.
-
-    DataError where there is no study, no key of it, or nobody has answered.
-    """
-    shown, held = served.read(study), keys.read(key)
-    if held.study != shown.study:
-        raise DataError(f"{key}: is the key of another study than {study}")
-    records.refuse_strangers(out, RESULTS)
-    database = study / FILES[False]
-    if not database.is_file():
-        raise DataError(f"{study}: nobody has read yet; start `synthcxr reader-study serve {study}`")
-    given = (
-        Given(reader, position, answer.of_json(text), seconds)
-        for reader, position, text, seconds in Answers(database, shown.study).everything()
-    )
-    rows = readings.table(held, given)
-    result = analysis.analyse(rows, held, seed=seed)
-    sentences = statements.of(result)
-    page = sheet.render(result, sentences, _figures(result), shown.title)
-    records.write_json(out / "analysis.json", result | {"statements": list(sentences)})
-    whole.text(out / "readings.csv", sheet.readings_csv(rows))
-    whole.text(out / "readers.csv", sheet.readers_csv(result))
-    whole.text(out / "analysis.html", page)
-    return Analysed(out, result, sentences)
-
-
-def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The drawn results, each with what it shows in words."""
-    shares = {f"reader {number}": held["accuracy"] for number, held in result["readers"].items()}
-    shares |= {"all readers": result["pooled"]["accuracy"]} if result["pooled"]["accuracy"] else {}
-    shares = {name: share for name, share in shares.items() if share["value"] is not None}
-    curves = {f"reader {number}": held["roc"] for number, held in result["readers"].items() if held["roc"]}
-    drawn = []
-    if shares:
-        alt = "; ".join(f"{name} {share['value']:.0%}" for name, share in shares.items())
-        drawn.append((f"Right answers: {alt}", plots.reader_shares(shares)))
-    if curves:
-        areas = (f"{name} {result['readers'][name.split()[1]]['auc']['value']:.2f}" for name in curves)
-        drawn.append((f"ROC of confidence, area: {'; '.join(areas)}", plots.reader_roc(curves)))
-    return drawn
-
-
-def serve(
-    study: Path, *, teach: bool, host: str, port: int, tls_cert: Path | None, tls_key: Path | None,
-    proxy: str | None, say: Callable[[str], None],
-) -> None:  # fmt: skip
-    """Serve a study, or its lessons, until interrupted.
-
-    ConfigError for an address that could be overheard or is taken; DataError for a folder that holds no study, for
-    one that only teaches, and for teaching while readers are at work on it.
-    """
-    from synthcxr.study import app, serving
-
-    serving.check(host=host, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy)
-    shown = served.read(study)
-    taught = _lessons(study, shown) if teach else None
-    if taught is None and not any(case.practice or case.pair for reader in shown.readers for case in reader.cases):
-        say("note: neither practice nor pairs; is this a set to teach with? then --mode teach")
-    with serving.listen(host, port) as opened:
-        port = opened.getsockname()[1]
-        origins = serving.origins(host=host, port=port, tls=tls_cert is not None, proxy=proxy)
-        made = app.make(
-            study, shown, Answers(study / FILES[teach], shown.study), origins=origins, taught=taught,
-            key=study / keys.FOLDER,
-        )  # fmt: skip
-        say(f"{'lessons' if teach else 'study'} at {min(origins.held)}")
-        serving.run(made, opened, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, say=say)
-
-
-def _lessons(study: Path, shown: Served) -> dict[str, lessons.Lesson]:
-    """What teaching shows; DataError while a reader is in the middle of the study, whom it would tell the answers."""
-    database = study / FILES[False]
-    if database.is_file():
-        answers = Answers(database, shown.study)
-        late = [r.number for r in shown.readers if 0 < len(answers.versions(r.number)) < len(r.cases)]
-        if late:
-            raise DataError(f"{study}: reader {late[0]} is in the middle of it, and teaching tells which are synthetic")
-    return lessons.read(study / keys.FOLDER)

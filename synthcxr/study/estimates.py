@@ -23,7 +23,7 @@ Statistic = Callable[[Float64, Float64], Float64]
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """None stands for what cannot be said of so few. `p` is the two-sided exact test of one half, where there is one."""
+    """None stands for what cannot be said of so few. `p`, where it is, tests one half, exact and two-sided."""
 
     value: float | None
     low: float | None
@@ -49,7 +49,8 @@ def pooled(
     `statistic` takes weights of readers [B, R] and of cases [B, C] and gives values in (0, 1), [B]; `clusters`, [K, C],
     says which cases are resampled together and is 1 there. The spread of the draws is laid around the value on the
     logit scale, widened for few readers: their part of the variance by R / (R - 1), the normal quantile by Student's
-    with the degrees of freedom of both parts (Satterthwaite). `n` is the number of readings. None for one reader or one cluster, or a value of 0 or 1.
+    with the degrees of freedom of both parts (Satterthwaite). `n` counts readings.
+    None for one reader or one cluster, or a value of 0 or 1.
     """
     n_clusters = len(clusters)
     value = float(statistic(np.ones((1, n_readers)), np.ones((1, clusters.shape[1])))[0])
@@ -74,7 +75,7 @@ def clusters_of(names: Sequence[object]) -> Float64:
 
 
 def over_cases(statistic: Callable[[Float64], Float64], clusters: Float64, rng: np.random.Generator) -> Interval:
-    """The central 95 % of a statistic of weights of cases [B, C], resampled by cluster; None where it is not defined."""
+    """The central 95 % of a statistic of weights of cases [B, C], resampled by cluster; None if undefined."""
     draws = statistic(_resampled(len(clusters), N_DRAWS, rng) @ clusters)
     held = draws[~np.isnan(draws)]
     if len(held) < N_DRAWS // 2:

@@ -1,4 +1,4 @@
-"""What every request passes: the host it is meant for, where it comes from, its size; and the headers of every reply."""
+"""What every request passes, the host, the page it comes from, its size; and the headers of every reply."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from synthcxr.errors import DataError
 from synthcxr.images import UInt8
 from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.study import flat_png
-from synthcxr.study.served import plain_file
+from synthcxr.study.served import Served, Shown, plain_file
 
 ABOUT, IMAGES = "lessons.json", "lessons"
 N_ALIKE = 4
@@ -27,8 +27,7 @@ N_ALIKE = 4
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """Of one image: the findings by the classifier with its probabilities, and the files of `alike`, which share
-    `finding`."""
+    """Of one image: the classifier's probabilities and findings, and the files of `alike`, which share `finding`."""
 
     classifier: Mapping[str, float]
     present: tuple[str, ...]
@@ -44,6 +43,22 @@ class Image:
     present: tuple[str, ...]
     classifier: Mapping[str, float]
     point: NDArray[np.float32]
+
+
+def only(shown: Served, taught: Mapping[str, Lesson]) -> Served:
+    """The screens of a study that show one image with a lesson, each image once, none of them practice."""
+    readers = tuple(
+        dataclasses.replace(
+            reader,
+            cases=tuple(
+                Shown(case.images, practice=False)
+                for case in reader.cases
+                if not case.pair and case.images[0] in taught
+            ),
+        )
+        for reader in shown.readers
+    )
+    return dataclasses.replace(shown, readers=readers)
 
 
 def make(taught: Mapping[str, Image], dataset: Sequence[Image]) -> Iterator[tuple[str, Image, str, list[Image]]]:

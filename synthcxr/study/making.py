@@ -60,7 +60,8 @@ def write(
         Reader(number, codes.digest(code), tuple(_screen(showing, files) for showing in order))
         for number, (code, order) in enumerate(zip(given, orders, strict=True), start=1)
     )
-    served.write(study, Served(named, title, side, readers))
+    only_teaches = all(candidate.origin == "synthetic" for candidate in cases.images)
+    served.write(study, Served(named, title, side, readers, only_teaches))
     places = {number: tuple(_place(showing, files) for showing in order) for number, order in enumerate(orders, 1)}
     truths = {name: truth(candidate) for name, candidate in sorted(shown.items())}
     key.write(study / key.FOLDER, Key(named, dict(about) | {"seed": seed}, truths, places), given)

@@ -43,12 +43,16 @@ class Reader:
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """A study as its readers see it. `study` is a random name that the key carries too."""
+    """A study as its readers see it. `study` is a random name that the key carries too.
+
+    One that `only_teaches` holds no real film.
+    """
 
     study: str
     title: str
     resolution: int
     readers: tuple[Reader, ...]
+    only_teaches: bool = False
 
 
 def write(study: Path, served: Served) -> None:
@@ -66,7 +70,9 @@ def read(study: Path) -> Served:
         if about["version"] != VERSION:
             raise DataError(f"{path}: of another version of synthcxr")
         readers = tuple(_reader(fields) for fields in about["readers"])
-        served = Served(str(about["study"]), str(about["title"]), int(about["resolution"]), readers)
+        served = Served(
+            str(about["study"]), str(about["title"]), int(about["resolution"]), readers, bool(about["only_teaches"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: describes no reader study ({error!r})") from error
     for name in sorted({name for reader in served.readers for case in reader.cases for name in case.images}):

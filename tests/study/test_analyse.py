@@ -16,7 +16,7 @@ from small_study import DESIGN, Inputs, make
 
 from synthcxr.cli import main
 from synthcxr.errors import DataError
-from synthcxr.stages import reader_study
+from synthcxr.stages import reader_study_analyse as stage
 from synthcxr.study import key, served, statements
 from synthcxr.study.answer import Answer, Save
 from synthcxr.study.answers import Answers
@@ -57,8 +57,8 @@ def study(inputs: Inputs, tmp_path: Path) -> Path:
     return tmp_path / "study"
 
 
-def analyse(study: Path) -> reader_study.Analysed:
-    return reader_study.analyse(study, key=study / "key", out=study / "analysis", seed=0)
+def analyse(study: Path) -> stage.Analysed:
+    return stage.run(study, key=study / "key", out=study / "analysis", seed=0)
 
 
 def test_readers_who_know(study: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_files_stand_alone(study: Path) -> None:
     read(study, knowing)
     analyse(study)
     out = study / "analysis"
-    assert {path.name for path in out.iterdir()} == set(reader_study.RESULTS)
+    assert {path.name for path in out.iterdir()} == set(stage.RESULTS)
     json.loads((out / "analysis.json").read_text(), parse_constant=pytest.fail)
     assert len(pd.read_csv(out / "readings.csv")) == 56
     assert list(pd.read_csv(out / "readers.csv")["reader"]) == [1, 2]
@@ -139,7 +139,7 @@ def test_the_key_must_fit(study: Path, inputs: Inputs, tmp_path: Path) -> None:
     read(study, knowing)
     make(inputs, tmp_path / "other")
     with pytest.raises(DataError, match="another study"):
-        reader_study.analyse(study, key=tmp_path / "other" / "key", out=tmp_path / "out", seed=0)
+        stage.run(study, key=tmp_path / "other" / "key", out=tmp_path / "out", seed=0)
     (study / "key").rename(tmp_path / "safe")
     with pytest.raises(DataError, match="no such file"):
         analyse(study)
