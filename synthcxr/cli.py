@@ -12,6 +12,7 @@ import click
 
 import synthcxr
 from synthcxr.cli_models import models
+from synthcxr.cli_study import reader_study
 from synthcxr.errors import GateError
 from synthcxr.options import (
     data_option,
@@ -427,3 +428,4 @@ def lock(out: Path) -> None:
 
 
 main.add_command(models)
+main.add_command(reader_study)

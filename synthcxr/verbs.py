@@ -14,6 +14,7 @@ EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
     "pipeline": ("dvc", "dvclive", "scmrepo"),
     "report": ("matplotlib", "jinja2"),
+    "study": ("starlette", "uvicorn"),
 }
 
 

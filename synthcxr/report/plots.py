@@ -17,6 +17,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 REAL = "#3b82c4"
 SYNTHETIC = "#d97706"
 THIRD = "#4d8f6a"
+_LINES = (SYNTHETIC, REAL, "#0f9d76", "#b0529e", "#8a7a2a", "#6b6fd4")
+_MARKERS = ("o", "D", "s", "^", "v", "P")
 _INK = "#010203"
 _SERIES = ((REAL, "o"), (SYNTHETIC, "D"), (THIRD, "s"))
 _WIDTH_IN = 4.4
@@ -131,6 +133,43 @@ def disturbances(extractors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> s
 def standalone(svg: str) -> str:
     """A figure as a file of its own: dark ink on white, whatever page shows it."""
     return svg.replace("<svg ", '<svg style="color:#1b1e23;background:#fff" ', 1)
+
+
+@mpl.rc_context(_STYLE)
+def reader_shares(shares: Mapping[str, Mapping[str, Any]]) -> str:
+    """A share with its interval, `value`, `low` and `high`, one row a reader; a line at one half, which is chance."""
+    figure, axes = _figure(height_in=0.8 + 0.33 * len(shares))
+    rows = np.arange(len(shares))
+    values = np.array([100 * share["value"] for share in shares.values()])
+    reach = np.array([[share["value"] - share["low"], share["high"] - share["value"]] for share in shares.values()])
+    axes.errorbar(
+        values, rows, xerr=np.clip(100 * reach.T, 0, None), fmt="o", color=SYNTHETIC, markersize=5, elinewidth=1.6
+    )
+    axes.axvline(50, color="#888888", linewidth=1, linestyle=":")
+    axes.annotate("chance", (50, 1.0), xycoords=("data", "axes fraction"), fontsize=8, ha="left")
+    axes.set_yticks(rows, list(shares))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 101)
+    axes.set_xlabel("right, % of readings that took a side")
+    axes.grid(axis="x")
+    return _svg(figure, salt="reader_shares")
+
+
+@mpl.rc_context(_STYLE)
+def reader_roc(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Sensitivity to synthetic over false alarms on real, one line a reader, and the diagonal of chance."""
+    figure, axes = _figure(height_in=3.9)
+    axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, linestyle=":")
+    for at, (name, curve) in enumerate(curves.items()):
+        x, y = zip(*curve, strict=True)
+        axes.plot(x, y, marker=_MARKERS[at % len(_MARKERS)], color=_LINES[at % len(_LINES)], markersize=4.5, label=name)
+    axes.set_xlabel("real films called synthetic")
+    axes.set_ylabel("synthetic images called synthetic")
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    _legend(figure)
+    return _svg(figure, salt="reader_roc")
 
 
 def _figure(*, height_in: float) -> tuple[Figure, Axes]:
