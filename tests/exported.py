@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from synthcxr import contract as contracts
+from synthcxr import images, labelling, seeds
 from synthcxr.contract import Contract
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import layers
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.onnx import export
+from synthcxr.synthesis.session import Session
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
 LATENT = 12
@@ -71,10 +76,16 @@ def write_classifier(
     return path
 
 
-def write_folder(folder: Path, **promises: Any) -> Path:
-    """generator.onnx, classifier.onnx and judge.onnx of 16 px."""
+def write_folder(folder: Path, *, rate: float = 0.5) -> Path:
+    """generator.onnx, classifier.onnx and judge.onnx of 16 px; each finding shows in about `rate` of the images."""
     folder.mkdir(parents=True)
-    write_generator(folder / "generator.onnx")
+    generator = Session.open(write_generator(folder / "generator.onnx"), device="cpu")
+    made = images.to_uint8(generator.run(seeds.latents(99, 0, 2048, LATENT))["image"])
     for kind in ("classifier", "judge"):
-        write_classifier(folder / f"{kind}.onnx", kind=kind, **promises)
+        path = write_classifier(folder / f"{kind}.onnx", kind=kind)
+        session = Session.open(path, device="cpu")
+        found = labelling.probabilities(session.run(images.to_float(made))["logits"])
+        limits = np.quantile(found, 1 - rate, axis=0).tolist()
+        held = dataclasses.replace(session.contract, thresholds=dict(zip(FINDINGS, limits, strict=True)))
+        contracts.amend(path, held)
     return folder
