@@ -18,6 +18,7 @@ from synthcxr.errors import ConfigError
 from synthcxr.records import PROBABILITY_COLUMNS
 from synthcxr.synthesis import sampler
 from synthcxr.synthesis.sampler import Drawn
+from synthcxr.synthesis.wanted import Wanted
 
 BATCH = 32
 MIN_DRAWS, DRAWS_AN_IMAGE = 1000, 100
@@ -53,7 +54,7 @@ class Sampler:
         requested = _requested(labels)
         limit = max_draws or (max(MIN_DRAWS, DRAWS_AN_IMAGE * n) if requested else n)
         parts: list[Drawn] = []
-        for drawn in self.drawing.draw(seed=seed, requested=requested, start=0, stop=limit):
+        for drawn in self.drawing.draw(seed=seed, wanted=Wanted(requested), start=0, stop=limit):
             parts.append(drawn.first(n - sum(len(part.indices) for part in parts)))
             if sum(len(part.indices) for part in parts) == n:
                 break

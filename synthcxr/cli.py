@@ -191,6 +191,11 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @click.option(
     "--label", "labels", multiple=True, metavar="FINDING", help="A finding that every image shows; repeatable."
 )
+@click.option("--without", multiple=True, metavar="FINDING", help="A finding that no image shows; repeatable.")
+@click.option(
+    "--method", type=click.Choice(["auto", "guided", "reject", "optimise"]),
+    help="How images that show it are found.  [default: guided where the model can, else reject]",
+)  # fmt: skip
 @click.option(
     "--model", metavar="ADDRESS", help="Folder, .onnx file, models:/name@alias, models:/name/3, runs:/id/path."
 )
@@ -264,20 +269,24 @@ def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool)
     from synthcxr import config, labels
 
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    if "labels" in given:
-        given["labels"] = labels.names(labels.vector(given["labels"]))
+    for name in ("labels", "without"):
+        if name in given:
+            given[name] = labels.names(labels.vector(given[name]))
     if params is None and "n" not in given:
         raise click.UsageError("say how many images: --n 100")
-    plain: dict[str, Any] = {"seed": 0, "labels": (), "max_draws": 0, "batch": 32, "device": "auto"}
+    plain: dict[str, Any] = {"seed": 0, "labels": (), "without": (), "per_label": None, "mix": None}
+    plain |= {"method": "auto", "with_judge": False, "max_draws": 0, "batch": 32, "device": "auto"}
     wanted = plain | (dataclasses.asdict(load_config(params).generate) if params else {}) | given
-    if "max_draws" not in given and (params is None or "n" in given or "labels" in given):
-        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if wanted["labels"] or spare else wanted["n"]
+    if "max_draws" not in given and (params is None or {"n", "labels", "without"} & given.keys()):
+        chosen = wanted["labels"] or wanted["without"] or spare
+        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if chosen else wanted["n"]
     return config.GenerateConfig(**wanted)
 
 
 def _name(config: GenerateConfig) -> str:
     """A dataset's own folder, by findings and seed, such as cardiomegaly-seed0; a longer one grows there."""
-    return f"{'+'.join(config.labels) or 'unconditional'}-seed{config.seed}".lower().replace(" ", "_")
+    barred = "".join(f"-no-{name}" for name in config.without)
+    return f"{'+'.join(config.labels) or 'unconditional'}{barred}-seed{config.seed}".lower().replace(" ", "_")
 
 
 def _evaluate_config(params: Path | None) -> EvaluateConfig:

@@ -128,11 +128,20 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-    """A synthetic dataset: n images, optionally all with `labels`, at most `max_draws` candidates."""
+    """A synthetic dataset: n images, optionally all with `labels` and none `without`, at most `max_draws` tried.
+
+    `per_label` (or null) asks for that many of each finding instead, `mix` (or null) for a distribution over sets of
+    findings, "nih" or a file. `method` auto is guided where the model has a proposal, else reject.
+    """
 
     n: int
     seed: int
     labels: tuple[str, ...]
+    without: tuple[str, ...]
+    per_label: int | None
+    mix: str | None
+    method: Literal["auto", "guided", "reject", "optimise"]
+    with_judge: bool
     max_draws: int
     batch: int
     device: Device

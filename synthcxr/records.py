@@ -32,6 +32,9 @@ RECORD_COLUMNS = (
     "sha256",
 )
 TRAIN_DISTANCE = "train_distance"
+STEPS = "steps"
+JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in labels.FINDINGS)
+OPTIONAL_COLUMNS = (TRAIN_DISTANCE, STEPS, *JUDGE_COLUMNS)
 MANIFEST = "manifest.parquet"
 METADATA = "metadata.csv"
 RUN = "run.json"
@@ -60,7 +63,8 @@ class Film:
 class Record:
     """One synthetic image: candidate `index` of `seed`, its labels by the classifier and its file's digest.
 
-    `train_distance` is how far it lies from the nearest film that was learned from, where that was asked.
+    `train_distance` is how far it lies from the nearest film that was learned from, `steps` how many a search took
+    to it and `judged` the judge's probabilities; each stands where it was asked for.
     """
 
     file_name: str
@@ -72,6 +76,8 @@ class Record:
     weight: float
     sha256: str
     train_distance: float | None = None
+    steps: int | None = None
+    judged: tuple[float, ...] = ()
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -85,14 +91,17 @@ def to_row(record: Record) -> dict[str, Any]:
     }
     row |= dict(zip(PROBABILITY_COLUMNS, record.probabilities, strict=True))
     row |= {"weight": record.weight, "sha256": record.sha256}
-    return row if record.train_distance is None else row | {TRAIN_DISTANCE: record.train_distance}
+    for column, value in ((TRAIN_DISTANCE, record.train_distance), (STEPS, record.steps)):
+        if value is not None:
+            row[column] = value
+    return row | (dict(zip(JUDGE_COLUMNS, record.judged, strict=True)) if record.judged else {})
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write metadata.csv, a row at a time; floats keep six decimals, line ends are \\n everywhere."""
     held = iter(rows)
     first = next(held, {})
-    columns = (*RECORD_COLUMNS, *(name for name in (TRAIN_DISTANCE,) if name in first))
+    columns = (*RECORD_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in first))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -126,6 +135,8 @@ def read_records(dataset: Path) -> list[Record]:
             weight=float(row["weight"]),
             sha256=row["sha256"],
             train_distance=float(row[TRAIN_DISTANCE]) if TRAIN_DISTANCE in row else None,
+            steps=int(row[STEPS]) if STEPS in row else None,
+            judged=tuple(float(row[column]) for column in JUDGE_COLUMNS) if JUDGE_COLUMNS[0] in row else (),
         )
         for row in read_metadata(dataset).to_dict(orient="records")
     ]

@@ -62,6 +62,14 @@ def test_a_verb_that_needs_torch_says_what_to_install(folder: Path) -> None:
     assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"
 
 
+def test_a_search_needs_torch(folder: Path) -> None:
+    """--method optimise there says what to install, in one line, and leaves nothing behind."""
+    done = run(folder, sys.executable, "-c", ABSENT, *GENERATE, "--method", "optimise")
+    assert done.returncode == 2
+    assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"
+    assert not (folder / "x").exists()
+
+
 @pytest.mark.slow
 def test_generating_in_an_environment_without_torch(folder: Path) -> None:
     """A virtual environment with everything but torch and what comes with it: generate, show and pull work there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def check(
     each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
     """
     table, run = _read_table(dataset), records.read_json(dataset / records.RUN)
-    table[_REQUEST_MET] = _requests_met(table)
+    table[_REQUEST_MET] = _requests_met(table, run)
     table[_LATENT] = np.arange(len(table)) < _n_latents(dataset)
     table[_PROBABLE] = table[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
     try:
@@ -125,9 +126,16 @@ def _true(column: str) -> expectations.Expectation:
     return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[True])
 
 
-def _requests_met(table: pd.DataFrame) -> list[bool]:
-    pairs = zip(table["requested"], table["Finding Labels"], strict=True)
-    return [not asked or set(asked.split("|")) <= set(shown.split("|")) for asked, shown in pairs]
+def _requests_met(table: pd.DataFrame, run: Any) -> list[bool]:
+    """Whether each image shows every finding that its row asks for, and none that the run leaves out."""
+    request = run.get("request", {}) if isinstance(run, dict) else {}
+    barred = set(request.get("without", ()))
+    pairs = ((set(filter(None, asked.split("|"))), set(shown.split("|"))) for asked, shown in _asked_and_shown(table))
+    return [asked <= shown and not barred & shown for asked, shown in pairs]
+
+
+def _asked_and_shown(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(table["requested"], table["Finding Labels"], strict=True)
 
 
 def _n_latents(dataset: Path) -> int:

@@ -19,7 +19,10 @@ from synthcxr.contract import Contract
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.records import Record
 from synthcxr.synthesis import session
+from synthcxr.synthesis.chooser import Chooser
 from synthcxr.synthesis.sampler import Drawn, Sampler
+from synthcxr.synthesis.search import Differentiate
+from synthcxr.synthesis.wanted import Wanted
 from synthcxr.writers import beside, place, plan, space
 from synthcxr.writers import run as run_file
 from synthcxr.writers.growing import Growing
@@ -28,7 +31,7 @@ from synthcxr.writers.plan import Plan
 from synthcxr.writers.png import PngFolder
 from synthcxr.writers.request import Request
 from synthcxr.writers.run import Origin
-from synthcxr.writers.store import Format
+from synthcxr.writers.store import LATENTS, Format, Store
 from synthcxr.writers.webdataset import Shards
 
 FILES_UP_TO = 10_000
@@ -67,10 +70,10 @@ class Apart(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One call: the request, the sampler that fulfils it, `out` as it was typed and `home` without links."""
+    """One call: the request, what fulfils it, `out` as it was typed and `home` without links."""
 
     request: Request
-    sampler: Sampler
+    chooser: Chooser
     origin: Origin
     out: Path
     home: Path
@@ -78,8 +81,14 @@ class _Job:
 
     @property
     def asked(self) -> str:
-        """ " with Edema and Effusion", or nothing."""
-        return " with " + " and ".join(self.request.labels) if self.request.labels else ""
+        """ " with Edema and Effusion without Mass", or nothing."""
+        asked = self.request.asked
+        return f" {asked}" if asked.startswith("without") or not asked else f" with {asked}"
+
+    @property
+    def sampler(self) -> Sampler:
+        """The generator and its classifier."""
+        return self.chooser.sampler
 
 
 def run(
@@ -103,14 +112,15 @@ def run(
     the shorter set in place, or where the dataset's own suite failed; any other error of ours leaves what stood at
     `out` as it was.
     """
-    asked, home = _checked(config), place.real(out)
-    sampler = Sampler.open(model, batch=config.batch, device=config.device)
+    wanted, home = _checked(config), place.real(out)
+    chooser = _open(config, wanted, model)
+    sampler = chooser.sampler
     distant = apart(sampler.generator.contract) if apart else None
-    request = _request(config, asked, sampler, shards, distant)
+    request = _request(config, wanted, chooser, shards, distant)
     models = sampler.generator.contract, sampler.classifier.contract
     job = _Job(
         request,
-        sampler,
+        chooser,
         Origin(model_name, *models, tuple(command), model_index.attribution(model)),
         out,
         home,
@@ -130,27 +140,54 @@ def run(
             place.drop_if_empty(home)
 
 
-def _checked(config: GenerateConfig) -> tuple[str, ...]:
-    """The findings asked for, in NIH order; DataError lists all where one is unknown."""
+def _checked(config: GenerateConfig) -> Wanted:
+    """What is asked for; DataError lists all findings where one is unknown."""
     for name in ("n", "max_draws", "batch"):
         if getattr(config, name) < 1:
             raise ConfigError(f"generate.{name}: must be at least 1, is {getattr(config, name)}")
     if not 0 <= config.seed <= seeds.MAX_SEED:
         raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
-    return labels.names(labels.vector(config.labels)) if config.labels else ()
+    return Wanted.of(config.labels, config.without)
+
+
+def _open(config: GenerateConfig, wanted: Wanted, model: Path, threads: int | None = None) -> Chooser:
+    """What makes the images; where nothing is asked for there is nothing to choose."""
+    method = "reject" if wanted.anything else config.method
+    return Chooser.open(
+        model, method=method, batch=config.batch, device=config.device, threads=threads, gradient=_gradient
+    )
+
+
+def _gradient(generator: Path, classifier: Path) -> Differentiate:
+    from synthcxr.networks import latent  # needs torch, which nothing else here does
+
+    return latent.logits_of_latents(generator, classifier)
+
+
+def _pins(chooser: Chooser) -> dict[str, str]:
+    """What the pixels may depend on; a gradient's bits depend on torch too."""
+    held = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION)
+    if chooser.method != "optimise":
+        return held
+    from synthcxr.networks import latent
+
+    return held | {"torch": latent.version()}
 
 
 def _request(
     config: GenerateConfig,
-    asked: tuple[str, ...],
-    sampler: Sampler,
+    wanted: Wanted,
+    chooser: Chooser,
     shards: bool | None,
     apart: Apart | None,
 ) -> Request:
+    sampler = chooser.sampler
     return Request(
         n=config.n,
         seed=config.seed,
-        labels=asked,
+        labels=wanted.findings,
+        without=wanted.without,
+        method=chooser.method,
         max_draws=config.max_draws,
         batch=config.batch,
         format="webdataset" if (config.n > FILES_UP_TO if shards is None else shards) else "png",
@@ -159,7 +196,7 @@ def _request(
             "classifier": sampler.classifier.digest,
             "labelling": records.fingerprint(sampler.classifier.contract.thresholds),
         },
-        pins=run_file.pins(provider=sampler.generator.provider, onnxruntime=session.VERSION),
+        pins=_pins(chooser),
         threads=sampler.generator.threads,
         apart=apart.fingerprint if apart else "",
     )
@@ -169,8 +206,8 @@ def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> 
     """The job with as many threads as what is there was made with, on which the bytes may depend."""
     if planned.threads == job.request.threads:
         return job
-    sampler = Sampler.open(model, batch=config.batch, device=config.device, threads=planned.threads)
-    return dataclasses.replace(job, sampler=sampler, request=dataclasses.replace(job.request, threads=planned.threads))
+    chooser = _open(config, Wanted(job.request.labels, job.request.without), model, planned.threads)
+    return dataclasses.replace(job, chooser=chooser, request=dataclasses.replace(job.request, threads=planned.threads))
 
 
 def _n_bytes(job: _Job, planned: Plan) -> int:
@@ -198,7 +235,7 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         growing.resume()
         if planned.source is not None:
             source = _STORES[planned.source["format"]](job.home)
-            growing.copy(source, records.read_records(job.home), planned.source["counts"]["draws"])
+            _copy(job, growing, source, planned.source)
         n_held = growing.found
         _draw(job, growing)
     made = beside.finish(grown, job.request, job.origin)
@@ -210,15 +247,29 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
     return _report(job, "made", made, checks, n_held)
 
 
+def _copy(job: _Job, growing: Growing, source: Store, made: Mapping[str, Any]) -> None:
+    """Begin with the images of the shorter dataset."""
+    latents = np.load(job.home / LATENTS, allow_pickle=False) if job.request.method == "optimise" else None
+    held, counts = records.read_records(job.home), made["counts"]
+    growing.copy(source, held, counts["draws"], runs=counts.get("runs", 0), latents=latents)
+
+
 def _draw(job: _Job, growing: Growing) -> None:
     asked = job.request
-    stop = asked.max_draws if growing.found < asked.n else growing.draws
-    drawn_blocks = job.sampler.draw(seed=asked.seed, requested=asked.labels, start=growing.draws, stop=stop)
+    stop = asked.limit if growing.found < asked.n else growing.draws
+    draw = job.chooser.draw(Wanted(asked.labels, asked.without))
+    drawn_blocks = draw(seed=asked.seed, start=growing.draws, stop=stop)
     with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
         for block in drawn_blocks:
             new, far = _new(job, block)
             drawn = new.first(asked.n - growing.found)
-            growing.add(draws=drawn.stop, pixels=drawn.pixels, described=_describe(job, drawn, far))
+            growing.add(
+                draws=drawn.stop,
+                pixels=drawn.pixels,
+                described=_describe(job, drawn, far),
+                runs=drawn.runs,
+                latents=drawn.latents,
+            )
             bar.update(len(drawn.indices))
             if growing.found == asked.n:
                 break
@@ -231,8 +282,7 @@ def _new(job: _Job, drawn: Drawn) -> tuple[Drawn, NDArray[np.float64] | None]:
         return drawn, None
     far = job.apart.distances(drawn.pixels)
     kept = far >= job.apart.threshold
-    held = Drawn(drawn.stop, drawn.indices[kept], drawn.pixels[kept], drawn.probabilities[kept])
-    return held, far[kept]
+    return drawn.kept(kept), far[kept]
 
 
 def _describe(job: _Job, drawn: Drawn, far: NDArray[np.float64] | None) -> list[Record]:
@@ -244,9 +294,10 @@ def _describe(job: _Job, drawn: Drawn, far: NDArray[np.float64] | None) -> list[
             requested=labels.SEPARATOR.join(job.request.labels),
             findings=job.sampler.findings(probabilities),
             probabilities=tuple(round(float(p), 6) for p in probabilities),
-            weight=1.0,
+            weight=float(drawn.weights[row]),
             sha256="",
             train_distance=None if far is None else float(far[row]),
+            steps=None if drawn.steps is None else int(drawn.steps[row]),
         )
         for row, (index, probabilities) in enumerate(zip(drawn.indices, drawn.probabilities, strict=True))
     ]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from synthcxr import images, labelling, labels, seeds
 from synthcxr.errors import ArtifactError
 from synthcxr.synthesis.session import Device, Session
+from synthcxr.synthesis.wanted import Wanted
 
 GENERATOR, CLASSIFIER = "generator.onnx", "classifier.onnx"
 
@@ -24,19 +25,37 @@ GENERATOR, CLASSIFIER = "generator.onnx", "classifier.onnx"
 class Drawn:
     """What one block gave: `indices` int64 [k], `pixels` uint8 [k, R, R], `probabilities` float64 [k, 14].
 
-    `stop` is the first candidate that has not been looked at.
+    `stop` is the first candidate that has not been looked at, and `runs` how many images the generator made for it.
+    `weights` float64 [k] are one over the probability with which each candidate was tried. A search gives the
+    `latents` float32 [k, Z] it came to and the `steps` int64 [k] it took; else the candidate's own latent is meant.
     """
 
     stop: int
+    runs: int
     indices: NDArray[np.int64]
     pixels: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    latents: NDArray[np.float32] | None = None
+    steps: NDArray[np.int64] | None = None
 
     def first(self, n: int) -> Drawn:
         """At most the first `n` (> 0) images; where they are `n`, it stops right after the last of them."""
         if n > len(self.indices):
             return self
-        return Drawn(int(self.indices[n - 1]) + 1, self.indices[:n], self.pixels[:n], self.probabilities[:n])
+        return dataclasses.replace(self.kept(slice(n)), stop=int(self.indices[n - 1]) + 1)
+
+    def kept(self, rows: NDArray[np.bool_] | slice) -> Drawn:
+        """The images of these rows alone."""
+        return dataclasses.replace(
+            self,
+            indices=self.indices[rows],
+            pixels=self.pixels[rows],
+            probabilities=self.probabilities[rows],
+            weights=self.weights[rows],
+            latents=None if self.latents is None else self.latents[rows],
+            steps=None if self.steps is None else self.steps[rows],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,28 +80,27 @@ class Sampler:
 
     def block(self, seed: int, start: int) -> Drawn:
         """All candidates start .. start + batch - 1 of `seed`; `start` is a multiple of the batch."""
-        latents = seeds.latents(seed, start, self.batch, self.generator.contract.latent)
-        made = self.generator.run(latents)["image"]
-        pixels = images.to_uint8(_finite(made, "generator"))
-        logits = _finite(self.classifier.run(images.to_float(pixels))["logits"], "classifier")
-        probabilities = labelling.probabilities(logits)
+        pixels, probabilities = self.seen(seeds.latents(seed, start, self.batch, self.generator.contract.latent))
         stop = start + self.batch
-        return Drawn(stop, np.arange(start, stop, dtype=np.int64), pixels, probabilities)
+        indices = np.arange(start, stop, dtype=np.int64)
+        return Drawn(stop, self.batch, indices, pixels, probabilities, np.ones(self.batch))
 
-    def draw(self, *, seed: int, requested: tuple[str, ...], start: int, stop: int) -> Iterator[Drawn]:
+    def seen(self, latents: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The images uint8 [n, R, R] of latents [n, Z] and their probabilities, by the classifier, [n, 14]."""
+        pixels = images.to_uint8(_finite(self.generator.run(latents)["image"], "generator"))
+        logits = _finite(self.classifier.run(images.to_float(pixels))["logits"], "classifier")
+        return pixels, labelling.probabilities(logits)
+
+    def draw(self, *, seed: int, wanted: Wanted, start: int, stop: int) -> Iterator[Drawn]:
         """The accepted among candidates start .. stop - 1, block by block, in candidate order."""
         for at in range(start - start % self.batch, stop if start < stop else 0, self.batch):
             block = self.block(seed, at)
-            held = (block.indices >= start) & (block.indices < stop) & self.accepts(block.probabilities, requested)
-            yield Drawn(min(block.stop, stop), block.indices[held], block.pixels[held], block.probabilities[held])
+            held = (block.indices >= start) & (block.indices < stop) & self.accepts(block.probabilities, wanted)
+            yield dataclasses.replace(block.kept(held), stop=min(block.stop, stop))
 
-    def accepts(self, probabilities: NDArray[np.float64], requested: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Bool [n]: every requested finding passes its threshold ("No Finding": none does; nothing asked: all)."""
-        present = labelling.present(probabilities, self.classifier.contract.thresholds)
-        if labels.NO_FINDING in requested:
-            return np.asarray(~present.any(axis=1))
-        wanted = np.array([finding in requested for finding in labels.FINDINGS])
-        return np.asarray(present[:, wanted].all(axis=1))
+    def accepts(self, probabilities: NDArray[np.float64], wanted: Wanted) -> NDArray[np.bool_]:
+        """Bool [n]: what is wanted shows, by the classifier's thresholds, and what is not does not."""
+        return wanted.met(labelling.present(probabilities, self.classifier.contract.thresholds))
 
     def findings(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
         """The names of what one image [14] shows by the thresholds, "No Finding" where nothing passes."""

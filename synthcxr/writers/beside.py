@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr import records, seeds
 from synthcxr.writers import croissant, journal, run
-from synthcxr.writers.journal import Journal
+from synthcxr.writers.journal import Journal, Line
 from synthcxr.writers.request import Request
 from synthcxr.writers.run import Origin
 from synthcxr.writers.store import LATENTS
@@ -21,27 +22,31 @@ _CHUNK = 4096
 
 def finish(folder: Path, request: Request, origin: Origin) -> dict[str, Any]:
     """Write all four for the images that the journal in `folder` lists, and return what run.json says."""
-    lines, indices = Journal(folder / journal.NAME), array("q")
-    records.write_metadata(folder / records.METADATA, _rows(lines, indices))
-    write_latents(folder, indices, seed=request.seed, size=origin.generator.latent)
+    lines = Journal(folder / journal.NAME)
+    records.write_metadata(folder / records.METADATA, (records.to_row(record) for record in lines.records()))
+    write_latents(folder, lines, seed=request.seed, size=origin.generator.latent)
     croissant.write(folder, request, origin)
-    _, draws = lines.totals()
+    found, draws = lines.totals()
     wall_s = sum(line.wall_s for line in lines.lines())
-    return run.write(folder, request, origin, found=len(indices), draws=draws, wall_s=wall_s)
+    return run.write(folder, request, origin, found=found, draws=draws, runs=lines.runs(), wall_s=wall_s)
 
 
-def _rows(lines: Journal, indices: array[int]) -> Iterator[dict[str, Any]]:
-    """The rows of metadata.csv, one in memory at a time; the candidates' numbers are added to `indices` on the way."""
-    for record in lines.records():
-        indices.append(record.index)
-        yield records.to_row(record)
-
-
-def write_latents(folder: Path, indices: Sequence[int], *, seed: int, size: int) -> None:
+def write_latents(folder: Path, lines: Journal, *, seed: int, size: int) -> None:
     """Write latents.npy, float32 [n, size]: the latent of each image, a few thousand rows at a time."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": (len(indices), size)}
+    found, _ = lines.totals()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (found, size)}
     with (folder / LATENTS).open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
+        for rows in _latents(lines.lines(), seed, size):
+            file.write(rows.astype("<f4").tobytes())
+
+
+def _latents(lines: Iterable[Line], seed: int, size: int) -> Iterator[NDArray[np.float32]]:
+    """The latents that a search came to, or the candidates' own."""
+    for line in lines:
+        if line.latents:
+            yield journal.unpacked(line.latents, size)
+            continue
+        indices = array("q", (record.index for record in line.records))
         for at in range(0, len(indices), _CHUNK):
-            rows = [seeds.latents(seed, index, 1, size) for index in indices[at : at + _CHUNK]]
-            file.write(np.concatenate(rows).astype("<f4").tobytes())
+            yield np.concatenate([seeds.latents(seed, index, 1, size) for index in indices[at : at + _CHUNK]])

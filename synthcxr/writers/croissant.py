@@ -44,6 +44,11 @@ _COLUMNS = {
 _APART = {
     records.TRAIN_DISTANCE: ("sc:Float", "Distance in pixels to the nearest film that was learned from; 0 is a copy.")
 }
+_SEARCHED = {records.STEPS: ("sc:Integer", "Steps that the search took from the candidate's latent to the image's.")}
+_JUDGED = {
+    column: ("sc:Float", f"The probability of {finding} by the judge, which did not choose the image.")
+    for column, finding in zip(records.JUDGE_COLUMNS, labels.FINDINGS, strict=True)
+}
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
     True: "Synthetic images from a generator trained on drawn phantoms: they prove a pipeline and never realism.",
@@ -52,7 +57,7 @@ _STATEMENTS = {
 
 def write(folder: Path, request: Request, origin: Origin) -> None:
     """Describe the dataset in `folder`, whose metadata.csv and latents.npy are written."""
-    digest, asked = request.models["generator"], " and ".join(request.labels) or "no finding"
+    digest, asked = request.models["generator"], request.asked or "no finding"
     sentences = (
         _STATEMENTS[origin.phantom],
         f"{origin.generator.resolution} px, 8-bit grey, seed {request.seed}, {asked} asked for.",
@@ -74,11 +79,18 @@ def write(folder: Path, request: Request, origin: Origin) -> None:
             _file(folder, LATENTS, "application/octet-stream"),
             *_image_files(request.format),
         ],
-        "recordSet": [_record_set(_APART if request.apart else {})],
+        "recordSet": [_record_set(_also(request))],
     }
     if origin.attribution:
         description["citeAs"] = "\n".join(origin.attribution)
     records.write_json(folder / NAME, description)
+
+
+def _also(request: Request) -> dict[str, tuple[str, str]]:
+    """The columns that not every dataset has."""
+    held = _APART if request.apart else {}
+    held = held | (_SEARCHED if request.method == "optimise" else {})
+    return held | (_JUDGED if "judge" in request.models else {})
 
 
 def _file(folder: Path, name: str, encoding: str) -> dict[str, Any]:

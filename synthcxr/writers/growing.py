@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthcxr import images, records
 from synthcxr.records import Record
-from synthcxr.writers.journal import Journal, Line
+from synthcxr.writers.journal import Journal, Line, packed
 from synthcxr.writers.store import PER_FOLDER, Store
 
 _MAX_PENDING = 4
@@ -61,10 +61,19 @@ class Growing:
         self.journal.cut(n_lines)
         self.store.cut(self.found)
 
-    def copy(self, source: Store, held: Sequence[Record], draws: int) -> None:
+    def copy(
+        self,
+        source: Store,
+        held: Sequence[Record],
+        draws: int,
+        *,
+        runs: int = 0,
+        latents: NDArray[np.float32] | None = None,
+    ) -> None:
         """Take over the images of a finished dataset beyond those already here, up to the first that is harmed.
 
-        `draws` is the first candidate that the finished dataset did not look at.
+        `draws` is the first candidate that the finished dataset did not look at, and `runs` the images that its
+        generator made; `latents` are those of all of `held` where a search came to them.
         """
         rest, kept = held[self.found :], list[Record]()
         for record, png in zip(rest, source.read(rest), strict=True):
@@ -74,13 +83,21 @@ class Growing:
             kept.append(dataclasses.replace(record, file_name=self.store.file_name(at)))
             self.store.write(at, png, kept[-1])
             if len(kept) == PER_FOLDER:
-                self._note(kept[-1].index + 1, kept)
+                self._note(kept[-1].index + 1, kept, 0, latents)
                 kept = []
         whole = self.found + len(kept) == len(held)
         if kept or (whole and draws > self.draws):
-            self._note(draws if whole else kept[-1].index + 1, kept)
+            self._note(draws if whole else kept[-1].index + 1, kept, runs, latents)
 
-    def add(self, *, draws: int, pixels: NDArray[np.uint8], described: Sequence[Record]) -> None:
+    def add(
+        self,
+        *,
+        draws: int,
+        pixels: NDArray[np.uint8],
+        described: Sequence[Record],
+        runs: int = 0,
+        latents: NDArray[np.float32] | None = None,
+    ) -> None:
         """Hand over a block: `pixels` [k, H, W] and k records that still lack `file_name` and `sha256`.
 
         Returns before they are written; an error of an earlier block is raised here or in `flush`.
@@ -88,7 +105,8 @@ class Growing:
         while len(self._pending) >= _MAX_PENDING:
             self._pending.popleft().result()
         encoded = [self._encoders.submit(_encode, image) for image in pixels]
-        self._pending.append(self._writer.submit(self._commit, self.found, draws, encoded, described))
+        also = runs, packed(latents)
+        self._pending.append(self._writer.submit(self._commit, self.found, draws, encoded, described, also))
         self.found, self.draws = self.found + len(described), draws
 
     def flush(self) -> None:
@@ -97,7 +115,12 @@ class Growing:
             self._pending.popleft().result()
 
     def _commit(
-        self, first: int, draws: int, encoded: Sequence[Future[tuple[bytes, str]]], described: Sequence[Record]
+        self,
+        first: int,
+        draws: int,
+        encoded: Sequence[Future[tuple[bytes, str]]],
+        described: Sequence[Record],
+        also: tuple[int, str],
     ) -> None:
         if self._broken:
             return  # a block after one that failed would leave a gap
@@ -107,16 +130,17 @@ class Growing:
             png, sha256 = future.result()
             made.append(dataclasses.replace(record, file_name=self.store.file_name(at), sha256=sha256))
             self.store.write(at, png, made[-1])
-        self._journal(draws, made)
+        self._journal(draws, made, *also)
         self._broken = False
 
-    def _note(self, draws: int, made: Sequence[Record]) -> None:
-        self._journal(draws, made)
+    def _note(self, draws: int, made: Sequence[Record], runs: int, latents: NDArray[np.float32] | None) -> None:
+        rows = None if latents is None else latents[self.found : self.found + len(made)]
+        self._journal(draws, made, runs, packed(rows))
         self.found, self.draws = self.found + len(made), draws
 
-    def _journal(self, draws: int, made: Sequence[Record]) -> None:
+    def _journal(self, draws: int, made: Sequence[Record], runs: int, latents: str) -> None:
         now = time.perf_counter()
-        self.journal.append(Line(draws=draws, wall_s=round(now - self._since, 3), records=tuple(made)))
+        self.journal.append(Line(draws, round(now - self._since, 3), tuple(made), runs, latents))
         self._since = now
 
 

@@ -5,10 +5,14 @@ A process may be killed at any moment, so a reader takes whole lines only and st
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr.records import Record
 
@@ -17,11 +21,17 @@ NAME = "journal.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A block's images. `draws` is the first candidate not yet looked at, `wall_s` the seconds the block took."""
+    """A block's images. `draws` is the first candidate not yet looked at, `wall_s` the seconds the block took.
+
+    `runs` counts the images that the generator made for it; `latents` are those of a search, packed, or empty where
+    each image's is its candidate's own.
+    """
 
     draws: int
     wall_s: float
     records: tuple[Record, ...]
+    runs: int = 0
+    latents: str = ""
 
 
 class Journal:
@@ -58,6 +68,10 @@ class Journal:
             found, draws = found + len(line.records), line.draws
         return found, draws
 
+    def runs(self) -> int:
+        """How many images the generator made so far, kept or not."""
+        return sum(line.runs for line in self.lines())
+
     def cut(self, n_lines: int) -> None:
         """Keep the first `n_lines` lines."""
         if not self.path.is_file():
@@ -68,12 +82,23 @@ class Journal:
             file.truncate(file.tell())
 
 
+def packed(latents: NDArray[np.float32] | None) -> str:
+    """Latents [k, Z] as a line holds them."""
+    return "" if latents is None else base64.b64encode(latents.astype("<f4").tobytes()).decode("ascii")
+
+
+def unpacked(latents: str, size: int) -> NDArray[np.float32]:
+    """The latents [k, size] that a line holds, of any kind of machine."""
+    return np.frombuffer(base64.b64decode(latents), "<f4").reshape(-1, size).astype(np.float32)
+
+
 def _parse(raw: bytes) -> Line | None:
     if not raw.endswith(b"\n"):
         return None
     try:
         fields = json.loads(raw)
-        return Line(fields["draws"], fields["wall_s"], tuple(_record(held) for held in fields["records"]))
+        held = tuple(_record(row) for row in fields["records"])
+        return Line(fields["draws"], fields["wall_s"], held, fields.get("runs", 0), fields.get("latents", ""))
     except (ValueError, KeyError, TypeError):
         return None
 

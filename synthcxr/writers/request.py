@@ -10,7 +10,17 @@ from typing import Any, Literal
 from synthcxr.errors import DataError
 from synthcxr.writers.store import Format
 
+Method = Literal["reject", "guided", "optimise"]
 _APART = "kept apart from films"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """`n` images of one set of findings: all of `labels` and none of `without`."""
+
+    labels: tuple[str, ...]
+    without: tuple[str, ...]
+    n: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +28,9 @@ class Request:
     """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions.
 
     `threads` is how many work on one image: a dataset that is begun goes on with the number it was begun with.
-    `apart` is the fingerprint of the films whose copies are left out, or empty.
+    `apart` is the fingerprint of the films whose copies are left out, or empty. `method` is how candidates are
+    chosen, of which a run of the generator tries one in `stretch` on average. `without` are the findings left out;
+    `parts` are the sets of findings that a request for several is made of, each with its number of images.
     """
 
     n: int
@@ -31,10 +43,27 @@ class Request:
     pins: Mapping[str, str]
     threads: int
     apart: str = ""
+    method: Method = "reject"
+    without: tuple[str, ...] = ()
+    stretch: int = 1
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """What the images show, such as "Edema and Effusion without Mass"; empty where nothing was asked."""
+        if self.parts:
+            return f"{len(self.parts)} sets of findings"
+        barred = f"without {' or '.join(self.without)}" if self.without else ""
+        return " ".join(words for words in (" and ".join(self.labels), barred) if words)
+
+    @property
+    def limit(self) -> int:
+        """The first candidate that is not looked at, however few images were found; of one set of findings."""
+        return self.max_draws * self.stretch
 
     def as_dict(self) -> dict[str, Any]:
         """The request.json of a growing dataset."""
-        return dataclasses.asdict(self) | {"labels": list(self.labels)}
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +77,7 @@ class Comparison:
 def of_dict(fields: Mapping[str, Any], where: Path) -> Request:
     """The request that a request.json states."""
     try:
-        return Request(**{**fields, "labels": tuple(fields["labels"])})
+        return Request(**{**fields, "labels": tuple(fields["labels"]), **_also(fields)})
     except (KeyError, TypeError) as error:
         raise _unreadable(where) from error
 
@@ -59,7 +88,7 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
         return Request(
             **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
             labels=tuple(run["request"]["labels"]),
-            apart=run["request"].get("apart", ""),
+            **_also(run["request"]),
             format=run["format"],
             models=run["model"]["digests"],
             pins={"provider": run["provider"], **run["versions"]},
@@ -67,6 +96,18 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
         )
     except (KeyError, TypeError) as error:
         raise _unreadable(where) from error
+
+
+def _also(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request has that an earlier version did not write, or that is left out where it is plain."""
+    parts = (Part(tuple(part["labels"]), tuple(part["without"]), part["n"]) for part in fields.get("parts", ()))
+    return {
+        "apart": fields.get("apart", ""),
+        "method": fields.get("method", "reject"),
+        "without": tuple(fields.get("without", ())),
+        "stretch": fields.get("stretch", 1),
+        "parts": tuple(parts),
+    }
 
 
 def _unreadable(where: Path) -> DataError:
@@ -78,8 +119,10 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
     other, complete = _differences(wanted, held), found == held.n
     if wanted.n < held.n:
         other.append(f"n {held.n}, not {wanted.n}")
-    if wanted.max_draws < draws:
-        other.append(f"max_draws at least {draws}, not {wanted.max_draws}")
+    if not wanted.parts and wanted.limit < draws:
+        other.append(f"max_draws at least {-(-draws // wanted.stretch)}, not {wanted.max_draws}")
+    if wanted.parts and (wanted.n, wanted.max_draws) != (held.n, held.max_draws):
+        other.append(f"n {held.n} and max_draws {held.max_draws}, which a request for several sets keeps")
     if wanted.format != held.format and (growing or not append or wanted.n == held.n):
         other.append(f"format {held.format}, not {wanted.format}")
     if other:
@@ -95,10 +138,12 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
 
 
 def _differences(wanted: Request, held: Request) -> list[str]:
-    names = ("seed", "labels", "batch")
+    names = ("seed", "labels", "without", "method", "batch")
     asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
+    asked += [] if held.parts == wanted.parts else ["other sets of findings"]
     asked += _changes({_APART: held.apart or "none"}, {_APART: wanted.apart or "none"})
-    models = [f"another {kind}" for kind in wanted.models if held.models.get(kind) != wanted.models[kind]]
+    kinds = sorted({*wanted.models, *held.models})
+    models = [f"another {kind}" for kind in kinds if held.models.get(kind) != wanted.models.get(kind)]
     return asked + models
 
 

@@ -44,8 +44,10 @@ def pins(*, provider: str, onnxruntime: str) -> dict[str, str]:
     return {"provider": provider, "onnxruntime": onnxruntime} | held
 
 
-def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: int, wall_s: float) -> dict[str, Any]:
-    """Write run.json and return what stands in it."""
+def write(
+    folder: Path, request: Request, origin: Origin, *, found: int, draws: int, runs: int, wall_s: float
+) -> dict[str, Any]:
+    """Write run.json and return what stands in it. `runs` counts the images that the generator made."""
     model = {
         "name": origin.model_name,
         "digests": dict(request.models),
@@ -67,11 +69,12 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
             "max_draws": request.max_draws,
             "batch": request.batch,
         }
-        | ({"apart": request.apart} if request.apart else {}),
+        | _also(request),
         "counts": {
             "requested": request.n,
             "found": found,
             "draws": draws,
+            "runs": runs,
             "acceptance_rate": found / draws if draws else 0.0,
         },
         "complete": found == request.n,
@@ -87,3 +90,10 @@ def write(folder: Path, request: Request, origin: Origin, *, found: int, draws: 
     }
     records.write_json(folder / records.RUN, run)
     return run
+
+
+def _also(request: Request) -> dict[str, Any]:
+    """What of a request is not plain: without a method of its own it is a rejection, and so on."""
+    fields = request.as_dict()
+    plain = {"apart": "", "method": "reject", "without": (), "stretch": 1, "parts": ()}
+    return {name: fields[name] for name, value in plain.items() if fields[name] != value}

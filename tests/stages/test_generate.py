@@ -29,7 +29,9 @@ from synthcxr.stages import generate
 from synthcxr.synthesis import session
 
 SIDE, LATENT = 16, 8
-CONFIG = GenerateConfig(n=20, seed=1, labels=(), max_draws=400, batch=8, device="cpu")
+PLAIN = {"n": 20, "seed": 1, "labels": (), "without": (), "per_label": None, "mix": None, "method": "auto"}
+PLAIN |= {"with_judge": False, "max_draws": 400, "batch": 8, "device": "cpu"}
+CONFIG = GenerateConfig(**PLAIN)
 
 
 def save(path: Path, kind: str, nodes: list, inputs: dict, outputs: dict, weights: dict, **promises: object) -> None:
@@ -190,7 +192,7 @@ def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run["command"] == ["test"] and run["model"]["name"] == "stand-in" and run["model"]["phantom"] is True
     assert run["model"]["digests"]["generator"] == contracts.read(model / "generator.onnx").digest
     assert run["request"] == {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8}
-    assert run["counts"] == {"requested": 20, "found": 20, "draws": 20, "acceptance_rate": 1.0}
+    assert run["counts"] == {"requested": 20, "found": 20, "draws": 20, "runs": 24, "acceptance_rate": 1.0}
     assert run["complete"] is True and run["format"] == "png" and run["provider"] == "CPUExecutionProvider"
     assert run["versions"]["onnxruntime"] and run["wall_s"] > 0
     assert run["dvc"] == {name: f"the {name}" for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")}
@@ -460,10 +462,11 @@ from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
 from synthcxr.synthesis import session
 model, out, n, append, shards = sys.argv[1:]
-config = GenerateConfig(n=int(n), seed=1, labels=("Edema",), max_draws=4000, batch=8, device="cpu")
+plain = PLAIN
+config = GenerateConfig(**plain | {"n": int(n), "labels": ("Edema",), "max_draws": 4000})
 flags = {"append": append == "True", "shards": shards == "True"}
 generate.run(config, model=Path(model), out=Path(out), model_name="stand-in", **flags)
-"""
+""".replace("PLAIN", repr(PLAIN))
 
 
 def kill_after(n_lines: int, *arguments: object) -> bool:
@@ -554,7 +557,8 @@ from synthcxr.errors import DataError
 from synthcxr.stages import generate
 from synthcxr.synthesis import session
 disk = Path(os.environ["DISK"])
-config = GenerateConfig(n=70, seed=1, labels=(), max_draws=70, batch=8, device="cpu")
+plain = PLAIN
+config = GenerateConfig(**plain | {"n": 70, "max_draws": 70})
 ballast = disk / "ballast"
 def attempt():
     return generate.run(config, model=Path(sys.argv[1]), out=disk / "x", model_name="stand-in", shards=True)
@@ -565,7 +569,7 @@ except DataError as error:
     print(error)
 ballast.unlink()
 print(attempt().lines[1])
-"""
+""".replace("PLAIN", repr(PLAIN))
 
 
 def test_a_full_disk(model: Path, tmp_path: Path) -> None:

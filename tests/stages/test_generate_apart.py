@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from conftest import Trained
 
 SIDE, N_COPIED, N_NEW = 16, 8, 24
-CONFIG = GenerateConfig(n=40, seed=1, labels=(), max_draws=400, batch=8, device="cpu")
+CONFIG = GenerateConfig(
+    n=40,
+    seed=1,
+    labels=(),
+    without=(),
+    per_label=None,
+    mix=None,
+    method="auto",
+    with_judge=False,
+    max_draws=400,
+    batch=8,
+    device="cpu",
+)
 
 
 def strangers(n: int) -> np.ndarray:

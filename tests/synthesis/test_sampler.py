@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from synthcxr import images, labels, seeds
 from synthcxr.errors import ArtifactError
 from synthcxr.synthesis.sampler import Drawn, Sampler
+from synthcxr.synthesis.wanted import Wanted
 
 Save = Callable[..., Path]
 P = labels.FINDINGS.index
@@ -48,7 +49,7 @@ def test_a_block_is_its_candidates(sampler: Sampler) -> None:
 def test_stopping_and_going_on_changes_nothing(sampler: Sampler, start: int, mid: int, stop: int) -> None:
     """Drawing start..stop in two goes gives the same bytes as in one."""
     start, mid, stop = sorted((start, mid, stop))
-    ask = {"seed": 7, "requested": ("Edema",)}
+    ask = {"seed": 7, "wanted": Wanted(("Edema",))}
     parts = [*sampler.draw(**ask, start=start, stop=mid), *sampler.draw(**ask, start=mid, stop=stop)]
     whole = list(sampler.draw(**ask, start=start, stop=stop))
     assert joined(parts) == joined(whole)
@@ -57,7 +58,7 @@ def test_stopping_and_going_on_changes_nothing(sampler: Sampler, start: int, mid
 
 def test_nothing_asked_means_all(sampler: Sampler) -> None:
     """Without a request every candidate is kept, and none beyond the last one allowed."""
-    indices, _, _ = joined(list(sampler.draw(seed=1, requested=(), start=0, stop=21)))
+    indices, _, _ = joined(list(sampler.draw(seed=1, wanted=Wanted(), start=0, stop=21)))
     assert indices == list(range(21))
 
 
@@ -67,10 +68,10 @@ def test_accepts(sampler: Sampler) -> None:
     probabilities[1, P("Edema")] = 0.5
     probabilities[2, [P("Edema"), P("Mass")]] = 0.9
     probabilities[3, P("Mass")] = 0.4999
-    assert sampler.accepts(probabilities, ("Edema",)).tolist() == [False, True, True, False]
-    assert sampler.accepts(probabilities, ("Mass", "Edema")).tolist() == [False, False, True, False]
-    assert sampler.accepts(probabilities, ("No Finding",)).tolist() == [True, False, False, True]
-    assert sampler.accepts(probabilities, ()).all()
+    assert sampler.accepts(probabilities, Wanted(("Edema",))).tolist() == [False, True, True, False]
+    assert sampler.accepts(probabilities, Wanted(("Mass", "Edema"))).tolist() == [False, False, True, False]
+    assert sampler.accepts(probabilities, Wanted(("No Finding",))).tolist() == [True, False, False, True]
+    assert sampler.accepts(probabilities, Wanted(())).all()
     assert [sampler.findings(row) for row in probabilities] == [
         ("No Finding",),
         ("Edema",),
@@ -81,7 +82,7 @@ def test_accepts(sampler: Sampler) -> None:
 
 def test_first_stops_after_its_last_image() -> None:
     """What is cut off has not been looked at: a longer run finds it again."""
-    drawn = Drawn(32, np.array([24, 27, 30]), np.zeros((3, 8, 8), np.uint8), np.zeros((3, 14)))
+    drawn = Drawn(32, 8, np.array([24, 27, 30]), np.zeros((3, 8, 8), np.uint8), np.zeros((3, 14)), np.ones(3))
     assert drawn.first(2).stop == 28 and drawn.first(2).indices.tolist() == [24, 27]
     assert drawn.first(3).stop == 31 and drawn.first(4).stop == 32
 

@@ -52,7 +52,7 @@ def test_finish(finished: tuple[Path, list[Record], dict]) -> None:
     latents = np.load(folder / "latents.npy", allow_pickle=False)
     assert np.array_equal(latents, seeds.latents(1, 0, 6, 5)) and latents.dtype == np.float32
     assert run == records.read_json(folder / "run.json")
-    assert run["counts"] == {"requested": 9, "found": 6, "draws": 20, "acceptance_rate": 0.3}
+    assert run["counts"] == {"requested": 9, "found": 6, "draws": 20, "runs": 0, "acceptance_rate": 0.3}
     assert (run["complete"], run["wall_s"], run["model"]["phantom"], run["threads"]) == (False, 0.75, True, 2)
     assert run["command"] == ["synthcxr", "generate"] and run["model"]["name"] == "models:/x@champion"
 

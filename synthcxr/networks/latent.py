@@ -1,0 +1,50 @@
+"""The classifier's logits as a function of the latent, through the generator, and their gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthcxr.networks import rebuild
+
+Float32 = NDArray[np.float32]
+Pullback = Callable[[Float32], Float32]
+"""From dL/dlogits [N, 14] to dL/dz [N, Z]."""
+
+
+def logits_of_latents(generator: Path, classifier: Path) -> Callable[[Float32], tuple[Float32, Pullback]]:
+    """A function from latents [N, Z] to their logits [N, 14] and the pullback of these, from two ONNX files.
+
+    The logits are those of the uint8 image. Rounding has no gradient of its own and passes on the one it gets;
+    pixels beyond black and white pass on none.
+    """
+    made, seen = rebuild.generator(generator), rebuild.classifier(classifier)
+
+    def differentiate(latents: Float32) -> tuple[Float32, Pullback]:
+        z = torch.from_numpy(latents).requires_grad_(True)
+        logits, _ = seen(_rounded(made(z)))
+
+        def pull(cotangent: Float32) -> Float32:
+            (gradient,) = torch.autograd.grad(logits, z, torch.from_numpy(cotangent))
+            return np.asarray(gradient.numpy())
+
+        return logits.detach().numpy(), pull
+
+    return differentiate
+
+
+def version() -> str:
+    """What the bits of a gradient depend on."""
+    return f"{torch.__version__} with {torch.get_num_threads()} threads"
+
+
+def _rounded(image: Tensor) -> Tensor:
+    """The image as its 256 grey levels hold it."""
+    clipped = image.clamp(-1.0, 1.0)
+    levels = torch.round((clipped.detach() + 1.0) * 127.5) / 127.5 - 1.0
+    return clipped + (levels - clipped.detach())
