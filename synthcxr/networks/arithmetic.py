@@ -41,5 +41,22 @@ def training_step(latent: int, channels: Mapping[int, int], blocks: Blocks, reso
     return 2 * (3 * g + 8 * d)
 
 
+def penalty(channels: Mapping[int, int], blocks: Blocks, resolution: int) -> int:
+    """Floating-point operations of the gradient penalty for each image that it is taken at.
+
+    D runs forward (1) and back to the image (1); what trains it runs back through the second of these (2) and through
+    the first (2).
+    """
+    return 2 * 6 * discriminator(channels, blocks, resolution)
+
+
+def image_shown(
+    latent: int, channels: Mapping[int, int], blocks: Blocks, resolution: int, *, penalty_interval: int
+) -> int:
+    """Floating-point operations of training for each image shown, the penalty spread over its interval."""
+    step = training_step(latent, channels, blocks, resolution)
+    return step + penalty(channels, blocks, resolution) // penalty_interval
+
+
 def _sides(resolution: int) -> list[int]:
     return [2**power for power in range(3, resolution.bit_length()) if 2**power <= resolution]
