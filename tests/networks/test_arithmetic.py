@@ -128,3 +128,19 @@ def test_the_counts_of_the_profiles_are_held(profile: str, gflop: dict[int, floa
         for side in gflop
     }
     assert found == pytest.approx(gflop, rel=0.01)
+
+
+def test_a_schedule_is_the_sum_of_its_images() -> None:
+    """10 images at 4 px and 5 at 8 px; the paper's schedule is 8.68 EFLOP."""
+    one, other = (arithmetic.image_shown(6, CHANNELS, "paper", side, penalty_interval=2) for side in (4, 8))
+    assert arithmetic.training(6, CHANNELS, "paper", {4: 10, 8: 5}, penalty_interval=2) == 10 * one + 5 * other
+    config = configs.load(PROFILES / "nih-1024.yaml").train_gan
+    whole = arithmetic.training(config.latent, config.channels, config.blocks, config.nimg, penalty_interval=1)
+    assert whole / 1e18 == pytest.approx(8.68, rel=0.01)
+
+
+def test_days_by_hand() -> None:
+    """86,400 operations at 1 a second take a day; at half the peak two; on eight devices that lose a tenth, 1 / 7.2."""
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=1) == 1
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=0.5) == 2
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=1, n_devices=8, scaling=0.9) == pytest.approx(1 / 7.2)
