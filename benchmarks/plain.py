@@ -20,6 +20,7 @@ from synthcxr.networks.layers import Pointwise, minibatch_stddev
 from synthcxr.training import gan, loss, step
 from synthcxr.training.augment import augment
 from synthcxr.training.draws import Draws
+from synthcxr.training.state import State
 
 CPU = torch.device("cpu")
 
@@ -62,10 +63,13 @@ def difference(config: GanConfig) -> float:
     return max(float(each.detach().abs().max()) for each in (theirs - own, logits))
 
 
-def step_of(config: GanConfig, batch: int) -> Callable[[int], None]:
+def fresh(config: GanConfig) -> State:
+    """Networks in NCHW."""
+    return gan.new_state(dataclasses.replace(config, channels_last=False), CPU)
+
+
+def step_of(config: GanConfig, state: State, batch: int) -> Callable[[int], None]:
     """The training step; it takes the step's number."""
-    config = dataclasses.replace(config, channels_last=False)
-    state = gan.new_state(config, CPU)
     real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
     adam_g = torch.optim.Adam(state.generator.parameters(), lr=config.lr_g, betas=config.betas)
     adam_d = torch.optim.Adam(state.discriminator.parameters(), lr=config.lr_d, betas=config.betas)

@@ -55,7 +55,10 @@ def ours(config: GanConfig, batch: int, *, bf16: bool) -> Callable[[int], None]:
 
 def work(side: str, config: GanConfig, batch: int, asked: Connection) -> None:
     """A side's process: takes as many steps as it is asked for and tells the seconds, or the shares of its time."""
-    take = plain.step_of(config, batch) if side == "plain" else ours(config, batch, bf16=side == "bf16")
+    if side == "plain":
+        take = plain.step_of(config, plain.fresh(config), batch)
+    else:
+        take = ours(config, batch, bf16=side == "bf16")
     take(0)
     while (n_steps := asked.recv()) is not None:
         asked.send(shares(take, -n_steps) if n_steps < 0 else seconds(take, n_steps))
