@@ -1,9 +1,10 @@
-"""One training step (D and G) against a plain fp32 NCHW eager loop of the same networks: images/s, A B A B, medians.
+"""One training step (D and G) beside a plain fp32 NCHW eager one of the same networks: images/s, in turn, medians.
 
-    python benchmarks/train.py PARAMS [--out FILE] [--resolution 64 ...] [--batch 16] [--rounds 3]
+    python benchmarks/train.py [--profiles starter:16 nih-1024:4] [--resolutions 64 128 256] [--rounds 3] [--out FILE]
 
-The plain side makes synthetic images twice, judges real and synthetic apart and pays its penalty as often. Beside the
-ratio stand the operations of an image (networks/arithmetic.py), the rate reached, and the machine's matrix rate.
+A table for each profile, named with its batch: `starter` pays r1 every 16th step, `nih-1024` wgan-gp at each. A side
+runs in a process of its own, in its turn: A B A B. Beside the ratio stand the operations of an image
+(networks/arithmetic.py), the rate reached, its share of the machine's matrix rate, and where the time goes.
 """
 
 from __future__ import annotations
@@ -11,26 +12,36 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+import machine
+import plain
 import torch
 
 from synthcxr import config as configs
 from synthcxr.config import GanConfig
 from synthcxr.networks import arithmetic
-from synthcxr.training import gan, loss, schedule, step
-from synthcxr.training.augment import augment
+from synthcxr.training import gan, schedule, step
+from synthcxr.training.memory import keep_pages
 
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+PARAMS = Path(__file__).parents[1] / "params"
+KINDS = (
+    ("optimiser", ("_foreach_", "adam")),
+    ("convolutions and dense layers", ("conv", "addmm", "mm", "linear", "baddbmm")),
+    ("copies", ("copy_", "clone", "contiguous", "_to_copy", "cat", "fill_", "zero_", "empty", "resize_")),
+)
 
 
 def ours(config: GanConfig, batch: int, *, bf16: bool) -> Callable[[int], None]:
     """The step as training takes it."""
+    keep_pages()
     state = gan.new_state(config, torch.device("cpu"))
     moment = schedule.Moment(config.resolution, 1.0, batch, 1.0, 0)
     real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
@@ -42,39 +53,15 @@ def ours(config: GanConfig, batch: int, *, bf16: bool) -> Callable[[int], None]:
     return take
 
 
-def plain(config: GanConfig, batch: int) -> Callable[[int], None]:
-    """The same networks, losses and augmentation, written down without a thought for speed."""
-    config = dataclasses.replace(config, channels_last=False)
-    state = gan.new_state(config, torch.device("cpu"))
-    real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
-    d, g = state.discriminator, state.generator
-    adam_g, adam_d = (
-        torch.optim.Adam(network.parameters(), lr=1e-3, betas=config.betas, foreach=False) for network in (g, d)
-    )
-
-    def take(index: int) -> None:
-        draws = step.stream(config.seed, index)
-        seen = augment(real, config.augment, draws)
-        made = augment(g(torch.randn(batch, config.latent)), config.augment, draws).detach()
-        total = loss.discriminator_loss(config.loss, real=d(seen), synthetic=d(made), drift=config.drift)
-        if index % config.penalty_interval == 0:
-            mix = torch.rand(batch, 1, 1, 1)
-            due = (
-                loss.r1_penalty(d, seen)
-                if config.loss == "r1"
-                else loss.wgan_penalty(d, real=seen, synthetic=made, mix=mix)
-            )
-            total = total + config.penalty * config.penalty_interval * due
-        adam_d.zero_grad()
-        total.backward()
-        adam_d.step()
-        again = augment(g(torch.randn(batch, config.latent)), config.augment, draws)
-        adam_g.zero_grad()
-        loss.generator_loss(config.loss, d(again)).backward()
-        adam_g.step()
-        gan.average(state, batch, config.ema_half_life_nimg)
-
-    return take
+def work(side: str, config: GanConfig, batch: int, asked: Connection) -> None:
+    """A side's process: takes as many steps as it is asked for and tells the seconds, or the shares of its time."""
+    if side == "plain":
+        take = plain.step_of(config, plain.fresh(config), batch)
+    else:
+        take = ours(config, batch, bf16=side == "bf16")
+    take(0)
+    while (n_steps := asked.recv()) is not None:
+        asked.send(shares(take, -n_steps) if n_steps < 0 else seconds(take, n_steps))
 
 
 def seconds(take: Callable[[int], None], n_steps: int) -> float:
@@ -85,83 +72,100 @@ def seconds(take: Callable[[int], None], n_steps: int) -> float:
     return time.perf_counter() - started
 
 
-def matrix_rate(dtype: torch.dtype, side: int = 1024) -> float:
-    """GFLOP/s of a square matrix product, the best of five."""
-    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(6):
-        started = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best / 1e9
+def shares(take: Callable[[int], None], n_steps: int) -> dict[str, float]:
+    """Where the wall time of `n_steps` steps goes, by kind of operation; what is left over is Python."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        wall_s = seconds(take, n_steps)
+    held = dict.fromkeys([*(kind for kind, _ in KINDS), "pointwise and sums"], 0.0)
+    for event in profile.key_averages():
+        name = event.key.lower().removeprefix("aten::")
+        kind = next((kind for kind, parts in KINDS if any(part in name for part in parts)), "pointwise and sums")
+        held[kind] += event.self_cpu_time_total / 1e6 / wall_s
+    return held | {"outside operations": max(0.0, 1 - sum(held.values()))}
 
 
-def machine() -> dict[str, object]:
-    """What the figures were taken on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
-    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "cpu": name,
-        "flags": [flag for flag in FLAGS if flag in flags],
-        "n_cores": os.cpu_count(),
-        "n_threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "matrix_gflops": {"fp32": matrix_rate(torch.float32), "bf16": matrix_rate(torch.bfloat16, 512)},
-    }
-
-
-def compare(config: GanConfig, batch: int, rounds: int, *, bf16: bool) -> dict[str, float]:
-    """Both sides in turn; images/s are medians over rounds."""
-    n_steps = min(config.penalty_interval, 16)
-    sides = {"ours": ours(config, batch, bf16=bf16), "plain": plain(config, batch)}
-    for take in sides.values():
-        take(0)
-        take(1)
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, take in sides.items():
-            rates[name].append(batch * n_steps / seconds(take, n_steps))
-    flop = arithmetic.training_step(config.latent, config.channels, config.blocks, config.resolution)
-    found = {name: statistics.median(each) for name, each in rates.items()}
+def compare(config: GanConfig, batch: int, rounds: int, rates: dict[str, float]) -> dict[str, Any]:
+    """All sides in turn; images/s are medians over rounds, ours those of the precision that is faster."""
+    n_steps = config.penalty_interval
+    sides = ["fp32", "bf16", "plain"] if machine.has_bf16() else ["fp32", "plain"]
+    took: dict[str, list[float]] = {side: [] for side in sides}
+    with ExitStack() as stack:
+        held = {side: _started(stack, side, config, batch) for side in sides}
+        for _ in range(rounds):
+            for side in sides:
+                took[side].append(batch * n_steps / _ask(held[side], n_steps))
+        images_per_s = {side: statistics.median(each) for side, each in took.items()}
+        precision = max((side for side in sides if side != "plain"), key=lambda side: images_per_s[side])
+        profile = _ask(held[precision], -n_steps)
+    flop = arithmetic.image_shown(
+        config.latent, config.channels, config.blocks, config.resolution, penalty_interval=config.penalty_interval
+    )
+    gflops = {side: flop / 1e9 * rate for side, rate in images_per_s.items()}
     return {
         "resolution": config.resolution,
         "batch": batch,
         "gflop_per_image": flop / 1e9,
-        "images_per_s": found["ours"],
-        "plain_images_per_s": found["plain"],
-        "ratio": found["ours"] / found["plain"],
-        "gflops": flop / 1e9 * found["ours"],
+        "images_per_s": images_per_s,
+        "rounds": took,
+        "precision": precision,
+        "ratio": images_per_s[precision] / images_per_s["plain"],
+        "gflops": gflops,
+        "share_of_matrix_rate": {
+            side: each / rates["fp32" if side == "plain" else side] for side, each in gflops.items()
+        },
+        "profile": profile,
+        "largest_difference_of_outputs": plain.difference(config),
     }
+
+
+def _started(stack: ExitStack, side: str, config: GanConfig, batch: int) -> Connection:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=work, args=(side, config, batch, there), daemon=True)
+    process.start()
+    there.close()
+    stack.callback(process.join)
+    stack.callback(here.send, None)
+    return here
+
+
+def _ask(side: Connection, n_steps: int) -> Any:
+    side.send(n_steps)
+    return side.recv()
+
+
+def sized(config: GanConfig, side: int) -> GanConfig:
+    """The profile's training at `side`; beyond its own the last width goes on."""
+    last = config.channels[max(config.channels)]
+    channels = {4 << power: config.channels.get(4 << power, last) for power in range(side.bit_length() - 2)}
+    return dataclasses.replace(config, resolution=side, channels=channels, device="cpu")
 
 
 def main() -> None:
-    """Print a table and, with --out, write it as JSON."""
+    """Print each row and, with --out, write all as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("params", type=Path)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--resolution", type=int, nargs="+", default=[64])
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--profiles", nargs="+", default=["starter:16", "nih-1024:4"], metavar="NAME:BATCH")
+    parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    config = configs.load(asked.params).train_gan
-    rows = []
-    for side in asked.resolution:
-        channels = {at: n for at, n in config.channels.items() if at <= side}
-        sized = dataclasses.replace(config, resolution=side, channels=channels, device="cpu")
-        rows.append(compare(sized, asked.batch, asked.rounds, bf16=asked.bf16))
-        print(json.dumps(rows[-1]))
-    result = {
-        "machine": machine(),
-        "params": asked.params.name,
-        "precision": "bf16" if asked.bf16 else "fp32",
-        "rows": rows,
-    }
-    print(json.dumps(result["machine"]))
+    described = machine.describe()
+    print(json.dumps(described))
+    tables = []
+    for profile in asked.profiles:
+        name, batch = profile.split(":")
+        config = configs.load(PARAMS / f"{name}.yaml").train_gan
+        rows = []
+        for side in asked.resolutions:
+            rows.append(compare(sized(config, side), int(batch), asked.rounds, described["matrix_gflops"]))
+            print(name, json.dumps(rows[-1]), flush=True)
+        widths = {side: sized(config, side).channels for side in asked.resolutions}[max(asked.resolutions)]
+        about = {"loss": config.loss, "penalty_interval": config.penalty_interval, "blocks": config.blocks}
+        tables.append({"profile": name, **about, "channels": widths, "rows": rows})
     if asked.out:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({"machine": described, "tables": tables}, indent=2)
+        asked.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -41,5 +41,36 @@ def training_step(latent: int, channels: Mapping[int, int], blocks: Blocks, reso
     return 2 * (3 * g + 8 * d)
 
 
+def penalty(channels: Mapping[int, int], blocks: Blocks, resolution: int) -> int:
+    """Floating-point operations of the gradient penalty for each image that it is taken at.
+
+    D runs forward (1) and back to the image (1); what trains it runs back through the second of these (2) and through
+    the first (2).
+    """
+    return 2 * 6 * discriminator(channels, blocks, resolution)
+
+
+def image_shown(
+    latent: int, channels: Mapping[int, int], blocks: Blocks, resolution: int, *, penalty_interval: int
+) -> int:
+    """Floating-point operations of training for each image shown, the penalty spread over its interval."""
+    step = training_step(latent, channels, blocks, resolution)
+    return step + penalty(channels, blocks, resolution) // penalty_interval
+
+
+def training(
+    latent: int, channels: Mapping[int, int], blocks: Blocks, nimg: Mapping[int, int], *, penalty_interval: int
+) -> int:
+    """Floating-point operations of a whole schedule, which shows `nimg` images at each resolution."""
+    return sum(
+        n * image_shown(latent, channels, blocks, side, penalty_interval=penalty_interval) for side, n in nimg.items()
+    )
+
+
+def days(flop: int, *, peak_flops: float, utilisation: float, n_devices: int = 1, scaling: float = 1.0) -> float:
+    """Days that `flop` take on devices of a peak rate that reach `utilisation` of it, `scaling` of it together."""
+    return flop / (peak_flops * utilisation * n_devices * scaling) / 86_400
+
+
 def _sides(resolution: int) -> list[int]:
     return [2**power for power in range(3, resolution.bit_length()) if 2**power <= resolution]

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from synthcxr import config as configs
 from synthcxr.networks import arithmetic
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.layers import Blocks
-from synthcxr.training import gan, schedule, step
+from synthcxr.training import gan, loss, schedule, step
 
 CHANNELS = {4: 16, 8: 16, 16: 8, 32: 4}
 PROFILES = Path(__file__).parents[2] / "params"
@@ -65,8 +66,81 @@ def test_a_training_step_costs_what_is_stated(blocks: Blocks) -> None:
     assert counter.get_total_flops() == pytest.approx(stated, rel=0.05)
 
 
-def test_the_count_of_the_real_profile_is_held() -> None:
-    """nih-64 needs 2.33 GFLOP for an image shown at 64 px."""
-    config = configs.load(PROFILES / "nih-64.yaml").train_gan
-    flop = arithmetic.training_step(config.latent, config.channels, config.blocks, 64)
-    assert flop / 1e9 == pytest.approx(2.33, abs=0.05)
+@pytest.mark.parametrize("profile", ["starter", "nih-1024"])
+def test_the_profiles_do_what_is_stated_at_every_resolution(profile: str) -> None:
+    """Both networks to the operation; the penalty within 1 %. On shapes alone, nothing is computed."""
+    config = configs.load(PROFILES / f"{profile}.yaml").train_gan
+    with torch.device("meta"):
+        generator = Generator(config.latent, config.channels, config.blocks)
+        discriminator = Discriminator(config.channels, config.blocks)
+        for side in generator.resolutions:
+            image = torch.empty(1, 1, side, side)
+            made = counted(lambda z, side=side: generator(z, side), torch.empty(1, config.latent))
+            assert made == 2 * arithmetic.generator(config.latent, config.channels, config.blocks, side)
+            judged = counted(discriminator, image)
+            assert judged == 2 * arithmetic.discriminator(config.channels, config.blocks, side)
+            with Counter() as counter:
+                (loss.wgan_penalty if config.loss == "wgan-gp" else r1)(
+                    discriminator, real=image, synthetic=image, mix=torch.empty(1, 1, 1, 1)
+                ).backward()
+            assert counter.total == pytest.approx(
+                arithmetic.penalty(config.channels, config.blocks, side), rel=0.01 if side > 4 else 0.1
+            )
+
+
+def r1(discriminator: Discriminator, *, real: torch.Tensor, **_: torch.Tensor) -> torch.Tensor:
+    return loss.r1_penalty(discriminator, real)
+
+
+class Counter(TorchDispatchMode):
+    """Counts as torch's own counter does, which does not go through a gradient of a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        self.total += count(*args, **(kwargs or {}), out_val=out) if count else 0
+        return out
+
+
+@pytest.mark.parametrize(
+    ("profile", "gflop"),
+    [
+        ("nih-64", {4: 0.06, 8: 0.4895, 16: 1.134, 32: 1.778, 64: 2.423}),
+        ("starter", {8: 0.1427, 16: 0.2255, 32: 0.3084, 64: 0.3915, 128: 0.6665}),
+        (
+            "nih-1024",
+            {4: 1.428, 8: 11.70, 16: 52.77, 32: 217.1, 64: 463.5, 128: 710.0, 256: 956.5, 512: 1203, 1024: 1450},
+        ),
+    ],
+)
+def test_the_counts_of_the_profiles_are_held(profile: str, gflop: dict[int, float]) -> None:
+    """GFLOP for an image shown, its share of the penalty included."""
+    config = configs.load(PROFILES / f"{profile}.yaml").train_gan
+    found = {
+        side: arithmetic.image_shown(
+            config.latent, config.channels, config.blocks, side, penalty_interval=config.penalty_interval
+        )
+        / 1e9
+        for side in gflop
+    }
+    assert found == pytest.approx(gflop, rel=0.01)
+
+
+def test_a_schedule_is_the_sum_of_its_images() -> None:
+    """10 images at 4 px and 5 at 8 px; the paper's schedule is 8.68 EFLOP."""
+    one, other = (arithmetic.image_shown(6, CHANNELS, "paper", side, penalty_interval=2) for side in (4, 8))
+    assert arithmetic.training(6, CHANNELS, "paper", {4: 10, 8: 5}, penalty_interval=2) == 10 * one + 5 * other
+    config = configs.load(PROFILES / "nih-1024.yaml").train_gan
+    whole = arithmetic.training(config.latent, config.channels, config.blocks, config.nimg, penalty_interval=1)
+    assert whole / 1e18 == pytest.approx(8.68, rel=0.01)
+
+
+def test_days_by_hand() -> None:
+    """86,400 operations at 1 a second take a day; at half the peak two; on eight devices that lose a tenth, 1 / 7.2."""
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=1) == 1
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=0.5) == 2
+    assert arithmetic.days(86_400, peak_flops=1, utilisation=1, n_devices=8, scaling=0.9) == pytest.approx(1 / 7.2)

@@ -1,0 +1,145 @@
+"""On a GPU: the training step (D and G) at each resolution, and generation through onnxruntime's CUDA provider.
+
+    python benchmarks/cuda.py [--profile nih-1024] [--resolutions 1024 256 64] [--steps 8] [--out FILE]
+
+Without a GPU, or where onnxruntime did not get it, one line says so and the exit code is 2: never a silent CPU run.
+"""
+
+from __future__ import annotations
+
+if __name__ == "cuda":  # torch looks for NVIDIA's package of this name, and finds this file beside any benchmark
+    raise ImportError("benchmarks/cuda.py is no package")
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+import torch
+
+from synthcxr import config as configs
+from synthcxr.config import GanConfig
+from synthcxr.contract import Contract
+from synthcxr.errors import ConfigError, SynthCXRError
+from synthcxr.labels import FINDINGS
+from synthcxr.networks import arithmetic, layers
+from synthcxr.networks.onnx import export
+from synthcxr.seeds import latents
+from synthcxr.synthesis.session import CUDA, Session
+from synthcxr.training import gan, schedule, step
+from synthcxr.training.device import pick
+
+PARAMS = Path(__file__).parents[1] / "params"
+
+
+def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> dict[str, object]:
+    """Images/s and peak memory of the step as training takes it; the penalty is paid as often as the profile says."""
+    device = pick("cuda")
+    torch.cuda.reset_peak_memory_stats()
+    state, batch = gan.new_state(config, device), config.batch[resolution]
+    moment = schedule.Moment(resolution, 1.0, batch, 1.0, 0)
+    real = torch.rand(batch, 1, resolution, resolution, device=device) * 2 - 1
+    n_steps = -(-n_steps // config.penalty_interval) * config.penalty_interval
+    for index in range(-2, n_steps):
+        if index == 0:
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+        step.run(state, moment, real, config, bf16=bf16, index=index)
+        gan.average(state, batch, config.ema_half_life_nimg)
+    torch.cuda.synchronize()
+    images_per_s = batch * n_steps / (time.perf_counter() - started)
+    flop = arithmetic.image_shown(
+        config.latent, config.channels, config.blocks, resolution, penalty_interval=config.penalty_interval
+    )
+    return {
+        "resolution": resolution,
+        "batch": batch,
+        "precision": "bf16" if bf16 else "fp32",
+        "images_per_s": images_per_s,
+        "tflops": flop * images_per_s / 1e12,
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
+    }
+
+
+def generated(config: GanConfig, batch: int, n_batches: int) -> dict[str, object]:
+    """Images/s of a generator of the profile's size, through the file that `export` writes; its weights are fresh."""
+    network = gan.new_state(config, torch.device("cpu")).ema
+    layers.fold_scales(network)
+    contract = Contract(
+        kind="generator",
+        resolution=config.resolution,
+        latent=config.latent,
+        findings=FINDINGS,
+        thresholds={},
+        network=network.network_config(config.channels),
+        training_data="none",
+        phantom=True,
+        licence="Apache-2.0",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        row = (config.latent,)
+        export(network, path=path, contract=contract, row=row, input_name="z", output_names=("image",), fp16=True)
+        session = Session.open(path, kind="generator", device="cuda")
+        require_cuda(session.provider)
+        z = latents(1, 0, batch, config.latent)
+        session.run(z)
+        started = time.perf_counter()
+        for _ in range(n_batches):
+            session.run(z)
+        images_per_s = batch * n_batches / (time.perf_counter() - started)
+    return {"provider": session.provider, "batch": batch, "images_per_s": images_per_s}
+
+
+def require_cuda(provider: str) -> None:
+    """Raise ConfigError unless the session runs where it was asked to."""
+    if provider != CUDA:
+        raise ConfigError(f"onnxruntime runs on {provider}, not on {CUDA}")
+
+
+def main() -> None:
+    """Print each row and, with --out, write all as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="nih-1024")
+    parser.add_argument("--resolutions", type=int, nargs="+")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32, help="of generation")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    try:
+        if not torch.cuda.is_available():
+            raise ConfigError("no GPU: torch finds none here, and nothing was measured")
+        result = measured(asked)
+    except SynthCXRError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    if asked.out:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        asked.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def measured(asked: argparse.Namespace) -> dict[str, object]:
+    """Everything, in both precisions."""
+    config = dataclasses.replace(configs.load(PARAMS / f"{asked.profile}.yaml").train_gan, device="cuda")
+    rows = []
+    for side in asked.resolutions or sorted(config.channels, reverse=True):
+        for bf16 in (False, True):
+            rows.append(trained(config, side, asked.steps, bf16=bf16))
+            print(json.dumps(rows[-1]), flush=True)
+            torch.cuda.empty_cache()
+    made = generated(config, asked.batch, asked.steps)
+    print(json.dumps(made))
+    gpu = {
+        "gpu": torch.cuda.get_device_name(),
+        "cuda": torch.version.cuda,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+    }
+    return {"machine": machine.describe() | gpu, "profile": asked.profile, "training": rows, "generation": made}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Days that a profile's schedule would take on H100 GPUs, from its operations alone: a plan, not a measurement.
+
+    python benchmarks/plan.py [--profile nih-1024]
+
+Peaks are NVIDIA's for the H100 SXM, dense. 45 % of fp32 is what Karras et al. had: 12 million images of their networks
+took about two weeks on a V100 (15.7 TFLOP/s), which is 46 %. 15 % of TF32 is a guess: half of the operations lie at
+512 and 1024 px, where layers are 16 to 64 maps wide and wait for memory. Eight GPUs are taken to do 90 % of eight times
+the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from synthcxr import config as configs
+from synthcxr.config import GanConfig
+from synthcxr.networks import arithmetic
+
+PARAMS = Path(__file__).parents[1] / "params"
+CASES = (("fp32", 67e12, 0.45), ("TF32", 495e12, 0.15))
+COUNTS = ((1, 1.0), (8, 0.9))
+KARRAS_NIMG = dict.fromkeys((8, 16, 32, 64, 128, 256, 512), 1_200_000) | {4: 600_000, 1024: 3_000_000}
+V100_FLOPS, KARRAS_DAYS = 15.7e12, 14
+
+
+def whole(config: GanConfig, nimg: dict[int, int]) -> int:
+    """Operations of a schedule on the profile's networks."""
+    return arithmetic.training(
+        config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval
+    )
+
+
+def main() -> None:
+    """Print both tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="nih-1024")
+    asked = parser.parse_args()
+    config = configs.load(PARAMS / f"{asked.profile}.yaml").train_gan
+    total = whole(config, config.nimg)
+    print("| resolution | images shown | GFLOP an image | EFLOP | share |\n|---|---|---|---|---|")
+    for side, nimg in config.nimg.items():
+        flop = whole(config, {side: nimg})
+        print(f"| {side} | {nimg:,} | {flop / nimg / 1e9:,.1f} | {flop / 1e18:.3f} | {flop / total:.1%} |")
+    print(f"| all | {sum(config.nimg.values()):,} | | {total / 1e18:.2f} | |\n")
+    print("| arithmetic | peak, TFLOP/s | utilisation assumed | GPUs | days |\n|---|---|---|---|---|")
+    for name, peak, utilisation in CASES:
+        for count, scaling in COUNTS:
+            days = arithmetic.days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
+            print(f"| {name} | {peak / 1e12:.0f} | {utilisation:.0%} | {count} | {days:.1f} |")
+    reached = arithmetic.days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
+    print(f"\nKarras et al., {KARRAS_DAYS} days on a V100: {reached:.0%} of its fp32 peak")
+
+
+if __name__ == "__main__":
+    main()

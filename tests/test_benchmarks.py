@@ -1,0 +1,58 @@
+"""What the benchmarks claim to compare is the same thing, and one that wants a GPU says so where there is none."""
+
+import dataclasses
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from two_ranks import tensors
+
+from synthcxr import config as configs
+from synthcxr.config import GanConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["starter", "nih-1024"])
+def config(request: pytest.FixtureRequest) -> GanConfig:
+    """A profile's training at 16 px, eight times narrower."""
+    held = configs.load(ROOT / "params" / f"{request.param}.yaml").train_gan
+    channels = {side: n // 8 for side, n in held.channels.items() if side <= 16}
+    return dataclasses.replace(held, resolution=16, channels=channels, device="cpu")
+
+
+def test_the_plain_side_is_the_same_networks(config: GanConfig) -> None:
+    """In torch's own operations they make the same images and logits."""
+    assert load("plain").difference(config) < 1e-5
+
+
+def test_the_plain_step_trains(config: GanConfig) -> None:
+    """It moves both networks and the average: nothing that is timed on the other side is left out here."""
+    plain = load("plain")
+    state, before = plain.fresh(config), tensors(plain.fresh(config))
+    plain.step_of(config, state, 4)(0)
+    moved = {name.split("/")[0] for name, value in tensors(state).items() if not torch.equal(value, before[name])}
+    assert moved == {"generator", "discriminator", "ema"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_one_line_says_so() -> None:
+    """Exit 2, nothing measured on a CPU in its place."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "cuda.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "no GPU: torch finds none here, and nothing was measured\n"
