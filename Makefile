@@ -10,11 +10,11 @@ export DVC_NO_ANALYTICS := true
 
 install: .venv/installed
 
+# The last two: whose formulas the tests hold ours against; their own dependencies would bring torchvision.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the tested set of packages into .venv: a minute or more, quietly"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# Whose formulas the tests hold ours against; their own dependencies would bring torchvision, and are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
 	touch $@
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import synthcxr
+from synthcxr.cli_evidence import check, disturb, utility
 from synthcxr.cli_models import models
 from synthcxr.cli_study import reader_study
 from synthcxr.errors import GateError
@@ -377,55 +378,6 @@ def report(params: Path, results: Path, dataset: Path, out: Path, with_films: Pa
     say([str(path) for path in written], None, as_json=False)
 
 
-@main.command()
-@data_option
-@path_option("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
-@path_option("--out", "results/disturb", "Folder of table, figure and verdict.")
-@click.option(
-    "--extractor", "names", multiple=True, default=("judge", "efficientnet-lite0", "inception"), show_default=True,
-    help="Features to try; repeatable.",
-)  # fmt: skip
-@click.option("--resolution", type=int, help="Side of the films in pixels.  [default: the judge's, else the largest]")
-@click.option("--n", type=int, default=500, show_default=True, help="Films a side at most.")
-@click.option("--n-bootstrap", type=int, default=200, show_default=True, help="Resamples of patients.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
-@json_option
-def disturb(as_json: bool, **given: Any) -> None:
-    """Try the distances on real films that were disturbed.
-
-    Noise, blur, rectangles, swirl, salt and pepper, other images, at four levels each: an honest distance grows.
-    """
-    from synthcxr.stages import disturb as stage
-
-    made = stage.run(**given)
-    say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
-
-
-@main.command()
-@click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
-@params_option
-@data_option
-@path_option("--models", "models/onnx", "Folder of the models that made it.")
-@path_option("--out", "results/utility", "Folder of the tables.")
-@click.option("--n", type=int, help="Real films, and images, to learn from at most.  [default: as many as there are]")
-@click.option("--epochs", type=click.IntRange(min=1), default=8, show_default=True, help="Passes of each training.")
-@click.option("--seeds", "n_seeds", type=int, default=3, show_default=True, help="Trainings of each kind.")
-@json_option
-def utility(params: Path, epochs: int, as_json: bool, **given: Any) -> None:
-    """Learn from the synthetic DATASET, and be tried on real films.
-
-    A small classifier on real films, on as many images, on the films twice and on both; the rest of its settings
-    are those of train_classifier.
-    """
-    config = load_config(params).train_classifier
-    from synthcxr.stages import utility as stage
-
-    small = dataclasses.replace(config, backbone="small", weights="none", n_epochs=epochs)
-    made = stage.run(small, say=functools.partial(click.echo, err=True), **given)
-    say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
-
-
 @main.command(hidden=True)
 @path_option("--out", "synthcxr.lock", "File of the digests.")
 def lock(out: Path) -> None:
@@ -436,5 +388,5 @@ def lock(out: Path) -> None:
     say([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
 
 
-main.add_command(models)
-main.add_command(reader_study)
+for command in (check, disturb, utility, models, reader_study):
+    main.add_command(command)

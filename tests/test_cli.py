@@ -103,7 +103,9 @@ def test_verbs_stand_in_the_order_of_the_data() -> None:
     """--help lists the verbs as they are run."""
     shown = call("--help").stdout
     verbs = ("init", "prepare", "train-classifier", "train-judge", "train-gan", "export", "generate", "evaluate")
-    places = [shown.index(f"  {verb} ") for verb in (*verbs, "register", "report", "disturb", "utility", "models")]
+    places = [
+        shown.index(f"  {verb} ") for verb in (*verbs, "register", "report", "check", "disturb", "utility", "models")
+    ]
     assert places == sorted(places)
 
 

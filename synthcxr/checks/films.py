@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+
 import pandas as pd
 
 from synthcxr.checks import suite
+from synthcxr.checks.one_value import ExpectGroupsToKeepToOneValue
 from synthcxr.checks.result import CheckResult
-from synthcxr.checks.suite import Expected, expectations
+from synthcxr.checks.suite import Docs, Expected, expectations
 from synthcxr.labels import FINDINGS
 from synthcxr.records import FILM_COLUMNS, SPLITS
 
 VIEWS = ("PA", "AP", "")
-_N_SIDES = "sides of the patient"
 _SMALLEST_PX = 4
 _EMPTY: dict[str, str | int] = dict.fromkeys(("image_index", "patient_id", "view", "split", "sha256"), "") | {"size": 0}
 
 
-def check(films: pd.DataFrame, *, resolution: int) -> CheckResult:
+def check(films: pd.DataFrame, *, resolution: int, docs: Docs | None = None) -> CheckResult:
     """Check a film manifest packed at `resolution` px; every failing line names rows by their image index.
 
-    Where columns are missing that is the one line: nothing else can be asked.
+    Where columns are missing that is the one line: nothing else can be asked. `docs` get a page, "films".
     """
+    run = functools.partial(suite.run, label="image_index", name="films", docs=docs)
     columns = Expected(
         "columns",
         "every column of a film manifest is there",
         expectations.ExpectTableColumnsToMatchSet(column_set=list(FILM_COLUMNS), exact_match=False),
     )
     if not set(FILM_COLUMNS) <= set(films.columns):
-        return suite.run(films, [columns], label="image_index")
+        return run(films, [columns])
     table = films.fillna(_EMPTY)  # a null would pass, the library leaves it out
-    table[_N_SIDES] = table.groupby("patient_id")["split"].transform("nunique")
-    return suite.run(table, [columns, *_rows(), *_vocabulary(), *_sizes(resolution)], label="image_index")
+    return run(table, [columns, *_rows(), *_vocabulary(), *_sizes(resolution)])
 
 
 def _rows() -> list[Expected]:
@@ -54,7 +56,7 @@ def _rows() -> list[Expected]:
         Expected(
             "patients on one side",
             "no patient stands on two sides of the split",
-            expectations.ExpectColumnValuesToBeInSet(column=_N_SIDES, value_set=[1]),
+            ExpectGroupsToKeepToOneValue(column_list=["patient_id", "split"]),
         ),
     ]
 

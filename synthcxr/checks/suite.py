@@ -6,6 +6,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ with warnings.catch_warnings():
     from great_expectations import expectations as expectations
 
 MAX_ROWS = 20
+_SITE = "site"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,44 +32,109 @@ class Expected:
     expectation: expectations.Expectation
 
 
-def run(table: pd.DataFrame, expected: Sequence[Expected], *, label: str) -> CheckResult:
+class Docs:
+    """Data Docs, the library's own pages on what was expected and found: a folder whose index.html a person opens."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.context = _context()
+        self.context.add_data_docs_site(
+            site_name=_SITE,
+            site_config={
+                "class_name": "SiteBuilder",
+                "show_how_to_buttons": False,
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())},
+            },
+        )
+
+    def validate(self, table: pd.DataFrame, suite: Any, *, label: str) -> Any:
+        """What the library found; the pages name rows by their value in the column `label`."""
+        batch = self.context.data_sources.add_pandas(suite.name).add_dataframe_asset("rows")
+        whole_table = batch.add_batch_definition_whole_dataframe("all")
+        held = self.context.suites.add(suite)
+        definition = self.context.validation_definitions.add(
+            gx.ValidationDefinition(name=suite.name, data=whole_table, suite=held)
+        )
+        checkpoint = gx.Checkpoint(name=suite.name, validation_definitions=[definition], result_format=_found(label))
+        run = self.context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
+        return next(iter(run.run_results.values()))
+
+    def build(self) -> Path:
+        """Write the pages of all that was validated; returns the one to open."""
+        self.context.build_data_docs(site_names=[_SITE])
+        return self.folder / "index.html"
+
+
+def run(
+    table: pd.DataFrame, expected: Sequence[Expected], *, label: str, name: str = "suite", docs: Docs | None = None
+) -> CheckResult:
     """Check a table; a failing line names at most 20 of its rows by their value in the column `label`.
 
-    The context is ephemeral: nothing is written, shown or sent.
+    Nothing is written, shown or sent, unless `docs` are to have a page on it, under `name`.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
     table = table.reset_index(drop=True)
-    suite = gx.ExpectationSuite(name="suite", expectations=[_named(at, item) for at, item in enumerate(expected)])
-    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
-    found = batch.validate(suite, result_format={"result_format": "COMPLETE"})
+    suite = gx.ExpectationSuite(name=name, expectations=[_named(at, item) for at, item in enumerate(expected)])
+    if docs is None:
+        asset = _context().data_sources.add_pandas("tables").add_dataframe_asset("table")
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+        found = batch.validate(suite, result_format={"result_format": "COMPLETE"})
+    else:
+        found = docs.validate(table, suite, label=label)
     by_position = {result.expectation_config.meta["at"]: result for result in found.results}
     labels = table[label] if label in table else pd.Series(table.index)
     return CheckResult.of(tuple(_line(item, by_position[at], labels) for at, item in enumerate(expected)))
 
 
+def _context() -> Any:
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    return context
+
+
+def _found(label: str) -> dict[str, Any]:
+    return {"result_format": "COMPLETE", "unexpected_index_column_names": [label]}
+
+
 def _named(at: int, item: Expected) -> expectations.Expectation:
-    return item.expectation.copy(update={"meta": {"at": at}})
+    return item.expectation.copy(update={"meta": {"at": at}, "description": item.sentence})
 
 
 def _line(item: Expected, result: Any, labels: pd.Series[Any]) -> CheckLine:
+    found, asked = _bound(item.expectation, result.result)
     if result.success:
-        return CheckLine(item.name, True, item.sentence)
+        return CheckLine(item.name, True, item.sentence, found=found, asked=asked)
     broken = result.result.get("unexpected_index_list") or []
-    rows = tuple(str(labels.iloc[at]) for at in broken[:MAX_ROWS])
+    rows = tuple(_called(at, labels) for at in broken[:MAX_ROWS])
     sentence = item.sentence
     missing = _missing_columns(result.result)
     if missing:
-        return CheckLine(item.name, False, f"{sentence}: missing", missing)
-    if broken:
+        sentence, rows = f"{sentence}: missing", missing
+    elif broken:
         sentence = f"{sentence}: not so for {len(broken):,} of {len(labels):,} rows"
     elif (why := _raised(result.exception_info)) is not None:
         sentence = f"{sentence}: could not be checked ({why})"
     elif "observed_value" in result.result:
         sentence = f"{sentence}: found {result.result['observed_value']}"
-    return CheckLine(item.name, False, sentence, rows)
+    return CheckLine(item.name, False, sentence, rows, found=found, asked=asked)
+
+
+def _bound(expectation: expectations.Expectation, found: Mapping[str, Any]) -> tuple[str, str]:
+    """What was found and what was asked of it, each in a word or two; empty where the library says neither."""
+    if "unexpected_count" in found:
+        return f"{found['unexpected_count']:,} of {found['element_count']:,} rows differ", "at most 0"
+    value, asked = found.get("observed_value"), expectation.configuration.kwargs
+    if not isinstance(value, int | float):
+        return "", ""
+    bounds = {"value": "exactly", "threshold": "at most", "max_value": "at most", "min_value": "at least"}
+    words = (f"{sign} {asked[key]:g}" for key, sign in bounds.items() if asked.get(key) is not None)
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}", next(words, "")
+
+
+def _called(at: Any, labels: pd.Series[Any]) -> str:
+    """A row's name: the library gives its position, or, for its pages, its values."""
+    return str(at[labels.name]) if isinstance(at, Mapping) else str(labels.iloc[at])
 
 
 def _missing_columns(found: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from synthcxr import image_bytes, labels, records
 from synthcxr import images as pixels
 from synthcxr.checks import suite
 from synthcxr.checks.result import CheckResult
-from synthcxr.checks.suite import Expected, expectations
+from synthcxr.checks.suite import Docs, Expected, expectations
 from synthcxr.errors import DataError
 
 SMOOTHING = 1e-3
@@ -29,12 +29,14 @@ def check(
     reference: Mapping[str, float] | None,
     max_label_kl: float | None,
     not_judged: Collection[str] = (),
+    docs: Docs | None = None,
 ) -> CheckResult:
     """Check the dataset in a folder; every failing line names images by their file name.
 
     `images` reads every image too: there, with its sha256, a grey PNG of the run's size. `reference` gives the
     weights (shares or counts) of "No Finding" and the findings among real films; the labels' divergence from it,
     each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
+    `docs` get a page, "synthetic", and one for the labels, "synthetic labels".
     """
     table, run = _read_table(dataset), records.read_json(dataset / records.RUN)
     table[_REQUEST_MET] = _requests_met(table, run)
@@ -49,10 +51,10 @@ def check(
         looked_at = pd.DataFrame(_look(dataset, table), columns=[_WHOLE, _SIDE], index=table.index)
         table = pd.concat([table, looked_at], axis=1)
         expected += _files(side)
-    found = suite.run(table, expected, label="file_name")
+    found = suite.run(table, expected, label="file_name", name="synthetic", docs=docs)
     if reference is None or max_label_kl is None or table.empty:
         return found
-    judged = _label_check(table, smoothed(reference, not_judged), max_label_kl)
+    judged = _label_check(table, smoothed(reference, not_judged), max_label_kl, docs)
     return CheckResult.of((*found.lines, *judged.lines))
 
 
@@ -66,7 +68,9 @@ def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def _label_check(table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float) -> CheckResult:
+def _label_check(
+    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: Docs | None
+) -> CheckResult:
     rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(labels.SEPARATOR))
     expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
         column="finding",
@@ -77,7 +81,8 @@ def _label_check(table: pd.DataFrame, shares: Mapping[str, float], max_label_kl:
     exploded = rows.explode("finding")
     exploded = exploded[exploded["finding"].isin(list(shares))].reset_index(drop=True)
     sentence = f"the labels' divergence from those of the real films is at most {max_label_kl:g} nats"
-    return suite.run(exploded, [Expected("label divergence", sentence, expectation)], label="file_name")
+    line = Expected("label divergence", sentence, expectation)
+    return suite.run(exploded, [line], label="file_name", name="synthetic labels", docs=docs)
 
 
 def _read_table(dataset: Path) -> pd.DataFrame:

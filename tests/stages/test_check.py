@@ -1,0 +1,91 @@
+"""`synthcxr check` and the Data Docs of both suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from standins import write_folder
+
+from synthcxr import dataset as datasets
+from synthcxr import records
+from synthcxr.cli import main
+from synthcxr.config import GenerateConfig
+from synthcxr.errors import DataError
+from synthcxr.stages import check, generate
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path) -> Path:
+    """Five images of stand-in models."""
+    config = GenerateConfig(n=5, seed=1, labels=(), max_draws=5, batch=4, device="cpu")
+    models, out = write_folder(tmp_path / "models"), tmp_path / "synthetic"
+    generate.run(
+        config,
+        model=models,
+        out=out,
+        model_name="stand-in",
+        force=False,
+        append=False,
+        shards=None,
+        dry_run=False,
+        apart=None,
+        command=["synthcxr"],
+    )
+    return out
+
+
+def test_data_docs_of_both_suites(trained: Any, synthetic: Path, tmp_path: Path) -> None:
+    """A folder with an index and a page for films and images; each sentence stands there as the report has it."""
+    found = check.run([trained.data, synthetic], docs=tmp_path / "docs")
+    assert all(each.passed for each in found.values())
+    assert (tmp_path / "docs/index.html").is_file()
+    pages = {path.parts[-4]: path for path in (tmp_path / "docs/validations").rglob("*.html")}
+    assert set(pages) == {"films", "synthetic"}
+    films = pages["films"].read_text(encoding="utf-8")
+    assert "no patient stands on two sides of the split" in films
+    assert "every image is there, with the bytes of its sha256" in pages["synthetic"].read_text(encoding="utf-8")
+
+
+def test_a_patient_on_two_sides_is_on_the_page(trained: Any, tmp_path: Path) -> None:
+    """The pages name the rows that break an expectation, and the line is that of a check without pages."""
+    films = datasets.open_dataset(trained.data).films.copy()
+    films.loc[films.index[1], "patient_id"] = films["patient_id"].iloc[0]
+    films.loc[films.index[0], "split"], films.loc[films.index[1], "split"] = "train", "test"
+    docs = check.Docs(tmp_path / "docs")
+    with_pages = check.films.check(films, resolution=16, docs=docs)
+    assert docs.build() == tmp_path / "docs/index.html"
+    assert with_pages == check.films.check(films, resolution=16)
+    (line,) = with_pages.failed
+    assert line.name == "patients on one side"
+    assert set(films["image_index"].iloc[:2]) <= set(line.rows)
+    (page,) = (tmp_path / "docs/validations").rglob("*.html")
+    assert films["image_index"].iloc[0] in page.read_text(encoding="utf-8")
+
+
+def test_by_command(synthetic: Path, tmp_path: Path) -> None:
+    """A line a check with what was found and asked; a damaged image fails, by name, with exit code 1."""
+    docs = tmp_path / "docs"
+    good = CliRunner().invoke(main, ["check", str(synthetic), "--docs", str(docs)], catch_exceptions=False)
+    assert good.exit_code == 0
+    assert "ok     there are 5 images (5, exactly 5)" in good.stdout
+    assert "ok     no two images share a file (0 of 5 rows differ, at most 0)" in good.stdout
+    assert good.stdout.splitlines()[-1] == f"open {docs}/index.html"
+    name = records.read_metadata(synthetic)["file_name"][2]
+    (synthetic / name).write_bytes(b"no image")
+    bad = CliRunner().invoke(main, ["check", str(synthetic)], catch_exceptions=False)
+    assert bad.exit_code == 1
+    assert "FAILED every image is there, with the bytes of its sha256: not so for 1 of 5 rows" in bad.stdout
+    assert name in bad.stdout
+
+
+def test_what_is_neither_is_named(trained: Any, tmp_path: Path) -> None:
+    """A folder of something else, and two of one kind on one set of pages."""
+    with pytest.raises(DataError, match="holds neither packed films nor a synthetic dataset"):
+        check.run([tmp_path], docs=None)
+    other = tmp_path / "other"
+    other.symlink_to(trained.data)
+    with pytest.raises(DataError, match="one folder of films and one synthetic dataset"):
+        check.run([trained.data, other], docs=tmp_path / "docs")
