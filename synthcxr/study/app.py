@@ -53,6 +53,7 @@ def make(
     held = _Study(study, shown, database, taught, key, Attempts(), secure=origins.secure)
     routes = [Route(path, _asset(*file)) for path, file in _ASSETS.items()]
     routes += [
+        Route("/favicon.ico", lambda _: Response(status_code=204)),
         Route("/api/enter", _answered(held.enter), methods=["POST"]),
         Route("/api/leave", _answered(held.leave), methods=["POST"]),
         Route("/api/session", _answered(held.session)),
