@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synthcxr import labelling, registry
 from synthcxr import labels as findings
-from synthcxr import registry
 from synthcxr.config import Device
 from synthcxr.errors import ConfigError
 from synthcxr.records import PROBABILITY_COLUMNS
@@ -69,7 +69,8 @@ class Sampler:
         table["seed"] = seed
         table["requested"] = findings.SEPARATOR.join(requested)
         table["Finding Labels"] = [findings.SEPARATOR.join(self.drawing.findings(row)) for row in probabilities]
-        return pd.concat([table, pd.DataFrame(probabilities, columns=list(PROBABILITY_COLUMNS))], axis=1)
+        written = labelling.calibrated(probabilities, self.drawing.classifier.contract.calibration)
+        return pd.concat([table, pd.DataFrame(written, columns=list(PROBABILITY_COLUMNS))], axis=1)
 
 
 def _requested(labels: Sequence[str] | str) -> tuple[str, ...]:

@@ -193,6 +193,11 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
     "--label", "labels", multiple=True, metavar="FINDING", help="A finding that every image shows; repeatable."
 )
 @click.option("--without", multiple=True, metavar="FINDING", help="A finding that no image shows; repeatable.")
+@click.option("--per-label", type=click.IntRange(min=1), metavar="N", help="N of each finding, or of each --label.")
+@click.option(
+    "--mix", metavar="nih|FILE", help="Sets of findings as in the NIH's films or a CSV: Finding Labels, share."
+)
+@click.option("--with-judge/--without-judge", "with_judge", default=None, help="Add what the judge makes of each.")
 @click.option(
     "--method", type=click.Choice(["auto", "guided", "reject", "optimise"]),
     help="How images that show it are found.  [default: guided where the model can, else reject]",
@@ -209,6 +214,7 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @click.option("--append", is_flag=True, help="Make a finished dataset longer.")
 @click.option("--force", is_flag=True, help="Replace the dataset of another command.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
+@click.option("--list-labels", is_flag=True, help="Say how often each finding shows; write nothing.")
 @click.option("--reject-memorised", is_flag=True, help="Leave out images that copy a film; needs --films.")
 @path_option("--films", None, "Packed films that the model learned from.")
 @click.option("--evaluate", "judged", is_flag=True, help="Then judge it against real films; needs --reference.")
@@ -218,14 +224,17 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 @json_option
 def generate(
     model: str | None, out: Path | None, params: Path | None, kind: str | None, append: bool, force: bool,
-    dry_run: bool, reject_memorised: bool, films: Path | None, judged: bool, reference: Path | None, results: Path,
-    record: bool, as_json: bool, **flags: Any,
+    dry_run: bool, list_labels: bool, reject_memorised: bool, films: Path | None, judged: bool,
+    reference: Path | None, results: Path, record: bool, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Make a labelled dataset of synthetic images.
 
     The same command goes on where it was stopped, and on a finished dataset does nothing. Exits 1 where the draws
     run out: the shorter set is in place, and a larger --max-draws goes on.
     """
+    if list_labels:
+        _list_labels(model, flags, as_json)
+        return
     if judged and reference is None:
         raise click.UsageError("--evaluate needs --reference: the folder of packed films, of `synthcxr prepare`")
     if reject_memorised and films is None:
@@ -262,6 +271,20 @@ def generate(
         _evaluate(gates, reference, found.path, out, results, record, as_json)
 
 
+def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> None:
+    from synthcxr import registry
+    from synthcxr.stages import list_labels as stage
+
+    found = registry.resolve(model)
+    click.echo(f"model: {found}", err=as_json)
+    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, flags["device"] or "auto"
+    rates = stage.run(model=found.path, n=n, batch=batch, device=device)
+    say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
+
+
+_ASKED = {"n", "labels", "without", "per_label", "mix"}
+
+
 def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool) -> GenerateConfig:
     """The section `generate` of a parameter file, or plain settings, with the flags that were given on top.
 
@@ -273,13 +296,17 @@ def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool)
     for name in ("labels", "without"):
         if name in given:
             given[name] = labels.names(labels.vector(given[name]))
-    if params is None and "n" not in given:
+    if params is None and not {"n", "per_label"} & given.keys():
         raise click.UsageError("say how many images: --n 100")
-    plain: dict[str, Any] = {"seed": 0, "labels": (), "without": (), "per_label": None, "mix": None}
+    if {"n", "per_label"} <= given.keys():
+        raise click.UsageError("--n counts all images, --per-label those of each finding: give one")
+    plain: dict[str, Any] = {"n": 1, "seed": 0, "labels": (), "without": (), "per_label": None, "mix": None}
     plain |= {"method": "auto", "with_judge": False, "max_draws": 0, "batch": 32, "device": "auto"}
     wanted = plain | (dataclasses.asdict(load_config(params).generate) if params else {}) | given
-    if "max_draws" not in given and (params is None or {"n", "labels", "without"} & given.keys()):
-        chosen = wanted["labels"] or wanted["without"] or spare
+    if wanted["per_label"] and "n" not in given:
+        wanted["n"] = wanted["per_label"] * len(wanted["labels"] or labels.FINDINGS)
+    if "max_draws" not in given and (params is None or _ASKED & given.keys()):
+        chosen = spare or any(wanted[name] for name in _ASKED - {"n"})
         wanted["max_draws"] = max(1000, 100 * wanted["n"]) if chosen else wanted["n"]
     return config.GenerateConfig(**wanted)
 
@@ -287,7 +314,10 @@ def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool)
 def _name(config: GenerateConfig) -> str:
     """A dataset's own folder, by findings and seed, such as cardiomegaly-seed0; a longer one grows there."""
     barred = "".join(f"-no-{name}" for name in config.without)
-    return f"{'+'.join(config.labels) or 'unconditional'}{barred}-seed{config.seed}".lower().replace(" ", "_")
+    shown = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
+    shown = f"mix-{Path(config.mix).stem}" if config.mix else shown
+    each = f"-{config.per_label}-each" if config.per_label else ""
+    return f"{shown}{barred}{each}-seed{config.seed}".lower().replace(" ", "_")
 
 
 def _evaluate_config(params: Path | None) -> EvaluateConfig:

@@ -26,6 +26,7 @@ class Contract:
     `thresholds` maps finding to probability (empty for a generator); `network` is the config from which
     `networks/` rebuilds the torch module; `training_data` is the films' fingerprint; `phantom` says that no real
     film was ever seen. `weak` findings have thresholds that rest on fewer than 3 val positives; they enter no gate.
+    `calibration` corrects the probabilities that are written (labelling.calibrated); thresholds are of the others.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Contract:
     phantom: bool
     licence: str
     weak: tuple[str, ...] = ()
+    calibration: dict[str, Any] = dataclasses.field(default_factory=dict)
     digest: str = ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,36 @@ Bool = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
 
 
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """p = sigmoid(logit / temperature + shift), fitted on `n_films` val films."""
+
+    temperature: float
+    shift: Mapping[str, float]
+    n_films: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a model file's metadata holds it."""
+        return {"temperature": self.temperature, "shift": dict(self.shift), "n_films": self.n_films}
+
+
+def calibrated(probabilities: NDArray[np.floating], calibration: Mapping[str, Any]) -> Float64:
+    """Probabilities [n, 14] as a file's calibration corrects them; without one they are as they were."""
+    if not calibration:
+        return np.asarray(probabilities, dtype=np.float64)
+    held = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-15, 1 - 1e-15)
+    logits = np.log(held) - np.log1p(-held)
+    shift = np.array([calibration["shift"].get(finding, 0.0) for finding in FINDINGS])
+    return _sigmoid(logits / calibration["temperature"] + shift)
+
+
 def probabilities(logits: NDArray[np.floating]) -> Float64:
     """Sigmoid of logits, in float64."""
-    clipped = np.clip(np.asarray(logits, dtype=np.float64), -500, 500)
-    return np.asarray(1 / (1 + np.exp(-clipped)))
+    return _sigmoid(np.asarray(logits, dtype=np.float64))
+
+
+def _sigmoid(logits: Float64) -> Float64:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))
 
 
 def least(thresholds: Mapping[str, float]) -> Float64:

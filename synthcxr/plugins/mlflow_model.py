@@ -81,8 +81,9 @@ class Classifier:
         with _as_bad_request():
             held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
             parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
-        probabilities = labelling.probabilities(np.concatenate(parts))
-        present = labelling.present(probabilities, self.session.contract.thresholds).astype(float)
+        raw = labelling.probabilities(np.concatenate(parts))
+        present = labelling.present(raw, self.session.contract.thresholds).astype(float)
+        probabilities = labelling.calibrated(raw, self.session.contract.calibration)
         table = pd.DataFrame({"Finding Labels": [labels.join(row) for row in present]})
         return pd.concat([table, pd.DataFrame(probabilities, columns=list(records.PROBABILITY_COLUMNS))], axis=1)
 

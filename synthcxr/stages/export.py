@@ -15,7 +15,7 @@ from synthcxr import dataset, images, labelling, records, seen
 from synthcxr.config import ExportConfig
 from synthcxr.contract import Contract, Kind, amend
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation import fidelity
+from synthcxr.evaluation import calibration, fidelity
 from synthcxr.evaluation.thresholds import Thresholds, matched_all
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
@@ -109,10 +109,22 @@ def _export_classifier(
         output_names=("logits", "features"),
         fp16=config.fp16,
     )
-    if trained_at == resolution:
-        return stamped
-    found = _rematched(films, Session.open(path, kind=kind, device="cpu"), about["split"])
-    return amend(path, dataclasses.replace(stamped, thresholds=found.probability, weak=found.weak))
+    model = Session.open(path, kind=kind, device="cpu")
+    if trained_at != resolution:
+        found = _rematched(films, model, about["split"])
+        stamped = dataclasses.replace(stamped, thresholds=found.probability, weak=found.weak)
+    return amend(path, dataclasses.replace(stamped, calibration=_calibration(films, model).as_dict()))
+
+
+def _calibration(films: dataset.Dataset, model: Session) -> labelling.Calibration:
+    """What makes the probabilities of val films as large as the generator's images mean what they say."""
+    side = model.contract.resolution
+    _, logits = _features(films, side, "val", model)
+    return calibration.fit(logits=logits, findings=_findings(films, side, "val"))
+
+
+def _findings(films: dataset.Dataset, side: int, split: str) -> Float32:
+    return films.findings(films.rows(side)[films.indices(side, (split,))])
 
 
 def _rematched(films: dataset.Dataset, model: Session, split: str) -> Thresholds:
@@ -121,8 +133,7 @@ def _rematched(films: dataset.Dataset, model: Session, split: str) -> Thresholds
     held = {}
     for name in ("val", split):
         _, logits = _features(films, side, name, model)
-        findings = films.findings(films.rows(side)[films.indices(side, (name,))])
-        held[name] = labelling.probabilities(logits), findings
+        held[name] = labelling.probabilities(logits), _findings(films, side, name)
     return matched_all(
         val_probabilities=held["val"][0],
         val_findings=held["val"][1],

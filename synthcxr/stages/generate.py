@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,30 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import labels, model_index, records, seeds
+from synthcxr import model_index, records, seeds
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.records import Record
-from synthcxr.synthesis import session
+from synthcxr.synthesis import mixture, session
 from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.sampler import Drawn, Sampler
+from synthcxr.synthesis.mixture import Quotas
+from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.search import Differentiate
 from synthcxr.synthesis.wanted import Wanted
-from synthcxr.writers import beside, place, plan, space
+from synthcxr.writers import beside, place, plan, space, summary
 from synthcxr.writers import run as run_file
 from synthcxr.writers.growing import Growing
 from synthcxr.writers.journal import NAME, Journal
 from synthcxr.writers.plan import Plan
 from synthcxr.writers.png import PngFolder
-from synthcxr.writers.request import Request
+from synthcxr.writers.request import WINDOW, Part, Request
 from synthcxr.writers.run import Origin
 from synthcxr.writers.store import LATENTS, Format, Store
 from synthcxr.writers.webdataset import Shards
 
 FILES_UP_TO = 10_000
+MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
 Status = Literal["made", "already finished", "dry run"]
 _STORES: dict[Format, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
 
@@ -79,17 +81,6 @@ class _Job:
     home: Path
     apart: Apart | None
 
-    @property
-    def asked(self) -> str:
-        """ " with Edema and Effusion without Mass", or nothing."""
-        asked = self.request.asked
-        return f" {asked}" if asked.startswith("without") or not asked else f" with {asked}"
-
-    @property
-    def sampler(self) -> Sampler:
-        """The generator and its classifier."""
-        return self.chooser.sampler
-
 
 def run(
     config: GenerateConfig,
@@ -112,20 +103,16 @@ def run(
     the shorter set in place, or where the dataset's own suite failed; any other error of ours leaves what stood at
     `out` as it was.
     """
-    wanted, home = _checked(config), place.real(out)
-    chooser = _open(config, wanted, model)
+    quotas, home = _checked(config), place.real(out)
+    chooser = _open(config, model)
     sampler = chooser.sampler
     distant = apart(sampler.generator.contract) if apart else None
-    request = _request(config, wanted, chooser, shards, distant)
+    request = _request(config, quotas, chooser, shards, distant)
     models = sampler.generator.contract, sampler.classifier.contract
-    job = _Job(
-        request,
-        chooser,
-        Origin(model_name, *models, tuple(command), model_index.attribution(model)),
-        out,
-        home,
-        distant,
-    )
+    origin = Origin(model_name, *models, tuple(command), model_index.attribution(model))
+    job = _Job(request, chooser, origin, out, home, distant)
+    if append and request.parts:
+        raise ConfigError("--append: a request for several sets of findings does not grow; make another with --out")
     if dry_run:
         return _dry_run(job, plan.make(home, request, append=append, force=force))
     with place.locked(home), space.full_disk_is_one_line(out):
@@ -140,21 +127,28 @@ def run(
             place.drop_if_empty(home)
 
 
-def _checked(config: GenerateConfig) -> Wanted:
-    """What is asked for; DataError lists all findings where one is unknown."""
+def _checked(config: GenerateConfig) -> Quotas:
+    """What is asked for, and how many of it; DataError lists all findings where one is unknown."""
     for name in ("n", "max_draws", "batch"):
         if getattr(config, name) < 1:
             raise ConfigError(f"generate.{name}: must be at least 1, is {getattr(config, name)}")
     if not 0 <= config.seed <= seeds.MAX_SEED:
         raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
-    return Wanted.of(config.labels, config.without)
+    wanted = Wanted.of(config.labels, config.without)
+    return mixture.quotas(wanted, n=config.n, per_label=config.per_label, mix=config.mix)
 
 
-def _open(config: GenerateConfig, wanted: Wanted, model: Path, threads: int | None = None) -> Chooser:
+def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Chooser:
     """What makes the images; where nothing is asked for there is nothing to choose."""
-    method = "reject" if wanted.anything else config.method
+    anything = not (config.labels or config.without or config.per_label or config.mix)
     return Chooser.open(
-        model, method=method, batch=config.batch, device=config.device, threads=threads, gradient=_gradient
+        model,
+        method="reject" if anything else config.method,
+        batch=config.batch,
+        device=config.device,
+        threads=threads,
+        gradient=_gradient,
+        with_judge=config.with_judge,
     )
 
 
@@ -176,26 +170,25 @@ def _pins(chooser: Chooser) -> dict[str, str]:
 
 def _request(
     config: GenerateConfig,
-    wanted: Wanted,
+    quotas: Quotas,
     chooser: Chooser,
     shards: bool | None,
     apart: Apart | None,
 ) -> Request:
-    sampler = chooser.sampler
+    sampler, n = chooser.sampler, sum(k for _, k in quotas)
+    several = config.mix is not None or config.per_label is not None
+    wanted = Wanted() if several else quotas[0][0]
     return Request(
-        n=config.n,
+        n=n,
         seed=config.seed,
         labels=wanted.findings,
         without=wanted.without,
         method=chooser.method,
+        parts=tuple(Part(each.findings, each.without, k) for each, k in quotas) if several else (),
         max_draws=config.max_draws,
         batch=config.batch,
-        format="webdataset" if (config.n > FILES_UP_TO if shards is None else shards) else "png",
-        models={
-            "generator": sampler.generator.digest,
-            "classifier": sampler.classifier.digest,
-            "labelling": records.fingerprint(sampler.classifier.contract.thresholds),
-        },
+        format="webdataset" if (n > FILES_UP_TO if shards is None else shards) else "png",
+        models=chooser.digests(),
         pins=_pins(chooser),
         threads=sampler.generator.threads,
         apart=apart.fingerprint if apart else "",
@@ -206,7 +199,7 @@ def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> 
     """The job with as many threads as what is there was made with, on which the bytes may depend."""
     if planned.threads == job.request.threads:
         return job
-    chooser = _open(config, Wanted(job.request.labels, job.request.without), model, planned.threads)
+    chooser = _open(config, model, planned.threads)
     return dataclasses.replace(job, chooser=chooser, request=dataclasses.replace(job.request, threads=planned.threads))
 
 
@@ -222,7 +215,7 @@ def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
     space.check(job.home, n_bytes)
     held = f", {planned.n_held} of them there already" if planned.n_held else ""
     lines = (
-        f"{job.out}: would make {asked.n} images of {side} px{job.asked} ({asked.format}{held}) from at most"
+        f"{job.out}: would make {asked.n} images of {side} px{summary.asked(asked)} ({asked.format}{held}) from at most"
         f" {asked.max_draws} candidates, about {space.readable(n_bytes)}, on {asked.pins['provider']}",
         "dry run: nothing was written",
     )
@@ -239,7 +232,8 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         n_held = growing.found
         _draw(job, growing)
     made = beside.finish(grown, job.request, job.origin)
-    checks = synthetic.check(grown, images=True, reference=None, max_label_kl=None)
+    mixed = job.request.shares() if made["complete"] and job.request.exact else None
+    checks = synthetic.check(grown, images=True, reference=mixed, max_label_kl=MAX_MIX_KL)
     if not checks.passed:
         found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
         raise DataError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
@@ -255,25 +249,33 @@ def _copy(job: _Job, growing: Growing, source: Store, made: Mapping[str, Any]) -
 
 
 def _draw(job: _Job, growing: Growing) -> None:
+    """Each part of the request in its own stretch of candidates, which says where one that was stopped stood."""
+    held = Counter(record.index // WINDOW for record in growing.journal.records())
     asked = job.request
-    stop = asked.limit if growing.found < asked.n else growing.draws
-    draw = job.chooser.draw(Wanted(asked.labels, asked.without))
-    drawn_blocks = draw(seed=asked.seed, start=growing.draws, stop=stop)
     with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
-        for block in drawn_blocks:
-            new, far = _new(job, block)
-            drawn = new.first(asked.n - growing.found)
-            growing.add(
-                draws=drawn.stop,
-                pixels=drawn.pixels,
-                described=_describe(job, drawn, far),
-                runs=drawn.runs,
-                latents=drawn.latents,
-            )
-            bar.update(len(drawn.indices))
-            if growing.found == asked.n:
-                break
+        for at, part in enumerate(asked.parts or (Part(asked.labels, asked.without, asked.n),)):
+            start, lacking = max(growing.draws, at * WINDOW), part.n - (held[at] if asked.parts else growing.found)
+            if lacking and start < (at + 1) * WINDOW:
+                _draw_part(job, growing, part, range(start, at * WINDOW + asked.limit(part)), lacking, bar)
     growing.flush()
+
+
+def _draw_part(job: _Job, growing: Growing, part: Part, span: range, lacking: int, bar: Any) -> None:
+    draw = job.chooser.draw(Wanted(part.labels, part.without))
+    for block in draw(seed=job.request.seed, start=span.start, stop=span.stop):
+        new, far = _new(job, block)
+        drawn = new.first(lacking)
+        growing.add(
+            draws=drawn.stop,
+            pixels=drawn.pixels,
+            described=job.chooser.records(drawn, seed=job.request.seed, requested=part.labels, train_distances=far),
+            runs=drawn.runs,
+            latents=drawn.latents,
+        )
+        bar.update(len(drawn.indices))
+        lacking -= len(drawn.indices)
+        if not lacking:
+            return
 
 
 def _new(job: _Job, drawn: Drawn) -> tuple[Drawn, NDArray[np.float64] | None]:
@@ -285,37 +287,15 @@ def _new(job: _Job, drawn: Drawn) -> tuple[Drawn, NDArray[np.float64] | None]:
     return drawn.kept(kept), far[kept]
 
 
-def _describe(job: _Job, drawn: Drawn, far: NDArray[np.float64] | None) -> list[Record]:
-    return [
-        Record(
-            file_name="",
-            index=int(index),
-            seed=job.request.seed,
-            requested=labels.SEPARATOR.join(job.request.labels),
-            findings=job.sampler.findings(probabilities),
-            probabilities=tuple(round(float(p), 6) for p in probabilities),
-            weight=float(drawn.weights[row]),
-            sha256="",
-            train_distance=None if far is None else float(far[row]),
-            steps=None if drawn.steps is None else int(drawn.steps[row]),
-        )
-        for row, (index, probabilities) in enumerate(zip(drawn.indices, drawn.probabilities, strict=True))
-    ]
-
-
 def _report(
     job: _Job, status: Status, made: Mapping[str, Any], checks: CheckResult | None = None, n_held: int = 0
 ) -> GenerateReport:
     """The report on what run.json says; GateError where the draws ran out."""
     counts = made["counts"]
-    what = f"{job.out}: {counts['found']} images of {made['model']['resolution']} px{job.asked}"
-    drawn = f"{counts['draws']} candidates drawn, {counts['acceptance_rate']:.2%} accepted"
+    what = summary.made(job.out, made, job.request)
     if not made["complete"]:
-        raise GateError(
-            f"{what}, of {counts['requested']} asked for: {drawn}; the shorter set is in place, and a larger max_draws"
-            " goes on from there"
-        )
-    lines = [f"{what} ({drawn}, on {made['provider']})"]
+        raise GateError(summary.short(what, made, job.request, records.read_metadata(job.home)["index"]))
+    lines = [f"{what} ({summary.drawn(made)}, on {made['provider']})"]
     if status == "already finished":
         lines.append("already finished by this command: nothing to do")
     if n_held:
@@ -324,10 +304,6 @@ def _report(
         lines.append(f"worked with {made['threads']} threads, as it was begun, so that the bytes are the same")
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
-    if weak := sorted({*made["model"]["weak"]} & {*job.request.labels}):
-        lines.append(f"weak label: the threshold of {' and '.join(weak)} rests on fewer than 3 val positives")
-    if made["model"]["phantom"]:
-        lines.append("made from drawn phantoms: these images prove the pipeline, never realism")
     return GenerateReport(
         status=status,
         out=job.out,
@@ -335,6 +311,6 @@ def _report(
         found=counts["found"],
         draws=counts["draws"],
         provider=made["provider"],
-        lines=tuple(lines),
+        lines=(*lines, *summary.warnings(made, job.request)),
         checks=checks,
     )

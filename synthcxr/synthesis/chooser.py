@@ -7,13 +7,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import images, labelling, records
+from synthcxr.labels import FINDINGS, SEPARATOR
+from synthcxr.records import Record
 from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Drawn, Sampler
 from synthcxr.synthesis.search import Differentiate, Search
-from synthcxr.synthesis.session import Device
+from synthcxr.synthesis.session import Device, Session
 from synthcxr.synthesis.wanted import Wanted
 
 Method = Literal["reject", "guided", "optimise"]
 Asked = Literal["auto", "reject", "guided", "optimise"]
+Float64 = NDArray[np.float64]
+JUDGE = "judge.onnx"
 Gradient = Callable[[Path, Path], Differentiate]
 """From generator.onnx and classifier.onnx to the logits' gradient."""
 
@@ -26,11 +34,12 @@ class Draw(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Chooser:
-    """A model's sampler with a method; `differentiate` is there for a search alone."""
+    """A model's sampler with a method; `differentiate` is there for a search alone, the judge where asked for."""
 
     sampler: Sampler
     method: Method
     differentiate: Differentiate | None = None
+    judge: Session | None = None
 
     @classmethod
     def open(
@@ -42,12 +51,50 @@ class Chooser:
         device: Device = "auto",
         threads: int | None = None,
         gradient: Gradient | None = None,
+        with_judge: bool = False,
     ) -> Chooser:
         """Open what the method needs of a model folder. Only a search calls for the `gradient`."""
         sampler = Sampler.open(folder, batch=batch, device=device, threads=threads)
+        judge = Session.open(folder / JUDGE, kind="judge", device=device, threads=threads) if with_judge else None
         if method == "optimise" and gradient is not None:
-            return cls(sampler, "optimise", gradient(folder / GENERATOR, folder / CLASSIFIER))
-        return cls(sampler, "reject")
+            return cls(sampler, "optimise", gradient(folder / GENERATOR, folder / CLASSIFIER), judge)
+        return cls(sampler, "reject", judge=judge)
+
+    def digests(self) -> dict[str, str]:
+        """What tells the models apart, and how their logits are read."""
+        generator, classifier, judge = self.sampler.generator, self.sampler.classifier, self.judge
+        held = {"generator": generator.digest, "classifier": classifier.digest, "labelling": _reading(classifier)}
+        return held if judge is None else held | {"judge": judge.digest, "judging": _reading(judge)}
+
+    def records(
+        self, drawn: Drawn, *, seed: int, requested: tuple[str, ...], train_distances: Float64 | None = None
+    ) -> list[Record]:
+        """What the manifest says of each image; the probabilities in it are calibrated. No file is named yet."""
+        written = labelling.calibrated(drawn.probabilities, self.sampler.classifier.contract.calibration)
+        judged = None if self.judge is None else self._judged(self.judge, drawn.pixels)
+        return [
+            Record(
+                file_name="",
+                index=int(index),
+                seed=seed,
+                requested=SEPARATOR.join(requested),
+                findings=self.sampler.findings(drawn.probabilities[row]),
+                probabilities=_rounded(written[row]),
+                weight=float(drawn.weights[row]),
+                sha256="",
+                train_distance=None if train_distances is None else float(train_distances[row]),
+                steps=None if drawn.steps is None else int(drawn.steps[row]),
+                judged=() if judged is None else _rounded(judged[row]),
+            )
+            for row, index in enumerate(drawn.indices)
+        ]
+
+    @staticmethod
+    def _judged(judge: Session, pixels: NDArray[np.uint8]) -> Float64:
+        """The judge's probabilities [k, 14] of images, calibrated; one at a time, so that none depends on another."""
+        logits = [judge.run(images.to_float(pixels[at : at + 1]))["logits"] for at in range(len(pixels))]
+        held = np.concatenate(logits) if logits else np.empty((0, len(FINDINGS)))
+        return labelling.calibrated(labelling.probabilities(held), judge.contract.calibration)
 
     def draw(self, wanted: Wanted) -> Draw:
         """What draws images that show what is wanted."""
@@ -58,3 +105,13 @@ class Chooser:
             return self.sampler.draw(seed=seed, wanted=wanted, start=start, stop=stop)
 
         return draw
+
+
+def _reading(model: Session) -> str:
+    """A fingerprint of thresholds and calibration."""
+    thresholds, calibration = model.contract.thresholds, model.contract.calibration
+    return records.fingerprint([thresholds, calibration] if calibration else thresholds)
+
+
+def _rounded(probabilities: Float64) -> tuple[float, ...]:
+    return tuple(round(float(p), 6) for p in probabilities)

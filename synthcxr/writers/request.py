@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from synthcxr.errors import DataError
+from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.writers.store import Format
 
 Method = Literal["reject", "guided", "optimise"]
+WINDOW = 2**32
+"""Where a request has several parts, part k draws the candidates from k times this on."""
 _APART = "kept apart from films"
 
 
@@ -57,9 +61,23 @@ class Request:
         return " ".join(words for words in (" and ".join(self.labels), barred) if words)
 
     @property
-    def limit(self) -> int:
-        """The first candidate that is not looked at, however few images were found; of one set of findings."""
-        return self.max_draws * self.stretch
+    def exact(self) -> bool:
+        """Every part says of each finding whether it shows."""
+        whole = (NO_FINDING in part.labels or len(part.labels + part.without) == len(FINDINGS) for part in self.parts)
+        return bool(self.parts) and all(whole)
+
+    def shares(self) -> dict[str, float]:
+        """How many images of the parts were asked to show each finding, or No Finding."""
+        held: Counter[str] = Counter()
+        for part in self.parts:
+            held.update(dict.fromkeys(part.labels, part.n))
+        return {name: float(n) for name, n in held.items()}
+
+    def limit(self, part: Part) -> int:
+        """How many candidates of a part's stretch are looked at, however few images they hold."""
+        if not self.parts:
+            return self.max_draws * self.stretch
+        return min(-(-self.max_draws * part.n // self.n) * self.stretch, WINDOW)
 
     def as_dict(self) -> dict[str, Any]:
         """The request.json of a growing dataset."""
@@ -119,7 +137,7 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
     other, complete = _differences(wanted, held), found == held.n
     if wanted.n < held.n:
         other.append(f"n {held.n}, not {wanted.n}")
-    if not wanted.parts and wanted.limit < draws:
+    if not wanted.parts and wanted.max_draws * wanted.stretch < draws:
         other.append(f"max_draws at least {-(-draws // wanted.stretch)}, not {wanted.max_draws}")
     if wanted.parts and (wanted.n, wanted.max_draws) != (held.n, held.max_draws):
         other.append(f"n {held.n} and max_draws {held.max_draws}, which a request for several sets keeps")
@@ -142,7 +160,7 @@ def _differences(wanted: Request, held: Request) -> list[str]:
     asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
     asked += [] if held.parts == wanted.parts else ["other sets of findings"]
     asked += _changes({_APART: held.apart or "none"}, {_APART: wanted.apart or "none"})
-    kinds = sorted({*wanted.models, *held.models})
+    kinds = [*wanted.models, *sorted(held.models.keys() - wanted.models.keys())]
     models = [f"another {kind}" for kind in kinds if held.models.get(kind) != wanted.models.get(kind)]
     return asked + models
 

@@ -12,8 +12,9 @@ import numpy as np
 import PIL
 
 import synthcxr
-from synthcxr import lineage, records
+from synthcxr import labelling, lineage, records
 from synthcxr.contract import Contract
+from synthcxr.labels import FINDINGS
 from synthcxr.writers.request import Request
 
 _ALSO = ("onnx", "pandas", "great-expectations")
@@ -56,6 +57,7 @@ def write(
         "resolution": origin.generator.resolution,
         "attribution": list(origin.attribution),
         "weak": list(origin.classifier.weak),
+        "thresholds": _thresholds(origin.classifier),
     }
     commit, dirty = lineage.git()
     versions = {name: version for name, version in request.pins.items() if name != "provider"}
@@ -90,6 +92,12 @@ def write(
     }
     records.write_json(folder / records.RUN, run)
     return run
+
+
+def _thresholds(classifier: Contract) -> dict[str, float]:
+    """From what probability, as the manifest holds it, each finding counts as present."""
+    least = labelling.calibrated(labelling.least(classifier.thresholds), classifier.calibration)
+    return {name: round(float(p), 6) for name, p in zip(FINDINGS, least, strict=True) if np.isfinite(p)}
 
 
 def _also(request: Request) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""How often each finding shows among what a generator makes: known before one waits for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthcxr import labelling
+from synthcxr.config import Device
+from synthcxr.evaluation import bootstrap
+from synthcxr.labels import FINDINGS, NO_FINDING
+from synthcxr.synthesis.sampler import Sampler
+
+SEED = 2**63
+"""Of a stream that no dataset starts from by default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """`found` of `drawn` candidates show the finding; `weak` says that its threshold rests on few films."""
+
+    finding: str
+    found: int
+    drawn: int
+    weak: bool
+
+    @property
+    def share(self) -> float:
+        """Of candidates."""
+        return self.found / self.drawn
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `--json`."""
+        low, high = bootstrap.wilson(self.found, self.drawn)
+        return dataclasses.asdict(self) | {"share": self.share, "interval": [low, high]}
+
+    def line(self) -> str:
+        """For a reader."""
+        low, high = bootstrap.wilson(self.found, self.drawn)
+        tries = f"about {1 / self.share:,.0f} candidates an image" if self.found else "none among them"
+        mark = ", weak threshold" if self.weak else ""
+        return f"{self.finding:<20} {self.share:>7.2%}  ({low:.2%} to {high:.2%}; {tries}{mark})"
+
+
+def run(*, model: Path, n: int, device: Device, batch: int) -> tuple[Rate, ...]:
+    """The rate of No Finding and of each finding among `n` candidates, rounded up to whole batches."""
+    sampler = Sampler.open(model, batch=batch, device=device)
+    contract = sampler.classifier.contract
+    present = np.concatenate(
+        [labelling.present(p, contract.thresholds) for p in _probabilities(sampler, -(-n // batch))]
+    )
+    counts = {NO_FINDING: int((~present.any(axis=1)).sum())} | dict(
+        zip(FINDINGS, map(int, present.sum(axis=0)), strict=True)
+    )
+    return tuple(Rate(name, found, len(present), name in contract.weak) for name, found in counts.items())
+
+
+def _probabilities(sampler: Sampler, n_blocks: int) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:
+    return (sampler.block(SEED, at * sampler.batch).probabilities for at in range(n_blocks))
