@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from synthcxr.verbs import Verbs
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from synthcxr.config import ClassifierConfig, Config, EvaluateConfig, GenerateConfig
+    from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig, GenerateConfig
     from synthcxr.registry.follow import Follow
 
 
@@ -277,7 +278,7 @@ def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> Non
 
     found = registry.resolve(model)
     click.echo(f"model: {found}", err=as_json)
-    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, flags["device"] or "auto"
+    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, typing.cast("Device", flags["device"] or "auto")
     rates = stage.run(model=found.path, n=n, batch=batch, device=device)
     say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
 
