@@ -19,6 +19,8 @@ from synthcxr.errors import GateError
 from synthcxr.options import (
     data_option,
     json_option,
+    judging_config,
+    judging_option,
     load_config,
     params_option,
     path_option,
@@ -322,27 +324,29 @@ def _name(config: GenerateConfig) -> str:
 
 
 def _evaluate_config(params: Path | None) -> EvaluateConfig:
-    """The section `evaluate` of a parameter file, or of the project that one stands in."""
-    if params is None and not Path("params.yaml").is_file():
-        raise click.UsageError("--evaluate needs --params: the file whose gates decide")
-    return load_config(params or Path("params.yaml")).evaluate
+    """The section `evaluate` of a parameter file, of the project that one stands in, or of the starter."""
+    return judging_config(params).evaluate
 
 
 @main.command()
 @click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
-@params_option
+@judging_option
 @click.option(
     "--reference", "--data", "data", type=click.Path(path_type=Path),
     help="Packed films to judge by.  [default: data/cxr; without it, what the model carries of its films]",
 )  # fmt: skip
-@path_option("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
+@path_option(
+    "--models",
+    None,
+    "Folder of the ONNX files.  [default: models/onnx of a project, elsewhere the champion or starter]",
+)
 @path_option("--out", "results", "Folder of the evidence.")
 @click.option("--prevalence", metavar="nih|CSV", help="One more label distribution to hold the set against.")
 @record_option
 @json_option
 def evaluate(
-    params: Path, data: Path | None, models: Path, dataset: Path, out: Path, prevalence: str | None, record: bool,
-    as_json: bool,
+    params: Path | None, data: Path | None, models: Path | None, dataset: Path, out: Path, prevalence: str | None,
+    record: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Judge the synthetic DATASET (data/synthetic) by real test films.
 
@@ -351,7 +355,14 @@ def evaluate(
     """
     if data is None and Path("data/cxr").is_dir():
         data = Path("data/cxr")
-    _evaluate(_evaluate_config(params), data, models, dataset, out, record, as_json, prevalence)
+    config = _evaluate_config(params)
+    if models is None:
+        models = Path("models/onnx")
+        if not models.is_dir():
+            from synthcxr import registry
+
+            models = registry.resolve(None).path
+    _evaluate(config, data, models, dataset, out, record, as_json, prevalence)
 
 
 def _evaluate(
@@ -363,7 +374,7 @@ def _evaluate(
     if data is None:
         click.echo("no films were given: compared with what the model carries of its films", err=True)
     verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, distribution=prevalence)
-    say([f"{gate.status}: {gate.sentence}" for gate in verdict.gates], verdict.as_dict(), as_json)
+    say([gate.sentence for gate in verdict.gates], verdict.as_dict(), as_json)
     if not verdict.passed and not record:
         raise GateError(verdict.failures)
 
@@ -392,17 +403,17 @@ def register(params: Path, out: Path, as_json: bool, **folders: Path) -> None:
 
 
 @main.command()
-@params_option
+@judging_option
 @path_option("--results", "results", "Folder of the evidence.")
 @path_option("--dataset", "data/synthetic", "Synthetic dataset to show.")
 @path_option("--out", "results/report.html", "The report.")
 @path_option("--with-films", None, "Packed films: writes report-private.html too, which shows some of them.")
-def report(params: Path, results: Path, dataset: Path, out: Path, with_films: Path | None) -> None:
+def report(params: Path | None, results: Path, dataset: Path, out: Path, with_films: Path | None) -> None:
     """Write the evidence as one HTML file.
 
     No real film is in it.
     """
-    config = load_config(params).report
+    config = judging_config(params).report
     from synthcxr.stages import report as stage
 
     written = stage.run(config, results=results, dataset=dataset, out=out, with_films=with_films)

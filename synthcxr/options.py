@@ -24,6 +24,9 @@ def path_option(name: str, default: str | None, about: str, *, required: bool = 
 
 
 params_option = path_option("--params", "params.yaml", "Parameter file.")
+judging_option = path_option(
+    "--params", None, "Parameter file.  [default: params.yaml of a project, elsewhere the starter's]"
+)
 data_option = path_option("--data", "data/cxr", "Packed films, of `prepare`.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 record_option = click.option(
@@ -36,6 +39,16 @@ def load_config(params: Path) -> Config:
     from synthcxr import config
 
     return config.load(params)
+
+
+def judging_config(params: Path | None) -> Config:
+    """The parameters to judge a dataset by: the given file's, those of the project one stands in, or the starter's."""
+    from synthcxr import bundled
+
+    here, profiles = Path("params.yaml"), bundled.find("params")
+    if params is None and not here.is_file() and profiles is not None:
+        return load_config(profiles / "starter.yaml")
+    return load_config(params or here)
 
 
 def say(lines: Iterable[str], result: Any, as_json: bool) -> None:

@@ -110,7 +110,7 @@ def test_metrics_and_plots_show(clone: Path) -> None:
     """`dvc metrics show` and `dvc plots show` read what the stages wrote."""
     shown = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     held = shown[""]["data"]
-    assert {"results/metrics.json", "results/verdict.json", "models/gan/metrics.json"} <= set(held)
+    assert {"results/summary.json", "models/gan/metrics.json"} <= set(held)
     assert "error" not in json.dumps(held)
     assert "index.html" in run(clone, "dvc", "plots", "show")
     page = (clone / "dvc_plots/index.html").read_text(encoding="utf-8")

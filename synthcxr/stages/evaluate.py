@@ -27,6 +27,7 @@ from synthcxr.evaluation import (
     protocol,
     ranking,
     sections,
+    summary,
     unseen,
     verdict,
     without_films,
@@ -210,6 +211,7 @@ def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
     judged = verdict.judge(metrics, job.config.gates)
     records.write_json(job.out / "metrics.json", metrics)
     records.write_json(job.out / "verdict.json", judged.as_dict())
+    records.write_json(job.out / "summary.json", summary.of(metrics, judged))
     return judged
 
 

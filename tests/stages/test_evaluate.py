@@ -362,7 +362,7 @@ def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
         f"results/{name}"
         for name in (
             *("curves/cooccurrence.csv", "curves/label_shares.csv"),
-            *("metrics.json", "privacy.csv", "verdict.json"),
+            *("metrics.json", "privacy.csv", "summary.json", "verdict.json"),
         )
     ]
 
