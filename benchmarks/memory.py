@@ -1,4 +1,4 @@
-"""One training step (D and G, penalty paid) at each resolution of a profile: peak memory, seconds, operations.
+"""One training step (D and G, penalty paid) at each resolution of a profile: peak memory, seconds (wall, CPU), operations.
 
     python benchmarks/memory.py [--profile nih-1024] [--batch 3] [--resolutions 1024 512 ...] [--out FILE]
 
@@ -37,10 +37,10 @@ def one_step(profile: str, resolution: int, batch: int, told: Connection) -> Non
     state = gan.new_state(config, torch.device("cpu"))
     real = torch.rand(batch, 1, resolution, resolution) * 2 - 1
     before = peak_bytes()
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     step.run(state, schedule.Moment(resolution, 1.0, batch, 1.0, 0), real, config, bf16=False, index=0)
     gan.average(state, batch, config.ema_half_life_nimg)
-    took_s = time.perf_counter() - started
+    took_s, took_cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
     flop = arithmetic.training_step(config.latent, config.channels, config.blocks, resolution)
     flop += arithmetic.penalty(config.channels, config.blocks, resolution)
     told.send(
@@ -50,6 +50,7 @@ def one_step(profile: str, resolution: int, batch: int, told: Connection) -> Non
             "peak_gib": peak_bytes() / 2**30,
             "networks_gib": before / 2**30,
             "step_s": took_s,
+            "step_cpu_s": took_cpu_s,
             "gflop": batch * flop / 1e9,
         }
     )

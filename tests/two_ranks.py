@@ -1,13 +1,16 @@
-"""What several ranks do together, in a file each may run: `python -m torch.distributed.run ... two_ranks.py FOLDER`.
+"""What several ranks do together, in a file that each runs: `torchrun ... two_ranks.py everything|killed FOLDER`.
 
 The test runs the same functions by itself, as one rank with the joined batch, and compares.
 """
 
 import dataclasses
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from small_gan import CONFIG, Heard, films
 from torch import Tensor
@@ -75,7 +78,7 @@ def trained(folder: Path, ranks: Ranks, heard: Heard) -> dict[str, Tensor]:
     return tensors(gan.train(CONFIG, films, fingerprint="f", folder=folder, listeners=heard.listeners(), ranks=ranks))
 
 
-def main(folder: Path) -> None:
+def everything(folder: Path) -> None:
     """Everything, each rank into files of its own; the second training is stopped and started again."""
     with joined("cpu") as ranks:
         for name, config in CONFIGS.items():
@@ -92,5 +95,24 @@ def main(folder: Path) -> None:
         (folder / f"heard-{ranks.rank}.json").write_text(json.dumps(about))
 
 
+def killed(folder: Path) -> None:
+    """A training of which the last rank is killed at its 20th step, unless there is a checkpoint to go on from."""
+    begun = folder.is_dir()
+    n_steps = 0
+
+    def deadly(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 20 and not begun:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return films(resolution)
+
+    with joined("cpu") as ranks:
+        shown = films if ranks.first else deadly
+        heard = Heard().listeners()
+        state = gan.train(CONFIG, shown, fingerprint="f", folder=folder, listeners=heard, ranks=ranks)
+        weights.save(folder / f"ended-{ranks.rank}", tensors(state), {})
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    {"everything": everything, "killed": killed}[sys.argv[1]](Path(sys.argv[2]))

@@ -26,14 +26,17 @@ CPU = torch.device("cpu")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what two ranks that torchrun started left behind."""
     folder = tmp_path_factory.mktemp("two")
+    done = launched("everything", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def launched(what: str, folder: Path) -> subprocess.CompletedProcess[str]:
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     paths = [str(Path(two_ranks.__file__).parent), *sys.path]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, two_ranks.__file__, str(folder)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    command = [*launch, two_ranks.__file__, what, str(folder)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def norm(tensors: list[Tensor]) -> Tensor:
@@ -83,6 +86,21 @@ def test_stopped_and_started_again_the_ranks_end_bit_identical(two: Path) -> Non
     whole, resumed = held(two, "trained-0"), held(two, "resumed-0")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert json.loads((two / "heard-0.json").read_text())["began"] == [112]
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_ends_the_others_and_loses_nothing(two: Path, tmp_path: Path) -> None:
+    """SIGKILL of one: the other says so and ends, does not wait; started again, both end as if nothing had been."""
+    folder = tmp_path / "killed"
+    first = launched("killed", folder)
+    assert first.returncode != 0
+    assert "a rank of this training is not there or has gone" in first.stderr
+    assert [path.name for path in state.checkpoints(folder)] == [
+        f"nimg-{nimg:09d}.safetensors" for nimg in (64, 96, 128)
+    ]
+    assert launched("killed", folder).returncode == 0
+    whole, ended = held(two, "trained-0"), held(folder, "ended-0")
+    assert all(torch.equal(whole[key], ended[key]) for key in whole)
 
 
 def test_the_first_rank_alone_is_heard_and_writes(two: Path) -> None:
