@@ -1,4 +1,4 @@
-"""What a person runs beside the pipeline to see whether data and distances hold: a thin command per verb."""
+"""What a person runs beside the pipeline to see whether data and distances hold: thin commands, as in cli.py."""
 
 from __future__ import annotations
 

@@ -29,13 +29,17 @@ _EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """One model to register: its folder (of bundle.build), a line about it, its tags and a synthetic uint8 example."""
+    """One model to register: its folder (of bundle.build), a line about it, its tags and a synthetic uint8 example.
+
+    `figures` are what judges this very model: they stand on its version's page, and in the run.
+    """
 
     kind: Kind
     folder: Path
     summary: str
     tags: dict[str, str]
     example: NDArray[np.uint8]
+    figures: tuple[Point, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +94,19 @@ def _log(client: MlflowClient, run_id: str, evidence: Evidence, held: Run | None
     params = [Param(key, value) for key, value in evidence.params.items() if key not in known]
     for at in range(0, len(params), _PARAMS_A_BATCH):
         client.log_batch(run_id, params=params[at : at + _PARAMS_A_BATCH])
-    now_ms = int(time.time() * 1000)
     there = _points(client, held) if held else set()
-    points = [Metric(p.name, p.value, now_ms, p.step) for p in evidence.points if p not in there]
-    for at in range(0, len(points), _METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=points[at : at + _METRICS_A_BATCH])
+    _log_points(client, run_id, [point for point in evidence.points if point not in there])
     client.log_inputs(run_id, datasets=[_dataset(evidence.training_data)])
     for file, folder in evidence.files.items():
         client.log_artifact(run_id, str(file), folder or None)
+
+
+def _log_points(client: MlflowClient, run_id: str, points: Sequence[Point], *, model_id: str | None = None) -> None:
+    """Log values to a run and, where one is named, to the model that they judge."""
+    now_ms = int(time.time() * 1000)
+    metrics = [Metric(p.name, p.value, now_ms, p.step, model_id=model_id) for p in points]
+    for at in range(0, len(metrics), _METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=metrics[at : at + _METRICS_A_BATCH])
 
 
 def _points(client: MlflowClient, held: Run) -> set[Point]:
@@ -126,6 +135,7 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
         model_config={"device": "auto"},
         metadata={"synthcxr": model.tags},
     )
+    _log_points(client, run_id, model.figures, model_id=info.model_id)
     try:
         client.create_registered_model(name)
     except MlflowException as error:

@@ -61,8 +61,14 @@ class Report:
     label_plot: Plot | None
     label_table: Table
     label_notes: tuple[str, ...]
+    together_plot: Plot | None
     distances: Table
     distance_notes: tuple[str, ...]
+    diversity: Table
+    diversity_notes: tuple[str, ...]
+    copies: Table
+    copy_notes: tuple[str, ...]
+    pairs: Table
     training: tuple[Plot, ...]
     checks: tuple[tuple[str, str, str], ...]
     provenance: tuple[Row, ...]

@@ -16,6 +16,7 @@ _PHANTOM = (
     "Drawn phantoms, not patients: every film behind these results was drawn by the program. They show that the"
     " pipeline works and say nothing about realism."
 )
+DIAGNOSTIC = "checks."
 _ORDER = ("failed", "passed", "not applicable")
 
 
@@ -34,6 +35,11 @@ class Verdict:
     state: State
     headline: str
     gates: tuple[tuple[str, str, str], ...]
+
+    @property
+    def quality(self) -> tuple[tuple[str, str, str], ...]:
+        """The gates on scores, without those that must hold whatever the scores are."""
+        return tuple(gate for gate in self.gates if not gate[2].startswith(DIAGNOSTIC))
 
 
 def verdict(held: Mapping[str, Any]) -> Verdict:
@@ -79,7 +85,7 @@ def summary(*, run: Mapping[str, Any]) -> str:
     kind = f"each labelled {wanted}" if wanted else "drawn without any request for a finding"
     return (
         f"{counts['found']:,} synthetic images of {model['resolution']} px, {kind}, made by {model['name']} with seed"
-        f" {request['seed']}; {counts['draws']:,} candidates were drawn and {_percent(counts['acceptance_rate'])} kept."
+        f" {request['seed']}; {counts['draws']:,} candidates were drawn and {percent(counts['acceptance_rate'])} kept."
     )
 
 
@@ -88,25 +94,23 @@ def distances(metrics: Mapping[str, Any]) -> tuple[Table, tuple[str, ...]]:
     computed = {name: d for name, d in metrics["distance"].items() if d["status"] == "computed"}
     rows = tuple(
         (
-            _features(name),
-            f"{_number(d['value'])} {_range(d['interval'])}",
-            f"{_number(d['floor'])} (n = {d['floor_n']:,})",
-            f"{_number(d['relative'])} {_range(d['relative_interval'])}",
+            features(name),
+            f"{number(d['value'])} {interval(d['interval'])}",
+            f"{number(d['floor'])} (n = {d['floor_n']:,})",
+            f"{number(d['relative'])} {interval(d['relative_interval'])}",
             f"{d['n_synthetic']:,} / {d['n_train']:,} / {d['n_test']:,}",
         )
         for name, d in computed.items()
     )
     headings = ("Features", "Frechet distance", "Floor: real to real", "Relative", "N synthetic / train / test")
-    said = [
-        f"{_features(name)}: {d['status']}." for name, d in metrics["distance"].items() if d["status"] != "computed"
-    ]
+    said = [f"{features(name)}: {d['status']}." for name, d in metrics["distance"].items() if d["status"] != "computed"]
     said += [_relative(name, d) for name, d in computed.items()]
     return Table(headings, rows), tuple(said)
 
 
 def _relative(name: str, distance: Mapping[str, Any]) -> str:
     return (
-        f"{_features(name)}: synthetic images lie {_number(distance['relative'])} times as far from the test films as"
+        f"{features(name)}: synthetic images lie {number(distance['relative'])} times as far from the test films as"
         " training films do (1 would be as near as real films)."
     )
 
@@ -114,7 +118,7 @@ def _relative(name: str, distance: Mapping[str, Any]) -> str:
 def extractors(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
     """Name, digest and resize rule of every extractor that was used."""
     return tuple(
-        (f"Features: {_features(name)}", f"{d['extractor']}, digest {d['digest']}, resize: {d['resize']}")
+        (f"Features: {features(name)}", f"{d['extractor']}, digest {d['digest']}, resize: {d['resize']}")
         for name, d in metrics["distance"].items()
         if d["status"] == "computed"
     )
@@ -131,9 +135,9 @@ def label_table(labels: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             name.replace("_", " ") + (" *" if name in weak else ""),
-            f"{_percent(share['real'])} {_range(share['real_interval'], percent=True)}",
-            f"{_percent(share['synthetic'])} {_range(share['synthetic_interval'], percent=True)}",
-            _number(share["ratio"]),
+            f"{percent(share['real'])} {interval(share['real_interval'], percent=True)}",
+            f"{percent(share['synthetic'])} {interval(share['synthetic_interval'], percent=True)}",
+            number(share["ratio"]),
             f"{share['n_real_positive']:,}",
         )
         for name, share in shares(labels).items()
@@ -146,8 +150,8 @@ def label_notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
     if labels["status"] != "computed":
         return (f"Label shares: {labels['status']}.",)
     notes = [
-        f"Total variation {_number(labels['total_variation'])} (0: the same shares, 1: nothing in common);"
-        f" Jensen-Shannon {_number(labels['jensen_shannon'])}; Kullback-Leibler {_number(labels['kl'])}."
+        f"Total variation {number(labels['total_variation'])} (0: the same shares, 1: nothing in common);"
+        f" Jensen-Shannon {number(labels['jensen_shannon'])}; Kullback-Leibler {number(labels['kl'])}."
     ]
     if labels["not_judged"]:
         names = ", ".join(name.replace("_", " ") for name in labels["not_judged"])
@@ -156,11 +160,16 @@ def label_notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def checks(held: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """(state, sentence, rows named) of every check of the dataset."""
+    """(state, sentence, what was found and asked, with the rows named) of every check of the dataset; failed first."""
+    ordered = sorted(held["lines"], key=lambda line: bool(line["passed"]))
     return tuple(
-        ("passed" if line["passed"] else "failed", _opened(line["sentence"]), ", ".join(line["rows"]))
-        for line in held["lines"]
+        ("passed" if line["passed"] else "failed", _opened(line["sentence"]), _checked(line)) for line in ordered
     )
+
+
+def _checked(line: Mapping[str, Any]) -> str:
+    bound = f"{line['found']}; asked: {line['asked']}" if line["found"] else ""
+    return ". ".join(filter(None, (bound, ", ".join(line["rows"]))))
 
 
 def provenance(run: Mapping[str, Any]) -> tuple[Row, ...]:
@@ -203,7 +212,8 @@ def _opened(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
 
 
-def _features(name: str) -> str:
+def features(name: str) -> str:
+    """An extractor in words."""
     return "Judge features" if name == "judge" else f"{name} features"
 
 
@@ -211,14 +221,14 @@ def _bound(gate: Mapping[str, Any]) -> str:
     if gate["value"] is None:
         return ""
     sign = "at most" if gate["direction"] == "max" else "at least"
-    return f"{gate['metric']} = {_number(gate['value'])}, {sign} {_number(gate['threshold'])}"
+    return f"{gate['metric']} = {number(gate['value'])}, {sign} {number(gate['threshold'])}"
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, no exponent for what a person reads at a glance."""
     if value is None:
         return "–"
@@ -227,13 +237,14 @@ def _number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share as a percentage, a dash where there is none."""
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _range(interval: Sequence[float | None] | None, *, percent: bool = False) -> str:
+def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> str:
     """A 95 % interval in brackets; empty where there is none."""
-    if not interval or None in interval:
+    if not edges or None in edges:
         return ""
-    low, high = (f"{100 * edge:.1f}" if percent else _number(edge) for edge in interval if edge is not None)
+    low, high = (f"{100 * edge:.1f}" if percent else number(edge) for edge in edges if edge is not None)
     return f"({low} – {high})"

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 REAL = "#3b82c4"
 SYNTHETIC = "#d97706"
@@ -98,6 +99,23 @@ def auroc(logs: Mapping[str, pd.DataFrame]) -> str:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure)
     return _svg(figure, salt="auroc")
+
+
+@mpl.rc_context(_STYLE)
+def cooccurrence(names: Sequence[str], real: NDArray[np.float64], synthetic: NDArray[np.float64]) -> str:
+    """Shares [n, n] of films and of images with both of two findings, side by side; the diagonal is left empty."""
+    figure = Figure(figsize=(2 * _WIDTH_IN, 4.9), layout="constrained", facecolor="none")
+    panels = figure.subplots(1, 2, sharey=True)
+    off = ~np.eye(len(names), dtype=bool)
+    top = 100 * max(float(real[off].max(initial=0)), float(synthetic[off].max(initial=0)), 1e-9)
+    words = [name.replace("_", " ") for name in names]
+    for axes, title, held in zip(panels, ("real films", "synthetic images"), (real, synthetic), strict=True):
+        shown = axes.imshow(np.where(off, 100 * held, np.nan), cmap="viridis", vmin=0, vmax=top)
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(names)), words, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), words, fontsize=8)
+    figure.colorbar(shown, ax=panels, label="share with both, %", shrink=0.7)
+    return _svg(figure, salt="cooccurrence")
 
 
 @mpl.rc_context(_STYLE)

@@ -13,6 +13,7 @@ import numpy as np
 from synthcxr import dataset as datasets
 from synthcxr import image_bytes, records
 from synthcxr.checks import synthetic as suite
+from synthcxr.checks.result import CheckLine, CheckResult
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError
@@ -127,7 +128,7 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
         "labels": labels.section,
         "agreement": _agreement(judged, judge, classifier),
         "classifier": _ranking(comparison, classifier),
-        "checks": _checks(job, reference),
+        "checks": _checks(job, reference, unseen=len(patients)),
         "protocol": protocol.sentences(
             resolution=made.resolution,
             requested=made.requested,
@@ -174,20 +175,35 @@ def _without_films(job: _Job) -> dict[str, Any]:
         "labels": labels,
         "agreement": nothing,
         "classifier": nothing,
-        "checks": _checks(job, None),
+        "checks": _checks(job, None, unseen=None),
         "protocol": protocol.without_films(n_val=reference.n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
     }
 
 
-def _checks(job: _Job, reference: Mapping[str, float] | None) -> dict[str, Any]:
+def _checks(job: _Job, reference: Mapping[str, float] | None, *, unseen: int | None) -> dict[str, Any]:
+    """What the suite found, and that none of the `unseen` test films was learned from: else there were no results."""
     found = suite.check(
         job.made.path,
         images=True,
         reference=reference,
         max_label_kl=job.config.max_label_kl,
         not_judged=[name for name in FINDINGS if reference and name not in reference],
-    ).as_dict()
-    return {"failed": found["failed"], "lines": found["lines"]}
+    )
+    if unseen is not None:
+        found = CheckResult.of(
+            (
+                *found.lines,
+                CheckLine(
+                    "no leakage",
+                    True,
+                    "no test film, and no patient of one, is among what the models learned from",
+                    found=f"0 of {unseen:,} films",
+                    asked="at most 0",
+                ),
+            )
+        )
+    held = found.as_dict()
+    return {"failed": held["failed"], "lines": held["lines"]}
 
 
 def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
 CURVES = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
 RESULTS = ("metrics.json", "verdict.json")
+OF_CLASSIFIER = ("classifier", "agreement")  # sections of metrics.json that judge the classifier, not the generator
 
 
 def run(
@@ -95,7 +96,7 @@ def _evidence(
     params: Path, results: Path, dataset: Path, facts: card.Facts, trainings: dict[str, str]
 ) -> evidence.Evidence:
     made = records.read_json(dataset / records.RUN)
-    points = evidence.metrics(facts.metrics) + evidence.metrics(made.get("counts", {}), "generate")
+    points = evidence.metrics(made.get("counts", {}), "generate")
     for name in CURVES:
         if (results / name).is_file():
             points += evidence.curve(results / name)
@@ -130,7 +131,18 @@ def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Fa
         parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
     )
     tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
-    return publish.Model(kind, folder, card.summary(held), tags, _example(dataset, held.resolution))
+    return publish.Model(
+        kind, folder, card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
+    )
+
+
+def _figures(kind: Kind, facts: card.Facts) -> tuple[evidence.Point, ...]:
+    """The figures that judge a model: of its training films' val side, and what `evaluate` found of it."""
+    if kind == "generator":
+        found = {name: held for name, held in facts.metrics.items() if name not in OF_CLASSIFIER}
+        return tuple(evidence.metrics(found))
+    found = {name: facts.metrics[name] for name in OF_CLASSIFIER if kind == "classifier" and name in facts.metrics}
+    return tuple(evidence.metrics(found) + evidence.metrics(facts.scores[kind], f"{kind}.val"))
 
 
 def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:

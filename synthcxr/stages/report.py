@@ -15,7 +15,7 @@ from synthcxr import image_bytes, images, labels, records, whole
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.images import UInt8
-from synthcxr.report import html, neighbours, page, plots
+from synthcxr.report import copies, diversity, html, neighbours, page, plots
 
 PRIVATE = "report-private.html"
 _PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
@@ -62,6 +62,7 @@ class _Found:
     verdict: dict[str, Any]
     registered: dict[str, Any] | None
     logs: dict[str, pd.DataFrame]
+    together: pd.DataFrame
 
 
 def _read(results: Path, dataset: Path) -> _Found:
@@ -77,11 +78,12 @@ def _read(results: Path, dataset: Path) -> _Found:
         verdict=records.read_json(results / "verdict.json"),
         registered=records.read_json(registered) if registered.is_file() else None,
         logs={name: log for name in ("gan", "classifier", "judge") if len(log := _log(results / f"train_{name}.csv"))},
+        together=_log(results / "curves" / "cooccurrence.csv"),
     )
 
 
 def _log(path: Path) -> pd.DataFrame:
-    """A training log; empty where training was not run here."""
+    """A table of results; empty where what writes it was not run here."""
     return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
 
@@ -98,8 +100,14 @@ def _report(config: ReportConfig, found: _Found) -> html.Report:
             label_plot=_label_plot(page.shares(found.metrics["labels"])),
             label_table=page.label_table(found.metrics["labels"]),
             label_notes=page.label_notes(found.metrics["labels"]),
+            together_plot=_together_plot(found.together),
             distances=table,
             distance_notes=notes,
+            diversity=diversity.table(found.metrics),
+            diversity_notes=diversity.notes(found.metrics),
+            copies=copies.table(found.metrics.get("privacy", {})),
+            copy_notes=copies.notes(found.metrics.get("privacy", {})),
+            pairs=copies.pairs(found.metrics.get("privacy", {})),
             training=_training_plots(found.logs),
             checks=page.checks(found.metrics["checks"]),
             provenance=(
@@ -148,6 +156,25 @@ def _label_plot(shares: Mapping[str, Mapping[str, Any]]) -> html.Plot | None:
     )
 
 
+def _together_plot(table: pd.DataFrame) -> html.Plot | None:
+    if table.empty:
+        return None
+    sides = []
+    for side in ("real", "synthetic"):
+        held = table.pivot_table(side, "finding", "with").reindex(labels.FINDINGS)[list(labels.FINDINGS)].fillna(0.0)
+        upper = np.triu(held.to_numpy(), k=1)
+        sides.append(upper + upper.T)
+    apart = table[table["finding"] != table["with"]]
+    most = apart.iloc[int((apart["synthetic"] - apart["real"]).abs().to_numpy().argmax())]
+    alt = (
+        f"Share of images with both of two findings; the pair that differs most is {most['finding']} with"
+        f" {most['with']}: real {_percent(most['real'])}, synthetic {_percent(most['synthetic'])}"
+    )
+    return html.plot(
+        plots.cooccurrence(labels.FINDINGS, *sides), title="Which findings come together", alt=alt.replace("_", " ")
+    )
+
+
 def _percent(share: float | None) -> str:
     return "unknown" if share is None else f"{100 * share:.1f} %"
 
@@ -170,11 +197,38 @@ def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
 
 
 def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
-    """Synthetic images beside the films nearest to them, and test films alone."""
+    """The closest pairs of images and films, or the first images beside their nearest films; and test films alone."""
     side = min(films.resolution, int(found.run["model"]["resolution"]))
+    pixels, test = films.memmap(side), films.indices(side, _TEST)
+    alone = tuple(html.picture(pixels[at], alt="real test film", caption="real") for at in test[: config.n_images])
+    return (
+        _closest_grid(found, films, side) or _beside_grid(found, films, side),
+        html.Grid(title="Real test films", note=f"The first {len(alone)} of {len(test):,}.", pictures=alone),
+    )
+
+
+def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid | None:
+    """The closest pairs that `evaluate` found in pixels; None where it looked for none among these films."""
+    pairs = found.metrics.get("privacy", {}).get("pixels", {}).get("pairs", ())
+    if not pairs or found.run["model"]["training_data"] != films.fingerprint:
+        return None
+    pixels = films.memmap(side)
+    at = np.searchsorted(films.rows(side), [pair["film"] for pair in pairs])
+    shown = []
+    for pair, place, png in zip(
+        pairs, at, image_bytes.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True
+    ):
+        made = f"synthetic, at {pair['distance']:.3g}"
+        shown.append(html.picture(_at(images.decode_png(png), side), alt="synthetic image", caption=made))
+        shown.append(html.picture(pixels[place], alt="its nearest film", caption=f"film {pair['film']}"))
+    note = f"The {len(pairs)} closest in pixels, the closest first; of all films that the generator learned from."
+    return html.Grid(title="The closest pairs", note=note, pictures=tuple(shown), columns=4)
+
+
+def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
+    """The first synthetic images beside the films nearest to them."""
     held = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
     synthetic = np.stack([_at(images.decode_png(data), side) for data in held])
-    pixels, test = films.memmap(side), films.indices(side, _TEST)
     pairs = zip(
         synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )
@@ -182,12 +236,8 @@ def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> t
     beside = tuple(
         html.picture(shown, alt=kind, caption=kind) for row in pairs for shown, kind in zip(row, kinds, strict=True)
     )
-    alone = tuple(html.picture(pixels[at], alt="real test film", caption="real") for at in test[: config.n_images])
     near = f"Nearest by pixels at {neighbours.SIDE_PX} px or less, brightness and contrast set aside."
-    return (
-        html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3),
-        html.Grid(title="Real test films", note=f"The first {len(alone)} of {len(test):,}.", pictures=alone),
-    )
+    return html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3)
 
 
 def _nearest(films: packed.Dataset, side: int, splits: tuple[str, ...], synthetic: UInt8) -> UInt8:

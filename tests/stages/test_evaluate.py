@@ -261,7 +261,7 @@ def test_good_images_pass_every_gate(place: Place) -> None:
     }
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
-    assert {"label divergence", "files"} <= {line["name"] for line in metrics["checks"]["lines"]}
+    assert {"label divergence", "files", "no leakage"} <= {line["name"] for line in metrics["checks"]["lines"]}
     assert set(metrics["labels"]["shares"]) == {"No Finding", *FINDINGS}
     distance = metrics["distance"]["judge"]
     keys = {"value", "interval", "floor", "floor_n", "relative", "relative_interval", "n_synthetic", "n_train"}

@@ -182,6 +182,19 @@ def test_a_run_is_logged_whole(here: Registered) -> None:
     assert client.list_artifacts(told["run_id"], "snapshots")[0].path == "snapshots/grid_000001000.png"
 
 
+def test_every_figure_stands_with_the_model_that_it_judges(here: Registered) -> None:
+    """What evaluate found of the images judges the generator's version, a labeller's val figures its own."""
+    client, held = fetch.Registry.open(location.embedded()).client, {}
+    for kind in ("generator", "classifier", "judge"):
+        source = client.get_model_version(f"synthcxr-{kind}", "1").source
+        model = client.get_logged_model(source.removeprefix("models:/"))
+        held[kind] = {metric.key: metric.value for metric in model.metrics or ()}
+    assert held["generator"]["distance.judge.relative"] == 3.5
+    assert any(key.startswith("classifier.val.findings.Edema") for key in held["classifier"])
+    assert any(key.startswith("judge.val.findings.Edema") for key in held["judge"])
+    assert not any(key.startswith("distance") for key in (*held["classifier"], *held["judge"]))
+
+
 def test_the_generators_version_stands_alone(here: Registered) -> None:
     """The champion's folder holds all three models, the reference, weights to go on from and the card."""
     folder = resolve("models:/synthcxr-generator/1").path

@@ -1,0 +1,116 @@
+"""The report as a browser shows it: opened in headless Chromium at the widths of a phone and of a desk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthcxr.config import ReportConfig
+from synthcxr.stages import evaluate, generate, report
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
+    None,
+)
+PHONE_PX, DESK_PX = 390, 1280
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole report on drawn films: generated, evaluated and written by the stages."""
+    root = tmp_path_factory.mktemp("page")
+    generate.run(
+        trained.config.generate,
+        model=trained.onnx,
+        out=root / "synthetic",
+        model_name="models/onnx",
+        force=False,
+        append=False,
+        shards=None,
+        dry_run=False,
+        apart=None,
+        command=["synthcxr", "generate"],
+    )
+    evaluate.run(
+        trained.config.evaluate,
+        data=trained.data,
+        models=trained.onnx,
+        dataset=root / "synthetic",
+        out=root / "results",
+        features_cache=root / "cache",
+    )
+    for log in trained.results.glob("train_*.csv"):
+        shutil.copy(log, root / "results")
+    config = ReportConfig(title="Drawn phantoms, 16 px", n_images=24)
+    report.run(config, results=root / "results", dataset=root / "synthetic", out=root / "report.html", with_films=None)
+    return root / "report.html"
+
+
+def browse(page: Path, *options: str) -> str:
+    """What Chromium prints; it has no network to reach and a profile of the test's own."""
+    assert CHROMIUM is not None
+    profile = page.parent / "profile"
+    fixed = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}")
+    done = subprocess.run(
+        [CHROMIUM, *fixed, *options, page.as_uri()], capture_output=True, text=True, check=True, timeout=300
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("width", [PHONE_PX, DESK_PX])
+def test_it_fits_the_screen(page: Path, width: int) -> None:
+    """Nothing is wider than the screen but what scrolls by itself, and a screenshot shows ink on a light page."""
+    framed = page.parent / f"framed-{width}.html"
+    measured = "document.title = JSON.stringify([f.contentDocument.documentElement.scrollWidth, f.clientWidth])"
+    framed.write_text(
+        f'<title></title><iframe id="f" src="{page.name}" width="{width}" height="800" style="border:0"'
+        f" onload=\"const f = document.getElementById('f'); {measured}\"></iframe>"
+    )
+    shown = browse(framed, "--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=5000")
+    needed, there = json.loads(shown.partition("<title>")[2].partition("</title>")[0])
+    assert there == width
+    assert needed <= there
+    shot = page.parent / f"{width}.png"
+    browse(page, f"--window-size={max(width, 500)},1600", f"--screenshot={shot}")
+    with Image.open(shot) as image:
+        grey = np.asarray(image.convert("L"))
+    assert np.median(grey) > 200
+    assert 0.01 < (grey < 100).mean() < 0.6
+
+
+def test_dark_is_dark_and_legible(page: Path) -> None:
+    """Where the reader's system is dark the page is, with light ink, figures included."""
+    shot = page.parent / "dark.png"
+    browse(page, f"--window-size={DESK_PX},1600", "--blink-settings=preferredColorScheme=0", f"--screenshot={shot}")
+    with Image.open(shot) as image:
+        grey = np.asarray(image.convert("L"))
+    assert np.median(grey) < 60
+    assert (grey > 180).mean() > 0.01
+
+
+def test_it_prints(page: Path) -> None:
+    """A few pages of PDF."""
+    pdf = page.parent / "report.pdf"
+    browse(page, f"--print-to-pdf={pdf}")
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert pdf.read_bytes().count(b"/Type /Page\n") + pdf.read_bytes().count(b"/Type /Page ") < 30
+
+
+def test_everything_seen_is_said(page: Path) -> None:
+    """Every picture and figure has words for who cannot see it; both kinds of line stand apart."""
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img ") == text.count('<img src="data:image/png;base64,') == text.count(' alt="Synthetic')
+    assert text.count('<figure role="img" aria-label="') >= 4
+    for heading in ("Diagnostic: what must hold", "Quality: what is scored", "Copies of films", "Variety"):
+        assert f">{heading}</h" in text
