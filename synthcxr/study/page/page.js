@@ -170,7 +170,9 @@ function question(said) {
   options($("confidence").querySelector(".scale"), "radio", "confidence",
     (said.pair ? PAIR : SINGLE).map((text, at) => ({ value: at + 1, text, key: String(at + 1) })));
   $("confidence").hidden = session.teach;
-  $("findings").hidden = $("quality").hidden = said.pair;
+  $("findings").hidden = said.pair;
+  $("quality").hidden = said.pair || session.teach;
+  $("comment").parentElement.hidden = session.teach;
   $("practice").hidden = !said.practice;
 }
 
