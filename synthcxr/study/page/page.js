@@ -114,8 +114,10 @@ function lines(text) {
 
 async function open(position) {
   tick();
-  progress(position);
+  busy(true, "");
   if (position >= session.n) {
+    busy(false);
+    progress(position);
     current = null;
     viewer.clear();
     show("done");
@@ -123,7 +125,7 @@ async function open(position) {
     return;
   }
   const said = await ask("GET", `/api/cases/${position}`).catch(() => ({ ok: false, status: 0 }));
-  if (said.status === 401) return;
+  if (said.status === 401) return busy(false);
   if (!said.ok) return later("The image could not be fetched. Trying again …", () => open(position));
   let images;
   try {
@@ -135,6 +137,8 @@ async function open(position) {
     return later("The image could not be fetched. Trying again …", () => open(position));
   }
   ahead.clear();
+  busy(false);
+  progress(position);
   current = { ...said, steps: [] };
   clock = { ms: 0, since: null };
   show("case");
@@ -166,7 +170,9 @@ function question(said) {
   options($("confidence").querySelector(".scale"), "radio", "confidence",
     (said.pair ? PAIR : SINGLE).map((text, at) => ({ value: at + 1, text, key: String(at + 1) })));
   $("confidence").hidden = session.teach;
-  $("findings").hidden = $("quality").hidden = said.pair;
+  $("findings").hidden = said.pair;
+  $("quality").hidden = said.pair || session.teach;
+  $("comment").parentElement.hidden = session.teach;
   $("practice").hidden = !said.practice;
 }
 
@@ -314,10 +320,12 @@ async function save() {
   await open(current.position + 1);
 }
 
-function busy(on) {
+// Nothing that is done while an answer is on its way, or an image is, may fall on the wrong image.
+function busy(on, why = "Saving …") {
   saving = on;
+  $("form").inert = on;
   $("save").disabled = $("undo").disabled = on;
-  $("status").textContent = on ? "Saving …" : "";
+  $("status").textContent = on ? why : "";
 }
 
 function notice(text) {
@@ -374,7 +382,7 @@ function onKey(event) {
   if (event.key === "Escape" && typing) return event.target.blur();
   if (typing || !session) return;
   if (event.key.toLowerCase() === "u" && (current || !$("done").hidden)) return done(event, undo);
-  if (!current || $("case").hidden) return;
+  if (!current || saving || $("case").hidden) return;
   if (event.key === "Enter" && !event.target.matches?.("button")) return done(event, save);
   const digit = /^Digit([0-5])$/.exec(event.code)?.[1] ?? (/^[0-5]$/.test(event.key) ? event.key : null);
   if (digit !== null) return done(event, () => choose(digit === "0" ? "finding" : event.shiftKey ? "quality" : "confidence", digit === "0" ? NONE : digit));
