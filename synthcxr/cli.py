@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -190,6 +189,19 @@ def export(params: Path, data: Path, classifier: Path, judge: Path, gan: Path, o
 
 
 @main.command()
+@params_option
+@path_option("--models", "models/onnx", "Folder of the ONNX files; the proposal is written into it.")
+@json_option
+def distill(params: Path, models: Path, as_json: bool) -> None:
+    """Learn which latents give which findings, so that rare ones are found with few images made in vain."""
+    config = load_config(params).distill
+    from synthcxr.stages import distill as stage
+
+    made = stage.run(config, models=models)
+    say(stage.lines(made), made, as_json)
+
+
+@main.command()
 @click.option("--n", type=click.IntRange(min=1), help="How many images.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the candidates.  [default: 0]")
 @click.option(
@@ -280,7 +292,7 @@ def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> Non
 
     found = registry.resolve(model)
     click.echo(f"model: {found}", err=as_json)
-    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, typing.cast("Device", flags["device"] or "auto")
+    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, cast("Device", flags["device"] or "auto")
     rates = stage.run(model=found.path, n=n, batch=batch, device=device)
     say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
 

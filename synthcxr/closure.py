@@ -20,6 +20,7 @@ STAGES = {
     "train_judge": "synthcxr.stages.train_classifier",
     "train_gan": "synthcxr.stages.train_gan",
     "export": "synthcxr.stages.export",
+    "distill": "synthcxr.stages.distill",
     "generate": "synthcxr.stages.generate",
     "evaluate": "synthcxr.stages.evaluate",
     "register": "synthcxr.stages.register",

@@ -127,6 +127,21 @@ class ExportConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on; a perceptron."""
+
+    n_pairs: int
+    n_held: int
+    width: int
+    depth: int
+    n_epochs: int
+    batch: int
+    lr: float
+    seed: int
+    device: Device
+
+
+@dataclasses.dataclass(frozen=True)
 class GenerateConfig:
     """A synthetic dataset: n images, optionally all with `labels` and none `without`, at most `max_draws` tried.
 
@@ -192,6 +207,7 @@ class Config:
     train_judge: ClassifierConfig
     train_gan: GanConfig
     export: ExportConfig
+    distill: DistillConfig
     generate: GenerateConfig
     evaluate: EvaluateConfig
     register: RegisterConfig
@@ -244,6 +260,7 @@ def _bounded(config: Config) -> list[tuple[str, int, int]]:
         "train_classifier": ("batch", "n_epochs"),
         "train_judge": ("batch", "n_epochs"),
         "export": ("n_reference",),
+        "distill": ("n_pairs", "n_held", "width", "n_epochs", "batch"),
         "generate": ("n", "batch", "max_draws"),
         "evaluate": ("n_bootstrap",),
         "report": ("n_images",),

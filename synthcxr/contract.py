@@ -15,7 +15,7 @@ from synthcxr import whole
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
 
-Kind = Literal["generator", "classifier", "judge"]
+Kind = Literal["generator", "classifier", "judge", "proposal"]
 KEY = "synthcxr"
 
 

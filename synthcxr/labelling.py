@@ -32,10 +32,15 @@ def calibrated(probabilities: NDArray[np.floating], calibration: Mapping[str, An
     """Probabilities [n, 14] as a file's calibration corrects them; without one they are as they were."""
     if not calibration:
         return np.asarray(probabilities, dtype=np.float64)
-    held = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-15, 1 - 1e-15)
-    logits = np.log(held) - np.log1p(-held)
     shift = np.array([calibration["shift"].get(finding, 0.0) for finding in FINDINGS])
-    return _sigmoid(logits / calibration["temperature"] + shift)
+    return _sigmoid(logits(probabilities) / calibration["temperature"] + shift)
+
+
+def logits(probabilities: NDArray[np.floating]) -> Float64:
+    """The logits that probabilities are sigmoids of; infinite for a threshold that nothing reaches."""
+    given = np.asarray(probabilities, dtype=np.float64)
+    held = np.clip(given, 1e-15, 1 - 1e-15)
+    return np.asarray(np.where(given > 1, np.inf, np.log(held) - np.log1p(-held)))
 
 
 def probabilities(logits: NDArray[np.floating]) -> Float64:

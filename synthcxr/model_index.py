@@ -10,6 +10,8 @@ from synthcxr.errors import ArtifactError, DataError
 
 INDEX = "model.json"
 ONNX_FILES = ("generator.onnx", "classifier.onnx", "judge.onnx")
+PROPOSAL_FILES = ("proposal.onnx", "proposal.json")
+"""What `distill` adds to an export; a folder may lack them."""
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -23,3 +23,13 @@ def latents(seed: int, start: int, n: int, size: int) -> NDArray[np.float32]:
     for row in range(n):
         stream(seed, start + row).standard_normal(out=rows[row], dtype=np.float32)
     return rows
+
+
+def uniforms(seed: int, start: int, n: int) -> NDArray[np.float64]:
+    """`n` uniform numbers in [0, 1) for candidates from `start` on, of a stream that shares nothing with the latents'.
+
+    They belong to (seed, start): who wants a candidate's number again asks for the same stretch.
+    """
+    key = np.array([seed, start], dtype=np.uint64)
+    beside = np.array([0, 0, 0, 1], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=beside)).random(n)

@@ -26,6 +26,7 @@ from synthcxr.synthesis.session import Session
 
 Float32 = NDArray[np.float32]
 WRITTEN = ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json")
+BESIDE = ("proposal.onnx", "proposal.json")
 QUANTILES = 101
 BATCH = 64
 CELLS = 2**23  # 64 MiB of distances
@@ -33,7 +34,7 @@ CELLS = 2**23  # 64 MiB of distances
 
 def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
     """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; returns the last."""
-    records.refuse_strangers(out, WRITTEN)
+    records.refuse_strangers(out, (*WRITTEN, *BESIDE))
     films = dataset.open_dataset(data)
     about = records.read_json(gan / "config.json")
     resolution = int(about["resolution"])

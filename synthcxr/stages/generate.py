@@ -184,6 +184,7 @@ def _request(
         labels=wanted.findings,
         without=wanted.without,
         method=chooser.method,
+        stretch=1 if several or wanted.anything else chooser.stretch(wanted),
         parts=tuple(Part(each.findings, each.without, k) for each, k in quotas) if several else (),
         max_draws=config.max_draws,
         batch=config.batch,
@@ -255,8 +256,9 @@ def _draw(job: _Job, growing: Growing) -> None:
     with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
         for at, part in enumerate(asked.parts or (Part(asked.labels, asked.without, asked.n),)):
             start, lacking = max(growing.draws, at * WINDOW), part.n - (held[at] if asked.parts else growing.found)
+            limit = asked.tries(part) * job.chooser.stretch(Wanted(part.labels, part.without))
             if lacking and start < (at + 1) * WINDOW:
-                _draw_part(job, growing, part, range(start, at * WINDOW + asked.limit(part)), lacking, bar)
+                _draw_part(job, growing, part, range(start, at * WINDOW + min(limit, WINDOW)), lacking, bar)
     growing.flush()
 
 

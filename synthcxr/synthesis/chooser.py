@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from synthcxr import images, labelling, records
 from synthcxr.labels import FINDINGS, SEPARATOR
 from synthcxr.records import Record
+from synthcxr.synthesis.guided import Guided
+from synthcxr.synthesis.proposal import FILE, Guide, Proposal
 from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Drawn, Sampler
 from synthcxr.synthesis.search import Differentiate, Search
 from synthcxr.synthesis.session import Device, Session
@@ -34,12 +36,13 @@ class Draw(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Chooser:
-    """A model's sampler with a method; `differentiate` is there for a search alone, the judge where asked for."""
+    """A model's sampler with a method; `differentiate` is there for a search alone, the proposal for what it guides."""
 
     sampler: Sampler
     method: Method
     differentiate: Differentiate | None = None
     judge: Session | None = None
+    proposal: Proposal | None = None
 
     @classmethod
     def open(
@@ -58,12 +61,17 @@ class Chooser:
         judge = Session.open(folder / JUDGE, kind="judge", device=device, threads=threads) if with_judge else None
         if method == "optimise" and gradient is not None:
             return cls(sampler, "optimise", gradient(folder / GENERATOR, folder / CLASSIFIER), judge)
+        if method == "guided" or (method == "auto" and (folder / FILE).is_file()):
+            proposal = Proposal.open(folder / FILE, sampler, device=device, threads=threads)
+            return cls(sampler, "guided", judge=judge, proposal=proposal)
         return cls(sampler, "reject", judge=judge)
 
     def digests(self) -> dict[str, str]:
         """What tells the models apart, and how their logits are read."""
         generator, classifier, judge = self.sampler.generator, self.sampler.classifier, self.judge
         held = {"generator": generator.digest, "classifier": classifier.digest, "labelling": _reading(classifier)}
+        if self.proposal is not None:
+            held |= {"proposal": self.proposal.session.digest}
         return held if judge is None else held | {"judge": judge.digest, "judging": _reading(judge)}
 
     def records(
@@ -96,8 +104,18 @@ class Chooser:
         held = np.concatenate(logits) if logits else np.empty((0, len(FINDINGS)))
         return labelling.calibrated(labelling.probabilities(held), judge.contract.calibration)
 
+    def stretch(self, wanted: Wanted) -> int:
+        """How many candidates there are to one that is tried."""
+        return 1 if self.proposal is None else self.guide(self.proposal, wanted).stretch
+
+    def guide(self, proposal: Proposal, wanted: Wanted) -> Guide:
+        """What says which candidates to try."""
+        return Guide.of(proposal, wanted, self.sampler)
+
     def draw(self, wanted: Wanted) -> Draw:
         """What draws images that show what is wanted."""
+        if self.proposal is not None:
+            return Guided(self.sampler, self.guide(self.proposal, wanted)).draw
         if self.differentiate is not None:
             return Search(self.sampler, self.differentiate, wanted).draw
 

@@ -64,7 +64,7 @@ class Search:
 
     def _walk(self, begun: Float32) -> tuple[Float32, NDArray[np.int64], int]:
         """Where each latent comes to, in how many steps, and how many images that took; each stops for itself."""
-        least = _logit(labelling.least(self.sampler.classifier.contract.thresholds))
+        least = labelling.logits(labelling.least(self.sampler.classifier.contract.thresholds))
         latents, steps, runs = begun.copy(), np.zeros(len(begun), np.int64), 0
         walking = np.arange(len(begun))
         margin = np.zeros(len(least))
@@ -128,9 +128,3 @@ def _distinct(latents: Float32, accepted: NDArray[np.bool_]) -> NDArray[np.bool_
     for row in np.flatnonzero(accepted):
         kept[row] = not (kept.any() and angles(latents[row : row + 1], latents[kept]).min() < APART)
     return kept
-
-
-def _logit(probabilities: Float64) -> Float64:
-    """Float64 logits; a threshold that nothing reaches is beyond every logit."""
-    held = np.clip(probabilities, 1e-300, 1 - 1e-16)
-    return np.asarray(np.where(probabilities >= 1, np.inf, np.log(held) - np.log1p(-held)))

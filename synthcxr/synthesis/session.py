@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
@@ -20,6 +21,7 @@ from synthcxr import contract as contracts
 from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
+from synthcxr.synthesis import merging
 
 Float32 = NDArray[np.float32]
 Device = Literal["auto", "cuda", "cpu"]
@@ -32,7 +34,12 @@ _NATIVE_ERRORS = (
     *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf, native.NotImplemented),
     *(native.EPFail, native.RuntimeException, RuntimeError, ValueError),
 )
-_OUTPUTS = {"generator": ("image",), "classifier": ("logits", "features"), "judge": ("logits", "features")}
+_OUTPUTS = {
+    "generator": ("image",),
+    "classifier": ("logits", "features"),
+    "judge": ("logits", "features"),
+    "proposal": ("logits",),
+}
 
 # Its log lines go straight to stderr, a missing GPU library among them; what matters also comes as an exception.
 ort.set_default_logger_severity(4)
@@ -97,7 +104,15 @@ def _start(path: Path, contract: Contract, device: Device, threads: int) -> ort.
             "--device cuda: onnxruntime did not get the GPU (it needs the NVIDIA driver, CUDA and cuDNN 9, and the"
             " onnxruntime-gpu package); mend that, or use --device auto or cpu"
         )
-    return ort.InferenceSession(path, _options(threads), providers=[CPU], enable_fallback=0)
+    return ort.InferenceSession(_source(path, contract), _options(threads), providers=[CPU], enable_fallback=0)
+
+
+def _source(path: Path, contract: Contract) -> Path | bytes:
+    """The file, or of a generator the same graph made quicker for a CPU; the answers agree to 1e-4."""
+    if contract.kind != "generator":
+        return path
+    quicker, n_merged = merging.merged(onnx.load(path))
+    return bytes(quicker.SerializeToString()) if n_merged else path
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -138,7 +153,7 @@ def _has_driver() -> bool:
 
 
 def _input_shape(contract: Contract, n: int) -> tuple[int, ...]:
-    if contract.kind == "generator":
+    if contract.kind in ("generator", "proposal"):
         return (n, contract.latent)
     return (n, 1, contract.resolution, contract.resolution)
 
@@ -149,6 +164,8 @@ def _check_fit(path: Path, contract: Contract, inference: ort.InferenceSession) 
     side = contract.resolution
     if contract.kind == "generator":
         wanted = {"z": [contract.latent]}, {"image": [1, side, side]}
+    elif contract.kind == "proposal":
+        wanted = {"z": [contract.latent]}, {"logits": [len(FINDINGS)]}
     else:
         wanted = {"image": [1, side, side]}, {"logits": [len(FINDINGS)], "features": []}
         lacking = [finding for finding in FINDINGS if finding not in contract.thresholds]

@@ -73,11 +73,9 @@ class Request:
             held.update(dict.fromkeys(part.labels, part.n))
         return {name: float(n) for name, n in held.items()}
 
-    def limit(self, part: Part) -> int:
-        """How many candidates of a part's stretch are looked at, however few images they hold."""
-        if not self.parts:
-            return self.max_draws * self.stretch
-        return min(-(-self.max_draws * part.n // self.n) * self.stretch, WINDOW)
+    def tries(self, part: Part) -> int:
+        """How many candidates are tried for a part at most, however few images that gives."""
+        return -(-self.max_draws * part.n // self.n) if self.parts else self.max_draws
 
     def as_dict(self) -> dict[str, Any]:
         """The request.json of a growing dataset."""

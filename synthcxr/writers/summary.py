@@ -15,7 +15,9 @@ _NAMED = 3
 def asked(request: Request) -> str:
     """ " with Edema and Effusion without Mass", or nothing."""
     words = request.asked
-    return f" {words}" if words.startswith("without") or not words else f" with {words}"
+    if not words:
+        return ""
+    return f" {words}" if words.startswith("without") else f" with {words}"
 
 
 def made(out: Path, run: Mapping[str, Any], request: Request) -> str:

@@ -1,0 +1,78 @@
+"""A generator's graph made quicker: the same images to 1e-4, and what is no such pair stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from exported import LATENT, write_generator
+from onnx import helper
+
+from synthcxr import seeds
+from synthcxr.synthesis import merging
+from synthcxr.synthesis.session import Session
+
+
+def run(model: onnx.ModelProto, z: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"z": z})[0])
+
+
+@pytest.mark.parametrize("blocks", ["lean", "paper"])
+@pytest.mark.parametrize("fp16", [False, True])
+def test_the_same_images(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
+    """Every doubling of either kind of block is merged, and no image changes by more than 1e-4, at N = 1, 3 and 32."""
+    model = onnx.load(write_generator(tmp_path / "generator.onnx", blocks=blocks, fp16=fp16))
+    quicker, n_merged = merging.merged(model)
+    assert n_merged == 2 and not [node for node in quicker.graph.node if node.op_type == "Resize"]
+    onnx.checker.check_model(quicker)
+    for n in (1, 3, 32):
+        z = seeds.latents(0, 0, n, LATENT)
+        assert np.abs(run(quicker, z) - run(model, z)).max() < 1e-4
+
+
+def test_the_file_stays_and_the_session_is_the_quicker_one(tmp_path: Path) -> None:
+    """Opening changes no byte of the file, keeps its digest, and runs the merged graph."""
+    path = write_generator(tmp_path / "generator.onnx")
+    before, z = path.read_bytes(), seeds.latents(0, 0, 4, LATENT)
+    session = Session.open(path, device="cpu")
+    assert path.read_bytes() == before and session.digest == session.contract.digest
+    quicker, _ = merging.merged(onnx.load(path))
+    np.testing.assert_allclose(session.run(z)["image"], run(quicker, z), atol=1e-5)
+
+
+def test_a_kernel_of_known_values() -> None:
+    """The transposed kernel gives what doubling and convolving gives, on a map of its own, for every tap alone."""
+    x = torch.randn(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    for tap in range(9):
+        weight = torch.zeros(3, 2, 9)
+        weight[:, :, tap] = torch.arange(6.0).reshape(3, 2)
+        weight = weight.reshape(3, 2, 3, 3)
+        plain = torch.nn.functional.conv2d(torch.nn.functional.interpolate(x, scale_factor=2.0), weight, padding=1)
+        kernel = torch.from_numpy(merging.transposed(weight.numpy()))
+        once = torch.nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1)
+        torch.testing.assert_close(once, plain, atol=1e-5, rtol=0)
+
+
+def test_other_pairs_stay(tmp_path: Path) -> None:
+    """A doubling that is used twice, one that is smoothed, and a convolution with a stride are left alone."""
+    model = onnx.load(write_generator(tmp_path / "generator.onnx", blocks="paper", fp16=False))
+    for change in ("used twice", "linear", "stride"):
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        resize = next(node for node in other.graph.node if node.op_type == "Resize")
+        conv = next(node for node in other.graph.node if node.op_type == "Conv" and node.input[0] == resize.output[0])
+        if change == "used twice":
+            other.graph.node.append(helper.make_node("Identity", [resize.output[0]], ["again"]))
+        elif change == "linear":
+            next(a for a in resize.attribute if a.name == "mode").s = b"linear"
+        else:
+            strides = [a for a in conv.attribute if a.name == "strides"]
+            for attribute in strides:
+                conv.attribute.remove(attribute)
+            conv.attribute.append(helper.make_attribute("strides", [2, 2]))
+        assert merging.merged(other)[1] == 1, change
