@@ -13,6 +13,7 @@ import click
 import synthcxr
 from synthcxr.cli_evidence import check, disturb, utility
 from synthcxr.cli_models import models
+from synthcxr.cli_project import init, lock
 from synthcxr.cli_study import reader_study
 from synthcxr.errors import GateError
 from synthcxr.options import (
@@ -42,24 +43,7 @@ def main() -> None:
     """Synthetic chest X-rays: labelled images that belong to no patient, with the evidence attached."""
 
 
-@main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--profile", required=True, help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule)."
-)
-@path_option("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
-@json_option
-def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
-    """Start a project around your own films.
-
-    DIR becomes a git and DVC project with the pipeline and a profile of its parameters; nothing is overwritten.
-    """
-    from synthcxr.stages import init as stage
-
-    made = stage.run(folder=folder, profile=profile, films=films)
-    took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
-    wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
-    say([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
+main.add_command(init)
 
 
 @main.command()
@@ -432,15 +416,5 @@ def report(params: Path | None, results: Path, dataset: Path, out: Path, with_fi
     say([str(path) for path in written], None, as_json=False)
 
 
-@main.command(hidden=True)
-@path_option("--out", "synthcxr.lock", "File of the digests.")
-def lock(out: Path) -> None:
-    """Bring a project's synthcxr.lock up to the installed version (its dvc.yaml runs this)."""
-    from synthcxr.stages import lock as stage
-
-    changed = stage.run(out=out)
-    say([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
-
-
-for command in (check, disturb, utility, models, reader_study):
+for command in (check, disturb, utility, models, reader_study, lock):
     main.add_command(command)
