@@ -1,4 +1,4 @@
-"""One training step (D and G, penalty paid) at each resolution of a profile: memory, seconds (wall, CPU), operations.
+"""One training step (D and G, penalty paid) at each resolution of a profile: peak memory, time, operations.
 
     python benchmarks/memory.py [--profile nih-1024] [--batch 3] [--resolutions 1024 512 ...] [--out FILE]
 

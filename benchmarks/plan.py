@@ -3,9 +3,9 @@
     python benchmarks/plan.py [--profile nih-1024]
 
 Peaks are NVIDIA's for the H100 SXM, dense. 45 % of fp32 is what Karras et al. had: 12 million images of their networks
-took about two weeks on a V100 (15.7 TFLOP/s), which is 46 %. 15 % of TF32 is a guess: half of the operations lie at
-512 and 1024 px, where layers are 16 to 64 maps wide and wait for memory. Eight GPUs are taken to do 90 % of eight times
-the work.
+took about two weeks on a V100 (15.7 TFLOP/s), which is 46 %. 15 % of TF32 is a guess: layers of 512 and 1024 px
+are 16 to 64 maps wide and wait for memory, as does all that is pointwise. Eight GPUs are taken to do 90 %
+of eight times the work.
 """
 
 from __future__ import annotations
