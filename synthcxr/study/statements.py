@@ -88,7 +88,7 @@ def _classifier(classifier: Mapping[str, Any]) -> Iterator[str]:
     held = {name: kappa for name, kappa in held.items() if kappa["value"] is not None and kappa["low"] is not None}
     shown = [f"{k['value']:.2f} ({k['low']:.2f} to {k['high']:.2f}) on {name} images" for name, k in held.items()]
     if shown:
-        yield f"Findings marked by readers agree with the classifier with kappa {' and '.join(shown)}."
+        yield f"Between readers' findings and the classifier's labels kappa is {' and '.join(shown)}."
 
 
 def _percent(share: Mapping[str, Any]) -> str:

@@ -352,7 +352,7 @@ function reveal(lesson) {
     const present = lesson.present.includes(name);
     return make("tr", { className: present ? "present" : "" },
       make("th", { scope: "row", textContent: spoken(name) }),
-      make("td", { textContent: mine.has(name) ? "you too" : "" }),
+      make("td", { textContent: mine.has(name) ? (present ? "you too" : "you") : "" }),
       make("td", {}, make("meter", { value: p, min: 0, max: 1, ariaLabel: `${spoken(name)}: ${Math.round(100 * p)} %` })),
       make("td", { textContent: `${Math.round(100 * p)} %` }));
   });
