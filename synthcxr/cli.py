@@ -281,6 +281,24 @@ def generate(
         _evaluate(gates, reference, found.path, out, results, record, as_json)
 
 
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--index", type=click.IntRange(min=0), required=True, help="Its candidate: column index of metadata.csv.")
+@path_option("--out", None, "The PNG to write.", required=True)
+@click.option("--model", metavar="ADDRESS", help="Where the model is now.  [default: as run.json names it]")
+def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
+    """Make one image of DATASET again.
+
+    The same bytes from its row and the models, or what differs.
+    """
+    from synthcxr import records, registry
+    from synthcxr.stages import replay as stage
+
+    found = registry.resolve(model or str(records.read_json(dataset / records.RUN)["model"]["name"]))
+    sha256 = stage.run(dataset=dataset, index=index, model=found.path, out=out)
+    say([f"{out}: candidate {index} of {dataset}, sha256 {sha256}"], None, as_json=False)
+
+
 def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> None:
     from synthcxr import registry
     from synthcxr.stages import list_labels as stage
