@@ -1,8 +1,8 @@
 """A generator as it was exported beside the same one made quicker on opening, both through onnxruntime.
 
-The same weights, threads and latents, taken in turn (A B A B); the fastest pass of each counts. Says how far the images
-differ, and where the time of the quicker one goes by onnxruntime's own profile. Random weights do: the arithmetic is the
-same.
+The same weights, threads and latents, taken in turn (A B A B); the fastest pass of each counts. Says how far the
+images differ, and where the time of the quicker one goes by onnxruntime's own profile. Random weights do: the
+arithmetic is the same.
 
     python benchmarks/generate.py [--threads 1] [--repeats 5] [--out benchmarks/results/generate.json]
 """

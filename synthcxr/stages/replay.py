@@ -57,7 +57,7 @@ def _pixels(chooser: Chooser, request: Request, index: int) -> np.ndarray[Any, n
     draw = chooser.draw(Wanted(part.labels, part.without))
     for drawn in draw(seed=request.seed, start=index, stop=index + 1):
         if len(drawn.indices):
-            return drawn.pixels[0]
+            return np.asarray(drawn.pixels[0])
     raise DataError(f"candidate {index} is not accepted here ({_why(chooser, request)})")
 
 
