@@ -45,8 +45,8 @@ class Sampler:
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, probabilities.
 
-        The same seed gives the same images as `synthcxr generate`. Where `max_draws` candidates (by default 100 an
-        image, at least 1,000) hold fewer, those are given, with a warning.
+        The same seed gives the same images as `synthcxr generate --method reject`. Where `max_draws` candidates (by
+        default 100 an image, at least 1,000) hold fewer, those are given, with a warning.
         """
         for name, count in (("n", n), ("max_draws", max_draws)):
             if count is not None and count < 1:

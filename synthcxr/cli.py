@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 import synthcxr
+from synthcxr import asking
 from synthcxr.cli_evidence import check, disturb, utility
 from synthcxr.cli_models import models
 from synthcxr.cli_project import init, lock
@@ -33,7 +33,7 @@ from synthcxr.verbs import Verbs
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig, GenerateConfig
+    from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig
     from synthcxr.registry.follow import Follow
 
 
@@ -238,9 +238,9 @@ def generate(
         raise click.UsageError("--evaluate needs --reference: the folder of packed films, of `synthcxr prepare`")
     if reject_memorised and films is None:
         raise click.UsageError("--reject-memorised needs --films: the packed films that the model learned from")
-    config = _generate_config(params, flags, spare=reject_memorised)
+    config = asking.config(params, flags, spare=reject_memorised)
     gates = _evaluate_config(params) if judged and not dry_run else None
-    out = out or Path("synthetic") / _name(config)
+    out = out or Path("synthetic") / asking.name(config)
 
     from synthcxr import registry
     from synthcxr.evaluation.memorised import keeper
@@ -270,6 +270,24 @@ def generate(
         _evaluate(gates, reference, found.path, out, results, record, as_json)
 
 
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--index", type=click.IntRange(min=0), required=True, help="Its candidate: column index of metadata.csv.")
+@path_option("--out", None, "The PNG to write.", required=True)
+@click.option("--model", metavar="ADDRESS", help="Where the model is now.  [default: as run.json names it]")
+def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
+    """Make one image of DATASET again.
+
+    The same bytes from its row and the models, or what differs.
+    """
+    from synthcxr import records, registry
+    from synthcxr.stages import replay as stage
+
+    found = registry.resolve(model or str(records.read_json(dataset / records.RUN)["model"]["name"]))
+    sha256 = stage.run(dataset=dataset, index=index, model=found.path, out=out)
+    say([f"{out}: candidate {index} of {dataset}, sha256 {sha256}"], None, as_json=False)
+
+
 def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> None:
     from synthcxr import registry
     from synthcxr.stages import list_labels as stage
@@ -279,44 +297,6 @@ def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> Non
     n, batch, device = flags["n"] or 2048, flags["batch"] or 32, cast("Device", flags["device"] or "auto")
     rates = stage.run(model=found.path, n=n, batch=batch, device=device)
     say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
-
-
-_ASKED = {"n", "labels", "without", "per_label", "mix"}
-
-
-def _generate_config(params: Path | None, flags: dict[str, Any], *, spare: bool) -> GenerateConfig:
-    """The section `generate` of a parameter file, or plain settings, with the flags that were given on top.
-
-    `spare` draws: not every candidate will be kept, even without a label.
-    """
-    from synthcxr import config, labels
-
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
-    for name in ("labels", "without"):
-        if name in given:
-            given[name] = labels.names(labels.vector(given[name]))
-    if params is None and not {"n", "per_label"} & given.keys():
-        raise click.UsageError("say how many images: --n 100")
-    if {"n", "per_label"} <= given.keys():
-        raise click.UsageError("--n counts all images, --per-label those of each finding: give one")
-    plain: dict[str, Any] = {"n": 1, "seed": 0, "labels": (), "without": (), "per_label": None, "mix": None}
-    plain |= {"method": "auto", "with_judge": False, "max_draws": 0, "batch": 32, "device": "auto"}
-    wanted = plain | (dataclasses.asdict(load_config(params).generate) if params else {}) | given
-    if wanted["per_label"] and "n" not in given:
-        wanted["n"] = wanted["per_label"] * len(wanted["labels"] or labels.FINDINGS)
-    if "max_draws" not in given and (params is None or _ASKED & given.keys()):
-        chosen = spare or any(wanted[name] for name in _ASKED - {"n"})
-        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if chosen else wanted["n"]
-    return config.GenerateConfig(**wanted)
-
-
-def _name(config: GenerateConfig) -> str:
-    """A dataset's own folder, by findings and seed, such as cardiomegaly-seed0; a longer one grows there."""
-    barred = "".join(f"-no-{name}" for name in config.without)
-    shown = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
-    shown = f"mix-{Path(config.mix).stem}" if config.mix else shown
-    each = f"-{config.per_label}-each" if config.per_label else ""
-    return f"{shown}{barred}{each}-seed{config.seed}".lower().replace(" ", "_")
 
 
 def _evaluate_config(params: Path | None) -> EvaluateConfig:

@@ -147,8 +147,9 @@ def _figures(kind: Kind, facts: card.Facts) -> tuple[evidence.Point, ...]:
 
 def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
     """The files of a version: a generator's stands alone, and every one holds the weights to go on training from."""
-    shipped: tuple[str, ...] = (*model_index.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
+    shipped: tuple[str, ...] = (f"{kind}.onnx",)
     if kind == "generator":
+        shipped = (*model_index.ONNX_FILES, "reference.npz")
         shipped += tuple(name for name in model_index.PROPOSAL_FILES if (models / name).is_file())
     weights = sorted(trained.glob("*.safetensors"))
     if not weights:

@@ -1,0 +1,92 @@
+"""Reaching a rare finding: plain rejection beside guided rejection, and the search, on one model folder.
+
+The finding is the rarest whose rate lies between 0.1 % and 2 % by plain rejection of `--draws` candidates, which also
+gives rejection's side. Generator runs count every image that the generator made, padding included. The judge says
+how many of the accepted show it in its opinion.
+
+    python benchmarks/search.py MODELS [--draws 20000] [--images 100] [--out benchmarks/results/search.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthcxr import images, labelling
+from synthcxr.labels import FINDINGS
+from synthcxr.networks import latent
+from synthcxr.synthesis.chooser import Chooser
+from synthcxr.synthesis.sampler import Drawn
+from synthcxr.synthesis.session import Session
+from synthcxr.synthesis.wanted import Wanted
+
+SEED, LEAST, MOST = 7, 0.001, 0.02
+
+
+def rates(chooser: Chooser, draws: int) -> np.ndarray:
+    """The share of candidates that show each finding [14]."""
+    sampler, n = chooser.sampler, -(-draws // chooser.sampler.batch)
+    limits = sampler.classifier.contract.thresholds
+    shown = [labelling.present(sampler.block(SEED, at * sampler.batch).probabilities, limits) for at in range(n)]
+    return np.concatenate(shown).mean(axis=0)
+
+
+def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[str, Any]:
+    """What `n` images cost, and what they are."""
+    started, runs, pixels, probabilities, weights = time.perf_counter(), 0, [], [], []
+    for block in drawn:
+        runs += block.runs
+        pixels.append(block.pixels)
+        probabilities.append(block.probabilities)
+        weights.append(block.weights)
+        if sum(map(len, weights)) >= n:
+            break
+    wall_s, found = time.perf_counter() - started, np.concatenate(pixels)
+    opinion = labelling.probabilities(judge.run(images.to_float(found))["logits"])
+    agreed = labelling.present(opinion, judge.contract.thresholds)[:, finding].mean()
+    held = {"images": len(found), "runs": runs, "runs_an_image": runs / len(found), "wall_s": wall_s}
+    held |= {"judge_agrees": float(agreed), "largest_weight": float(np.concatenate(weights).max())}
+    return held | {"mean_probabilities": dict(zip(FINDINGS, np.concatenate(probabilities).mean(axis=0), strict=True))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--draws", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/search.json"))
+    given = parser.parse_args()
+    plain = Chooser.open(given.models, method="reject", batch=given.batch, device="cpu")
+    shares = rates(plain, given.draws)
+    rare = [at for at in np.argsort(shares) if LEAST <= shares[at] <= MOST]
+    if not rare:
+        raise SystemExit(
+            f"no finding has a rate of {LEAST:.1%} to {MOST:.0%}: {dict(zip(FINDINGS, shares, strict=True))}"
+        )
+    finding = int(rare[0])
+    wanted, judge = Wanted.of([FINDINGS[finding]]), Session.open(given.models / "judge.onnx", device="cpu")
+    result: dict[str, Any] = {"finding": FINDINGS[finding], "rate": float(shares[finding])}
+    result["reject"] = {"runs_an_image": float(1 / shares[finding]), "draws": given.draws}
+    for method in ("guided", "optimise"):
+        chooser = Chooser.open(
+            given.models, method=method, batch=given.batch, device="cpu", gradient=latent.logits_of_latents
+        )
+        result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
+        print(method, {name: value for name, value in result[method].items() if name != "mean_probabilities"})
+    result["times_fewer"] = result["reject"]["runs_an_image"] / result["guided"]["runs_an_image"]
+    result["machine"] = platform.processor() or platform.machine()
+    print(json.dumps({name: result[name] for name in ("finding", "rate", "times_fewer")}))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=2, default=float) + "\n")
+
+
+if __name__ == "__main__":
+    main()

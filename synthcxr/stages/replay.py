@@ -1,0 +1,74 @@
+"""One image of a dataset again, from its row and the models: the same bytes, or what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthcxr import images, records, whole
+from synthcxr.config import Device
+from synthcxr.errors import ArtifactError, DataError
+from synthcxr.synthesis import session
+from synthcxr.synthesis.chooser import Chooser
+from synthcxr.synthesis.search import Differentiate
+from synthcxr.synthesis.wanted import Wanted
+from synthcxr.writers import request as requests
+from synthcxr.writers import run as run_file
+from synthcxr.writers.request import WINDOW, Part, Request
+
+
+def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
+    """Write the image of candidate `index` to `out` and return its sha256.
+
+    ArtifactError where the model is not the dataset's; DataError where the dataset has no such image, or where the
+    bytes are others, with the versions that differ.
+    """
+    request = requests.of_run(records.read_json(dataset / records.RUN), dataset)
+    table = records.read_metadata(dataset)
+    rows = table[table["index"] == index]
+    if rows.empty:
+        raise DataError(f"{dataset}: has no image of candidate {index}; the column index of metadata.csv lists them")
+    chooser = _open(request, model)
+    png = images.encode_png(_pixels(chooser, request, index))
+    sha256, wanted = records.sha256_bytes(png), str(rows["sha256"].iloc[0])
+    if sha256 != wanted:
+        raise DataError(f"{dataset}: candidate {index} has other bytes here ({_why(chooser, request)})")
+    with whole.file(out) as file:
+        file.write(png)
+    return sha256
+
+
+def _open(request: Request, model: Path) -> Chooser:
+    device: Device = "cuda" if request.pins.get("provider") == session.CUDA else "cpu"
+    settings: dict[str, Any] = {"batch": request.batch, "device": device, "threads": request.threads}
+    chooser = Chooser.open(model, method=request.method, gradient=_gradient, **settings)
+    held = chooser.digests()
+    for kind, digest in request.models.items():
+        if kind in held and held[kind] != digest:
+            raise ArtifactError(f"{model}: another {kind} than the dataset's, {held[kind][:12]} and not {digest[:12]}")
+    return chooser
+
+
+def _pixels(chooser: Chooser, request: Request, index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    at = index // WINDOW
+    part = request.parts[at] if request.parts else Part(request.labels, request.without, request.n)
+    draw = chooser.draw(Wanted(part.labels, part.without))
+    for drawn in draw(seed=request.seed, start=index, stop=index + 1):
+        if len(drawn.indices):
+            return np.asarray(drawn.pixels[0])
+    raise DataError(f"candidate {index} is not accepted here ({_why(chooser, request)})")
+
+
+def _why(chooser: Chooser, request: Request) -> str:
+    """What differs between then and now, of all that pixels may depend on."""
+    now = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION)
+    other = [f"{name} {now[name]}, not {request.pins[name]}" for name in now if request.pins.get(name) != now[name]]
+    return "; ".join(other) or "same models, versions and threads: another machine, or the row was changed"
+
+
+def _gradient(generator: Path, classifier: Path) -> Differentiate:
+    from synthcxr.networks import latent  # needs torch, which nothing else here does
+
+    return latent.logits_of_latents(generator, classifier)

@@ -1,0 +1,57 @@
+"""Any image again: from its row and the models, the same bytes, or a line that says what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from exported import write_folder
+
+from synthcxr import records
+from synthcxr.config import GenerateConfig
+from synthcxr.errors import ArtifactError, DataError
+from synthcxr.stages import generate, replay
+
+PLAIN = {"seed": 1, "without": (), "mix": None, "with_judge": False, "max_draws": 2000, "batch": 16, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"method": "reject", "labels": (), "per_label": None, "n": 6},
+        {"method": "reject", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6},
+        {"method": "optimise", "labels": ("Mass",), "per_label": None, "n": 6},
+    ],
+    ids=["anything", "several sets", "a search"],
+)
+def test_the_same_bytes(model: Path, tmp_path: Path, asked: dict) -> None:
+    """Every image of a dataset comes again as the file that it is, whatever chose it."""
+    generate.run(GenerateConfig(**PLAIN, **asked), model=model, out=tmp_path / "x", model_name="exported")
+    table = records.read_metadata(tmp_path / "x")
+    for at in (0, len(table) - 1):
+        index, again = int(table["index"].iloc[at]), tmp_path / "again.png"
+        sha256 = replay.run(dataset=tmp_path / "x", index=index, model=model, out=again)
+        assert again.read_bytes() == (tmp_path / "x" / table["file_name"].iloc[at]).read_bytes()
+        assert sha256 == table["sha256"].iloc[at]
+
+
+def test_what_differs_is_said(model: Path, tmp_path: Path) -> None:
+    """No such image, another model and other bytes are each one line; nothing is written."""
+    asked = {"method": "reject", "labels": (), "per_label": None, "n": 4}
+    generate.run(GenerateConfig(**PLAIN, **asked), model=model, out=tmp_path / "x", model_name="exported")
+    call = {"dataset": tmp_path / "x", "out": tmp_path / "again.png"}
+    with pytest.raises(DataError, match="has no image of candidate 99"):
+        replay.run(**call, index=99, model=model)
+    with pytest.raises(ArtifactError, match="another labelling than the dataset's"):
+        replay.run(**call, index=1, model=write_folder(tmp_path / "other", rate=0.4))
+    metadata = tmp_path / "x" / records.METADATA
+    sha256 = records.read_metadata(tmp_path / "x")["sha256"].iloc[1]
+    metadata.write_text(metadata.read_text().replace(sha256, "0" * 64))
+    with pytest.raises(DataError, match="candidate 1 has other bytes here .same models"):
+        replay.run(**call, index=1, model=model)
+    assert not (tmp_path / "again.png").exists()
