@@ -30,6 +30,8 @@ def test_the_same_images(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
     quicker, n_merged = merging.merged(model)
     assert n_merged == 2 and not [node for node in quicker.graph.node if node.op_type == "Resize"]
     onnx.checker.check_model(quicker)
+    used = {name for node in quicker.graph.node for name in node.input}
+    assert {tensor.name for tensor in quicker.graph.initializer} <= used, "the kernels that were merged are gone"
     for n in (1, 3, 32):
         z = seeds.latents(0, 0, n, LATENT)
         assert np.abs(run(quicker, z) - run(model, z)).max() < 1e-4
