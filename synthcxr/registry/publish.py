@@ -63,10 +63,10 @@ def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, cha
         held = begun.find(client, experiment_id, films=evidence.training_data, trainings=evidence.trainings)
         with _run(experiment_id, held, evidence.tags) as run:
             _log(client, run.info.run_id, evidence, held)
-            versions = {
-                f"synthcxr-{model.kind}": _register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why)
-                for model in models
-            }
+            made = [_register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why) for model in models]
+            versions = {f"synthcxr-{model.kind}": version for model, (version, _) in zip(models, made, strict=True)}
+            for model, (_, model_id) in zip(models, made, strict=True):  # a model gets all that its run already holds
+                _log_points(client, run.info.run_id, model.figures, model_id=model_id)
         for alias in (CANDIDATE, CHAMPION) if champion else (CANDIDATE,):
             for name, version in versions.items():
                 client.set_registered_model_alias(name, alias, version)
@@ -122,7 +122,8 @@ def _dataset(fingerprint: str) -> DatasetInput:
     )
 
 
-def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: str) -> str:
+def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: str) -> tuple[str, str]:
+    """The version that was made, and MLflow's own id of the model."""
     import mlflow.pyfunc as pyfunc  # here, within `speaking`: while it is imported MLflow warns of its own type hints
 
     info = pyfunc.log_model(
@@ -135,7 +136,6 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
         model_config={"device": "auto"},
         metadata={"synthcxr": model.tags},
     )
-    _log_points(client, run_id, model.figures, model_id=info.model_id)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -147,4 +147,4 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
     made = client.create_model_version(
         name, info.model_uri, run_id, tags=tags, description=model.summary, model_id=info.model_id
     )
-    return str(made.version)
+    return str(made.version), str(info.model_id)

@@ -16,6 +16,7 @@ _PHANTOM = (
     "Drawn phantoms, not patients: every film behind these results was drawn by the program. They show that the"
     " pipeline works and say nothing about realism."
 )
+_NO_BREAK = "\u00a0"  # a number, its unit and its interval stay on one line
 DIAGNOSTIC = "checks."
 _ORDER = ("failed", "passed", "not applicable")
 
@@ -239,7 +240,7 @@ def number(value: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage, a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}{_NO_BREAK}%"
 
 
 def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> str:
@@ -247,4 +248,4 @@ def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> 
     if not edges or None in edges:
         return ""
     low, high = (f"{100 * edge:.1f}" if percent else number(edge) for edge in edges if edge is not None)
-    return f"({low} – {high})"
+    return _NO_BREAK.join((f"({low}", "–", f"{high})"))
