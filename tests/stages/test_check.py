@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,22 @@ import pytest
 from click.testing import CliRunner
 from standins import write_folder
 
+from synthcxr import config as configs
 from synthcxr import dataset as datasets
 from synthcxr import records
 from synthcxr.cli import main
-from synthcxr.config import GenerateConfig
 from synthcxr.errors import DataError
 from synthcxr.stages import check, generate
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
 def synthetic(tmp_path: Path) -> Path:
     """Five images of stand-in models."""
-    config = GenerateConfig(n=5, seed=1, labels=(), max_draws=5, batch=4, device="cpu")
+    config = dataclasses.replace(
+        configs.load(PARAMS).generate, n=5, max_draws=5, batch=4, device="cpu", method="reject"
+    )
     models, out = write_folder(tmp_path / "models"), tmp_path / "synthetic"
     generate.run(
         config,
