@@ -22,10 +22,15 @@ def gan_log(n: int) -> pd.DataFrame:
 
 
 EPOCHS = pd.DataFrame({"epoch": [1, 2, 3], "val_auroc_mean": [0.5, 0.6, 0.7]})
+LEVELS = [{"level": at, "value": 2.0 + at, "interval": [1.5 + at, 3.0 + at]} for at in (0, 0.25, 0.5)]
+CURVES = {kind: {"levels": LEVELS} for kind in ("swirl", "gaussian blur", "salt and pepper")}
+TOGETHER = np.full((2, 2), 0.1)
 FIGURES = {
     "label_shares": lambda: plots.label_shares({"Mass": SHARE, "Pleural_Thickening": SHARE | {"real_interval": None}}),
     "gan_losses": lambda: plots.gan_losses(gan_log(1000)),
     "gan_speed": lambda: plots.gan_speed(gan_log(20)),
+    "cooccurrence": lambda: plots.cooccurrence(("Mass", "Pleural_Thickening"), TOGETHER, TOGETHER / 2),
+    "disturbances": lambda: plots.disturbances({"judge": CURVES, "efficientnet-lite0": CURVES}),
     "auroc": lambda: plots.auroc({"classifier": EPOCHS, "judge": EPOCHS}),
 }
 
@@ -61,3 +66,14 @@ def test_a_log_of_one_row() -> None:
 def test_findings_read_as_words() -> None:
     """Underscores of the NIH names are blanks for a reader."""
     assert "Pleural Thickening" in FIGURES["label_shares"]()
+
+
+def test_a_figure_of_its_own_brings_its_page() -> None:
+    """As a file the figure is dark on white, and still well-formed."""
+    svg = plots.standalone(FIGURES["disturbances"]())
+    assert "background:#fff" in ET.fromstring(svg).attrib["style"]
+
+
+def test_nothing_together_still_draws() -> None:
+    """Films without any pair of findings give an empty figure and no warning."""
+    assert "synthetic images" in plots.cooccurrence(("Mass", "Edema"), np.zeros((2, 2)), np.zeros((2, 2)))

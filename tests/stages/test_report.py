@@ -349,6 +349,65 @@ def test_real_films_only_in_the_private_file(tmp_path: Path) -> None:
     assert not any(np.array_equal(pixels, film) for pixels in public for film in real)
 
 
+SPACE: dict[str, Any] = {
+    "status": "computed",
+    "n": 20,
+    "share": 0.05,
+    "share_interval": [0.01, 0.2],
+    "n_below_null": 1,
+    "median_ratio": 0.98,
+    "median_ratio_interval": [0.9, 1.1],
+    "detectable": 0.12,
+    "found": {"exact": {"share": 1.0, "interval": [0.9, 1.0], "n": 60}},
+    "attack": {"auroc": 0.52, "interval": [0.47, 0.57], "low": 0.47, "n_members": 8, "n_controls": 8},
+    "duplicates": {"share": 0.0, "share_interval": [0.0, 0.16]},
+    "pairs": [
+        {"image": "images/00000/00000003.png", "film": 2, "distance": 0.1, "rank": 0.0},
+        {"image": "images/00000/00000007.png", "film": 5, "distance": 0.4, "rank": 0.25},
+    ],
+}
+
+
+def test_copies_stand_as_numbers(tmp_path: Path) -> None:
+    """Each space with its figures, what a set of this size can show, and the closest pairs without a picture."""
+    absent = {"status": "not computed: install it"}
+    privacy = {"status": "computed", "n_flagged_in_any": 1, "pixels": SPACE, "efficientnet-lite0": absent}
+    page = make(tmp_path, metrics=METRICS | {"privacy": privacy})
+    assert "5.0 % (1.0 – 20.0) 1 of 20 0.98 (0.9 – 1.1) exact 100.0 % 0.52 (0.47 – 0.57) 0.0 %" in page.text
+    assert "where they are 12.0 % of it or more" in page.text
+    assert "images/00000/00000003.png 2 0.1 0.0 %" in page.text
+    assert "efficientnet-lite0: not computed: install it." in page.text
+    assert len(page.images) == CONFIG.n_images
+
+
+def test_the_closest_pairs_show_in_the_private_file(tmp_path: Path) -> None:
+    """Each image beside the very film that evaluate named, the closest first."""
+    results = write_results(tmp_path / "results", metrics=METRICS | {"privacy": {"status": "", "pixels": SPACE}})
+    run = copy.deepcopy(RUN)
+    run["model"]["training_data"] = "f"
+    dataset, films = write_dataset(tmp_path / "synthetic", run=run), write_films(tmp_path / "cxr")
+    written = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
+    private = Page(written[1].read_text(encoding="utf-8"))
+    assert "The 2 closest in pixels" in private.text
+    shown = [_pixels(image["src"] or "") for image in private.images[CONFIG.n_images :][:4]]
+    real = np.load(films / "images_0064.npy")
+    for made, film, pair in zip(shown[::2], shown[1::2], SPACE["pairs"], strict=True):
+        assert np.array_equal(made, images.decode_png((dataset / pair["image"]).read_bytes()))
+        assert np.array_equal(film, real[pair["film"]])
+
+
+def test_what_must_hold_stands_apart_from_what_is_scored(tmp_path: Path) -> None:
+    """Checks with value and bound under one heading, scored gates under the other, and no check among the scores."""
+    verdict = copy.deepcopy(VERDICT)
+    gate = {"metric": "checks.failed", "value": 0.0, "threshold": 0.0, "direction": "max", "status": "passed"}
+    verdict["gates"].append(gate | {"sentence": "Checks that failed: 0."})
+    text = make(tmp_path, verdict=verdict).text
+    diagnostic, quality = text.split("Quality: what is scored")
+    assert "✓ passed Every file that is listed is there. 0 of 600 rows differ; asked: at most 0" in diagnostic
+    assert "distance.judge.relative = 3.25, at most 4" in quality
+    assert "Checks that failed" not in text
+
+
 def _pixels(address: str) -> np.ndarray[Any, Any]:
     return images.decode_png(base64.b64decode(address.removeprefix("data:image/png;base64,")))
 
