@@ -97,9 +97,9 @@ def distances(metrics: Mapping[str, Any]) -> tuple[Table, tuple[str, ...]]:
         (
             features(name),
             f"{number(d['value'])} {interval(d['interval'])}",
-            f"{number(d['floor'])} (n = {d['floor_n']:,})",
+            f"{number(d['floor'])} (n = {count(d['floor_n'])})",
             f"{number(d['relative'])} {interval(d['relative_interval'])}",
-            f"{d['n_synthetic']:,} / {d['n_train']:,} / {d['n_test']:,}",
+            f"{count(d['n_synthetic'])} / {count(d['n_train'])} / {count(d['n_test'])}",
         )
         for name, d in computed.items()
     )
@@ -236,6 +236,11 @@ def number(value: float | None) -> str:
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def count(n: int | None) -> str:
+    """A number of things, or a dash where it is not known, as of the films of a model judged without them."""
+    return "–" if n is None else f"{n:,}"
 
 
 def percent(share: float | None) -> str:

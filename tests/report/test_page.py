@@ -48,3 +48,11 @@ def test_shares_go_from_common_to_rare() -> None:
     real = {"Edema": 0.1, "Mass": None, "No Finding": 0.05, "Effusion": 0.3}
     held = {"shares": {name: {"real": share} for name, share in real.items()}}
     assert list(page.shares(held)) == ["No Finding", "Effusion", "Edema", "Mass"]
+
+
+def test_distances_without_films_show_a_dash_for_what_is_not_known() -> None:
+    """A set judged by what its model carries of its films has no count of training films."""
+    known = {"status": "computed", "value": 2.0, "interval": None, "relative_interval": None, "n_synthetic": 200}
+    unknown = {"floor": 1.0, "relative": 2.0, "floor_n": None, "n_train": None, "n_test": 153}
+    table, _ = page.distances({"distance": {"judge": known | unknown}})
+    assert table.rows[0][-1] == "200 / – / 153"
