@@ -310,6 +310,7 @@ def test_every_width_is_legible_and_accessible(browser: Any, server: StudyServer
     reader = Reader(browser, server, 1, size, has_touch=phone, is_mobile=phone, bypass_csp=True)
     page = reader.page
     width = SIZES[size][0]
+    page.get_by_role("heading", name="Reader study").wait_for()  # the page is drawn by its script
     assert problems(axe, page) == []
     reader.enter()
     assert problems(axe, page) == []
