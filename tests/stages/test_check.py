@@ -42,6 +42,7 @@ def synthetic(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_data_docs_of_both_suites(trained: Any, synthetic: Path, tmp_path: Path) -> None:
     """A folder with an index and a page for films and images; each sentence stands there as the report has it."""
     found = check.run([trained.data, synthetic], docs=tmp_path / "docs")

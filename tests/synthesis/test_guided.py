@@ -105,6 +105,7 @@ def test_stopping_and_going_on_changes_nothing(sampler: Sampler, guide: Guide, c
     assert np.array_equal(again.pixels[0], whole[1][-1])
 
 
+@pytest.mark.slow
 def test_where_batches_end(sampler: Sampler, guide: Guide, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a part of the draw looked at, it says: going on from any of its stops leaves nothing out."""
     monkeypatch.setattr(guided, "_BATCHES", 64)
