@@ -69,13 +69,15 @@ class Augment:
 class FeatureCritic:
     """A second critic on frozen ImageNet features, beside the discriminator: what G pays it is `weight` of its loss.
 
-    It looks at `share` of each batch; the heads pay `penalty` on real maps every `penalty_interval` steps.
+    It looks at `share` of each batch; the heads pay `penalty` on real maps every `penalty_interval` steps. `moments`
+    weighs the distance of the features' means and covariances, which G minimises as well; 0 leaves it out.
     """
 
     share: float
     weight: float
     penalty: float
     penalty_interval: int
+    moments: float
 
 
 @dataclasses.dataclass(frozen=True)

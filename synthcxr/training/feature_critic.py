@@ -15,6 +15,8 @@ from synthcxr.networks import lite0
 from synthcxr.networks.feature_heads import FeatureHeads
 from synthcxr.networks.lite1 import LEAST, Lite1
 from synthcxr.training import loss
+from synthcxr.training.feature_moments import FeatureMoments
+from synthcxr.training.ranks import ALONE, Ranks
 
 _LOSS = "r1"
 
@@ -29,6 +31,7 @@ class FeatureCritic:
     def __init__(self, config: Config, weights: Path, device: torch.device) -> None:
         self.config = config
         self.heads = FeatureHeads().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.moments = FeatureMoments().to(device)
         self._backbone = Lite1()
         lite0.start(self._backbone, weights)
         self._backbone.freeze()
@@ -57,7 +60,11 @@ class FeatureCritic:
         penalties = [loss.r1_penalty(head, m) for head, m in zip(self.heads.heads, real, strict=True)]
         return total + self.config.penalty * self.config.penalty_interval * torch.stack(penalties).sum()
 
-    def loss_g(self, synthetic: list[Tensor]) -> Tensor:
-        """What the generator minimises, weighted."""
+    def loss_g(self, *, real: list[Tensor], synthetic: list[Tensor], ranks: Ranks = ALONE) -> Tensor:
+        """What the generator minimises: the heads' answer and the distance of the moments, each weighted."""
         logits = self.heads(synthetic)
-        return self.config.weight * torch.stack([loss.generator_loss(_LOSS, each) for each in logits]).mean()
+        total = self.config.weight * torch.stack([loss.generator_loss(_LOSS, each) for each in logits]).mean()
+        if not self.config.moments:
+            return total
+        distance: Tensor = self.moments(real=real, synthetic=synthetic, ranks=ranks)
+        return total + self.config.moments * distance

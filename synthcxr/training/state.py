@@ -99,7 +99,7 @@ def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> 
 
 def _networks(state: State) -> dict[str, nn.Module]:
     held = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
-    return held if state.features is None else held | {"heads": state.features.heads}
+    return held if state.features is None else held | {"heads": state.features.heads, "moments": state.features.moments}
 
 
 def _optimisers(state: State) -> dict[str, torch.optim.Adam]:

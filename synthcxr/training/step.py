@@ -105,7 +105,7 @@ def _look(state: State, *, real: Tensor, synthetic: Tensor, index: int, ranks: R
     ranks.average_gradients(features.heads)
     adam.step()
     features.heads.requires_grad_(False)
-    loss_g = features.loss_g(maps)
+    loss_g = features.loss_g(real=real_maps, synthetic=maps, ranks=ranks)
     features.heads.requires_grad_(True)
     return loss_d, loss_g
 

@@ -27,7 +27,7 @@ LOOKING = dataclasses.replace(
     nimg={32: 16, 64: 48},
     fade_nimg={},
     batch={32: 8, 64: 8},
-    feature_critic=Config(share=0.5, weight=1.0, penalty=0.01, penalty_interval=2),
+    feature_critic=Config(share=0.5, weight=1.0, penalty=0.01, penalty_interval=2, moments=1.0),
 )
 
 
@@ -60,7 +60,7 @@ def test_it_teaches_the_generator_from_64_px_on(tmp_path: Path, whole: tuple[Sta
 
 
 def test_stopped_and_gone_on_ends_bit_identical(tmp_path: Path, whole: tuple[State, Heard]) -> None:
-    """Heads and their optimiser are in the checkpoint."""
+    """Heads, their optimiser and the running moments are in the checkpoint."""
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, heard=Heard(stop_at=48))
     end = train(tmp_path)
@@ -69,8 +69,10 @@ def test_stopped_and_gone_on_ends_bit_identical(tmp_path: Path, whole: tuple[Sta
     for network, other in (
         (end.generator, whole[0].generator),
         (end.features.heads, whole[0].features.heads),
+        (end.features.moments, whole[0].features.moments),
     ):
-        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+        held, expected = network.state_dict(), other.state_dict()
+        assert all(torch.equal(held[name], expected[name]) for name in expected)
 
 
 def test_what_it_pays_by_hand(whole: tuple[State, Heard]) -> None:
@@ -85,4 +87,7 @@ def test_what_it_pays_by_hand(whole: tuple[State, Heard]) -> None:
     assert paid.item() > free.item()
     logits = critic.heads(synthetic)
     expected = sum(torch.nn.functional.softplus(-each).mean().item() for each in logits) / 2
-    assert critic.loss_g(synthetic).item() == pytest.approx(expected, rel=1e-5)
+    config, critic.config = critic.config, dataclasses.replace(critic.config, moments=0.0)
+    assert critic.loss_g(real=real, synthetic=synthetic).item() == pytest.approx(expected, rel=1e-5)
+    critic.config = config
+    assert critic.loss_g(real=real, synthetic=synthetic).item() > expected
