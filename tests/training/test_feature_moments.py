@@ -58,16 +58,3 @@ def test_the_gradient_is_the_batchs_own_in_full() -> None:
     fresh(real=maps(1000, seed=3), synthetic=lone).backward()
     size, expected = (sum(m.grad.abs().mean().item() for m in held if m.grad is not None) for held in (pushed, lone))
     assert 0.1 < size / expected < 10
-
-
-def test_minimising_it_brings_images_to_the_real_ones() -> None:
-    """Gradient descent on what is shown, batch by batch, moves the mean to that of the real."""
-    moments = FeatureMoments()
-    shift = torch.tensor(1.0, requires_grad=True)
-    adam = torch.optim.Adam([shift], lr=0.005)
-    for seed in range(250):
-        noise = maps(16, seed=seed)
-        adam.zero_grad()
-        moments(real=maps(16, seed=seed + 500), synthetic=[m + shift for m in noise]).backward()
-        adam.step()
-    assert abs(shift.item()) < 0.4
