@@ -33,12 +33,12 @@ def test_running_moments_are_those_of_all_images_at_first() -> None:
 
 def test_equal_images_are_no_distance_apart_and_others_are() -> None:
     """Zero for the same batch, more for a shifted one, and for one of less variety with the same mean."""
-    x = maps(64, seed=1)
+    x = maps(2000, seed=1)
     assert FeatureMoments()(real=x, synthetic=x).item() == 0.0
-    one = [m[:1].expand(64, -1, -1, -1) for m in x]
+    one = [m[:1].expand(2000, -1, -1, -1) for m in x]
     near, shifted, poor = (
         FeatureMoments()(real=x, synthetic=other).item()
-        for other in (maps(64, seed=2), maps(64, seed=2, shift=1.0), one)
+        for other in (maps(2000, seed=2), maps(2000, seed=2, shift=1.0), one)
     )
     assert 0 < near < poor
     assert near < shifted
