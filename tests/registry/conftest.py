@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 from servers import Server
 from standins import SIDE, write_folder
 
-from synthcxr import bundled, model_index
+from synthcxr import bundled, model_index, records
 from synthcxr.contract import Kind
-from synthcxr.registry import bundle, evidence, location, publish, store
+from synthcxr.registry import bundle, evidence, fetch, location, promotion, publish, store
+from synthcxr.registry.address import GENERATOR
 
 EVIDENCE = evidence.Evidence({"a.b": "1"}, (evidence.Point("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
 
@@ -38,7 +41,41 @@ def publish_one(tmp_path: Path) -> Callable[..., publish.Published]:
 
     def publish_(*, champion: bool, seed: int = 0) -> publish.Published:
         model = _version(write_folder(tmp_path / f"models{seed}", seed), tmp_path / f"bundles{seed}")
-        return publish.publish([model], EVIDENCE, experiment="e", champion=champion, why="as told")
+        made = publish.publish([model], EVIDENCE, experiment="e", why="as told")
+        if champion:
+            registry = fetch.Registry.open(location.find() or location.embedded())
+            promotion.promote(registry, made.versions[GENERATOR], reason="as told")
+        return made
+
+    return publish_
+
+
+@pytest.fixture
+def publish_judged(tmp_path: Path) -> Callable[..., str]:
+    """publish_judged(relative, passed=True): publish a generator and its labellers with a verdict; gives its number."""
+    counter = itertools.count()
+
+    def publish_(relative: float, *, passed: bool = True) -> str:
+        at = next(counter)
+        models = write_folder(tmp_path / f"judged{at}", at)
+        distance = {"relative": relative, "relative_interval": [relative - 0.5, relative + 0.5], "digest": "d"}
+        gate = {"metric": "distance.judge.relative", "value": relative, "threshold": 9, "direction": "max"}
+        gate |= {"status": "passed" if passed else "failed"}
+        found = {"n_real_test": 60, "distance": {"judge": distance}}
+        results = {"metrics.json": found, "verdict.json": {"passed": passed, "gates": [gate]}}
+        for name, content in results.items():
+            records.write_json(tmp_path / f"results{at}" / name, content)
+        made = [_version(models, tmp_path / f"versions{at}", kind) for kind in ("generator", "classifier")]
+        made[0].tags.update(
+            {
+                "synthcxr.training_data": "f",
+                fetch.METRICS_TAG: records.sha256_file(tmp_path / f"results{at}" / "metrics.json"),
+                fetch.VERDICT_TAG: records.sha256_file(tmp_path / f"results{at}" / "verdict.json"),
+            }
+        )
+        files = {tmp_path / f"results{at}" / name: "" for name in results}
+        held = dataclasses.replace(EVIDENCE, files=files)
+        return publish.publish(made, held, experiment="e", why="").versions[GENERATOR]
 
     return publish_
 

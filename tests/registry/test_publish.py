@@ -35,7 +35,7 @@ def test_a_failed_logging_moves_no_alias(
     shutil.rmtree(whole.folder)
     nothing = evidence.Evidence({}, (), {}, {}, "0123456789abcdef")
     with pytest.raises((ArtifactError, OSError)):
-        publish.publish([whole], nothing, experiment="e", champion=True, why="")
+        publish.publish([whole], nothing, experiment="e", why="")
     reached = fetch.Registry.open(location.embedded())
     assert reached.aliases("synthcxr-generator") == {"candidate": "1", "champion": "1"}
     runs = reached.client.search_runs([reached.client.get_experiment_by_name("e").experiment_id])

@@ -16,7 +16,7 @@ from standins import SIDE, write_folder
 from synthcxr import bundled, config, contract, images, labels, model_index, records
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.records import Record
-from synthcxr.registry import fetch, location, resolve, store
+from synthcxr.registry import decision, fetch, location, resolve, store
 from synthcxr.stages import models as models_stage
 from synthcxr.stages import register
 
@@ -43,6 +43,7 @@ def write_results(folder: Path, *, passed: bool) -> Path:
     absent |= {"status": "not applicable", "sentence": "Not applicable."}
     records.write_json(folder / "verdict.json", {"passed": passed, "gates": [gate, absent]})
     distance = {"value": 80.0, "interval": [75.0, 85.0], "relative": 3.5, "status": "computed"}
+    distance |= {"relative_interval": [3.2, 3.9], "digest": "of the judge"}
     metrics = {"n_synthetic": 2, "n_real_test": 60, "phantom": True, "distance": {"judge": distance}}
     records.write_json(folder / "metrics.json", metrics)
     for name, step in (("train_gan", "nimg"), ("train_classifier", "epoch"), ("train_judge", "epoch")):
@@ -234,7 +235,8 @@ def test_the_same_input_registers_the_same(here: Registered, second: Registered)
     for path in one.iterdir():
         assert path.read_bytes() == (two / path.name).read_bytes()
     assert second.told["versions"] == dict.fromkeys(NAMES, "2")
-    ids = ("run_id", "versions")
+    assert second.told["why"] == f"{here.told['why']}; not worse than the champion in distance.judge.relative"
+    ids = ("run_id", "versions", "why")
     assert {k: v for k, v in here.told.items() if k not in ids} == {
         k: v for k, v in second.told.items() if k not in ids
     }
@@ -307,7 +309,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
 def test_only_a_gate_that_passed_makes_a_champion(statuses: list[str], passed: bool, champion: bool, why: str) -> None:
     """No failed gate, and at least one that applied and passed; a verdict without evidence makes no champion."""
     gates = [{"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": one} for one in statuses]
-    assert register.judged({"passed": passed, "gates": gates}) == (champion, why)
+    assert decision.judged({"passed": passed, "gates": gates}) == (champion, why)
 
 
 @pytest.mark.parametrize(
