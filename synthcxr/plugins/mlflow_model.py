@@ -31,6 +31,10 @@ class Generator:
 
     sampler: Sampler
 
+    def get_raw_model(self) -> Sampler:
+        """What MLflow shows of it."""
+        return self.sampler
+
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """A row an image: request (the row that asked), index, seed, findings, p_*, digests, the PNG's bytes.
 
@@ -39,14 +43,14 @@ class Generator:
         """
         import pandas as pd
 
-        with _as_bad_request():
-            requests = [_Request.read(row) for row in model_input.to_dict("records")]
+        with as_bad_request():
+            requests = [Request.read(row) for row in model_input.to_dict("records")]
             _check_total(sum(request.n for request in requests))
             limit = _max_draws(params)
             made = [self._made(at, request, limit) for at, request in enumerate(requests)]
         return pd.concat(made, ignore_index=True)
 
-    def _made(self, at: int, request: _Request, max_draws: int | None) -> pd.DataFrame:
+    def _made(self, at: int, request: Request, max_draws: int | None) -> pd.DataFrame:
         from synthcxr import images, records
 
         pixels, table = self.sampler.sample(request.label, request.n, request.seed, max_draws)
@@ -71,6 +75,10 @@ class Classifier:
 
     session: Session
 
+    def get_raw_model(self) -> Session:
+        """What MLflow shows of it."""
+        return self.session
+
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Images [N, 1, R, R], uint8 or float in [-1, 1], to a row each: findings by their thresholds, then p_*."""
         import numpy as np
@@ -78,7 +86,7 @@ class Classifier:
 
         from synthcxr import labelling, labels, records
 
-        with _as_bad_request():
+        with as_bad_request():
             held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
             parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
         raw = labelling.probabilities(np.concatenate(parts))
@@ -104,13 +112,15 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ge
 
 
 @dataclasses.dataclass(frozen=True)
-class _Request:
+class Request:
+    """One row of what is asked for; `label` "" is any finding."""
+
     label: str
     n: int
     seed: int
 
     @classmethod
-    def read(cls, row: Mapping[Any, Any]) -> _Request:
+    def read(cls, row: Mapping[Any, Any]) -> Request:
         """One row of the table; an absent label or seed is None or NaN there."""
         from synthcxr.errors import DataError
         from synthcxr.seeds import MAX_SEED
@@ -163,7 +173,7 @@ def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:
 
 
 @contextlib.contextmanager
-def _as_bad_request() -> Iterator[None]:
+def as_bad_request() -> Iterator[None]:
     """Turn an error that the caller can mend into MLflow's, whose message a scoring server passes on (status 400)."""
     from mlflow.exceptions import MlflowException
 
