@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from synthcxr.verbs import Verbs
 
 @click.group(cls=Verbs)
 def models() -> None:
-    """List, show and pull registered models."""
+    """Registered models: what there is, where each came from, which is champion."""
 
 
 @models.command("list")
@@ -65,3 +66,67 @@ def add_starter(experiment: str, as_json: bool) -> None:
     added = stage.add(experiment)
     lines = [f"{name}: version {version}" for name, version in added.versions.items()]
     say(lines, dataclasses.asdict(added), as_json)
+
+
+@models.command()
+@click.argument("address", required=False)
+def card(address: str | None) -> None:
+    """The card of a model: its data, evidence and limits."""
+    from synthcxr.stages import models as stage
+
+    say([stage.show(address).card.rstrip()], None, as_json=False)
+
+
+@models.command()
+@click.argument("candidate", required=False)
+@click.argument("champion", required=False)
+@json_option
+def compare(candidate: str | None, champion: str | None, as_json: bool) -> None:
+    """The figures of two versions, CANDIDATE and CHAMPION by default, with their intervals."""
+    from synthcxr.stages import promote as stage
+
+    rows = stage.compare(candidate, champion)
+    lines = [f"{row.metric}  {row.candidate or '-'}  {row.champion or '-'}  {row.finding}" for row in rows]
+    say(lines or ["no figure of either has an interval"], [dataclasses.asdict(row) for row in rows], as_json)
+
+
+@models.command()
+@click.argument("address", required=False)
+@click.option("--force", is_flag=True, help="Pass over the evidence; needs --reason.")
+@click.option("--reason", default="", help="Why it is forced: recorded with the version.")
+@json_option
+def promote(address: str | None, force: bool, reason: str, as_json: bool) -> None:
+    """Make a version champion, the candidate by default.
+
+    Its gates must have passed, and nothing may be worse than the champion's beyond the intervals; else exit 1.
+    """
+    from synthcxr.stages import promote as stage
+
+    _say_outcome(stage.promote(address, force=force, reason=reason), as_json)
+
+
+@models.command()
+@click.option("--reason", default="", help="Why: recorded with the version.")
+@json_option
+def rollback(reason: str, as_json: bool) -> None:
+    """Make the version champion again that the present one replaced."""
+    from synthcxr.stages import promote as stage
+
+    _say_outcome(stage.rollback(reason), as_json)
+
+
+@models.command()
+@click.argument("image")
+@json_option
+def lineage(image: str, as_json: bool) -> None:
+    """What made an image, IMAGE such as data/synthetic/metadata.csv:17: models, films, code, parameters."""
+    from synthcxr.stages import trace as stage
+
+    found = stage.run(image)
+    say(stage.lines(found), found, as_json)
+
+
+def _say_outcome(outcome: Any, as_json: bool) -> None:
+    before = f", before it version {outcome.before}" if outcome.before not in ("", outcome.champion) else ""
+    told = f"champion: version {outcome.champion}{before} ({outcome.decision}: {outcome.why})"
+    say([told, *outcome.mended], outcome, as_json)

@@ -22,6 +22,10 @@ INSIDE = f"data/{bundle.FOLDER}"  # where a logged version holds the folder that
 TAG = "synthcxr.kind"
 WHY_TAG = "synthcxr.why"
 INDEX_TAG = "synthcxr.model_json_sha256"
+DECISION_WHY_TAG = "synthcxr.decision_why"
+DIGEST_TAG = "synthcxr.digest"
+METRICS_TAG = "synthcxr.metrics_sha256"
+VERDICT_TAG = "synthcxr.verdict_sha256"
 _ABSENT = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
@@ -101,6 +105,28 @@ class Registry:
                     return self._bring(f"{model.artifact_location}/{INSIDE}", key=model.model_id, index_sha256="")
         address = f"{run.info.artifact_uri}/{path}"
         return self._bring(address, key=records.fingerprint([run_id, path]), index_sha256="")
+
+    def run_record(self, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Tags and parameters of a run."""
+        with store.speaking(self.uri):
+            data = self.client.get_run(run_id).data
+        return dict(data.tags), dict(data.params)
+
+    def run_file(self, run_id: str, name: str) -> bytes | None:
+        """The content of a file that a run logged, None where it holds none of that name."""
+        with store.speaking(self.uri):
+            address = f"{self.client.get_run(run_id).info.artifact_uri}/{name}"
+            path = location.local(address)
+            if path is not None:
+                here = location.here(path) if not path.exists() and location.kind(self.uri) == "embedded" else path
+                return here.read_bytes() if here.is_file() else None
+            if name not in {file.path for file in self.client.list_artifacts(run_id)}:
+                return None
+            with tempfile.TemporaryDirectory(prefix="synthcxr-") as scratch:
+                fetched = mlflow.artifacts.download_artifacts(
+                    artifact_uri=address, dst_path=scratch, tracking_uri=self.uri
+                )
+                return Path(fetched).read_bytes()
 
     def _bring(self, address: str, *, key: str, index_sha256: str) -> Path:
         path = location.local(address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from synthcxr import model_index, records
 from synthcxr.contract import Kind
-from synthcxr.registry import begun, fetch, interface, location, store
-from synthcxr.registry.address import CANDIDATE, CHAMPION
+from synthcxr.registry import begun, fetch, interface, labellers, location, store
+from synthcxr.registry.address import CANDIDATE, GENERATOR
 from synthcxr.registry.evidence import Evidence, Point
 
 _PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
@@ -51,8 +51,8 @@ class Published:
     tracking_uri_kind: str
 
 
-def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, champion: bool, why: str) -> Published:
-    """Log one run, register a version of each model, then move `candidate`, and `champion` if it is one.
+def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, why: str) -> Published:
+    """Log one run, register a version of each model, then move the alias `candidate`, the generator's first.
 
     The run is the one that these trainings wrote their rows to, where there is one: it gets what it lacks.
     """
@@ -67,11 +67,19 @@ def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, cha
             versions = {f"synthcxr-{model.kind}": version for model, (version, _) in zip(models, made, strict=True)}
             for model, (_, model_id) in zip(models, made, strict=True):  # a model gets all that its run already holds
                 _log_points(client, run.info.run_id, model.figures, model_id=model_id)
-        for alias in (CANDIDATE, CHAMPION) if champion else (CANDIDATE,):
-            for name, version in versions.items():
-                client.set_registered_model_alias(name, alias, version)
+        _name_labellers(client, versions)
+        for name, version in versions.items():
+            client.set_registered_model_alias(name, CANDIDATE, version)
     begun.leave()
     return Published(run.info.run_id, versions, location.kind(uri))
+
+
+def _name_labellers(client: MlflowClient, versions: Mapping[str, str]) -> None:
+    """Let the generator's version say which labellers it was evaluated with: their aliases follow it."""
+    for kind in labellers.KINDS:
+        if GENERATOR in versions and f"synthcxr-{kind}" in versions:
+            held = versions[f"synthcxr-{kind}"]
+            client.set_model_version_tag(GENERATOR, versions[GENERATOR], labellers.tag(kind), held)
 
 
 def attach(run_id: str, file: Path) -> None:

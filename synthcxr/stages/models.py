@@ -16,7 +16,7 @@ from synthcxr.registry.address import STARTER
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A registered version, or the starter; `why` says what its gates came to."""
+    """A registered version, or the starter; `why` says what its gates came to, and what was decided."""
 
     address: str
     aliases: tuple[str, ...]
@@ -90,7 +90,7 @@ def _listed(version: fetch.Version) -> Listed:
         address=f"models:/{version.name}/{version.version}",
         aliases=version.aliases,
         created=created.isoformat(sep=" ", timespec="seconds"),
-        why=version.tags.get(fetch.WHY_TAG, ""),
+        why=version.tags.get(fetch.DECISION_WHY_TAG) or version.tags.get(fetch.WHY_TAG, ""),
     )
 
 

@@ -16,7 +16,8 @@ from synthcxr import contract, image_bytes, images, lineage, model_index, record
 from synthcxr.config import RegisterConfig
 from synthcxr.contract import Kind
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.registry import bundle, card, evidence, publish
+from synthcxr.registry import bundle, card, decision, evidence, fetch, location, promotion, publish
+from synthcxr.registry.address import GENERATOR
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
@@ -47,15 +48,26 @@ def run(
         scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in LABELLERS},
         weak={kind: contract.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
     )
-    champion, why = judged(facts.verdict)
+    _, why = decision.judged(facts.verdict)
     held = _evidence(params, results, dataset, facts, _trainings(trained))
     _require_judged(facts.metrics, models, dataset)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
         made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
-        published = publish.publish(made, held, experiment=config.experiment, champion=champion, why=why)
-    registered = dataclasses.asdict(published) | {"champion": champion, "why": why}
+        made[0].tags.update(_digests(results))
+        published = publish.publish(made, held, experiment=config.experiment, why=why)
+    outcome = _promote(published)
+    registered = dataclasses.asdict(published) | {
+        "champion": outcome.champion == outcome.version,
+        "why": outcome.why,
+    }
     records.write_json(out, registered)
     return registered
+
+
+def _promote(published: publish.Published) -> promotion.Outcome:
+    """Ask for the champion's name: given where every gate passed and nothing is worse than the champion."""
+    registry = fetch.Registry.open(location.find() or location.embedded())
+    return promotion.promote(registry, published.versions[GENERATOR])
 
 
 def _require_judged(metrics: Mapping[str, Any], models: Path, dataset: Path) -> None:
@@ -67,23 +79,6 @@ def _require_judged(metrics: Mapping[str, Any], models: Path, dataset: Path) -> 
     records.read_metadata(dataset)
     if metrics.get("dataset") != records.sha256_file(dataset / records.METADATA):
         raise ArtifactError(f"{dataset}: the results are of another dataset; run `synthcxr evaluate` on this one")
-
-
-def judged(verdict: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether a verdict makes a champion, and the sentence why: every gate that applies passed, and one does."""
-    gates = list(verdict.get("gates", ()))
-    failed = [gate for gate in gates if gate["status"] == "failed"]
-    passed = [gate for gate in gates if gate["status"] == "passed"]
-    if failed or not verdict.get("passed"):
-        return False, "failed: " + ("; ".join(_bound(gate) for gate in failed) or "the verdict names no gate")
-    if not passed:
-        return False, "no gate could be judged"
-    return True, "passed: " + "; ".join(_bound(gate) for gate in passed)
-
-
-def _bound(gate: Mapping[str, Any]) -> str:
-    value = "none" if gate["value"] is None else f"{gate['value']:.4g}"
-    return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g})"
 
 
 def _trainings(trained: Mapping[str, Path]) -> dict[str, str]:
@@ -121,6 +116,14 @@ def _tags(index: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _digests(results: Path) -> dict[str, str]:
+    """What vouches for the evidence by which a generator's version is promoted."""
+    return {
+        fetch.METRICS_TAG: records.sha256_file(results / "metrics.json"),
+        fetch.VERDICT_TAG: records.sha256_file(results / "verdict.json"),
+    }
+
+
 def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Facts, dataset: Path) -> publish.Model:
     held = contract.read(models / f"{kind}.onnx", kind=kind)
     cards = {}
@@ -130,7 +133,7 @@ def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Fa
     folder = bundle.build(
         parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
     )
-    tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
+    tags = _tags(facts.index) | {fetch.DIGEST_TAG: held.digest}
     return publish.Model(
         kind, folder, card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from synthcxr import bundled, contract, images, lineage, model_index, seeds
 from synthcxr.contract import Kind
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import bundle, card, evidence, fetch, location, publish
+from synthcxr.registry import bundle, card, evidence, fetch, location, promotion, publish
 from synthcxr.registry.address import CHAMPION, GENERATOR, STARTER
 from synthcxr.synthesis.session import Session
 
@@ -44,12 +44,11 @@ def add(experiment: str) -> publish.Published:
             files={starter / bundle.CARD: ""},
             training_data=str(index["training_data"]),
         )
-        return publish.publish(made, held, experiment=experiment, champion=not _has_champion(), why=WHY)
-
-
-def _has_champion() -> bool:
-    uri = location.find()
-    return uri is not None and CHAMPION in fetch.Registry.open(uri).aliases(GENERATOR)
+        published = publish.publish(made, held, experiment=experiment, why=WHY)
+    registry = fetch.Registry.open(location.find() or location.embedded())
+    if CHAMPION not in registry.aliases(GENERATOR):
+        promotion.promote(registry, published.versions[GENERATOR], reason=WHY)
+    return published
 
 
 def _model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.uint8]) -> publish.Model:
@@ -58,7 +57,7 @@ def _model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.uint8]) 
         "synthcxr.training_data": held.training_data,
         "synthcxr.phantom": str(held.phantom).lower(),
         "synthcxr.resolution": str(held.resolution),
-        "synthcxr.digest": held.digest,
+        fetch.DIGEST_TAG: held.digest,
     }
     return publish.Model(kind, folder, card.summary(held), tags, example)
 

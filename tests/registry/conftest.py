@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import postgres_server
 import pytest
+from postgres_server import ADMIN, PASSWORD, TeamServer
 from servers import Server
 from standins import SIDE, write_folder
 
-from synthcxr import bundled, model_index
+from synthcxr import bundled, model_index, records
 from synthcxr.contract import Kind
-from synthcxr.registry import bundle, evidence, location, publish, store
+from synthcxr.registry import bundle, evidence, fetch, location, promotion, publish, store
+from synthcxr.registry.address import GENERATOR
 
 EVIDENCE = evidence.Evidence({"a.b": "1"}, (evidence.Point("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
 
@@ -38,7 +44,41 @@ def publish_one(tmp_path: Path) -> Callable[..., publish.Published]:
 
     def publish_(*, champion: bool, seed: int = 0) -> publish.Published:
         model = _version(write_folder(tmp_path / f"models{seed}", seed), tmp_path / f"bundles{seed}")
-        return publish.publish([model], EVIDENCE, experiment="e", champion=champion, why="as told")
+        made = publish.publish([model], EVIDENCE, experiment="e", why="as told")
+        if champion:
+            registry = fetch.Registry.open(location.find() or location.embedded())
+            promotion.promote(registry, made.versions[GENERATOR], reason="as told")
+        return made
+
+    return publish_
+
+
+@pytest.fixture
+def publish_judged(tmp_path: Path) -> Callable[..., str]:
+    """publish_judged(relative, passed=True): publish a generator and its labellers with a verdict; gives its number."""
+    counter = itertools.count()
+
+    def publish_(relative: float, *, passed: bool = True) -> str:
+        at = next(counter)
+        models = write_folder(tmp_path / f"judged{at}", at)
+        distance = {"relative": relative, "relative_interval": [relative - 0.5, relative + 0.5], "digest": "d"}
+        gate = {"metric": "distance.judge.relative", "value": relative, "threshold": 9, "direction": "max"}
+        gate |= {"status": "passed" if passed else "failed"}
+        found = {"n_real_test": 60, "distance": {"judge": distance}}
+        results = {"metrics.json": found, "verdict.json": {"passed": passed, "gates": [gate]}}
+        for name, content in results.items():
+            records.write_json(tmp_path / f"results{at}" / name, content)
+        made = [_version(models, tmp_path / f"versions{at}", kind) for kind in ("generator", "classifier")]
+        made[0].tags.update(
+            {
+                "synthcxr.training_data": "f",
+                fetch.METRICS_TAG: records.sha256_file(tmp_path / f"results{at}" / "metrics.json"),
+                fetch.VERDICT_TAG: records.sha256_file(tmp_path / f"results{at}" / "verdict.json"),
+            }
+        )
+        files = {tmp_path / f"results{at}" / name: "" for name in results}
+        held = dataclasses.replace(EVIDENCE, files=files)
+        return publish.publish(made, held, experiment="e", why="").versions[GENERATOR]
 
     return publish_
 
@@ -79,6 +119,43 @@ def registry(project: Path, empty_store: Path) -> Path:
     (project / "registry").mkdir()
     shutil.copyfile(empty_store, project / location.EMBEDDED)
     return project
+
+
+@pytest.fixture(scope="session")
+def team() -> Iterator[TeamServer]:
+    """One server for all tests, in a folder that the user `postgres` may enter."""
+    if problem := postgres_server.missing():
+        pytest.skip(problem)
+    folder = Path(tempfile.mkdtemp(prefix="synthcxr-team-"))
+    folder.chmod(0o755)
+    try:
+        with postgres_server.running(folder / "server") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> fetch.Registry:
+    """This project speaks to the team's server, with its password, about models of its own."""
+    monkeypatch.setenv(location.VARIABLE, team.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    registry = fetch.Registry.open(team.url)
+    for model in registry.client.search_registered_models():
+        registry.client.delete_registered_model(model.name)
+    return registry
+
+
+@pytest.fixture(params=["embedded", pytest.param("team", marks=pytest.mark.slow)])
+def any_registry(request: pytest.FixtureRequest) -> fetch.Registry:
+    """The store that a test is about, empty: the folder's own, and in `make test-all` a team's server as well."""
+    if request.param == "team":
+        held: fetch.Registry = request.getfixturevalue("let_in")
+        return held
+    request.getfixturevalue("registry")
+    return fetch.Registry.open(location.embedded())
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def publish_with(tmp_path: Path, version: Callable[..., publish.Model], *steps: 
         trainings={"train_gan": training, "train_judge": "1" * 16},
     )
     folder = write_folder(tmp_path / f"models-{len(list(tmp_path.iterdir()))}")
-    made = publish.publish([version(folder, folder / "b")], held, experiment="e", champion=True, why="")
+    made = publish.publish([version(folder, folder / "b")], held, experiment="e", why="")
     return client().get_run(made.run_id)
 
 

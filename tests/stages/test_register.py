@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import shutil
@@ -11,89 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from standins import SIDE, write_folder
+from registrable import write_judged, write_project, write_results
+from standins import SIDE
 
-from synthcxr import bundled, config, contract, images, labels, model_index, records
+from synthcxr import bundled, config, images, model_index, records
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.records import Record
-from synthcxr.registry import fetch, location, resolve, store
+from synthcxr.registry import decision, fetch, location, resolve, store
 from synthcxr.stages import models as models_stage
 from synthcxr.stages import register
 
 NAMES = ("synthcxr-classifier", "synthcxr-generator", "synthcxr-judge")
-
-
-def write_trained(folder: Path, *names: str) -> Path:
-    """A folder of weights as a training stage leaves it."""
-    folder.mkdir(parents=True)
-    for name in names:
-        (folder / name).write_bytes(name.encode())
-    records.write_json(folder / "config.json", {"resolution": SIDE})
-    auroc = {"value": 0.8, "interval": [0.7, 0.9]}
-    score = {"n": 60, "n_positive": 9, "auroc": auroc, "average_precision": auroc}
-    records.write_json(folder / "metrics.json", {"findings": {"Edema": score}})
-    return folder
-
-
-def write_results(folder: Path, *, passed: bool) -> Path:
-    """results/ as training and evaluate leave it."""
-    gate = {"metric": "distance.judge.relative", "value": 3.5, "threshold": 4.0 if passed else 3.0, "direction": "max"}
-    gate |= {"status": "passed" if passed else "failed", "sentence": "Relative distance 3.5."}
-    absent = {"metric": "labels.total_variation", "value": None, "threshold": 0.6, "direction": "max"}
-    absent |= {"status": "not applicable", "sentence": "Not applicable."}
-    records.write_json(folder / "verdict.json", {"passed": passed, "gates": [gate, absent]})
-    distance = {"value": 80.0, "interval": [75.0, 85.0], "relative": 3.5, "status": "computed"}
-    metrics = {"n_synthetic": 2, "n_real_test": 60, "phantom": True, "distance": {"judge": distance}}
-    records.write_json(folder / "metrics.json", metrics)
-    for name, step in (("train_gan", "nimg"), ("train_classifier", "epoch"), ("train_judge", "epoch")):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([[step, "loss"], *([at * 100, 1 / (at + 1)] for at in range(3))])
-    (folder / "snapshots").mkdir()
-    grid = images.encode_png(np.zeros((16, 16), np.uint8))
-    (folder / "snapshots" / "grid_000001000.png").write_bytes(grid)
-    return folder
-
-
-def write_dataset(folder: Path) -> Path:
-    """A synthetic dataset of two images."""
-    (folder / "images").mkdir(parents=True)
-    rows = []
-    for index in range(2):
-        png = images.encode_png(np.full((SIDE, SIDE), 100 + index, np.uint8))
-        (folder / "images" / f"{index}.png").write_bytes(png)
-        name = f"images/{index}.png"
-        record = Record(name, index, 1, "", (labels.NO_FINDING,), (0.1,) * 14, 1.0, records.sha256_bytes(png))
-        rows.append(records.to_row(record))
-    records.write_metadata(folder / records.METADATA, rows)
-    records.write_json(folder / records.RUN, {"counts": {"draws": 2, "found": 2, "acceptance_rate": 1.0}})
-    return folder
-
-
-def write_judged(results: Path, models: Path, dataset: Path) -> None:
-    """Make the results those of these models and images."""
-    metrics = records.read_json(results / "metrics.json")
-    judged = {kind: contract.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier", "judge")}
-    digest = records.sha256_file(dataset / records.METADATA)
-    records.write_json(results / "metrics.json", metrics | {"models": judged, "dataset": digest})
-
-
-def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:
-    """Everything that register reads, as keyword arguments of its run."""
-    source = bundled.find("params.yaml")
-    assert source is not None
-    shutil.copyfile(source, root / "params.yaml")
-    project: dict[str, Any] = {
-        "params": root / "params.yaml",
-        "models": write_folder(root / "models" / "onnx"),
-        "gan": write_trained(root / "models" / "gan", "generator.safetensors", "discriminator.safetensors"),
-        "classifier": write_trained(root / "models" / "classifier", "weights.safetensors"),
-        "judge": write_trained(root / "models" / "judge", "weights.safetensors"),
-        "results": write_results(root / "results", passed=passed),
-        "dataset": write_dataset(root / "data" / "synthetic"),
-        "out": root / "results" / "registered.json",
-    }
-    write_judged(project["results"], project["models"], project["dataset"])
-    return project
 
 
 CONFIG = config.RegisterConfig(experiment="phantoms")
@@ -234,7 +160,8 @@ def test_the_same_input_registers_the_same(here: Registered, second: Registered)
     for path in one.iterdir():
         assert path.read_bytes() == (two / path.name).read_bytes()
     assert second.told["versions"] == dict.fromkeys(NAMES, "2")
-    ids = ("run_id", "versions")
+    assert second.told["why"] == f"{here.told['why']}; not worse than the champion in distance.judge.relative"
+    ids = ("run_id", "versions", "why")
     assert {k: v for k, v in here.told.items() if k not in ids} == {
         k: v for k, v in second.told.items() if k not in ids
     }
@@ -307,7 +234,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
 def test_only_a_gate_that_passed_makes_a_champion(statuses: list[str], passed: bool, champion: bool, why: str) -> None:
     """No failed gate, and at least one that applied and passed; a verdict without evidence makes no champion."""
     gates = [{"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": one} for one in statuses]
-    assert register.judged({"passed": passed, "gates": gates}) == (champion, why)
+    assert decision.judged({"passed": passed, "gates": gates}) == (champion, why)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""Who is champion, and why: `synthcxr models compare`, `promote` and `rollback`."""
+
+from __future__ import annotations
+
+import re
+
+from synthcxr.errors import ArtifactError, ConfigError, GateError
+from synthcxr.registry import decision, location, promotion
+from synthcxr.registry.address import CANDIDATE, CHAMPION, GENERATOR
+from synthcxr.registry.decision import Compared, Evaluated
+from synthcxr.registry.fetch import Registry
+from synthcxr.registry.promotion import Outcome
+
+_ADDRESS = re.compile(rf"(?:models:/{GENERATOR}(?:/|(?=@)))?(?P<what>\d+|@[^/@]+)")
+
+
+def compare(candidate: str | None, champion: str | None) -> tuple[Compared, ...]:
+    """The figures of two versions side by side; without addresses the candidate's and the champion's."""
+    registry = _registry()
+    one, other = _number(registry, candidate, CANDIDATE), _number(registry, champion, CHAMPION)
+    return decision.compare(_evaluated(registry, one), _evaluated(registry, other))
+
+
+def promote(address: str | None, *, force: bool, reason: str) -> Outcome:
+    """Make a version champion; GateError says why not.
+
+    `force` passes over the evidence, and wants a `reason` that is recorded.
+    """
+    if force != bool(reason.strip()):
+        raise ConfigError("--force needs --reason, which is recorded" if force else "--reason goes with --force")
+    registry = _registry()
+    number = _number(registry, address, CANDIDATE)
+    outcome = promotion.promote(registry, number, reason=reason.strip())
+    if outcome.champion != outcome.version:
+        raise GateError(f"models:/{GENERATOR}/{number} is not champion: {outcome.why}")
+    return outcome
+
+
+def rollback(reason: str) -> Outcome:
+    """Make the version champion that the present one replaced; GateError where another promotion came between."""
+    outcome = promotion.rollback(_registry(), reason=reason.strip())
+    if outcome.champion != outcome.version:
+        raise GateError(f"models:/{GENERATOR}/{outcome.version} is not champion: {outcome.why}")
+    return outcome
+
+
+def _evaluated(registry: Registry, number: str) -> Evaluated:
+    found = promotion.evaluated(registry, registry.version(GENERATOR, number))
+    if found is None:
+        raise ArtifactError(f"models:/{GENERATOR}/{number}: no evidence is logged with it; there is nothing to compare")
+    return found
+
+
+def _number(registry: Registry, address: str | None, alias: str) -> str:
+    """The version that an address means: a number, an alias such as @candidate, either after models:/NAME."""
+    parts = _ADDRESS.fullmatch(address or f"@{alias}")
+    if parts is None:
+        raise ArtifactError(f"{address}: no version of {GENERATOR}; give a number, or models:/{GENERATOR}@{alias}")
+    what = parts["what"]
+    if not what.startswith("@"):
+        return what
+    aliases = registry.aliases(GENERATOR)
+    if what[1:] not in aliases:
+        raise ArtifactError(f"{location.shown(registry.uri)}: no version of {GENERATOR} is {what[1:]}")
+    return aliases[what[1:]]
+
+
+def _registry() -> Registry:
+    uri = location.find()
+    if uri is None:
+        raise ArtifactError(
+            f"no registry here; go to the folder that holds {location.EMBEDDED} or set {location.VARIABLE} to a server"
+        )
+    return Registry.open(uri)
