@@ -13,7 +13,7 @@ import synthcxr
 from synthcxr import asking
 from synthcxr.cli_evidence import check, disturb, utility
 from synthcxr.cli_models import models
-from synthcxr.cli_project import init, lock
+from synthcxr.cli_project import doctor, init, lock
 from synthcxr.cli_study import reader_study
 from synthcxr.errors import GateError
 from synthcxr.options import (
@@ -44,6 +44,7 @@ def main() -> None:
 
 
 main.add_command(init)
+main.add_command(doctor)
 
 
 @main.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
+from synthcxr.errors import GateError
 from synthcxr.options import json_option, path_option, say
 
 
@@ -27,6 +29,28 @@ def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
     took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
     wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
     say([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Look at machine, install and folder.
+
+    Versions, providers, GPU, disk, registry, DVC remote, weights: each OK, a note, or what to do. Exits 1 where
+    something is to do.
+    """
+    from synthcxr.stages import doctor as stage
+
+    found = []
+    for finding in stage.run(folder=Path()):
+        found.append(finding)
+        if not as_json:
+            click.echo(str(finding))
+    if as_json:
+        say([], [dataclasses.asdict(finding) for finding in found], as_json)
+    todo = [finding.name for finding in found if finding.state == "TO DO"]
+    if todo:
+        raise GateError(f"something is to do about {', '.join(todo)}")
 
 
 @click.command(hidden=True)

@@ -18,7 +18,7 @@ def write_film(path: Path) -> None:
 
 def test_every_reader_has_a_name_and_an_attribution() -> None:
     """READERS and ATTRIBUTIONS name the same readers; films of the NIH carry the citation it asks for."""
-    assert set(readers.READERS) == set(readers.ATTRIBUTIONS) == {"nih", "folder", "phantom"}
+    assert set(readers.READERS) == set(readers.ATTRIBUTIONS) == {"nih", "chexpert", "dicom", "folder", "phantom"}
     assert "CVPR 2017" in readers.ATTRIBUTIONS["nih"]
     assert "NIH Clinical Center" in readers.ATTRIBUTIONS["nih"]
 

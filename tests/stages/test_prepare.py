@@ -144,7 +144,7 @@ def test_a_side_without_a_readable_film_is_refused(tmp_path: Path) -> None:
     [
         (_config(), ConfigError, "prepare.sources: names no source"),
         (_config({"reader": "nih"}), ConfigError, r"prepare.sources\[0\].path: missing"),
-        (_config(PHANTOMS, {"reader": "dicom"}), ConfigError, r"prepare.sources\[1\].reader: 'dicom' is none of"),
+        (_config(PHANTOMS, {"reader": "pacs"}), ConfigError, r"prepare.sources\[1\].reader: 'pacs' is none of"),
         (_config({"reader": "nih", "path": "no such folder"}), DataError, "no such folder"),
         (_config(PHANTOMS, resolution=32), DataError, "32 px is above every film's own"),
         (_config(PHANTOMS | {"n_films": 1}), DataError, "too few"),
