@@ -14,6 +14,8 @@ EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
     "pipeline": ("dvc", "dvclive", "scmrepo"),
     "report": ("matplotlib", "jinja2"),
+    "dicom": ("pydicom",),
+    "ray": ("ray",),
     "study": ("starlette", "uvicorn"),
 }
 
