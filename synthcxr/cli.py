@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig
     from synthcxr.registry.follow import Follow
+    from synthcxr.writers.store import Format
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -210,7 +211,10 @@ def distill(params: Path, models: Path, as_json: bool) -> None:
 @click.option("--max-draws", type=click.IntRange(min=1), help="Candidates to draw at most.  [default: 100 an image]")
 @click.option("--batch", type=click.IntRange(min=1), help="Candidates at a time.  [default: 32]")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), help="Where to run.  [default: auto]")
-@click.option("--format", "kind", type=click.Choice(["png", "webdataset"]), help="[default: png up to 10,000 images]")
+@click.option(
+    "--format", "kind", type=click.Choice(["png", "dicom", "webdataset"]),
+    help="[default: png up to 10,000 images, else webdataset]",
+)  # fmt: skip
 @click.option("--append", is_flag=True, help="Make a finished dataset longer.")
 @click.option("--force", is_flag=True, help="Replace the dataset of another command.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
@@ -257,7 +261,7 @@ def generate(
             model_name=found.name,
             force=force,
             append=append,
-            shards=None if kind is None else kind == "webdataset",
+            form=cast("Format | None", kind),
             dry_run=dry_run,
             apart=keeper(films) if reject_memorised and films else None,
             command=["synthcxr", *sys.argv[1:]],
@@ -274,7 +278,7 @@ def generate(
 @main.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--index", type=click.IntRange(min=0), required=True, help="Its candidate: column index of metadata.csv.")
-@path_option("--out", None, "The PNG to write.", required=True)
+@path_option("--out", None, "The file to write: a PNG, or DICOM where the dataset is.", required=True)
 @click.option("--model", metavar="ADDRESS", help="Where the model is now.  [default: as run.json names it]")
 def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
     """Make one image of DATASET again.

@@ -1,4 +1,4 @@
-"""The bytes of a synthetic dataset's images, from a folder of files or from tar shards, in the order asked for."""
+"""The bytes of a synthetic dataset's images, from a folder of files or from tar shards, and the pixels in them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import contextlib
 import itertools
 import tarfile
 from collections.abc import Iterable, Iterator
+from math import isqrt
 from pathlib import Path
 from typing import BinaryIO
 
-from synthcxr import records
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import images, records
 from synthcxr.errors import DataError
 from synthcxr.records import Record
 
 _SHARD = ".tar"
+_DICOM, _PIXEL_DATA = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
 
 
 def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
@@ -43,6 +48,20 @@ def read_whole(dataset: Path, held: Iterable[Record]) -> Iterator[bytes | None]:
     asked, digests = itertools.tee(held)
     for data, record in zip(read(dataset, (record.file_name for record in asked)), digests, strict=True):
         yield data if data is not None and records.sha256_bytes(data) == record.sha256 else None
+
+
+def pixels(data: bytes) -> NDArray[np.uint8]:
+    """The uint8 [R, R] pixels of an image, a PNG or a DICOM file, as `generate` writes it."""
+    return _of_dicom(data) if data[128:132] == _DICOM else images.decode_png(data)
+
+
+def _of_dicom(data: bytes) -> NDArray[np.uint8]:
+    """Of our own files, whose uncompressed pixels come last; reading them takes no library."""
+    start = data.find(_PIXEL_DATA) + len(_PIXEL_DATA) + 4
+    side = isqrt(max(len(data) - start, 0))
+    if start < 132 or side * side != int.from_bytes(data[start - 4 : start], "little") or start + side**2 != len(data):
+        raise DataError("not a DICOM file that synthcxr wrote")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(side, side)
 
 
 def _read_file(path: Path) -> bytes | None:

@@ -15,6 +15,8 @@ EXTRAS = {
     "pipeline": ("dvc", "dvclive", "scmrepo"),
     "dicom": ("pydicom",),
     "report": ("matplotlib", "jinja2"),
+    "dicom": ("pydicom",),
+    "ray": ("ray",),
     "study": ("starlette", "uvicorn"),
 }
 

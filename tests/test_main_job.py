@@ -28,7 +28,7 @@ def images(dataset: Path) -> dict[str, bytes]:
 
 
 def others(dataset: Path) -> dict[str, bytes]:
-    names = ("metadata.csv", "latents.npy", "croissant.json")
+    names = ("metadata.csv", "Data_Entry.csv", "latents.npy", "croissant.json")
     return {name: (dataset / name).read_bytes() for name in names}
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from synthcxr import image_bytes, labels, records
-from synthcxr import images as pixels
 from synthcxr.checks import suite
 from synthcxr.checks.result import CheckResult
 from synthcxr.checks.suite import Docs, Expected, expectations
@@ -33,7 +32,7 @@ def check(
 ) -> CheckResult:
     """Check the dataset in a folder; every failing line names images by their file name.
 
-    `images` reads every image too: there, with its sha256, a grey PNG of the run's size. `reference` gives the
+    `images` reads every image too: there, with its sha256, a grey square of the run's size. `reference` gives the
     weights (shares or counts) of "No Finding" and the findings among real films; the labels' divergence from it,
     each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
     `docs` get a page, "synthetic", and one for the labels, "synthetic labels".
@@ -119,7 +118,7 @@ def _files(side: int) -> list[Expected]:
     sides = expectations.ExpectColumnValuesToBeInSet(column=_SIDE, value_set=[side])
     return [
         Expected("files", "every image is there, with the bytes of its sha256", _true(_WHOLE)),
-        Expected("sizes", f"every image is a grey PNG of {side} px", sides),
+        Expected("sizes", f"every image is a grey square of {side} px", sides),
     ]
 
 
@@ -151,14 +150,14 @@ def _n_latents(dataset: Path) -> int:
 
 
 def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
-    """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square PNG)."""
+    """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square)."""
     for data, sha256 in zip(image_bytes.read(dataset, table["file_name"]), table["sha256"], strict=True):
         yield data is not None and records.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
 
 
 def _side(data: bytes) -> int:
     try:
-        height, width = pixels.decode_png(data).shape
+        height, width = image_bytes.pixels(data).shape
     except DataError:
         return 0
     return height if height == width else 0

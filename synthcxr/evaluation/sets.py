@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import images, labels
+from synthcxr import image_bytes, images, labels
 from synthcxr.dataset import Dataset
 from synthcxr.errors import DataError
 from synthcxr.evaluation import cache, features
@@ -64,7 +64,7 @@ class SyntheticSet:
             raise DataError(
                 f"{self.path}: {record.file_name} is absent or not the file that was made; generate it again"
             )
-        pixels = images.decode_png(png)
+        pixels = image_bytes.pixels(png)
         if pixels.shape != (self.resolution, self.resolution):
             raise DataError(f"{self.path}: {record.file_name} is not {self.resolution} px square; generate it again")
         return pixels

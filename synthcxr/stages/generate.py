@@ -24,21 +24,18 @@ from synthcxr.synthesis.mixture import Quotas
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.search import Differentiate
 from synthcxr.synthesis.wanted import Wanted
-from synthcxr.writers import beside, place, plan, space, summary
+from synthcxr.writers import beside, place, plan, space, stores, summary
 from synthcxr.writers import run as run_file
 from synthcxr.writers.growing import Growing
 from synthcxr.writers.journal import NAME, Journal
 from synthcxr.writers.plan import Plan
-from synthcxr.writers.png import PngFolder
 from synthcxr.writers.request import WINDOW, Part, Request
 from synthcxr.writers.run import Origin
 from synthcxr.writers.store import LATENTS, Format, Store
-from synthcxr.writers.webdataset import Shards
 
 FILES_UP_TO = 10_000
 MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
 Status = Literal["made", "already finished", "dry run"]
-_STORES: dict[Format, type[PngFolder] | type[Shards]] = {"png": PngFolder, "webdataset": Shards}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,24 +87,24 @@ def run(
     model_name: str,
     force: bool = False,
     append: bool = False,
-    shards: bool | None = None,
+    form: Format | None = None,
     dry_run: bool = False,
     apart: Callable[[Contract], Apart] | None = None,
     command: Sequence[str] = (),
 ) -> GenerateReport:
     """Make the dataset `out` with generator.onnx and classifier.onnx of the folder `model`.
 
-    `append` makes a finished dataset longer; `force` replaces another command's, and remakes this one's. `shards`
-    None means tar shards beyond 10,000 images. `apart`, called with the generator's contract, leaves out candidates
-    that copy a film and notes every image's distance to the nearest. GateError (exit 1) where the draws ran out, with
-    the shorter set in place, or where the dataset's own suite failed; any other error of ours leaves what stood at
-    `out` as it was.
+    `append` makes a finished dataset longer; `force` replaces another command's, and remakes this one's. `form`
+    None means PNGs up to 10,000 images and tar shards beyond. `apart`, called with the generator's contract, leaves
+    out candidates that copy a film and notes every image's distance to the nearest. GateError (exit 1) where the
+    draws ran out, with the shorter set in place, or where the dataset's own suite failed; any other error of ours
+    leaves what stood at `out` as it was.
     """
     quotas, home = _checked(config), place.real(out)
     chooser = _open(config, model)
     sampler = chooser.sampler
     distant = apart(sampler.generator.contract) if apart else None
-    request = _request(config, quotas, chooser, shards, distant)
+    request = _request(config, quotas, chooser, form, distant)
     models = sampler.generator.contract, sampler.classifier.contract
     origin = Origin(model_name, *models, tuple(command), model_index.attribution(model))
     job = _Job(request, chooser, origin, out, home, distant)
@@ -158,9 +155,9 @@ def _gradient(generator: Path, classifier: Path) -> Differentiate:
     return latent.logits_of_latents(generator, classifier)
 
 
-def _pins(chooser: Chooser) -> dict[str, str]:
+def _pins(chooser: Chooser, form: Format) -> dict[str, str]:
     """What the pixels may depend on; a gradient's bits depend on torch too."""
-    held = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION)
+    held = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION) | stores.pins(form)
     if chooser.method != "optimise":
         return held
     from synthcxr.networks import latent
@@ -172,12 +169,13 @@ def _request(
     config: GenerateConfig,
     quotas: Quotas,
     chooser: Chooser,
-    shards: bool | None,
+    form: Format | None,
     apart: Apart | None,
 ) -> Request:
     sampler, n = chooser.sampler, sum(k for _, k in quotas)
     several = config.mix is not None or config.per_label is not None
     wanted = Wanted() if several else quotas[0][0]
+    form = form or ("webdataset" if n > FILES_UP_TO else "png")
     return Request(
         n=n,
         seed=config.seed,
@@ -188,9 +186,9 @@ def _request(
         parts=tuple(Part(each.findings, each.without, k) for each, k in quotas) if several else (),
         max_draws=config.max_draws,
         batch=config.batch,
-        format="webdataset" if (n > FILES_UP_TO if shards is None else shards) else "png",
+        format=form,
         models=chooser.digests(),
-        pins=_pins(chooser),
+        pins=_pins(chooser, form),
         threads=sampler.generator.threads,
         apart=apart.fingerprint if apart else "",
     )
@@ -206,7 +204,8 @@ def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> 
 
 def _n_bytes(job: _Job, planned: Plan) -> int:
     n = job.request.n if planned.source else job.request.n - planned.n_held
-    return space.estimate(n, resolution=job.origin.generator.resolution, latent=job.origin.generator.latent)
+    made, form = job.origin.generator, job.request.format
+    return space.estimate(n, resolution=made.resolution, latent=made.latent, form=form)
 
 
 def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
@@ -225,10 +224,10 @@ def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
 
 def _make(job: _Job, planned: Plan) -> GenerateReport:
     grown = place.begin(job.home, job.request.as_dict(), afresh=planned.afresh)
-    with Growing(_STORES[job.request.format](grown), Journal(grown / NAME)) as growing:
+    with Growing(_store(job, job.request.format, grown), Journal(grown / NAME)) as growing:
         growing.resume()
         if planned.source is not None:
-            source = _STORES[planned.source["format"]](job.home)
+            source = _store(job, planned.source["format"], job.home)
             _copy(job, growing, source, planned.source)
         n_held = growing.found
         _draw(job, growing)
@@ -240,6 +239,10 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         raise DataError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
     place.settle(job.home)
     return _report(job, "made", made, checks, n_held)
+
+
+def _store(job: _Job, form: Format, root: Path) -> Store:
+    return stores.opened(form, root, generator=job.request.models["generator"])
 
 
 def _copy(job: _Job, growing: Growing, source: Store, made: Mapping[str, Any]) -> None:

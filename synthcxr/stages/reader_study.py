@@ -136,7 +136,7 @@ class _Synthetic:
         (data,) = image_bytes.read_whole(self.path, [self.held[name]])
         if data is None:
             raise DataError(f"{self.path}: {name} is absent or not the file that was made; generate it again")
-        return images.decode_png(data)
+        return image_bytes.pixels(data)
 
     def opinion(self, name: str) -> Opinion:
         """What the classifier said of it when it was made."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import config as configs
-from synthcxr import contract, image_bytes, images, lineage, model_index, records
+from synthcxr import contract, image_bytes, lineage, model_index, records
 from synthcxr.config import RegisterConfig
 from synthcxr.contract import Kind
 from synthcxr.errors import ArtifactError, DataError
@@ -166,7 +166,7 @@ def _example(dataset: Path, side: int) -> NDArray[np.uint8]:
     if table.empty:
         raise DataError(f"{dataset}: holds no image; generate at least one")
     (data,) = image_bytes.read_all(dataset, [str(table["file_name"].iloc[0])])
-    image = images.decode_png(data)
+    image = image_bytes.pixels(data)
     if image.shape != (side, side):
         raise DataError(f"{dataset}: its images are {image.shape[0]} px, the models' {side} px; generate it again")
     return image

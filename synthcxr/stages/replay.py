@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from synthcxr import images, records, whole
+from synthcxr import records, whole
 from synthcxr.config import Device
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.synthesis import session
@@ -16,6 +14,7 @@ from synthcxr.synthesis.search import Differentiate
 from synthcxr.synthesis.wanted import Wanted
 from synthcxr.writers import request as requests
 from synthcxr.writers import run as run_file
+from synthcxr.writers import stores
 from synthcxr.writers.request import WINDOW, Part, Request
 
 
@@ -31,12 +30,12 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     if rows.empty:
         raise DataError(f"{dataset}: has no image of candidate {index}; the column index of metadata.csv lists them")
     chooser = _open(request, model)
-    png = images.encode_png(_pixels(chooser, request, index))
-    sha256, wanted = records.sha256_bytes(png), str(rows["sha256"].iloc[0])
+    made = _file(chooser, request, index)
+    sha256, wanted = records.sha256_bytes(made), str(rows["sha256"].iloc[0])
     if sha256 != wanted:
         raise DataError(f"{dataset}: candidate {index} has other bytes here ({_why(chooser, request)})")
     with whole.file(out) as file:
-        file.write(png)
+        file.write(made)
     return sha256
 
 
@@ -51,19 +50,24 @@ def _open(request: Request, model: Path) -> Chooser:
     return chooser
 
 
-def _pixels(chooser: Chooser, request: Request, index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _file(chooser: Chooser, request: Request, index: int) -> bytes:
+    """The image's file in the dataset's format."""
+    store = stores.opened(request.format, Path(), generator=request.models["generator"])
     at = index // WINDOW
     part = request.parts[at] if request.parts else Part(request.labels, request.without, request.n)
     draw = chooser.draw(Wanted(part.labels, part.without))
     for drawn in draw(seed=request.seed, start=index, stop=index + 1):
         if len(drawn.indices):
-            return np.asarray(drawn.pixels[0])
+            (record,) = chooser.records(drawn, seed=request.seed, requested=part.labels)
+            return store.encode(drawn.pixels[0], record)
     raise DataError(f"candidate {index} is not accepted here ({_why(chooser, request)})")
 
 
 def _why(chooser: Chooser, request: Request) -> str:
     """What differs between then and now, of all that pixels may depend on."""
-    now = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION)
+    now = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION) | stores.pins(
+        request.format
+    )
     other = [f"{name} {now[name]}, not {request.pins[name]}" for name in now if request.pins.get(name) != now[name]]
     return "; ".join(other) or "same models, versions and threads: another machine, or the row was changed"
 

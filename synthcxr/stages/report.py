@@ -126,7 +126,7 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
     rows = found.records.head(n)
     shown = [
         html.picture(
-            images.decode_png(data),
+            image_bytes.pixels(data),
             alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
             caption=_spoken(held),
         )
@@ -219,7 +219,7 @@ def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid 
         pairs, at, image_bytes.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True
     ):
         made = f"synthetic, at {pair['distance']:.3g}"
-        shown.append(html.picture(_at(images.decode_png(png), side), alt="synthetic image", caption=made))
+        shown.append(html.picture(_at(image_bytes.pixels(png), side), alt="synthetic image", caption=made))
         shown.append(html.picture(pixels[place], alt="its nearest film", caption=f"film {pair['film']}"))
     note = f"The {len(pairs)} closest in pixels, the closest first; of all films that the generator learned from."
     return html.Grid(title="The closest pairs", note=note, pictures=tuple(shown), columns=4)
@@ -228,7 +228,7 @@ def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid 
 def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
     """The first synthetic images beside the films nearest to them."""
     held = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
-    synthetic = np.stack([_at(images.decode_png(data), side) for data in held])
+    synthetic = np.stack([_at(image_bytes.pixels(data), side) for data in held])
     pairs = zip(
         synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import dataset as datasets
-from synthcxr import image_bytes, images, labels, records, whole
+from synthcxr import image_bytes, labels, records, whole
 from synthcxr.config import ClassifierConfig
 from synthcxr.dataset import Dataset
 from synthcxr.errors import ConfigError, DataError
@@ -152,7 +152,7 @@ class _Made:
         """The first `n` images with the labels that metadata.csv gives them."""
         held = self.held[:n]
         read = functools.partial(image_bytes.read_all, self.path)
-        pixels = np.stack([images.decode_png(png) for png in read(record.file_name for record in held)])
+        pixels = np.stack([image_bytes.pixels(png) for png in read(record.file_name for record in held)])
         findings = np.array([labels.vector(record.findings) for record in held], dtype=np.float32)
         return _Side(pixels, findings, np.full(len(held), "", dtype=object))
 

@@ -1,4 +1,4 @@
-"""What stands beside the images of a dataset: metadata.csv, latents.npy, croissant.json, run.json."""
+"""What stands beside the images of a dataset: metadata.csv, Data_Entry.csv, latents.npy, croissant.json, run.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import records, seeds
-from synthcxr.writers import croissant, journal, run
+from synthcxr.writers import croissant, journal, nih_table, run
 from synthcxr.writers.journal import Journal, Line
 from synthcxr.writers.request import Request
 from synthcxr.writers.run import Origin
@@ -21,9 +21,10 @@ _CHUNK = 4096
 
 
 def finish(folder: Path, request: Request, origin: Origin) -> dict[str, Any]:
-    """Write all four for the images that the journal in `folder` lists, and return what run.json says."""
+    """Write all of it for the images that the journal in `folder` lists, and return what run.json says."""
     lines = Journal(folder / journal.NAME)
     records.write_metadata(folder / records.METADATA, (records.to_row(record) for record in lines.records()))
+    nih_table.write(folder, lines.records(), side=origin.generator.resolution)
     write_latents(folder, lines, seed=request.seed, size=origin.generator.latent)
     croissant.write(folder, request, origin)
     found, draws = lines.totals()

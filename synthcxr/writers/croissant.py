@@ -9,7 +9,7 @@ from synthcxr import labels, records
 from synthcxr.writers import png, webdataset
 from synthcxr.writers.request import Request
 from synthcxr.writers.run import Origin
-from synthcxr.writers.store import LATENTS, Format
+from synthcxr.writers.store import DICOM, LATENTS, Format
 
 NAME = "croissant.json"
 _CR_TERMS = (
@@ -39,7 +39,7 @@ _COLUMNS = {
         for column, finding in zip(records.PROBABILITY_COLUMNS, labels.FINDINGS, strict=True)
     },
     "weight": ("sc:Float", "Importance weight of the image."),
-    "sha256": ("sc:Text", "Digest of the PNG file."),
+    "sha256": ("sc:Text", "Digest of the image's file."),
 }
 _APART = {
     records.TRAIN_DISTANCE: ("sc:Float", "Distance in pixels to the nearest film that was learned from; 0 is a copy.")
@@ -48,6 +48,11 @@ _SEARCHED = {records.STEPS: ("sc:Integer", "Steps that the search took from the 
 _JUDGED = {
     column: ("sc:Float", f"The probability of {finding} by the judge, which did not choose the image.")
     for column, finding in zip(records.JUDGE_COLUMNS, labels.FINDINGS, strict=True)
+}
+_PLACES: dict[Format, tuple[str, str, str]] = {
+    "png": (png.FOLDER, "*/*.png", "image/png"),
+    "dicom": (DICOM, "*/*.dcm", "application/dicom"),
+    "webdataset": (webdataset.FOLDER, "*.tar", "application/x-tar"),
 }
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
@@ -106,11 +111,8 @@ def _file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
 
 
 def _image_files(form: Format) -> list[dict[str, Any]]:
-    if form == "png":
-        includes, encoding = f"{png.FOLDER}/*/*.png", "image/png"
-    else:
-        includes, encoding = f"{webdataset.FOLDER}/*.tar", "application/x-tar"
-    name = "images" if form == "png" else "shards"
+    name, within, encoding = _PLACES[form]
+    includes = f"{name}/{within}"
     return [{"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}]
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import images, records
+from synthcxr import image_bytes, records
 from synthcxr.records import Record
 from synthcxr.writers.journal import Journal, Line, packed
 from synthcxr.writers.store import PER_FOLDER, Store
@@ -80,8 +80,9 @@ class Growing:
             if png is None:
                 break
             at = self.found + len(kept)
-            kept.append(dataclasses.replace(record, file_name=self.store.file_name(at)))
-            self.store.write(at, png, kept[-1])
+            data = png if source.suffix == self.store.suffix else self.store.encode(image_bytes.pixels(png), record)
+            kept.append(self._named(at, data, record))
+            self.store.write(at, data, kept[-1])
             if len(kept) == PER_FOLDER:
                 self._note(kept[-1].index + 1, kept, 0, latents)
                 kept = []
@@ -104,7 +105,7 @@ class Growing:
         """
         while len(self._pending) >= _MAX_PENDING:
             self._pending.popleft().result()
-        encoded = [self._encoders.submit(_encode, image) for image in pixels]
+        encoded = [self._encoders.submit(self.store.encode, *each) for each in zip(pixels, described, strict=True)]
         also = runs, packed(latents)
         self._pending.append(self._writer.submit(self._commit, self.found, draws, encoded, described, also))
         self.found, self.draws = self.found + len(described), draws
@@ -118,7 +119,7 @@ class Growing:
         self,
         first: int,
         draws: int,
-        encoded: Sequence[Future[tuple[bytes, str]]],
+        encoded: Sequence[Future[bytes]],
         described: Sequence[Record],
         also: tuple[int, str],
     ) -> None:
@@ -127,11 +128,14 @@ class Growing:
         self._broken = True
         made = []
         for at, (future, record) in enumerate(zip(encoded, described, strict=True), first):
-            png, sha256 = future.result()
-            made.append(dataclasses.replace(record, file_name=self.store.file_name(at), sha256=sha256))
-            self.store.write(at, png, made[-1])
+            data = future.result()
+            made.append(self._named(at, data, record))
+            self.store.write(at, data, made[-1])
         self._journal(draws, made, *also)
         self._broken = False
+
+    def _named(self, at: int, data: bytes, record: Record) -> Record:
+        return dataclasses.replace(record, file_name=self.store.file_name(at), sha256=records.sha256_bytes(data))
 
     def _note(self, draws: int, made: Sequence[Record], runs: int, latents: NDArray[np.float32] | None) -> None:
         rows = None if latents is None else latents[self.found : self.found + len(made)]
@@ -142,8 +146,3 @@ class Growing:
         now = time.perf_counter()
         self.journal.append(Line(draws, round(now - self._since, 3), tuple(made), runs, latents))
         self._since = now
-
-
-def _encode(pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
-    png = images.encode_png(pixels)
-    return png, records.sha256_bytes(png)

@@ -12,11 +12,12 @@ from typing import Any
 
 from synthcxr import records, whole
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.writers import croissant, journal, png, webdataset
-from synthcxr.writers.store import LATENTS
+from synthcxr.writers import croissant, journal, nih_table, png, webdataset
+from synthcxr.writers.store import DICOM, LATENTS
 
 REQUEST = "request.json"
-_OURS = {records.METADATA, records.RUN, LATENTS, croissant.NAME, png.FOLDER, webdataset.FOLDER}
+_BESIDE = {records.METADATA, records.RUN, nih_table.NAME, LATENTS, croissant.NAME}
+_OURS = _BESIDE | {png.FOLDER, DICOM, webdataset.FOLDER}
 _OURS_PARTIAL = {REQUEST, journal.NAME} | _OURS | {f"{name}.partial" for name in (REQUEST, croissant.NAME, records.RUN)}
 
 

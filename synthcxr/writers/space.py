@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.writers.store import Format
 
-_BYTES_PER_PIXEL = 0.5
+_BYTES_PER_PIXEL = {"png": 0.5, "webdataset": 0.5, "dicom": 1.0}
 _BYTES_PER_RECORD = 1500
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def estimate(n_images: int, *, resolution: int, latent: int) -> int:
-    """Bytes that `n_images` take at least: a film's PNG is rarely below half a byte a pixel."""
-    return n_images * (int(resolution**2 * _BYTES_PER_PIXEL) + 4 * latent + _BYTES_PER_RECORD)
+def estimate(n_images: int, *, resolution: int, latent: int, form: Format) -> int:
+    """Bytes that `n_images` take at least: a film's PNG is rarely below half a byte a pixel, DICOM is a byte."""
+    return n_images * (int(resolution**2 * _BYTES_PER_PIXEL[form]) + 4 * latent + _BYTES_PER_RECORD)
 
 
 def check(out: Path, n_bytes: int) -> None:

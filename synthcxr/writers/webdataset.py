@@ -10,9 +10,12 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
-from synthcxr import records
+import numpy as np
+from numpy.typing import NDArray
+
+from synthcxr import images, records
 from synthcxr.records import Record
 from synthcxr.writers.store import PER_FOLDER
 
@@ -24,6 +27,8 @@ _END = bytes(2 * _BLOCK)
 class Shards:
     """The Store of tar files under `root`/shards."""
 
+    suffix: ClassVar[str] = ".png"
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self._open: BinaryIO | None = None
@@ -32,7 +37,11 @@ class Shards:
         """The shard's path, then the member's name in it."""
         return f"{FOLDER}/{ordinal // PER_FOLDER:05d}.tar/{ordinal:08d}.png"
 
-    def write(self, ordinal: int, png: bytes, record: Record) -> None:
+    def encode(self, pixels: NDArray[np.uint8], record: Record) -> bytes:
+        """The PNG of an image; its record goes beside it."""
+        return images.encode_png(pixels)
+
+    def write(self, ordinal: int, data: bytes, record: Record) -> None:
         """Append the image and its record; a full shard is ended and the next one begun."""
         if ordinal % PER_FOLDER == 0:
             self.close()
@@ -41,7 +50,7 @@ class Shards:
             path = self.root / shard
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open = path.open("ab")
-        self._open.write(_member(name, png) + _member(_row_name(name), _row(record)))
+        self._open.write(_member(name, data) + _member(_row_name(name), _row(record)))
         self._open.flush()
 
     def read(self, held: Iterable[Record]) -> Iterator[bytes | None]:

@@ -34,7 +34,6 @@ def synthetic(tmp_path: Path) -> Path:
         model_name="stand-in",
         force=False,
         append=False,
-        shards=None,
         dry_run=False,
         apart=None,
         command=["synthcxr"],

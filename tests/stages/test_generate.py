@@ -139,6 +139,7 @@ def test_writes_the_whole_contract(model: Path, tmp_path: Path) -> None:
         "latents.npy",
         "run.json",
         "croissant.json",
+        "Data_Entry.csv",
     }
     assert list(table.columns) == list(records.RECORD_COLUMNS)
     assert list(table["file_name"][:2]) == ["images/00000/00000000.png", "images/00000/00000001.png"]
@@ -247,7 +248,7 @@ def test_latents_do_not_depend_on_the_batch(model: Path, tmp_path: Path) -> None
 
 def test_shards(model: Path, made: Path, tmp_path: Path) -> None:
     """Shards hold key.png and key.json with constant headers, and the images are those of the folder."""
-    make(model, tmp_path / "shards", flags={"shards": True})
+    make(model, tmp_path / "shards", flags={"form": "webdataset"})
     table = records.read_metadata(tmp_path / "shards")
     assert table["file_name"].iloc[3] == "shards/00000.tar/00000003.png"
     assert list(table["sha256"]) == list(records.read_metadata(made)["sha256"])
@@ -266,7 +267,7 @@ def test_beyond_ten_thousand_the_default_is_shards(model: Path, tmp_path: Path) 
     for n, form in ((10_000, "png"), (10_001, "webdataset")):
         report = make(model, tmp_path / "x", n=n, max_draws=n, flags={"dry_run": True})
         assert report.status == "dry run" and form in report.lines[0]
-    assert "png" in make(model, tmp_path / "x", n=10_001, flags={"dry_run": True, "shards": False}).lines[0]
+    assert "png" in make(model, tmp_path / "x", n=10_001, flags={"dry_run": True, "form": "png"}).lines[0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -306,7 +307,7 @@ def test_another_model_is_another_command(model: Path, standing: Path, tmp_path:
         make(other, standing)
 
 
-@pytest.mark.parametrize("flags", [{}, {"shards": True}])
+@pytest.mark.parametrize("flags", [{}, {"form": "webdataset"}])
 def test_append(model: Path, tmp_path: Path, flags: dict) -> None:
     """--append gives the bytes of the longer set made at once; without it, n beyond what stands is an error."""
     asked = {"labels": ("Edema",)}
@@ -348,8 +349,8 @@ def test_what_is_begun_goes_on_with_its_threads(model: Path, standing: Path, tmp
 def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
     """A folder of files appended to as shards is the shards made at once: more than one, each of a thousand."""
     make(model, tmp_path / "x", n=990, max_draws=1100)
-    make(model, tmp_path / "x", n=1010, max_draws=1100, flags={"append": True, "shards": True})
-    make(model, tmp_path / "direct", n=1010, max_draws=1100, flags={"shards": True})
+    make(model, tmp_path / "x", n=1010, max_draws=1100, flags={"append": True, "form": "webdataset"})
+    make(model, tmp_path / "direct", n=1010, max_draws=1100, flags={"form": "webdataset"})
     assert digests(tmp_path / "x") == digests(tmp_path / "direct")
     assert sorted(path.name for path in (tmp_path / "x/shards").iterdir()) == ["00000.tar", "00001.tar"]
 
@@ -377,11 +378,11 @@ def test_draws_run_out(model: Path, tmp_path: Path) -> None:
     assert make(model, tmp_path / "x", **asked, max_draws=4000).status == "already finished"
 
 
-@pytest.mark.parametrize("shards", [False, True])
-def test_a_finding_out_of_reach(model: Path, tmp_path: Path, shards: bool) -> None:
+@pytest.mark.parametrize("form", ["png", "webdataset"])
+def test_a_finding_out_of_reach(model: Path, tmp_path: Path, form: str) -> None:
     """A finding that never passes ends with an empty set in place, not with a hang."""
     with pytest.raises(GateError, match="0 images of 16 px with Hernia, of 20 asked for: 400 candidates"):
-        make(model, tmp_path / "x", labels=("Hernia",), flags={"shards": shards})
+        make(model, tmp_path / "x", labels=("Hernia",), flags={"form": form})
     assert records.read_metadata(tmp_path / "x").empty
     assert np.load(tmp_path / "x/latents.npy", allow_pickle=False).shape == (0, LATENT)
 
@@ -461,10 +462,10 @@ from pathlib import Path
 from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
 from synthcxr.synthesis import session
-model, out, n, append, shards = sys.argv[1:]
+model, out, n, append, form = sys.argv[1:]
 plain = PLAIN
 config = GenerateConfig(**plain | {"n": int(n), "labels": ("Edema",), "max_draws": 4000})
-flags = {"append": append == "True", "shards": shards == "True"}
+flags = {"append": append == "True", "form": form}
 generate.run(config, model=Path(model), out=Path(out), model_name="stand-in", **flags)
 """.replace("PLAIN", repr(PLAIN))
 
@@ -496,7 +497,7 @@ def test_killed_and_run_again(slow_model: Path, tmp_path: Path) -> None:
     touches nothing.
     """
     asked, out = {"labels": ("Edema",), "max_draws": 4000, "n": 40}, tmp_path / "x"
-    assert kill_after(random.randint(2, 6), slow_model, out, 40, False, False)
+    assert kill_after(random.randint(2, 6), slow_model, out, 40, False, "png")
     assert not out.exists() and (tmp_path / "x.partial").is_dir()
     with pytest.raises(DataError, match=r"x\.partial: holds what another command makes \(seed 1, not 2"):
         make(slow_model, out, **asked | {"seed": 2})
@@ -511,9 +512,9 @@ def test_killed_and_run_again(slow_model: Path, tmp_path: Path) -> None:
 
 def test_killed_while_appending(slow_model: Path, tmp_path: Path) -> None:
     """While it grows beside the old one an --append may be killed: the old stands, and the same command goes on."""
-    asked, out, flags = {"labels": ("Edema",), "max_draws": 4000}, tmp_path / "x", {"shards": True}
+    asked, out, flags = {"labels": ("Edema",), "max_draws": 4000}, tmp_path / "x", {"form": "webdataset"}
     make(slow_model, out, **asked, n=40, flags=flags)
-    assert kill_after(random.randint(1, 6), slow_model, out, 80, True, True)
+    assert kill_after(random.randint(1, 6), slow_model, out, 80, True, "webdataset")
     assert len(records.read_metadata(out)) == 40
     make(slow_model, out, **asked, n=80, flags=flags | {"append": True})
     make(slow_model, tmp_path / "direct", **asked, n=80, flags=flags)
@@ -561,7 +562,7 @@ plain = PLAIN
 config = GenerateConfig(**plain | {"n": 70, "max_draws": 70})
 ballast = disk / "ballast"
 def attempt():
-    return generate.run(config, model=Path(sys.argv[1]), out=disk / "x", model_name="stand-in", shards=True)
+    return generate.run(config, model=Path(sys.argv[1]), out=disk / "x", model_name="stand-in", form="webdataset")
 ballast.write_bytes(bytes(150_000))
 try:
     attempt()

@@ -37,7 +37,6 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_name="models/onnx",
         force=False,
         append=False,
-        shards=None,
         dry_run=False,
         apart=None,
         command=["synthcxr", "generate"],

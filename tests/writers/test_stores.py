@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from synthcxr import image_bytes, records
 from synthcxr.records import Record
-from synthcxr.writers import png, webdataset
+from synthcxr.writers import files as single_files
+from synthcxr.writers import webdataset
 from synthcxr.writers.png import PngFolder
 from synthcxr.writers.webdataset import Shards
 
@@ -29,7 +30,7 @@ def files(root: Path) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def small_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three images a folder or shard, so that a few images cross several."""
-    monkeypatch.setattr(png, "PER_FOLDER", 3)
+    monkeypatch.setattr(single_files, "PER_FOLDER", 3)
     monkeypatch.setattr(webdataset, "PER_FOLDER", 3)
 
 
