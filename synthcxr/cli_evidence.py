@@ -70,12 +70,12 @@ def disturb(as_json: bool, **given: Any) -> None:
 def utility(params: Path, epochs: int, as_json: bool, **given: Any) -> None:
     """Learn from the synthetic DATASET, and be tried on real films.
 
-    A small classifier on real films, on as many images, on the films twice and on both; the rest of its settings
-    are those of train_classifier.
+    A small classifier on real films, on as many images, on the films twice and on both; its seed and resamples are
+    those of train_classifier.
     """
     config = load_config(params).train_classifier
     from synthcxr.stages import utility as stage
 
-    small = dataclasses.replace(config, backbone="small", weights="none", n_epochs=epochs)
+    small = dataclasses.replace(stage.small(config), n_epochs=epochs)
     made = stage.run(small, say=functools.partial(click.echo, err=True), **given)
     say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)

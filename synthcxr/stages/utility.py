@@ -29,6 +29,21 @@ from synthcxr.training.classifier import Films, predict, train
 JSON, CSV = "utility.json", "utility.csv"
 _TRAIN, _VAL, _TEST = ("train",), ("val",), ("test",)
 _COLUMNS = ("training", "n_images", "finding", "n_positive", "auroc", "low", "high", "by_seed")
+_SMALL_PX = 64
+
+
+def small(config: ClassifierConfig) -> ClassifierConfig:
+    """A classifier of minutes in place of a profile's own, from nothing, whatever backbone and rate the other takes."""
+    return dataclasses.replace(
+        config,
+        backbone="small",
+        weights="none",
+        resolution=min(config.resolution, _SMALL_PX),
+        width=16,
+        batch=32,
+        lr=2e-3,
+        weight_decay=5e-2,
+    )
 
 
 def run(
