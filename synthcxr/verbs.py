@@ -13,7 +13,6 @@ from synthcxr.errors import GateError, SynthCXRError
 EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
     "pipeline": ("dvc", "dvclive", "scmrepo"),
-    "dicom": ("pydicom",),
     "report": ("matplotlib", "jinja2"),
     "dicom": ("pydicom",),
     "ray": ("ray",),

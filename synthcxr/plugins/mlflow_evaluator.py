@@ -122,13 +122,13 @@ class _Made:
 
 def _settings(given: Mapping[str, Any]) -> Config:
     """The parameters to judge by, as `synthcxr evaluate` finds them."""
+    from synthcxr.config import load_judging
     from synthcxr.errors import ConfigError
-    from synthcxr.options import judging_config
 
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
         raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
-    return judging_config(None if given.get("params") is None else Path(given["params"]))
+    return load_judging(None if given.get("params") is None else Path(given["params"]))
 
 
 def _folder(model: Any) -> Path:
