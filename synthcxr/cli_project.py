@@ -38,9 +38,10 @@ def init(
         raise click.UsageError("Missing option '--profile'.")
     if reader is not None and films is None:
         raise click.UsageError("--format needs --films: the folder of films that it reads")
+    from synthcxr.stages import check
     from synthcxr.stages import init as stage
 
-    made = stage.run(folder=folder, profile=profile, films=films, reader=reader, ci=ci)
+    made = stage.run(folder=folder, profile=profile, films=films, reader=reader, ci=ci, suites=check.texts())
     took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
     wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
     wrote += [f"left out of dvc.yaml, which has its own: {', '.join(made.left_out)}"] if made.left_out else []

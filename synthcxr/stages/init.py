@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -63,10 +63,19 @@ def profiles() -> tuple[str, ...]:
     return (DRAWN, *sorted(path.stem for path in folder.glob("*.yaml"))) if folder else (DRAWN,)
 
 
-def run(*, folder: Path, profile: str, films: Path | None, reader: str | None = None, ci: str | None = None) -> Project:
+def run(
+    *,
+    folder: Path,
+    profile: str,
+    films: Path | None,
+    reader: str | None = None,
+    ci: str | None = None,
+    suites: Mapping[Path, str] | None = None,
+) -> Project:
     """Write the project into `folder`, which may hold other things; nothing that stands there is overwritten.
 
-    `reader` reads the films, else the one that knows their layout; `ci` adds the file of "github" or "gitlab". Beside
+    `reader` reads the films, else the one that knows their layout; `ci` adds the file of "github" or "gitlab",
+    `suites` hold what is expected of data, each by its file. Beside
     another DVC project's dvc.yaml the stages are added behind its own, and its params.yaml stays its own. The lists
     of what git and DVC ignore keep every line and get those that they lack. Everything is checked before anything is
     written. Raises ConfigError for an unknown profile or films where they do not belong, DataError for films of no
@@ -77,9 +86,10 @@ def run(*, folder: Path, profile: str, films: Path | None, reader: str | None = 
     theirs = _read(folder / "dvc.yaml")
     params = pipeline.PARAMS if theirs is None or not (folder / pipeline.PARAMS).exists() else pipeline.OWN_PARAMS
     added = pipeline.text(params=params, films=_dep(source, params))
-    text, left_out = (added, ()) if theirs is None else _beside(folder, theirs, added)
+    stages, left_out = (added, ()) if theirs is None else _beside(folder, theirs, added)
     files = {Path(params): _params(profile, source), Path(pipeline.LOCK): closure.lock_text(synthcxr.__version__)}
     files |= {} if ci is None else {_CI[ci]: _ci(ci)}
+    files |= {name: text for name, text in (suites or {}).items() if not (folder / name).exists()}
     salt = source is not None and source["reader"] == "dicom" and not (folder / _SALT).exists()
     lists = _lists(folder, source, alone=theirs is None)
     _refuse_standing(folder, [*files, *(path.relative_to(folder) for path in lists if path.is_dir())])
@@ -89,7 +99,7 @@ def run(*, folder: Path, profile: str, films: Path | None, reader: str | None = 
         _track(folder)
     except DvcException as error:
         raise ConfigError(f"{folder}: cannot become a DVC project: {' '.join(str(error).split())}") from error
-    files[Path("dvc.yaml")] = text
+    files[Path("dvc.yaml")] = stages
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
