@@ -208,7 +208,7 @@ def test_stages_are_added_to_those_of_others(theirs: Path) -> None:
     assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in closure.STAGES)
     assert [dep.params for dep in stages["generate"].deps if str(dep) == "synthcxr-params.yaml"] == [["generate"]]
     assert made.left_out == ("plots",)
-    assert read(theirs / "dvc.yaml")["metrics"] == ["models/gan/metrics.json"]
+    assert read(theirs / "dvc.yaml")["metrics"] == ["models/gan/metrics.json", "results/registered.json"]
     assert {path.name for path in made.added_to} == {"dvc.yaml", ".gitignore", ".dvcignore"}
     assert "/data/" not in (theirs / ".gitignore").read_text().splitlines()
     assert made.commands[0].startswith(f"cd {theirs} && git add synthcxr-params.yaml synthcxr.lock dvc.yaml")
