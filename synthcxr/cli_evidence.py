@@ -16,15 +16,16 @@ from synthcxr.options import data_option, json_option, load_config, params_optio
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_option("--docs", None, "Folder for great-expectations' Data Docs; open its index.html.")
+@path_option("--suite", None, "Suite to run instead of the one that ships, such as expectations/films.json.")
 @json_option
-def check(paths: tuple[Path, ...], docs: Path | None, as_json: bool) -> None:
+def check(paths: tuple[Path, ...], docs: Path | None, suite: Path | None, as_json: bool) -> None:
     """Check packed films and synthetic datasets.
 
     A line for each check, with what was found and asked. Exits 1 where one fails.
     """
     from synthcxr.stages import check as stage
 
-    found = stage.run(paths, docs=docs)
+    found = stage.run(paths, docs=docs, own=suite)
     lines = [line for path, held in found.items() for line in (path, *map(str, held.lines))]
     say([*lines, *([f"open {docs}/index.html"] if docs else [])], {p: f.as_dict() for p, f in found.items()}, as_json)
     failed = [f"{path}: {line.sentence}" for path, held in found.items() for line in held.failed]

@@ -13,21 +13,38 @@ from synthcxr.options import json_option, path_option, say
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--profile", required=True, help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule)."
-)
-@path_option("--films", None, "Folder of your films: the NIH release, or a folder or table of labelled images.")
+@click.option("--profile", help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule).")
+@path_option("--films", None, "Folder of your films: NIH, CheXpert, DICOM, or a folder or table of labelled images.")
+@click.option("--format", "reader", help="Reader of the films: nih, chexpert, dicom, folder.  [default: recognised]")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Add a CI file that posts the metrics table.")
+@click.option("--upgrade", is_flag=True, help="Say what the installed version changes about a project; write nothing.")
 @json_option
-def init(folder: Path, profile: str, films: Path | None, as_json: bool) -> None:
+def init(
+    folder: Path, profile: str | None, films: Path | None, reader: str | None, ci: str | None, upgrade: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Start a project around your own films.
 
-    DIR becomes a git and DVC project with the pipeline and a profile of its parameters; nothing is overwritten.
+    DIR becomes a git and DVC project with the pipeline and a profile of its parameters; in a DVC project the stages
+    are added to its own. Nothing is overwritten.
     """
+    if upgrade:
+        from synthcxr.stages import upgrade as changes
+
+        lines = list(changes.run(folder))
+        say(lines, lines, as_json)
+        return
+    if profile is None:
+        raise click.UsageError("Missing option '--profile'.")
+    if reader is not None and films is None:
+        raise click.UsageError("--format needs --films: the folder of films that it reads")
+    from synthcxr.stages import check
     from synthcxr.stages import init as stage
 
-    made = stage.run(folder=folder, profile=profile, films=films)
+    made = stage.run(folder=folder, profile=profile, films=films, reader=reader, ci=ci, suites=check.texts())
     took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
     wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
+    wrote += [f"left out of dvc.yaml, which has its own: {', '.join(made.left_out)}"] if made.left_out else []
     say([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
 
 

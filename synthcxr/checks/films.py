@@ -14,6 +14,7 @@ from synthcxr.labels import FINDINGS
 from synthcxr.records import FILM_COLUMNS, SPLITS
 
 VIEWS = ("PA", "AP", "")
+LABEL = "image_index"
 _SMALLEST_PX = 4
 _EMPTY: dict[str, str | int] = dict.fromkeys(("image_index", "patient_id", "view", "split", "sha256"), "") | {"size": 0}
 
@@ -23,16 +24,28 @@ def check(films: pd.DataFrame, *, resolution: int, docs: Docs | None = None) -> 
 
     Where columns are missing that is the one line: nothing else can be asked. `docs` get a page, "films".
     """
-    run = functools.partial(suite.run, label="image_index", name="films", docs=docs)
-    columns = Expected(
+    run = functools.partial(suite.run, label=LABEL, name="films", docs=docs)
+    if not set(FILM_COLUMNS) <= set(films.columns):
+        return run(films, [_columns()])
+    return run(table(films), expected(resolution))
+
+
+def table(films: pd.DataFrame) -> pd.DataFrame:
+    """The manifest as it is checked: a null would pass, for the library leaves it out, and so becomes what fails."""
+    return films.fillna(_EMPTY)
+
+
+def expected(resolution: int) -> list[Expected]:
+    """All that is asked of a manifest packed at `resolution` px."""
+    return [_columns(), *_rows(), *_vocabulary(), *_sizes(resolution)]
+
+
+def _columns() -> Expected:
+    return Expected(
         "columns",
         "every column of a film manifest is there",
         expectations.ExpectTableColumnsToMatchSet(column_set=list(FILM_COLUMNS), exact_match=False),
     )
-    if not set(FILM_COLUMNS) <= set(films.columns):
-        return run(films, [columns])
-    table = films.fillna(_EMPTY)  # a null would pass, the library leaves it out
-    return run(table, [columns, *_rows(), *_vocabulary(), *_sizes(resolution)])
 
 
 def _rows() -> list[Expected]:

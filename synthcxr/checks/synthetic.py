@@ -16,6 +16,7 @@ from synthcxr.checks.suite import Docs, Expected, expectations
 from synthcxr.errors import DataError
 
 SMOOTHING = 1e-3
+LABEL = "file_name"
 _KNOWN = "|".join(labels.FINDINGS)
 _VOCABULARY = rf"^(?:{labels.NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
 _REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
@@ -37,24 +38,37 @@ def check(
     each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
     `docs` get a page, "synthetic", and one for the labels, "synthetic labels".
     """
-    table, run = _read_table(dataset), records.read_json(dataset / records.RUN)
-    table[_REQUEST_MET] = _requests_met(table, run)
-    table[_LATENT] = np.arange(len(table)) < _n_latents(dataset)
-    table[_PROBABLE] = table[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
+    held, n, side = _table(dataset, images=images)
+    found = suite.run(held, expected(n, side if images else None), label=LABEL, name="synthetic", docs=docs)
+    if reference is None or max_label_kl is None or held.empty:
+        return found
+    judged = _label_check(held, smoothed(reference, not_judged), max_label_kl, docs)
+    return CheckResult.of((*found.lines, *judged.lines))
+
+
+def table(dataset: Path) -> pd.DataFrame:
+    """metadata.csv as it is checked, every image read, with a column for each thing that no cell says by itself."""
+    return _table(dataset, images=True)[0]
+
+
+def expected(n: int, side: int | None) -> list[Expected]:
+    """All that is asked of a table of `n` images, and of their files where `side`, in px, is given."""
+    return [*_rows(n), *_vocabulary(), *([] if side is None else _files(side))]
+
+
+def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
+    held, run = _read_table(dataset), records.read_json(dataset / records.RUN)
+    held[_REQUEST_MET] = _requests_met(held, run)
+    held[_LATENT] = np.arange(len(held)) < _n_latents(dataset)
+    held[_PROBABLE] = held[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
     try:
         n, side = run["counts"]["found"], run["model"]["resolution"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{dataset / records.RUN}: not written by this version of synthcxr") from error
-    expected = [*_rows(n), *_vocabulary()]
     if images:
-        looked_at = pd.DataFrame(_look(dataset, table), columns=[_WHOLE, _SIDE], index=table.index)
-        table = pd.concat([table, looked_at], axis=1)
-        expected += _files(side)
-    found = suite.run(table, expected, label="file_name", name="synthetic", docs=docs)
-    if reference is None or max_label_kl is None or table.empty:
-        return found
-    judged = _label_check(table, smoothed(reference, not_judged), max_label_kl, docs)
-    return CheckResult.of((*found.lines, *judged.lines))
+        looked_at = pd.DataFrame(_look(dataset, held), columns=[_WHOLE, _SIDE], index=held.index)
+        held = pd.concat([held, looked_at], axis=1)
+    return held, n, side
 
 
 def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -> dict[str, float]:

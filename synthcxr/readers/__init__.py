@@ -23,13 +23,14 @@ ATTRIBUTIONS: dict[str, str] = {
     "folder": folder.ATTRIBUTION,
     "phantom": phantom.ATTRIBUTION,
 }
+ON_DISK = {"nih": nih, "chexpert": chexpert, "dicom": dicom, "folder": folder}
 
 
 def recognise(path: Path) -> str:
     """The reader that a folder of films is laid out for: a key of READERS; raises DataError for none."""
     if not path.is_dir():
         raise DataError(f"{path}: no such folder of films")
-    for name, reader in (("nih", nih), ("chexpert", chexpert), ("dicom", dicom), ("folder", folder)):
+    for name, reader in ON_DISK.items():
         if reader.fits(path):
             return name
     raise DataError(

@@ -5,27 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from synthcxr import dataset as datasets
 from synthcxr import records
-from synthcxr.checks import films, synthetic
+from synthcxr.checks import films, suite, suite_file, synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.checks.suite import Docs
 from synthcxr.errors import DataError
 
+FOLDER = Path("expectations")
+_OF_ONE_DATASET = {"films": {"resolution"}, "synthetic": {"rows", "sizes"}}
 
-def run(paths: Sequence[Path], *, docs: Path | None) -> dict[str, CheckResult]:
+
+def run(paths: Sequence[Path], *, docs: Path | None, own: Path | None = None) -> dict[str, CheckResult]:
     """What each folder's suite found, by its path; `docs` gets Data Docs, with a page for each suite.
 
-    A packed dataset is checked by its manifest, a synthetic one by its manifest and all its files. DataError for a
-    folder that is neither, or for two of one kind where `docs` are asked for.
+    A packed dataset is checked by its manifest, a synthetic one by its manifest and all its files; `own` is the file
+    of a suite to run instead of the one that ships. DataError for a folder that is neither kind, and for two of one
+    kind where `docs` are asked for.
     """
+    asked = None if own is None else suite_file.read(own)
     kinds = {path: _kind(path) for path in paths}
     if docs is not None and len(set(kinds.values())) < len(kinds):
         raise DataError("Data Docs hold one folder of films and one synthetic dataset; check the others on their own")
     pages = None if docs is None else Docs(docs)
     found = {}
     for path, kind in kinds.items():
-        if kind == "films":
+        if asked is not None:
+            table, label = _table(path, kind)
+            found[str(path)] = suite.run(table, asked, label=label, name=kind, docs=pages)
+        elif kind == "films":
             packed = datasets.open_dataset(path)
             found[str(path)] = films.check(packed.films, resolution=packed.resolution, docs=pages)
         else:
@@ -33,6 +43,22 @@ def run(paths: Sequence[Path], *, docs: Path | None) -> dict[str, CheckResult]:
     if pages is not None:
         pages.build()
     return found
+
+
+def texts() -> dict[Path, str]:
+    """The suites that ship as files of a project, without what one dataset alone can keep to."""
+    shipped = {"films": films.expected(1), "synthetic": synthetic.expected(1, 1)}
+    lasting = {
+        name: [item for item in expected if item.name not in _OF_ONE_DATASET[name]]
+        for name, expected in shipped.items()
+    }
+    return {FOLDER / f"{name}.json": suite_file.text(name, expected) for name, expected in lasting.items()}
+
+
+def _table(path: Path, kind: str) -> tuple[pd.DataFrame, str]:
+    if kind == "films":
+        return films.table(datasets.open_dataset(path).films), films.LABEL
+    return synthetic.table(path), synthetic.LABEL
 
 
 def _kind(path: Path) -> str:

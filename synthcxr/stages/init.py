@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import logging
 import os
+import secrets
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 import synthcxr
-from synthcxr import bundled, closure, config, readers
+from synthcxr import bundled, closure, config, pipeline, readers
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 
 DRAWN = "phantom"
-_LOCK = "synthcxr.lock"
 _IGNORED = (
     "__pycache__/",
     ".venv/",
@@ -36,17 +34,19 @@ _IGNORED = (
     "/results/report-private.html",
 )
 _DVC_IGNORED = ("__pycache__", ".cache", ".venv", "checkpoints", "*.partial")
-_HEADING = (
-    "The pipeline of synthcxr {version}. Values stand in params.yaml, paths here. `lock` keeps {lock} in step with\n"
-    "the installed synthcxr, so that an upgrade reruns the stages whose code changed and no other."
-)
+_IGNORED_HERE = ("/.cache/", "/checkpoints/", "/dvc_plots/", "/registry/mlflow.db*", "/registry/artifacts/")
+_DVC_IGNORED_HERE = ("__pycache__", ".venv", "/.cache", "/checkpoints", "*.partial")
+"""The same where another project stands: DVC itself ignores the outputs of stages, and folders of others stay seen."""
+_SALT = "patients.salt"
+_CI = {"github": Path(".github/workflows/synthcxr.yml"), "gitlab": Path(".gitlab-ci.yml")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Project:
     """What was made: the reader that the films took (None: drawn), the files written, and the commands to type.
 
-    `added_to` are files that stood there and got lines that they lacked.
+    `added_to` are files that stood there and got lines that they lacked, `left_out` the parts of dvc.yaml that
+    another project's has for itself.
     """
 
     reader: str | None
@@ -54,6 +54,7 @@ class Project:
     written: tuple[Path, ...]
     added_to: tuple[Path, ...]
     commands: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def profiles() -> tuple[str, ...]:
@@ -62,44 +63,117 @@ def profiles() -> tuple[str, ...]:
     return (DRAWN, *sorted(path.stem for path in folder.glob("*.yaml"))) if folder else (DRAWN,)
 
 
-def run(*, folder: Path, profile: str, films: Path | None) -> Project:
-    """Write the project into `folder`, which may hold other things; none of its files may stand there yet.
+def run(
+    *,
+    folder: Path,
+    profile: str,
+    films: Path | None,
+    reader: str | None = None,
+    ci: str | None = None,
+    suites: Mapping[Path, str] | None = None,
+) -> Project:
+    """Write the project into `folder`, which may hold other things; nothing that stands there is overwritten.
 
-    The lists of what git and DVC ignore may: they keep every line and get those that they lack. Everything is
-    checked before anything is written. Raises ConfigError for an unknown profile or films where they do not belong,
-    DataError for films of no known layout and for files that would be overwritten.
+    `reader` reads the films, else the one that knows their layout; `ci` adds the file of "github" or "gitlab",
+    `suites` hold what is expected of data, each by its file. Beside
+    another DVC project's dvc.yaml the stages are added behind its own, and its params.yaml stays its own. The lists
+    of what git and DVC ignore keep every line and get those that they lack. Everything is checked before anything is
+    written. Raises ConfigError for an unknown profile or films where they do not belong, DataError for films of no
+    known layout and for files that would be overwritten.
     """
     _profile(profile)
-    source = None if films is None else {"reader": readers.recognise(films), "path": _path(films, folder)}
-    files = {
-        "params.yaml": _params(profile, source),
-        "dvc.yaml": _pipeline(takes_films=source is not None),
-        _LOCK: closure.lock_text(synthcxr.__version__),
-    }
-    ignored = {".gitignore": _git_ignored(source), ".dvcignore": _DVC_IGNORED}
-    standing = [name for name in files if (folder / name).exists()]
-    standing += [name for name in ignored if (folder / name).exists() and not (folder / name).is_file()]
-    if standing:
-        raise DataError(f"{folder}: holds {', '.join(standing)} already; nothing was written, choose another folder")
-    lists = {folder / name: _lacking(folder / name, lines) for name, lines in ignored.items()}
+    source = None if films is None else _source(films, folder, reader)
+    theirs = _read(folder / "dvc.yaml")
+    params = pipeline.PARAMS if theirs is None or not (folder / pipeline.PARAMS).exists() else pipeline.OWN_PARAMS
+    added = pipeline.text(params=params, films=_dep(source, params))
+    stages, left_out = (added, ()) if theirs is None else _beside(folder, theirs, added)
+    files = {Path(params): _params(profile, source), Path(pipeline.LOCK): closure.lock_text(synthcxr.__version__)}
+    files |= {} if ci is None else {_CI[ci]: _ci(ci)}
+    files |= {name: text for name, text in (suites or {}).items() if not (folder / name).exists()}
+    salt = source is not None and source["reader"] == "dicom" and not (folder / _SALT).exists()
+    lists = _lists(folder, source, alone=theirs is None)
+    _refuse_standing(folder, [*files, *(path.relative_to(folder) for path in lists if path.is_dir())])
     stood = {path for path in lists if path.exists()}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _track(folder)
     except DvcException as error:
         raise ConfigError(f"{folder}: cannot become a DVC project: {' '.join(str(error).split())}") from error
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    for path, text in lists.items():
+    files[Path("dvc.yaml")] = stages
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+    for path, content in lists.items():
         with path.open("a" if path in stood else "w", encoding="utf-8") as file:  # DVC writes one of comments alone
-            file.write(text)
+            file.write(content)
+    if salt:
+        _write_salt(folder / _SALT)
+        files[Path(_SALT)] = ""
+    if theirs is not None:
+        stood.add(folder / "dvc.yaml")
     return Project(
         reader=source["reader"] if source else None,
         films=films,
-        written=tuple(folder / name for name in (*files, *ignored) if folder / name not in stood),
-        added_to=tuple(path for path in lists if path in stood and lists[path]),
-        commands=_commands(folder),
+        written=tuple(path for path in (*(folder / name for name in files), *lists) if path not in stood),
+        added_to=tuple(path for path in (folder / "dvc.yaml", *lists) if path in stood and lists.get(path, True)),
+        commands=_commands(folder, None if theirs is None else [*files, *(path.name for path in lists)]),
+        left_out=left_out,
     )
+
+
+def _source(films: Path, folder: Path, reader: str | None) -> dict[str, str]:
+    """The entry of `prepare.sources`."""
+    if reader is not None and reader not in readers.ON_DISK:
+        raise ConfigError(f"unknown format {reader!r}; known: {', '.join(readers.ON_DISK)}")
+    if reader is not None and not films.is_dir():
+        raise DataError(f"{films}: no such folder of films")
+    name = reader or readers.recognise(films)
+    source = {"reader": name, "path": _path(films, folder)}
+    return source | ({"salt": _SALT} if name == "dicom" else {})
+
+
+def _dep(source: dict[str, str] | None, params: str) -> str | None:
+    """How dvc.yaml names the films: by the parameter, or plainly where the parameters lie in a file of another name."""
+    if source is None:
+        return None
+    return pipeline.SOURCES if params == pipeline.PARAMS else source["path"]
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _beside(folder: Path, theirs: str, ours: str) -> tuple[str, tuple[str, ...]]:
+    if (folder / pipeline.LOCK).exists():
+        raise DataError(
+            f"{folder}: holds {pipeline.LOCK} already; `synthcxr init {folder} --upgrade` says what changed"
+        )
+    try:
+        return pipeline.added_to(theirs, ours)
+    except DataError as error:
+        raise DataError(f"{folder}: {error}; nothing was written, choose a folder below it") from error
+
+
+def _lists(folder: Path, source: dict[str, str] | None, *, alone: bool) -> dict[Path, str]:
+    """What is to be added to .gitignore and .dvcignore."""
+    git = _git_ignored(source, _IGNORED if alone else _IGNORED_HERE)
+    wanted = {".gitignore": git, ".dvcignore": _DVC_IGNORED if alone else _DVC_IGNORED_HERE}
+    return {folder / name: _lacking(folder / name, lines) for name, lines in wanted.items()}
+
+
+def _refuse_standing(folder: Path, names: Sequence[Path]) -> None:
+    if standing := [str(name) for name in names if (folder / name).exists()]:
+        raise DataError(f"{folder}: holds {', '.join(standing)} already; nothing was written, choose another folder")
+
+
+def _ci(kind: str) -> str:
+    return (Path(synthcxr.__file__).parent / "ci" / f"{kind}.yml").read_text(encoding="utf-8")
+
+
+def _write_salt(path: Path) -> None:
+    """A secret that nobody but the owner reads."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
 
 
 def _path(films: Path, folder: Path) -> str:
@@ -120,12 +194,12 @@ def _params(profile: str, source: dict[str, str] | None) -> str:
     if source is None:
         raise ConfigError(f"profile {profile} needs films of yours: --films PATH")
     config.load(path)
-    yaml = _yaml()
+    yaml = pipeline.round_trip()
     tree = yaml.load(path.read_text(encoding="utf-8"))
     row = CommentedMap(source)
     row.fa.set_flow_style()
     tree["prepare"]["sources"] = [row]
-    return _dump(yaml, tree)
+    return pipeline.dump(yaml, tree)
 
 
 def _profile(name: str) -> Path:
@@ -141,52 +215,11 @@ def _others() -> str:
     return " or ".join(name for name in profiles() if name != DRAWN)
 
 
-def _pipeline(*, takes_films: bool) -> str:
-    """The bundled dvc.yaml with synthcxr.lock in the place of source files, and the films as input of `prepare`."""
-    path = bundled.find("dvc.yaml")
-    if path is None:
-        raise ArtifactError("the pipeline that ships with synthcxr is missing; install it again")
-    yaml = _yaml()
-    tree = yaml.load(path.read_text(encoding="utf-8"))
-    for name, stage in tree["stages"].items():
-        deps = [dep for dep in stage["deps"] if not dep.startswith(f"{closure.PACKAGE}/")]
-        if name == "prepare" and takes_films:
-            deps.append("${prepare.sources[0].path}")
-        stage["deps"] = deps
-        stage["params"].append({_LOCK: [f"stages.{name}"]})
-        if not deps:
-            del stage["deps"]
-    tree["stages"].insert(0, "lock", _lock_stage())
-    tree["stages"].yaml_set_comment_before_after_key("prepare", before="\n")
-    tree.yaml_set_start_comment(_HEADING.format(version=synthcxr.__version__, lock=_LOCK))
-    return _dump(yaml, tree)
-
-
-def _lock_stage() -> dict[str, Any]:
-    return {
-        "cmd": f"synthcxr lock --out {_LOCK}",
-        "always_changed": True,
-        "outs": [{_LOCK: {"cache": False, "persist": True}}],
-    }
-
-
-def _yaml() -> YAML:
-    """Round trip with comments, laid out as the files that ship, no line broken."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _dump(yaml: YAML, tree: Any) -> str:
-    text = io.StringIO()
-    yaml.dump(tree, text)
-    return text.getvalue()
-
-
-def _git_ignored(source: dict[str, str] | None) -> tuple[str, ...]:
-    inside = source is not None and not Path(source["path"]).is_absolute()
-    return (*_IGNORED, f"/{source['path']}/") if source is not None and inside else _IGNORED
+def _git_ignored(source: dict[str, str] | None, lines: tuple[str, ...]) -> tuple[str, ...]:
+    if source is None:
+        return lines
+    inside = () if Path(source["path"]).is_absolute() else (f"/{source['path']}/",)
+    return (*lines, *inside, *((f"/{_SALT}",) if "salt" in source else ()))
 
 
 def _lacking(path: Path, lines: tuple[str, ...]) -> str:
@@ -213,6 +246,12 @@ def _track(folder: Path) -> None:
             file.write("[core]\n    analytics = false\n")
 
 
-def _commands(folder: Path) -> tuple[str, ...]:
-    into = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(os.fspath(folder))}"]
-    return (*into, "git add . && git commit -m 'Start a synthcxr project'", "dvc repro")
+def _commands(folder: Path, names: Sequence[Path | str] | None) -> tuple[str, ...]:
+    """What to type: keep it, run it, use it. `names` are the files to commit, all of them without."""
+    into = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(os.fspath(folder))} && "
+    added = "." if names is None else " ".join(shlex.quote(str(name)) for name in names if str(name) != _SALT)
+    return (
+        f"{into}git add {added} && git commit -m 'Start a synthcxr project'",
+        "dvc repro",
+        "synthcxr generate --n 100 --out images",
+    )

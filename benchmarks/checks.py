@@ -1,0 +1,110 @@
+"""Both suites on as many rows as the NIH's films: time and memory, with and without Data Docs, at 112,120 rows.
+
+The manifests are made up with the NIH's shares of findings; no image is read.
+
+    python benchmarks/checks.py [--n 112120] [--out benchmarks/results/checks.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import great_expectations
+import numpy as np
+import pandas as pd
+
+from synthcxr import labels, records
+from synthcxr.checks import films, label_sets, suite, synthetic
+
+PATIENTS = 30_805
+
+
+def manifest(n: int) -> pd.DataFrame:
+    """A film manifest without fault."""
+    rng = np.random.default_rng(0)
+    patient = np.sort(rng.integers(0, PATIENTS, n))
+    frame = pd.DataFrame(
+        {
+            "image_index": [f"{at:08d}.png" for at in range(n)],
+            "patient_id": patient.astype(str),
+            "source": "nih",
+            "view": rng.choice(["PA", "AP"], n),
+            "split": np.array(records.SPLITS)[patient % len(records.SPLITS)],
+            "size": 1024,
+            "sha256": "0a" * 32,
+        }
+    )
+    for finding in labels.FINDINGS:
+        frame[finding] = (rng.random(n) < 0.05).astype(np.float32)
+    return frame.loc[:, list(records.FILM_COLUMNS)]
+
+
+def dataset(n: int) -> pd.DataFrame:
+    """The table of a synthetic dataset without fault, as the suite sees it."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"file_name": [f"shards/00000.tar/{at:08d}.png" for at in range(n)], "index": range(n)})
+    frame["Finding Labels"] = rng.choice(["No Finding", "Edema", "Edema|Mass", "Hernia"], n, p=[0.5, 0.3, 0.15, 0.05])
+    frame = frame.assign(seed=1, requested="", weight=1.0, sha256="0a" * 32)
+    for column in records.PROBABILITY_COLUMNS:
+        frame[column] = rng.random(n)
+    return frame.assign(**{"request met": True, "probable": True, "latent": True, "file": True, "side": 256})
+
+
+def measure(n: int) -> dict[str, dict[str, float]]:
+    """Seconds of each check, and the process' peak memory after it, in MB."""
+    held, made = films.table(manifest(n)), dataset(n)
+    reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
+    sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
+    expected = [*synthetic.expected(n, 256), suite.Expected("label sets", "label sets are as asked", sets)]
+    with tempfile.TemporaryDirectory() as folder:
+        works = {
+            "the tables alone": lambda: None,
+            "films": lambda: suite.run(held, films.expected(1024), label=films.LABEL),
+            "dataset": lambda: suite.run(made, expected, label=synthetic.LABEL),
+            "films, all rows failing": lambda: suite.run(
+                held.assign(view="LL"), films.expected(1024), label=films.LABEL
+            ),
+            "films with Data Docs": lambda: _with_docs(held, Path(folder)),
+        }
+        return {name: _measured(work) for name, work in works.items()}
+
+
+def _with_docs(held: pd.DataFrame, folder: Path) -> None:
+    docs = suite.Docs(folder)
+    suite.run(held, films.expected(1024), label=films.LABEL, name="films", docs=docs)
+    docs.build()
+
+
+def _measured(work: object) -> dict[str, float]:
+    started = time.perf_counter()
+    work()  # type: ignore[operator]
+    took = time.perf_counter() - started
+    return {"wall_s": round(took, 2), "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--n", type=int, default=112_120)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checks.json"))
+    asked = parser.parse_args()
+    found = {
+        "n": asked.n,
+        "machine": {"cpu": platform.processor() or platform.machine(), "n_cores": os.cpu_count()},
+        "versions": {"great-expectations": great_expectations.__version__, "pandas": pd.__version__},
+        "checks": measure(asked.n),
+    }
+    print(json.dumps(found, indent=2))
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The pipeline in a real DVC repository: what a change reruns, experiments, remotes, a clone that evaluates."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from servers import free_port
+from small_pipeline import copied, run, stages_run
+
+from synthcxr import closure, images, records
+from synthcxr.records import Record
+from synthcxr.writers.webdataset import Shards
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+AFTER_GENERATE = ("generate", "evaluate", "register", "report")
+AFTER_TRAINING = ("export", "distill", *AFTER_GENERATE)
+RERUN: dict[str, tuple[str, ...]] = {
+    "generate.n=70": AFTER_GENERATE,
+    "generate.seed=2": AFTER_GENERATE,
+    "evaluate.n_bootstrap=21": ("evaluate", "register", "report"),
+    "register.experiment=other": ("register", "report"),
+    "report.title=Other": ("report",),
+    "distill.width=256": ("distill", *AFTER_GENERATE),
+    "export.n_reference=900": AFTER_TRAINING,
+    "train_gan.lr_g=1.0e-3": ("train_gan", *AFTER_TRAINING),
+    "train_classifier.n_epochs=3": ("train_classifier", *AFTER_TRAINING),
+    "train_judge.seed=3": ("train_judge", *AFTER_TRAINING),
+    "prepare.seed=2": tuple(closure.STAGES),
+}
+"""A changed parameter and all that it may rerun, in the order of the data."""
+
+
+def store(folder: Path) -> str:
+    """One MLflow store for all experiments, wherever DVC runs them."""
+    return f"sqlite:///{folder}/registry/mlflow.db"
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", ".")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository where `dvc repro` has run once and all is committed."""
+    folder = copied(tmp_path_factory.mktemp("repository") / "synthcxr")
+    for key, value in (("user.name", "Tester"), ("user.email", "tester@example.org")):
+        run(folder, "git", "config", key, value)
+    run(folder, "dvc", "config", "core.autostage", "false")
+    commit(folder, "Begin")
+    run(folder, "dvc", "repro")
+    commit(folder, "Train")
+    return folder
+
+
+@pytest.mark.parametrize("change", RERUN)
+def test_a_parameter_reruns_what_follows_and_nothing_else(repository: Path, change: str) -> None:
+    """`dvc repro --dry` of each row of the table; no row that begins behind the trainings trains anything."""
+    path = repository / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    name, value = change.split("=")
+    section, key = name.split(".")
+    head, tail = re.split(rf"(?m)^{section}:\n", before, maxsplit=1)
+    changed = re.sub(rf"(?m)^  {key}: .*$", f"  {key}: {value}", tail, count=1)
+    assert changed != tail
+    path.write_text(f"{head}{section}:\n{changed}", encoding="utf-8")
+    try:
+        output = run(repository, "dvc", "repro", "--dry", "--force-downstream")
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert set(stages_run(output)) == set(RERUN[change])
+
+
+def test_a_fresh_clone_evaluates_without_training(repository: Path, tmp_path: Path) -> None:
+    """Pushed to a folder, cloned, pulled: nothing is left to run, and `synthcxr evaluate` gives the same figures."""
+    run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
+    commit(repository, "Name a remote")
+    run(repository, "dvc", "push")
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
+    run(clone, "dvc", "pull")
+    assert stages_run(run(clone, "dvc", "repro", "--dry")) == []
+    run(clone, "synthcxr", "evaluate", "--record", "--out", "again")
+    first, again = (json.loads((clone / name / "summary.json").read_text()) for name in ("results", "again"))
+    assert first == again
+
+
+def test_twenty_thousand_images_are_a_few_files(repository: Path, tmp_path: Path) -> None:
+    """A dataset in shards is a handful of objects to a remote, and comes back whole."""
+    run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
+    large = repository / "data" / "large"
+    shards, png = Shards(large), images.encode_png(np.zeros((4, 4), np.uint8))
+    sha256 = records.sha256_bytes(png)
+    for at in range(20_000):
+        record = Record(shards.file_name(at), at, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
+        shards.write(at, png, record)
+    shards.close()
+    n_files = sum(path.is_file() for path in large.rglob("*"))
+    assert n_files <= 20
+    run(repository, "dvc", "add", "--no-commit", "data/large")
+    run(repository, "dvc", "commit", "--force", "data/large.dvc")
+    run(repository, "dvc", "push", "data/large.dvc")
+    pushed = [path for path in (tmp_path / "shelf" / "files").rglob("*") if path.is_file()]
+    assert len(pushed) <= n_files + 1
+    run(repository, "dvc", "remove", "data/large.dvc")
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[str]:
+    """An S3-compatible server on loopback with one bucket."""
+    boto3 = pytest.importorskip("boto3", reason="dvc-s3 and moto[s3] are not installed")
+    moto = pytest.importorskip("moto.server", reason="moto[s3] is not installed")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=url, **keys).create_bucket(Bucket="films")
+    yield url
+    server.stop()
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_s3_remote(repository: Path, s3: str, tmp_path: Path) -> None:
+    """Pushed to S3 and pulled into a clone, models and images are there; `doctor` says that the remote answers."""
+    run(repository, "dvc", "remote", "add", "--force", "--default", "bucket", "s3://films/synthcxr")
+    run(repository, "dvc", "remote", "modify", "bucket", "endpointurl", s3)
+    commit(repository, "Name a bucket")
+    run(repository, "dvc", "push", **KEYS)
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
+    run(clone, "dvc", "pull", "models/onnx/generator.onnx", "data/synthetic", **KEYS)
+    assert len(list((clone / "data/synthetic/images").rglob("*.png"))) == 80
+    ours, theirs = (records.sha256_file(where / "models/onnx/generator.onnx") for where in (repository, clone))
+    assert ours == theirs
+    assert "remote: bucket answers" in run(clone, "synthcxr", "doctor", **KEYS)
+
+
+def test_experiments_are_worth_looking_at(repository: Path) -> None:
+    """One run by -S and a queue of two: figures of each stand side by side, and MLflow and DVC name each other."""
+    variables = {"MLFLOW_TRACKING_URI": store(repository)}
+    run(repository, "dvc", "exp", "run", "--name", "more", "-S", "generate.n=60", **variables)
+    for name, rate in (("slow", "5.0e-4"), ("quick", "4.0e-3")):
+        run(repository, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_gan.lr_g={rate}", **variables)
+    run(repository, "dvc", "exp", "run", "--run-all", "--jobs", "1", **variables)
+    shown = experiments(repository)
+    assert {"more", "slow", "quick"} <= set(shown)
+    runs = registered_runs(repository)
+    for name in ("more", "slow", "quick"):
+        held = shown[name]["metrics"]
+        assert held["results/summary.json"]["data"]
+        assert runs[held["results/registered.json"]["data"]["run_id"]] == name
+    assert shown["more"]["params"]["params.yaml"]["data"]["generate"]["n"] == 60
+    table = run(repository, "dvc", "metrics", "diff", "--md", "--all", "slow", "quick")
+    assert "results/summary.json" in table and "|" in table
+    assert "index.html" in run(repository, "dvc", "plots", "diff", "slow", "quick")
+    page = (repository / "dvc_plots/index.html").read_text(encoding="utf-8")
+    assert "loss_g" in page and "slow" in page and "quick" in page
+
+
+def experiments(repository: Path) -> dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]]:
+    """The data of each experiment by name, from `dvc exp show`."""
+    found = {}
+    for row in json.loads(run(repository, "dvc", "exp", "show", "--json")):
+        for experiment in row["experiments"] or ():
+            found[experiment["name"]] = experiment["revs"][0]["data"]
+    return found
+
+
+def registered_runs(repository: Path) -> dict[str, str]:
+    """The DVC experiment that each MLflow run names."""
+    code = (
+        "import json, mlflow, sys\n"
+        "client = mlflow.MlflowClient(sys.argv[1])\n"
+        "ids = [one.experiment_id for one in client.search_experiments()]\n"
+        "runs = client.search_runs(ids)\n"
+        "print('\\n' + json.dumps({run.info.run_id: run.data.tags.get('DVC_EXP_NAME', '') for run in runs}))\n"
+    )
+    shown = run(repository, sys.executable, "-W", "ignore", "-c", code, store(repository))
+    held: dict[str, str] = next(json.loads(line) for line in shown.splitlines() if line.startswith("{"))
+    return held
