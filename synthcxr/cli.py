@@ -315,7 +315,7 @@ def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> Non
 
     found = registry.resolve(model)
     click.echo(f"model: {found}", err=as_json)
-    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, cast("Device", flags["device"] or "auto")
+    n, batch, device = flags["n"], flags["batch"] or 32, cast("Device", flags["device"] or "auto")
     rates = stage.run(model=found.path, n=n, batch=batch, device=device)
     say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
 
