@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from synthcxr.synthesis.proposal import Proposal
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.wanted import Wanted
 
-Method = Literal["reject", "guided"]
+Method = Literal["auto", "reject", "guided"]
 BATCH = 32
 MIN_DRAWS, DRAWS_AN_IMAGE = 1000, 100
 
@@ -57,12 +57,13 @@ class Sampler:
         seed: int = 0,
         max_draws: int | None = None,
         *,
-        method: Method = "reject",
+        method: Method = "auto",
         threshold: float = 0.0,
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, p_*, weight.
 
-        The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of each of
+        By default a finding is sought by guided rejection where the model has a proposal; with the column `weight` the
+        set is unbiased. The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of each of
         `labels` a calibrated probability of at least that much. Where `max_draws` candidates (by default 100 an
         image, at least 1,000) hold fewer images, those are given, with a warning.
         """
@@ -73,8 +74,7 @@ class Sampler:
         surely = self._surely(requested, threshold)
         limit = max_draws or (max(MIN_DRAWS, DRAWS_AN_IMAGE * n) if requested else n)
         parts: list[Drawn] = []
-        chooser = self._chooser(method)
-        wanted = Wanted(requested)
+        wanted, chooser = Wanted(requested), self._chooser(method, guidable=bool(requested))
         stop = limit * (chooser.stretch(wanted) if requested else 1)
         for drawn in chooser.draw(wanted)(seed=seed, start=0, stop=stop):
             parts.append(drawn.kept(surely(drawn.probabilities)).first(n - sum(len(part.indices) for part in parts)))
@@ -82,15 +82,17 @@ class Sampler:
                 break
         pixels = np.concatenate([part.pixels for part in parts])
         if len(pixels) < n:
-            warnings.warn(f"found {len(pixels)} of {n} images among {limit} draws; raise max_draws", stacklevel=2)
+            warnings.warn(f"found {len(pixels)} of {n} images in {limit} tries; raise max_draws", stacklevel=2)
         return pixels, self._table(parts, seed, requested)
 
-    def _chooser(self, method: Method) -> Chooser:
-        if method not in ("reject", "guided"):
-            raise ConfigError(f"method is reject or guided, not {method!r}")
+    def _chooser(self, method: Method, *, guidable: bool) -> Chooser:
+        if method not in get_args(Method):
+            raise ConfigError(f"method is auto, reject or guided, not {method!r}")
         if method == "guided" and self.proposal is None:
             raise ConfigError("method guided: this model has no proposal; ask for method reject")
-        return Chooser(self.drawing, method, proposal=self.proposal if method == "guided" else None)
+        if method == "reject" or self.proposal is None or not guidable:
+            return Chooser(self.drawing, "reject")
+        return Chooser(self.drawing, "guided", proposal=self.proposal)
 
     def _surely(
         self, requested: tuple[str, ...], threshold: float

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig
     from synthcxr.registry.follow import Follow
+    from synthcxr.stages.generate import Engine
     from synthcxr.writers.store import Format
 
 
@@ -215,6 +216,9 @@ def distill(params: Path, models: Path, as_json: bool) -> None:
     "--format", "kind", type=click.Choice(["png", "dicom", "webdataset"]),
     help="[default: png up to 10,000 images, else webdataset]",
 )  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Who draws.  [default: local]")
+@click.option("--address", help="Of a running Ray cluster.  [default: a Ray of this machine's own]")
+@click.option("--workers", type=click.IntRange(min=1), help="Of Ray.  [default: one a core, or one a GPU]")
 @click.option("--append", is_flag=True, help="Make a finished dataset longer.")
 @click.option("--force", is_flag=True, help="Replace the dataset of another command.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")
@@ -229,7 +233,8 @@ def distill(params: Path, models: Path, as_json: bool) -> None:
 def generate(
     model: str | None, out: Path | None, params: Path | None, kind: str | None, append: bool, force: bool,
     dry_run: bool, list_labels: bool, reject_memorised: bool, films: Path | None, judged: bool,
-    reference: Path | None, results: Path, record: bool, as_json: bool, **flags: Any,
+    reference: Path | None, results: Path, record: bool, as_json: bool, engine: str, address: str | None,
+    workers: int | None, **flags: Any,
 ) -> None:  # fmt: skip
     """Make a labelled dataset of synthetic images.
 
@@ -239,6 +244,8 @@ def generate(
     if list_labels:
         _list_labels(model, flags, as_json)
         return
+    if engine == "local" and (address or workers):
+        raise click.UsageError("--address and --workers are for --engine ray")
     if judged and reference is None:
         raise click.UsageError("--evaluate needs --reference: the folder of packed films, of `synthcxr prepare`")
     if reject_memorised and films is None:
@@ -265,6 +272,8 @@ def generate(
             dry_run=dry_run,
             apart=keeper(films) if reject_memorised and films else None,
             command=["synthcxr", *sys.argv[1:]],
+            engine=_engine(address, workers) if engine == "ray" else None,
+            threads=1 if engine == "ray" else None,
         )
         say(made.lines, made.as_dict(), as_json)
     except GateError as error:
@@ -293,13 +302,21 @@ def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
     say([f"{out}: candidate {index} of {dataset}, sha256 {sha256}"], None, as_json=False)
 
 
+def _engine(address: str | None, workers: int | None) -> Engine:
+    """Draw by the processes of a Ray cluster."""
+    from synthcxr.engines import ray
+    from synthcxr.synthesis.session import CUDA
+
+    return lambda kit: ray.engine(kit, address=address, n_workers=workers, gpu=kit.provider == CUDA)
+
+
 def _list_labels(model: str | None, flags: dict[str, Any], as_json: bool) -> None:
     from synthcxr import registry
     from synthcxr.stages import list_labels as stage
 
     found = registry.resolve(model)
     click.echo(f"model: {found}", err=as_json)
-    n, batch, device = flags["n"] or 2048, flags["batch"] or 32, cast("Device", flags["device"] or "auto")
+    n, batch, device = flags["n"], flags["batch"] or 32, cast("Device", flags["device"] or "auto")
     rates = stage.run(model=found.path, n=n, batch=batch, device=device)
     say([rate.line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
 

@@ -34,6 +34,34 @@ def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
             yield from (_read_file(dataset / place / member) for member in members)
 
 
+class Images:
+    """The bytes of single images in any order; where each lies in its shard is looked up once and kept."""
+
+    def __init__(self, dataset: Path) -> None:
+        self.dataset = dataset
+        self._shards: dict[str, dict[str, tuple[int, int]]] = {}
+
+    def read(self, file_name: str) -> bytes:
+        """The bytes of a `file_name` of metadata.csv; DataError where they cannot be read."""
+        place, _, member = file_name.rpartition("/")
+        data = self._of_shard(place, member) if place.endswith(_SHARD) else _read_file(self.dataset / file_name)
+        if data is None:
+            raise DataError(f"{self.dataset}: {file_name} is listed but cannot be read")
+        return data
+
+    def _of_shard(self, place: str, member: str) -> bytes | None:
+        try:
+            with (self.dataset / place).open("rb") as file:
+                if place not in self._shards:
+                    self._shards[place] = _places(file)
+                start, size = self._shards[place].get(member, (0, -1))
+                file.seek(start)
+                data = file.read(max(size, 0))
+        except OSError:
+            return None
+        return data if len(data) == size else None
+
+
 def read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes]:
     """The same, with a DataError that names the first image that cannot be read."""
     names = list(file_names)

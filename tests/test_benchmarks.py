@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from exported import write_folder
 from two_ranks import tensors
 
 from synthcxr import config as configs
@@ -56,3 +58,21 @@ def test_without_a_gpu_one_line_says_so() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "no GPU: torch finds none here, and nothing was measured\n"
+
+
+def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
+    """Edema stands with Infiltration more often than chance has it, Hernia with Edema less; the table has every row."""
+    related = load("related")
+    lift = related.together()
+    at = {name: index for index, name in enumerate(related.FINDINGS)}
+    assert (lift == lift.T).all() and lift[at["Edema"], at["Infiltration"]] > 1 > lift[at["Hernia"], at["Edema"]]
+    found = related.correlation(lift, lift)
+    assert found["spearman"] == pytest.approx(1) and found["pairs"] == 182
+    models = write_folder(tmp_path / "onnx", rate=0.1)
+    command = [sys.executable, str(ROOT / "benchmarks" / "related.py"), str(models), "--blocks", "2"]
+    command += ["--batch", "16", "--findings", "Mass", "Edema", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "related.json").read_text())["searches"]
+    assert [row["finding"] for row in rows] == ["Mass", "Edema"] and rows[0]["led"] == 32
+    assert len((tmp_path / "related.csv").read_text().splitlines()) == 3 and (tmp_path / "related.png").exists()

@@ -43,7 +43,7 @@ def sections(views: Mapping[str, View], judged: View, contract: Contract, absent
     why = None
     if judged.comparison.n_test < MIN_FILMS:
         why = f"{NOT_APPLICABLE} (n = {judged.comparison.n_test})"
-    elif judged.comparison.synthetic.requested:
+    elif judged.comparison.synthetic.chosen:
         why = f"{NOT_APPLICABLE} (the set was made on request)"
     if why is not None:
         return {name: {"status": why} for name in judged.comparison.config.extractors}

@@ -96,7 +96,7 @@ def kl_reference(
     Its labels are the classifier's, so the reference is what the same classifier calls the real test films.
     """
     left_out = "The suite's label divergence was left out: "
-    if comparison.synthetic.requested:
+    if comparison.synthetic.chosen:
         return None, left_out + "the images were chosen by their labels."
     if comparison.n_test < MIN_FILMS:
         return None, left_out + f"{NOT_APPLICABLE} (n = {comparison.n_test})."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from synthcxr.evaluation import (
     infinity,
     kernel,
@@ -17,11 +15,18 @@ from synthcxr.evaluation import (
 )
 from synthcxr.evaluation.fidelity import MIN_FILMS
 
+_WEIGHTED = (
+    "The images were found with the help of a proposal, and each says by its weight for how many of its kind it stands."
+    " Every comparison counts each image once: it judges the set as it lies there, which holds fewer of the kinds that"
+    " the proposal thinks unlikely than exact rejection would give; proposal.json of the model says how many fewer."
+)
+
 
 def sentences(
     *,
     resolution: int,
-    requested: Sequence[str],
+    asked: str,
+    weighted: bool,
     n_test: int,
     n_patients: int,
     n_bootstrap: int,
@@ -30,7 +35,6 @@ def sentences(
     kl_reference: str,
 ) -> dict[str, str]:
     """The content of "protocol" in metrics.json; `kl_reference` says what the suite's KL check compared with."""
-    kind = f" that carry {' and '.join(requested)}, as the images were asked to" if requested else ""
     unseen = (
         "nothing was trained on them or chosen by them"
         if same_films
@@ -38,7 +42,7 @@ def sentences(
     )
     return {
         "films": (
-            f"{n_test:,} real films of the test split{kind}, of {n_patients:,} patients, at {resolution} px; {unseen}."
+            f"{n_test:,} real films of the test split{asked}, of {n_patients:,} patients, at {resolution} px; {unseen}."
             f" A comparison with fewer than {MIN_FILMS} real films is not applicable."
         ),
         "distance": (
@@ -85,7 +89,7 @@ def sentences(
             " on all test films."
         ),
         "checks": kl_reference,
-    }
+    } | ({"weights": _WEIGHTED} if weighted else {})
 
 
 def without_films(*, n_val: int, n_bootstrap: int, judge: str) -> dict[str, str]:

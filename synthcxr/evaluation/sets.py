@@ -26,9 +26,10 @@ BATCH = 64
 class SyntheticSet:
     """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
 
-    `requested` is () for an unconditional set; `generator` and `classifier` are the digests of what made and
-    labelled it, `training_data` the fingerprint of the films that they learned from, `digest` that of the set's
-    metadata.csv, which holds the digest of every image.
+    `requested` and `without` are () for an unconditional set; `n_sets` counts the sets of findings of one that was
+    asked for several, else 0; `weighted`: some images stand for more than others. `generator` and `classifier` are
+    the digests of what made and labelled it, `training_data` the fingerprint of the films that they learned from,
+    `digest` that of the set's metadata.csv, which holds the digest of every image.
     """
 
     path: Path
@@ -36,12 +37,20 @@ class SyntheticSet:
     read: Callable[[Sequence[Record]], Iterator[bytes | None]]
     resolution: int
     requested: tuple[str, ...]
+    without: tuple[str, ...]
+    n_sets: int
+    weighted: bool
     generator: str
     classifier: str
     training_data: str
     phantom: bool
     digest: str
     cache: Path
+
+    @property
+    def chosen(self) -> bool:
+        """The images were chosen by their labels."""
+        return bool(self.requested or self.without or self.n_sets)
 
     def outputs(self, extractor: Extractor) -> Outputs:
         """Every output for all images, kept for the next run; DataError names an image that is absent or damaged."""
@@ -72,17 +81,22 @@ class SyntheticSet:
 
 @dataclasses.dataclass(frozen=True)
 class RealSet:
-    """Films at the images' resolution; for a set made on request, only those that carry the same findings."""
+    """Films at the images' resolution; for a set made on request, only those that carry the same findings.
+
+    `none`: no film is what the images are, which were asked for as several sets of findings.
+    """
 
     films: Dataset
     resolution: int
     requested: tuple[str, ...]
+    without: tuple[str, ...]
+    none: bool
     cache: Path
 
     @property
     def unconditional(self) -> RealSet:
         """The same films, whatever they carry: what a copy may be of."""
-        return dataclasses.replace(self, requested=())
+        return dataclasses.replace(self, requested=(), without=(), none=False)
 
     def outputs(self, extractor: Extractor, splits: tuple[str, ...]) -> Outputs:
         """Every output for the films of these splits, each split kept for the next run; as many rows as `patients`."""
@@ -105,7 +119,9 @@ class RealSet:
     def key(self, extractor: Extractor, splits: tuple[str, ...]) -> dict[str, Any]:
         """What names whatever is computed from an extractor's outputs for the films of these splits."""
         films = {"films": self.films.fingerprint, "packing": images.RESIZE_RULE}
-        return _key(extractor, self.resolution) | films | {"splits": splits, "requested": self.requested}
+        return (
+            _key(extractor, self.resolution) | films | {"splits": splits, "requested": self.requested} | self._barred()
+        )
 
     def _of_split(self, extractor: Extractor, split: str, at: NDArray[np.int64]) -> Outputs:
         """Every output for all films of one split; without films, what none gives."""
@@ -125,13 +141,19 @@ class RealSet:
         for start in _bar(len(at), title):
             yield np.asarray(pixels[at[start : start + BATCH]])
 
+    def _barred(self) -> dict[str, Any]:
+        return ({"without": self.without} if self.without else {}) | ({"none": True} if self.none else {})
+
     def _wanted(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which films carry what was requested: all where nothing was; a finding that is unknown is not carried."""
+        """Which films carry what was requested: all where nothing was; what is unknown is neither there nor absent."""
         findings = self.films.findings(self.films.rows(self.resolution)[at])
+        if self.none:
+            return np.zeros(len(at), np.bool_)
         if labels.NO_FINDING in self.requested:
             return np.asarray((findings == 0).all(axis=1))
         asked = np.array([finding in self.requested for finding in labels.FINDINGS])
-        return np.asarray((findings[:, asked] == 1).all(axis=1))
+        barred = np.array([finding in self.without for finding in labels.FINDINGS])
+        return np.asarray((findings[:, asked] == 1).all(axis=1) & (findings[:, barred] == 0).all(axis=1))
 
 
 def _key(extractor: Extractor, resolution: int) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Reference:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path}: not the reference of a model ({error!r}); export it again") from error
 
+    def without_any(self) -> Reference:
+        """For a set that was chosen by its labels: no row is known to be of a film that shows what was asked for."""
+        return dataclasses.replace(self, features=self.features[:0], counts=0 * self.counts, n_val=0)
+
 
 def distance(
     reference: Reference,

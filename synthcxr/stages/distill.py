@@ -18,7 +18,7 @@ from synthcxr.evaluation import bootstrap
 from synthcxr.labels import FINDINGS, NO_FINDING
 from synthcxr.networks.onnx import export
 from synthcxr.seeds import MAX_SEED
-from synthcxr.synthesis.proposal import FILE, Guide, Proposal
+from synthcxr.synthesis.proposal import ABOUT, FILE, Guide, Proposal
 from synthcxr.synthesis.sampler import Sampler
 from synthcxr.synthesis.wanted import Wanted
 from synthcxr.training import proposal as training
@@ -26,7 +26,6 @@ from synthcxr.training import proposal as training
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-ABOUT = "proposal.json"
 BATCH = 64
 SEED = MAX_SEED - 1
 """Of streams that no dataset starts from by default: the pairs must not be the candidates that are judged by them."""

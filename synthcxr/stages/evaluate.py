@@ -102,7 +102,8 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
     config, made, judge = job.config, job.made, job.judge
     learned_from = {judge.contract.training_data, made.training_data}
     same_films = unseen.require(films, TEST, learned_from=learned_from, models=job.models, subject=made.path)
-    real = RealSet(films, made.resolution, made.requested, features_cache)
+    several = made.n_sets > 0
+    real = RealSet(films, made.resolution, made.requested, made.without, several, features_cache)
     patients = real.patients(TEST)
     comparison = Comparison(config, real, made, len(patients))
     judged = View.through(job.judged, comparison)
@@ -131,7 +132,8 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
         "checks": _checks(job, reference, unseen=len(patients)),
         "protocol": protocol.sentences(
             resolution=made.resolution,
-            requested=made.requested,
+            asked=_asked(made),
+            weighted=made.weighted,
             n_test=len(patients),
             n_patients=len(set(patients)),
             n_bootstrap=config.n_bootstrap,
@@ -146,6 +148,8 @@ def _without_films(job: _Job) -> dict[str, Any]:
     """The same sections, those that need films saying so."""
     config, judge = job.config, job.judge
     reference = without_films.Reference.read(job.models / unseen.REFERENCE)
+    n_val = reference.n_val
+    reference = reference.without_any() if job.made.chosen else reference
     extractor, weak = job.judged, label_evidence.weak(judge.contract)
     seen_by_judge = job.made.outputs(extractor)
     present = label_shift.present(seen_by_judge["logits"], judge.contract.thresholds)
@@ -176,7 +180,7 @@ def _without_films(job: _Job) -> dict[str, Any]:
         "agreement": nothing,
         "classifier": nothing,
         "checks": _checks(job, None, unseen=None),
-        "protocol": protocol.without_films(n_val=reference.n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
+        "protocol": protocol.without_films(n_val=n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
     }
 
 
@@ -256,6 +260,9 @@ def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
             read=functools.partial(image_bytes.read_whole, dataset),
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
+            without=tuple(about["request"].get("without", ())),
+            n_sets=len(about["request"].get("parts", ())),
+            weighted=any(record.weight != 1 for record in held),
             generator=str(about["model"]["digests"]["generator"]),
             classifier=str(about["model"]["digests"]["classifier"]),
             training_data=str(about["model"]["training_data"]),
@@ -267,6 +274,19 @@ def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
         raise DataError(
             f"{dataset / records.RUN}: not the run.json of a dataset ({error!r}); generate it again"
         ) from error
+
+
+def _asked(made: SyntheticSet) -> str:
+    """What real films must be in order to be compared with the images, for a sentence; empty where any may."""
+    if made.n_sets:
+        return (
+            f" that are what the images are, which were asked for as {made.n_sets} sets of findings in numbers of the"
+            " request's own: no such films are compared with them"
+        )
+    barred = f"lack {' and '.join(made.without)}" if made.without else ""
+    shown = f"carry {' and '.join(made.requested)}" if made.requested else ""
+    words = " and ".join(part for part in (shown, barred) if part)
+    return f" that {words}, as the images were asked to" if words else ""
 
 
 def _classifier(job: _Job) -> Session | None:

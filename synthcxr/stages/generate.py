@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import model_index, records, seeds
+from synthcxr import model_index, records
 from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.synthesis import mixture, session
+from synthcxr.synthesis import asked, session, work
 from synthcxr.synthesis.chooser import Chooser
 from synthcxr.synthesis.mixture import Quotas
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.search import Differentiate
 from synthcxr.synthesis.wanted import Wanted
+from synthcxr.synthesis.work import Kit, Task
 from synthcxr.writers import beside, place, plan, space, stores, summary
 from synthcxr.writers import run as run_file
 from synthcxr.writers.growing import Growing
@@ -35,6 +38,8 @@ from synthcxr.writers.store import LATENTS, Format, Store
 
 FILES_UP_TO = 10_000
 MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
+Run = Callable[[Iterable[Task]], Iterator[Drawn]]
+Engine = Callable[[Kit], AbstractContextManager[Run]]
 Status = Literal["made", "already finished", "dry run"]
 
 
@@ -77,6 +82,8 @@ class _Job:
     out: Path
     home: Path
     apart: Apart | None
+    model: Path
+    engine: Engine | None
 
 
 def run(
@@ -91,6 +98,8 @@ def run(
     dry_run: bool = False,
     apart: Callable[[Contract], Apart] | None = None,
     command: Sequence[str] = (),
+    engine: Engine | None = None,
+    threads: int | None = None,
 ) -> GenerateReport:
     """Make the dataset `out` with generator.onnx and classifier.onnx of the folder `model`.
 
@@ -98,16 +107,17 @@ def run(
     None means PNGs up to 10,000 images and tar shards beyond. `apart`, called with the generator's contract, leaves
     out candidates that copy a film and notes every image's distance to the nearest. GateError (exit 1) where the
     draws ran out, with the shorter set in place, or where the dataset's own suite failed; any other error of ours
-    leaves what stood at `out` as it was.
+    leaves what stood at `out` as it was. `engine` draws elsewhere, by
+    processes of `threads` threads each; what comes of it is the same.
     """
-    quotas, home = _checked(config), place.real(out)
-    chooser = _open(config, model)
+    quotas, home = asked.quotas(config), place.real(out)
+    chooser = _open(config, model, threads)
     sampler = chooser.sampler
     distant = apart(sampler.generator.contract) if apart else None
     request = _request(config, quotas, chooser, form, distant)
     models = sampler.generator.contract, sampler.classifier.contract
     origin = Origin(model_name, *models, tuple(command), model_index.attribution(model))
-    job = _Job(request, chooser, origin, out, home, distant)
+    job = _Job(request, chooser, origin, out, home, distant, model, engine)
     if append and request.parts:
         raise ConfigError("--append: a request for several sets of findings does not grow; make another with --out")
     if dry_run:
@@ -122,17 +132,6 @@ def run(
             return _make(_going_on(job, planned, model, config), planned)
         finally:
             place.drop_if_empty(home)
-
-
-def _checked(config: GenerateConfig) -> Quotas:
-    """What is asked for, and how many of it; DataError lists all findings where one is unknown."""
-    for name in ("n", "max_draws", "batch"):
-        if getattr(config, name) < 1:
-            raise ConfigError(f"generate.{name}: must be at least 1, is {getattr(config, name)}")
-    if not 0 <= config.seed <= seeds.MAX_SEED:
-        raise ConfigError(f"generate.seed: must be in 0 .. {seeds.MAX_SEED}, is {config.seed}")
-    wanted = Wanted.of(config.labels, config.without)
-    return mixture.quotas(wanted, n=config.n, per_label=config.per_label, mix=config.mix)
 
 
 def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Chooser:
@@ -256,24 +255,33 @@ def _draw(job: _Job, growing: Growing) -> None:
     """Each part of the request in its own stretch of candidates, which says where one that was stopped stood."""
     held = Counter(record.index // WINDOW for record in growing.journal.records())
     asked = job.request
-    with tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
+    with _drawing(job) as run, tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
         for at, part in enumerate(asked.parts or (Part(asked.labels, asked.without, asked.n),)):
             start, lacking = max(growing.draws, at * WINDOW), part.n - (held[at] if asked.parts else growing.found)
             limit = asked.tries(part) * job.chooser.stretch(Wanted(part.labels, part.without))
             if lacking and start < (at + 1) * WINDOW:
-                _draw_part(job, growing, part, range(start, at * WINDOW + min(limit, WINDOW)), lacking, bar)
+                _draw_part(job, growing, part, range(start, at * WINDOW + min(limit, WINDOW)), lacking, run, bar)
     growing.flush()
 
 
-def _draw_part(job: _Job, growing: Growing, part: Part, span: range, lacking: int, bar: Any) -> None:
-    draw = job.chooser.draw(Wanted(part.labels, part.without))
-    for block in draw(seed=job.request.seed, start=span.start, stop=span.stop):
+def _drawing(job: _Job) -> AbstractContextManager[Run]:
+    """What draws ranges of candidates: this process, block by block, or an engine's."""
+    if job.engine is None:
+        draw = work.by(job.chooser)
+        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw, tasks)))
+    return job.engine(Kit.of(job.model, job.chooser, _gradient))
+
+
+def _draw_part(job: _Job, growing: Growing, part: Part, span: range, lacking: int, run: Run, bar: Any) -> None:
+    wanted, asked = Wanted(part.labels, part.without), job.request
+    draw = job.chooser.draw(wanted)
+    for block in run(work.tasks(draw, wanted, batch=asked.batch, seed=asked.seed, span=span)):
         new, far = _new(job, block)
         drawn = new.first(lacking)
         growing.add(
             draws=drawn.stop,
             pixels=drawn.pixels,
-            described=job.chooser.records(drawn, seed=job.request.seed, requested=part.labels, train_distances=far),
+            described=job.chooser.records(drawn, seed=asked.seed, requested=part.labels, train_distances=far),
             runs=drawn.runs,
             latents=drawn.latents,
         )

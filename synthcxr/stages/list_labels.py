@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr import labelling
+from synthcxr import contract as contracts
+from synthcxr import labelling, records
 from synthcxr.config import Device
 from synthcxr.evaluation import bootstrap
 from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.synthesis.sampler import Sampler
+from synthcxr.synthesis.proposal import ABOUT, FILE
+from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Sampler
 
+N = 2048
 SEED = 2**63
 """Of a stream that no dataset starts from by default."""
 
@@ -46,8 +49,14 @@ class Rate:
         return f"{self.finding:<20} {self.share:>7.2%}  ({low:.2%} to {high:.2%}; {tries}{mark})"
 
 
-def run(*, model: Path, n: int, device: Device, batch: int) -> tuple[Rate, ...]:
-    """The rate of No Finding and of each finding among `n` candidates, rounded up to whole batches."""
+def run(*, model: Path, n: int | None, device: Device, batch: int) -> tuple[Rate, ...]:
+    """The rate of No Finding and of each finding among `n` candidates, rounded up to whole batches.
+
+    None takes what was counted when the proposal was distilled from these very models, or else draws N candidates.
+    """
+    if n is None and (counted := _counted(model)):
+        return counted
+    n = n or N
     sampler = Sampler.open(model, batch=batch, device=device)
     contract = sampler.classifier.contract
     present = np.concatenate(
@@ -57,6 +66,19 @@ def run(*, model: Path, n: int, device: Device, batch: int) -> tuple[Rate, ...]:
         zip(FINDINGS, map(int, present.sum(axis=0)), strict=True)
     )
     return tuple(Rate(name, found, len(present), name in contract.weak) for name, found in counts.items())
+
+
+def _counted(model: Path) -> tuple[Rate, ...]:
+    """The rates that proposal.json holds of this generator and classifier; none where it was made of others."""
+    if not (model / ABOUT).is_file() or not (model / FILE).is_file():
+        return ()
+    held, distilled = records.read_json(model / ABOUT), contracts.read(model / FILE, kind="proposal")
+    classifier = contracts.read(model / CLASSIFIER, kind="classifier")
+    of = {"generator": contracts.read(model / GENERATOR, kind="generator").digest, "classifier": classifier.digest}
+    if held.get("digest") != distilled.digest or any(distilled.network.get(kind) != of[kind] for kind in of):
+        return ()
+    counts = {name: int(held["findings"][name]["n_shown"]) for name in (NO_FINDING, *FINDINGS)}
+    return tuple(Rate(name, k, int(held["n_held"]), name in classifier.weak) for name, k in counts.items())
 
 
 def _probabilities(sampler: Sampler, n_blocks: int) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:

@@ -79,7 +79,6 @@ class Chooser:
     ) -> list[Record]:
         """What the manifest says of each image; the probabilities in it are calibrated. No file is named yet."""
         written = labelling.calibrated(drawn.probabilities, self.sampler.classifier.contract.calibration)
-        judged = None if self.judge is None else self._judged(self.judge, drawn.pixels)
         return [
             Record(
                 file_name="",
@@ -92,17 +91,19 @@ class Chooser:
                 sha256="",
                 train_distance=None if train_distances is None else float(train_distances[row]),
                 steps=None if drawn.steps is None else int(drawn.steps[row]),
-                judged=() if judged is None else _rounded(judged[row]),
+                judged=() if drawn.judged is None else _rounded(drawn.judged[row]),
             )
             for row, index in enumerate(drawn.indices)
         ]
 
-    @staticmethod
-    def _judged(judge: Session, pixels: NDArray[np.uint8]) -> Float64:
-        """The judge's probabilities [k, 14] of images, calibrated; one at a time, so that none depends on another."""
-        logits = [judge.run(images.to_float(pixels[at : at + 1]))["logits"] for at in range(len(pixels))]
+    def judged(self, drawn: Drawn) -> Drawn:
+        """With the judge's probabilities, calibrated; one image at a time, so that none depends on another."""
+        if self.judge is None:
+            return drawn
+        logits = [self.judge.run(images.to_float(image[np.newaxis]))["logits"] for image in drawn.pixels]
         held = np.concatenate(logits) if logits else np.empty((0, len(FINDINGS)))
-        return labelling.calibrated(labelling.probabilities(held), judge.contract.calibration)
+        made = labelling.calibrated(labelling.probabilities(held), self.judge.contract.calibration)
+        return dataclasses.replace(drawn, judged=made)
 
     def stretch(self, wanted: Wanted) -> int:
         """How many candidates there are to one that is tried."""

@@ -24,7 +24,7 @@ from synthcxr.synthesis.wanted import Wanted
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-FILE = "proposal.onnx"
+FILE, ABOUT = "proposal.onnx", "proposal.json"
 RUNS = 2.0
 """Generator runs an accepted image that trying is set for, as far as the guess is right."""
 EXPLORED = 0.25

@@ -28,6 +28,7 @@ class Drawn:
     `stop` is the first candidate that has not been looked at, and `runs` how many images the generator made for it.
     `weights` float64 [k] are one over the probability with which each candidate was tried. A search gives the
     `latents` float32 [k, Z] it came to and the `steps` int64 [k] it took; else the candidate's own latent is meant.
+    `judged` float64 [k, 14] are the judge's probabilities where it was asked.
     """
 
     stop: int
@@ -38,6 +39,7 @@ class Drawn:
     weights: NDArray[np.float64]
     latents: NDArray[np.float32] | None = None
     steps: NDArray[np.int64] | None = None
+    judged: NDArray[np.float64] | None = None
 
     def first(self, n: int) -> Drawn:
         """At most the first `n` (> 0) images; where they are `n`, it stops right after the last of them."""
@@ -55,6 +57,7 @@ class Drawn:
             weights=self.weights[rows],
             latents=None if self.latents is None else self.latents[rows],
             steps=None if self.steps is None else self.steps[rows],
+            judged=None if self.judged is None else self.judged[rows],
         )
 
 

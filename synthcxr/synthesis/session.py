@@ -80,10 +80,17 @@ class Session:
         return int(self._inference.get_session_options().intra_op_num_threads)
 
     def run(self, array: Float32) -> dict[str, Float32]:
-        """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge)."""
-        outputs = _OUTPUTS[self.contract.kind]
+        """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge).
+
+        Bound, so that on a GPU an input goes there once and an output comes back once. Callers keep N the same.
+        """
+        outputs, bound = _OUTPUTS[self.contract.kind], self._inference.io_binding()
         try:
-            values = self._inference.run(outputs, {self._inference.get_inputs()[0].name: array})
+            bound.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
+            for name in outputs:
+                bound.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
+            self._inference.run_with_iobinding(bound)
+            values = bound.copy_outputs_to_cpu()
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"the {self.contract.kind} failed on {self.provider}: {_first_line(error)}") from error
         return dict(zip(outputs, values, strict=True))

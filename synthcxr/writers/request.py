@@ -147,7 +147,9 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
         why = f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
         return Comparison("other", why)
     same = wanted.n == held.n and (complete or wanted.max_draws == held.max_draws)
-    changed = _changes({**held.pins, "threads": held.threads}, {**wanted.pins, "threads": wanted.threads})
+    # Another format may depend on what the one that stands does not.
+    pins = {name: value for name, value in wanted.pins.items() if name in held.pins or wanted.format == held.format}
+    changed = _changes({**held.pins, "threads": held.threads}, {**pins, "threads": wanted.threads})
     if changed and (growing or not same):
         return Comparison("other", f"was made with {'; '.join(changed)}: go on with the same, or --force to start over")
     return Comparison("same" if same else "longer")

@@ -328,6 +328,36 @@ def test_copies_of_films_without_the_request_count_too(place: Place) -> None:
     assert place.read()["privacy"]["pixels"]["n_null"] == 66
 
 
+def test_a_set_for_several_sets_of_findings(place: Place) -> None:
+    """Of a mix, or so many of each finding, no film is a fellow: comparisons say so, copies and agreement do not."""
+    several = synthesise(place.root / "several", place.models)
+    run = records.read_json(several / "run.json")
+    parts = [{"labels": ["Mass"], "without": [], "n": 45}, {"labels": ["Edema"], "without": [], "n": 45}]
+    records.write_json(several / "run.json", run | {"request": run["request"] | {"parts": parts}})
+    place.run(synthetic=several)
+    found = place.read()
+    assert found["distance"]["judge"]["status"] == found["labels"]["status"] == "not applicable (n = 0)"
+    assert found["by_finding"]["judge"]["status"] == "not applicable (n = 0)"
+    assert "asked for as 2 sets of findings" in found["protocol"]["films"]
+    assert found["privacy"]["pixels"]["n_learned"] == 95 and found["agreement"]["status"] == "computed"
+
+
+def test_what_was_left_out_and_what_was_weighted(place: Place) -> None:
+    """A set without a finding meets the films known to lack it; one with weights says that each image counts once."""
+    without = synthesise(place.root / "without", place.models)
+    run = records.read_json(without / "run.json")
+    records.write_json(without / "run.json", run | {"request": run["request"] | {"without": ["Effusion"]}})
+    table = (without / "metadata.csv").read_text()
+    (without / "metadata.csv").write_text(table.replace(",1.000000,", ",2.500000,", 3))
+    place.run(synthetic=without)
+    found = place.read()
+    films = datasets.open_dataset(place.data)
+    test = films.findings(films.rows(SIDE)[films.indices(SIDE, ("test",))])
+    assert found["n_real_test"] == int((test[:, labels.FINDINGS.index("Effusion")] == 0).sum()) < len(test)
+    assert "that lack Effusion, as the images were asked to" in found["protocol"]["films"]
+    assert "counts each image once" in found["protocol"]["weights"]
+
+
 def test_coverage_is_that_of_the_first_images(place: Place) -> None:
     """As many first images as train films, among all test films, and the same of the train films beside it."""
     place.run()

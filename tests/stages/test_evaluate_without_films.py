@@ -35,6 +35,19 @@ def judge(trained: Trained, synthetic: Path, out: Path, *, models: Path | None =
     return evaluate.run(config, data=None, models=folder, dataset=synthetic, out=out, features_cache=out / "cache")
 
 
+def test_a_set_made_on_request_has_no_reference(
+    trained: Trained, models: Path, synthetic: Path, tmp_path: Path
+) -> None:
+    """What was chosen by its labels is not held against films of all kinds: distance and labels say so."""
+    chosen = tmp_path / "chosen"
+    shutil.copytree(synthetic, chosen)
+    run = records.read_json(chosen / "run.json")
+    records.write_json(chosen / "run.json", run | {"request": run["request"] | {"without": ["Hernia"]}})
+    judge(trained, chosen, tmp_path, models=models)
+    metrics = records.read_json(tmp_path / "metrics.json")
+    assert metrics["distance"]["judge"]["status"] == metrics["labels"]["status"] == "not applicable (n = 0)"
+
+
 @pytest.fixture
 def models(trained: Trained, tmp_path: Path) -> Path:
     """The models with a reference of 60 films, as many as a comparison wants, that lie apart from one another."""

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from exported import write_folder
 
+from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import image_bytes, images, labelling, records
-from synthcxr.config import GenerateConfig
+from synthcxr.config import DistillConfig, GenerateConfig
 from synthcxr.errors import ConfigError, GateError
 from synthcxr.labels import FINDINGS
-from synthcxr.stages import generate, list_labels
+from synthcxr.stages import distill, generate, list_labels
 from synthcxr.synthesis.session import Session
 from synthcxr.writers.journal import Journal
 from synthcxr.writers.request import WINDOW
@@ -161,3 +162,17 @@ def test_how_often_each_finding_shows(model: Path) -> None:
     low, high = rates["Mass"].as_dict()["interval"]
     assert low < rates["Mass"].share < high
     assert "candidates an image" in rates["Mass"].line()
+
+
+def test_what_was_counted_when_distilling_is_taken(model: Path, tmp_path: Path) -> None:
+    """With the proposal's own record of these models no image is drawn; with another's, or a number, they are."""
+    told = shutil.copytree(model, tmp_path / "told")
+    plain = vars(configs.load(Path(__file__).parents[2] / "params.yaml").distill)
+    few = {"n_pairs": 1000, "n_held": 3000, "width": 16, "n_epochs": 1, "device": "cpu"}
+    held = distill.run(DistillConfig(**plain | few), models=told)
+    rates = {rate.finding: rate for rate in list_labels.run(model=told, n=None, device="cpu", batch=32)}
+    assert len(rates) == 15 and {rate.drawn for rate in rates.values()} == {3000}
+    assert rates["Mass"].found == held["findings"]["Mass"]["n_shown"]
+    records.write_json(told / "proposal.json", held | {"digest": "0" * 64})
+    assert list_labels.run(model=told, n=None, device="cpu", batch=32)[0].drawn == list_labels.N
+    assert list_labels.run(model=told, n=64, device="cpu", batch=32)[0].drawn == 64

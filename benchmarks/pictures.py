@@ -1,0 +1,73 @@
+"""The pictures of docs/generate.md: a row of synthetic images for each way to ask. No film is in them.
+
+python benchmarks/pictures.py MODELS [--out docs/results/generate] [--images 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from synthcxr import image_bytes, images, records
+from synthcxr.config import GenerateConfig
+from synthcxr.errors import GateError
+from synthcxr.stages import generate
+
+PLAIN = GenerateConfig(
+    n=8,
+    seed=0,
+    labels=(),
+    without=(),
+    per_label=None,
+    mix=None,
+    method="auto",
+    with_judge=False,
+    max_draws=5000,
+    batch=32,
+    device="auto",
+)
+WAYS: dict[str, dict[str, object]] = {
+    "anything": {},
+    "cardiomegaly": {"labels": ("Cardiomegaly",)},
+    "cardiomegaly-and-effusion": {"labels": ("Cardiomegaly", "Effusion")},
+    "cardiomegaly-without-edema": {"labels": ("Cardiomegaly",), "without": ("Edema",)},
+    "edema-reject": {"labels": ("Edema",), "method": "reject"},
+    "edema-optimise": {"labels": ("Edema",), "method": "optimise"},
+    "nih-mix": {"mix": "nih"},
+}
+
+
+def row(dataset: Path) -> np.ndarray:
+    """The images beside each other, two pixels of white between."""
+    table = records.read_metadata(dataset)
+    squares = [image_bytes.pixels(data) for data in image_bytes.read_all(dataset, table["file_name"])]
+    return np.concatenate([np.pad(square, 2, constant_values=255) for square in squares], axis=1)
+
+
+def main() -> None:
+    """Write a PNG for each way; one that the draws do not reach is drawn as far as it came, and said."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/results/generate"))
+    parser.add_argument("--images", type=int, default=8)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name, asked in WAYS.items():
+        config = dataclasses.replace(PLAIN, n=given.images, **asked)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "made"
+            try:
+                generate.run(config, model=given.models, out=made, model_name=given.models.name)
+            except GateError as error:
+                print(f"{name}: {error}")
+            if len(records.read_metadata(made)):
+                (given.out / f"{name}.png").write_bytes(images.encode_png(row(made)))
+                print(given.out / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
