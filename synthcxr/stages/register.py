@@ -130,7 +130,7 @@ def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Fa
     folder = bundle.build(
         parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
     )
-    tags = _tags(facts.index) | {"synthcxr.digest": held.digest}
+    tags = _tags(facts.index) | {publish.DIGEST_TAG: held.digest}
     return publish.Model(
         kind, folder, card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
     )
