@@ -348,7 +348,7 @@ def test_trials_stand_in_the_report(tmp_path: Path) -> None:
     assert "real only (48 images) synthetic only (48 images) real twice (96 images) real + synthetic (96" in text
     assert "Edema (23) 0.7 (0.55 – 0.66)" in text
     assert "Judge features: the distance does not grow at every step, so that" in text
-    assert "swirl no noise yes" in text
+    assert "noise yes swirl no" in text
 
 
 def test_trials_of_other_models_are_left_out(tmp_path: Path) -> None:
