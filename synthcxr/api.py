@@ -63,8 +63,8 @@ class Sampler:
         """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, p_*, weight.
 
         By default a finding is sought by guided rejection where the model has a proposal; with the column `weight` the
-        set is unbiased. The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of each of
-        `labels` a calibrated probability of at least that much. Where `max_draws` candidates (by default 100 an
+        set is unbiased. The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of
+        each of `labels` a calibrated probability of at least that much. Where `max_draws` candidates (by default 100 an
         image, at least 1,000) hold fewer images, those are given, with a warning.
         """
         for name, count in (("n", n), ("max_draws", max_draws)):

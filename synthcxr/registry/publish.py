@@ -82,12 +82,34 @@ def _name_labellers(client: MlflowClient, versions: Mapping[str, str]) -> None:
             client.set_model_version_tag(GENERATOR, versions[GENERATOR], labellers.tag(kind), held)
 
 
-def attach(run_id: str, file: Path) -> None:
-    """Log one more file, such as the report, to a run that was published here."""
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Figures found after a registration: of a registered model with its digest, or, `name` None, of none of them."""
+
+    name: str | None
+    digest: str
+    figures: tuple[Point, ...]
+
+
+def attach(run_id: str, file: Path, *, versions: Mapping[str, str], later: Sequence[Judged] = ()) -> None:
+    """Log one more file, such as the report, to a run that was published here, and figures to what they judge.
+
+    What the run holds already is not logged again, nor what judges another model than the version in `versions`.
+    """
     uri = location.find() or location.embedded()
     client = store.connect(uri)
     with store.speaking(uri):
         client.log_artifact(run_id, str(file))
+        there = _points(client, client.get_run(run_id)) if later else set()
+        for judged in later:
+            new = [point for point in judged.figures if point not in there]
+            if judged.name is None:
+                _log_points(client, run_id, new)
+                continue
+            version = client.get_model_version(judged.name, versions[judged.name])
+            if version.tags.get(fetch.DIGEST_TAG) == judged.digest:
+                # its source is models:/<MLflow's own id>; a sqlite store leaves the version's model_id empty
+                _log_points(client, run_id, new, model_id=version.source.removeprefix("models:/"))
 
 
 def _run(experiment_id: str, held: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:

@@ -62,8 +62,18 @@ class Report:
     label_table: Table
     label_notes: tuple[str, ...]
     together_plot: Plot | None
+    by_finding: Table
+    agreement: Table
+    ranking: Table
+    labeller_notes: tuple[str, ...]
     distances: Table
     distance_notes: tuple[str, ...]
+    disturbed: Table
+    disturbed_plot: Plot | None
+    disturbed_notes: tuple[str, ...]
+    utility: Table
+    utility_plot: Plot | None
+    utility_notes: tuple[str, ...]
     diversity: Table
     diversity_notes: tuple[str, ...]
     copies: Table

@@ -7,8 +7,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from synthcxr.labels import NO_FINDING
-
 State = Literal["passed", "failed", "open"]
 Row = tuple[str, ...]
 
@@ -125,41 +123,6 @@ def extractors(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
     )
 
 
-def shares(held: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The share of each finding, No Finding first and then from common to rare."""
-    return dict(sorted(held["shares"].items(), key=lambda item: (item[0] != NO_FINDING, -(item[1]["real"] or 0))))
-
-
-def label_table(labels: Mapping[str, Any]) -> Table:
-    """Share of images with each finding, real and synthetic, as labelled by the judge."""
-    weak = set(labels["not_judged"])
-    rows = tuple(
-        (
-            name.replace("_", " ") + (" *" if name in weak else ""),
-            f"{percent(share['real'])} {interval(share['real_interval'], percent=True)}",
-            f"{percent(share['synthetic'])} {interval(share['synthetic_interval'], percent=True)}",
-            number(share["ratio"]),
-            f"{share['n_real_positive']:,}",
-        )
-        for name, share in shares(labels).items()
-    )
-    return Table(("Finding", "Real", "Synthetic", "Synthetic / real", "Real films"), rows)
-
-
-def label_notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The divergences in words, and which findings enter no gate; or why there is nothing to compare."""
-    if labels["status"] != "computed":
-        return (f"Label shares: {labels['status']}.",)
-    notes = [
-        f"Total variation {number(labels['total_variation'])} (0: the same shares, 1: nothing in common);"
-        f" Jensen-Shannon {number(labels['jensen_shannon'])}; Kullback-Leibler {number(labels['kl'])}."
-    ]
-    if labels["not_judged"]:
-        names = ", ".join(name.replace("_", " ") for name in labels["not_judged"])
-        notes.append(f"* Too few val films to choose a threshold; listed, in no gate: {names}.")
-    return tuple(notes)
-
-
 def checks(held: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """(state, sentence, what was found and asked, with the rows named) of every check of the dataset; failed first."""
     ordered = sorted(held["lines"], key=lambda line: bool(line["passed"]))
@@ -216,6 +179,11 @@ def _opened(sentence: str) -> str:
 def features(name: str) -> str:
     """An extractor in words."""
     return "Judge features" if name == "judge" else f"{name} features"
+
+
+def words(finding: str) -> str:
+    """A finding as a reader writes it."""
+    return finding.replace("_", " ")
 
 
 def _bound(gate: Mapping[str, Any]) -> str:

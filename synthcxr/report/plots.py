@@ -148,6 +148,27 @@ def disturbances(extractors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> s
     return _svg(figure, salt="disturbances")
 
 
+@mpl.rc_context(_STYLE)
+def utility(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """AUROC with its interval, `value` and `interval` by training and finding; a row a finding, in the order given."""
+    names = list(next(iter(arms.values())))
+    figure, axes = _figure(height_in=1.0 + 0.5 * len(names))
+    rows = np.arange(len(names))
+    for at, (arm, ranks) in enumerate(arms.items()):
+        values = np.array([ranks[name]["value"] for name in names])
+        edges = np.array([ranks[name]["interval"] for name in names])
+        reach = np.clip(np.stack([values - edges[:, 0], edges[:, 1] - values]), 0.0, None)
+        shift = 0.18 * (at - (len(arms) - 1) / 2)
+        axes.errorbar(values, rows + shift, xerr=reach, fmt=_MARKERS[at], color=_LINES[at], markersize=4.5, label=arm)
+    axes.axvline(0.5, color="#888888", linewidth=1, linestyle=":")
+    axes.set_yticks(rows, [name.replace("_", " ") for name in names])
+    axes.invert_yaxis()
+    axes.set_xlabel("AUROC on real test films (dotted: chance)")
+    axes.grid(axis="x")
+    _legend(figure)
+    return _svg(figure, salt="utility")
+
+
 def standalone(svg: str) -> str:
     """A figure as a file of its own: dark ink on white, whatever page shows it."""
     return svg.replace("<svg ", '<svg style="color:#1b1e23;background:#fff" ', 1)

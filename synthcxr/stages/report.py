@@ -15,7 +15,7 @@ from synthcxr import image_bytes, images, labels, records, whole
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.images import UInt8
-from synthcxr.report import copies, diversity, html, neighbours, page, plots
+from synthcxr.report import copies, diversity, findings, html, labeller, neighbours, page, plots, trials
 
 PRIVATE = "report-private.html"
 _PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
@@ -45,10 +45,24 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
         written.append(out.with_name(PRIVATE))
         whole.text(written[-1], html.render(private))
     if found.registered:
-        from synthcxr.registry import publish  # MLflow takes seconds to import: a report alone needs none of it
-
-        publish.attach(found.registered["run_id"], out)
+        _log_to_run(found, found.registered, out)
     return tuple(written)
+
+
+def _log_to_run(found: _Found, registered: Mapping[str, Any], out: Path) -> None:
+    """Log the report, and what disturb and utility found: to the generator's and the judge's version, or the run."""
+    from synthcxr.registry import evidence, publish  # MLflow takes seconds to import: a report alone needs none of it
+
+    later = []
+    if used := found.trials.utility:
+        figures = {name: used[name] for name in ("arms", "differences", "n_test", "n_patients")}
+        points = evidence.metrics(figures, "utility")
+        later.append(publish.Judged("synthcxr-generator", used["generator"], tuple(points)))
+    for name, held in found.trials.disturb.items():
+        figures = {"disturbances": held["disturbances"], "passed": int(held["passed"])}
+        points = evidence.metrics(figures, f"disturb.{name}")
+        later.append(publish.Judged("synthcxr-judge" if name == "judge" else None, held["digest"], tuple(points)))
+    publish.attach(registered["run_id"], out, versions=registered["versions"], later=later)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,22 +77,24 @@ class _Found:
     registered: dict[str, Any] | None
     logs: dict[str, pd.DataFrame]
     together: pd.DataFrame
+    trials: trials.Trials
 
 
 def _read(results: Path, dataset: Path) -> _Found:
     for name in ("metrics.json", "verdict.json"):
         if not (results / name).is_file():
             raise DataError(f"{results}: holds no {name}; run `synthcxr evaluate` first")
-    registered = results / "registered.json"
+    registered, metrics = results / "registered.json", records.read_json(results / "metrics.json")
     return _Found(
         dataset=dataset,
         records=records.read_metadata(dataset),
         run=records.read_json(dataset / records.RUN),
-        metrics=records.read_json(results / "metrics.json"),
+        metrics=metrics,
         verdict=records.read_json(results / "verdict.json"),
         registered=records.read_json(registered) if registered.is_file() else None,
         logs={name: log for name in ("gan", "classifier", "judge") if len(log := _log(results / f"train_{name}.csv"))},
         together=_log(results / "curves" / "cooccurrence.csv"),
+        trials=trials.read(results, metrics),
     )
 
 
@@ -97,12 +113,22 @@ def _report(config: ReportConfig, found: _Found) -> html.Report:
             warnings=page.warnings(run=found.run, metrics=found.metrics, held=found.verdict),
             summary=page.summary(run=found.run),
             grids=(_synthetic_grid(found, config.n_images),),
-            label_plot=_label_plot(page.shares(found.metrics["labels"])),
-            label_table=page.label_table(found.metrics["labels"]),
-            label_notes=page.label_notes(found.metrics["labels"]),
+            label_plot=_label_plot(findings.shares(found.metrics["labels"])),
+            label_table=findings.table(found.metrics["labels"]),
+            label_notes=findings.notes(found.metrics["labels"]),
             together_plot=_together_plot(found.together),
+            by_finding=findings.distances(found.metrics.get("by_finding", {})),
+            agreement=labeller.agreement(found.metrics.get("agreement", {}), found.run["request"]["labels"]),
+            ranking=labeller.ranking(found.metrics.get("classifier", {})),
+            labeller_notes=labeller.notes(found.metrics),
             distances=table,
             distance_notes=notes,
+            disturbed=trials.disturbed(found.trials.disturb),
+            disturbed_plot=_disturbed_plot(found.trials.disturb),
+            disturbed_notes=trials.disturbed_notes(found.trials.disturb),
+            utility=trials.utility(found.trials.utility),
+            utility_plot=_utility_plot(found.trials.utility),
+            utility_notes=trials.utility_notes(found.trials.utility),
             diversity=diversity.table(found.metrics),
             diversity_notes=diversity.notes(found.metrics),
             copies=copies.table(found.metrics.get("privacy", {})),
@@ -147,12 +173,12 @@ def _spoken(joined: str) -> str:
 def _label_plot(shares: Mapping[str, Mapping[str, Any]]) -> html.Plot | None:
     if not shares:
         return None
-    findings = {name: share for name, share in shares.items() if name != labels.NO_FINDING}
+    shown = {name: share for name, share in shares.items() if name != labels.NO_FINDING}
     alt = "; ".join(
-        f"{name} real {_percent(s['real'])}, synthetic {_percent(s['synthetic'])}" for name, s in findings.items()
+        f"{name} real {_percent(s['real'])}, synthetic {_percent(s['synthetic'])}" for name, s in shown.items()
     )
     return html.plot(
-        plots.label_shares(findings), title="Share of images with each finding", alt=f"Share of images: {alt}"
+        plots.label_shares(shown), title="Share of images with each finding", alt=f"Share of images: {alt}"
     )
 
 
@@ -173,6 +199,26 @@ def _together_plot(table: pd.DataFrame) -> html.Plot | None:
     return html.plot(
         plots.cooccurrence(labels.FINDINGS, *sides), title="Which findings come together", alt=alt.replace("_", " ")
     )
+
+
+def _disturbed_plot(held: Mapping[str, Any]) -> html.Plot | None:
+    if not held:
+        return None
+    curves = {name: each["disturbances"] for name, each in held.items()}
+    said = "; ".join(
+        f"{name} {'grows' if each['passed'] else 'does not grow'} at every step" for name, each in held.items()
+    )
+    title = "Distance of disturbed real films, by level"
+    return html.plot(plots.disturbances(curves), title=title, alt=f"Distance over level of six disturbances: {said}")
+
+
+def _utility_plot(held: Mapping[str, Any]) -> html.Plot | None:
+    if not held:
+        return None
+    arms = trials.arms(held)
+    said = "; ".join(f"{name} {ranks['mean']['value']:.3f}" for name, ranks in arms.items())
+    title = "AUROC on real test films, by what was learned from"
+    return html.plot(plots.utility(arms), title=title, alt=f"Mean AUROC on real test films: {said}")
 
 
 def _percent(share: float | None) -> str:

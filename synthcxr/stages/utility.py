@@ -24,9 +24,10 @@ from synthcxr.evaluation.fidelity import MIN_FILMS
 from synthcxr.evaluation.utility import Utility
 from synthcxr.images import UInt8
 from synthcxr.networks.classifier import initialise, network_config
+from synthcxr.report import plots, trials
 from synthcxr.training.classifier import Films, predict, train
 
-JSON, CSV = "utility.json", "utility.csv"
+JSON, CSV, FIGURE = "utility.json", "utility.csv", "utility.svg"
 _TRAIN, _VAL, _TEST = ("train",), ("val",), ("test",)
 _COLUMNS = ("training", "n_images", "finding", "n_positive", "auroc", "low", "high", "by_seed")
 _SMALL_PX = 64
@@ -57,7 +58,7 @@ def run(
     n_seeds: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write utility.json and utility.csv to `out` and return what the first holds; `say` hears of each training.
+    """Write utility.json, .csv and .svg to `out` and return what the first holds; `say` hears of each training.
 
     At most `n` real train films, drawn by the seed, and as many of the dataset's first images; val films choose the
     epoch of all alike.
@@ -207,3 +208,4 @@ def _write(out: Path, result: dict[str, Any], found: Utility) -> None:
             seeds = " ".join(f"{value:.4f}" for value in rank.by_seed)
             writer.writerow((name, arm.n_images, finding, found.n_positive.get(finding, ""), *figures, seeds))
     whole.text(out / CSV, table.getvalue())
+    whole.text(out / FIGURE, plots.standalone(plots.utility(trials.arms(result))))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from synthcxr.report import page
+from synthcxr.report import findings, page
 
 
 def gate(status: str, metric: str = "labels.kl", value: float | None = 0.5) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_shares_go_from_common_to_rare() -> None:
     """No Finding first, then by how often real films show it; unknown shares last."""
     real = {"Edema": 0.1, "Mass": None, "No Finding": 0.05, "Effusion": 0.3}
     held = {"shares": {name: {"real": share} for name, share in real.items()}}
-    assert list(page.shares(held)) == ["No Finding", "Effusion", "Edema", "Mass"]
+    assert list(findings.shares(held)) == ["No Finding", "Effusion", "Edema", "Mass"]
 
 
 def test_distances_without_films_show_a_dash_for_what_is_not_known() -> None:

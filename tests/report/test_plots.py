@@ -24,6 +24,7 @@ def gan_log(n: int) -> pd.DataFrame:
 EPOCHS = pd.DataFrame({"epoch": [1, 2, 3], "val_auroc_mean": [0.5, 0.6, 0.7]})
 LEVELS = [{"level": at, "value": 2.0 + at, "interval": [1.5 + at, 3.0 + at]} for at in (0, 0.25, 0.5)]
 CURVES = {kind: {"levels": LEVELS} for kind in ("swirl", "gaussian blur", "salt and pepper")}
+RANKS = {name: {"value": 0.6, "interval": [0.5, 0.7]} for name in ("mean", "Pleural_Thickening")}
 TOGETHER = np.full((2, 2), 0.1)
 FIGURES = {
     "label_shares": lambda: plots.label_shares({"Mass": SHARE, "Pleural_Thickening": SHARE | {"real_interval": None}}),
@@ -31,6 +32,7 @@ FIGURES = {
     "gan_speed": lambda: plots.gan_speed(gan_log(20)),
     "cooccurrence": lambda: plots.cooccurrence(("Mass", "Pleural_Thickening"), TOGETHER, TOGETHER / 2),
     "disturbances": lambda: plots.disturbances({"judge": CURVES, "efficientnet-lite0": CURVES}),
+    "utility": lambda: plots.utility({"real only": RANKS, "synthetic only": RANKS}),
     "auroc": lambda: plots.auroc({"classifier": EPOCHS, "judge": EPOCHS}),
 }
 

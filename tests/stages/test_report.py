@@ -19,7 +19,7 @@ from synthcxr import images, records
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.registry import location, store
+from synthcxr.registry import location, publish, store
 from synthcxr.report import html
 from synthcxr.stages import report
 
@@ -60,6 +60,7 @@ METRICS: dict[str, Any] = {
                 "synthetic": share * 1.2,
                 "synthetic_interval": [max(0.0, share * 1.2 - 0.02), share * 1.2 + 0.02],
                 "ratio": 1.2 if share else None,
+                "ratio_interval": [0.9, 1.6] if share else None,
                 "n_real_positive": round(162 * share),
             }
             for name, share in zip((NO_FINDING, *FINDINGS), np.linspace(0.5, 0.0, 15).tolist(), strict=True)
@@ -300,6 +301,100 @@ def test_is_logged_to_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "no: no gate" in text
 
 
+GENERATOR, JUDGE = "ab" * 32, "4f" * 32
+RANK: dict[str, Any] = {"value": 0.61, "interval": [0.55, 0.66], "by_seed": [0.6, 0.62]}
+UTILITY: dict[str, Any] = {
+    "generator": GENERATOR,
+    "arms": {
+        arm: {"n_images": n, "ranks": {"Edema": RANK | {"value": 0.7}, "mean": RANK}}
+        for arm, n in (("real + synthetic", 96), ("real only", 48), ("real twice", 96), ("synthetic only", 48))
+    },
+    "differences": {"synthetic only - real only": {"value": -0.021, "interval": [-0.05, 0.011]}},
+    "over": ["Edema"],
+    "n_positive": {"Edema": 23},
+    "n_test": 162,
+    "n_patients": 120,
+    "training": {"n_seeds": 2, "n_epochs": 8},
+}
+LEVELS: list[dict[str, Any]] = [
+    {"level": at, "value": 1 + at, "interval": [at, 2 + at], "rise": at, "rise_interval": [0, 2 * at]} for at in (0, 1)
+]
+DISTURB: dict[str, Any] = {
+    "extractors": {
+        "judge": {
+            "digest": JUDGE,
+            "passed": False,
+            "disturbances": {"swirl": {"levels": LEVELS, "grows": "no"}, "noise": {"levels": LEVELS, "grows": "yes"}},
+        },
+        "inception": {"status": "not computed: download it"},
+    }
+}
+OF_MODELS = METRICS | {"models": {"generator": GENERATOR, "judge": JUDGE}}
+
+
+def write_trials(results: Path) -> None:
+    """What `synthcxr utility` and `disturb` leave below a results folder."""
+    records.write_json(results / "utility/utility.json", UTILITY)
+    records.write_json(results / "disturb/disturb.json", DISTURB)
+
+
+def test_trials_stand_in_the_report(tmp_path: Path) -> None:
+    """The training's AUROC by finding with intervals and differences, and whether each distance may be trusted."""
+    results, dataset = write_results(tmp_path / "results", metrics=OF_MODELS), write_dataset(tmp_path / "synthetic")
+    write_trials(results)
+    (out,) = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    text = Page(out.read_text(encoding="utf-8")).text
+    assert "synthetic only - real only: -0.021 (-0.050 to +0.011)." in text
+    assert "real only (48 images) synthetic only (48 images) real twice (96 images) real + synthetic (96" in text
+    assert "Edema (23) 0.7 (0.55 – 0.66)" in text
+    assert "Judge features: the distance does not grow at every step, so that" in text
+    assert "noise yes swirl no" in text
+
+
+def test_trials_of_other_models_are_left_out(tmp_path: Path) -> None:
+    """What was tried with another generator and another judge is not this set's, and the page says how to try it."""
+    other = METRICS | {"models": {"generator": "cc" * 32, "judge": JUDGE}}
+    other["distance"] = {"judge": METRICS["distance"]["judge"] | {"digest": "dd" * 32}}
+    results, dataset = write_results(tmp_path / "results", metrics=other), write_dataset(tmp_path / "synthetic")
+    write_trials(results)
+    (out,) = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    text = Page(out.read_text(encoding="utf-8")).text
+    assert "was not tried: `synthcxr utility`" in text
+    assert "was not tried: `synthcxr disturb`" in text
+
+
+def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Utility judges the generator's version, the disturbances the judge's; a second report logs nothing again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = location.embedded()
+    client, models = store.connect(uri, create=True), {}
+    with store.speaking(uri), store.tracking(uri):
+        experiment = store.experiment(client, uri, "reports")
+        run_id = client.create_run(experiment).info.run_id
+        for name, digest in (("synthcxr-generator", GENERATOR), ("synthcxr-judge", "ee" * 32)):
+            client.create_registered_model(name)
+            model_id = client.create_logged_model(experiment, name=name, source_run_id=run_id).model_id
+            tags = {publish.DIGEST_TAG: digest}
+            client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)
+            models[name] = model_id
+    results, dataset = write_results(tmp_path / "results", metrics=OF_MODELS), write_dataset(tmp_path / "synthetic")
+    write_trials(results)
+    registered = {"run_id": run_id, "versions": dict.fromkeys(models, "1"), "champion": False, "why": ""}
+    records.write_json(results / "registered.json", registered)
+    for _ in range(2):
+        report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
+    with store.speaking(uri):
+        held = {
+            name: {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics or ()}
+            for name, model_id in models.items()
+        }
+        history = client.get_metric_history(run_id, "utility.arms.synthetic only.ranks.mean.value")
+    assert held["synthcxr-generator"]["utility.arms.synthetic only.ranks.mean.value"] == 0.61
+    assert not held["synthcxr-judge"]  # its version has another digest than the judge that was tried
+    assert len(history) == 1
+
+
 @pytest.mark.parametrize("where", ["metrics", "run"])
 def test_phantoms_are_called_phantoms(tmp_path: Path, where: str) -> None:
     """Whatever was made from drawn films says so on top."""
@@ -394,6 +489,84 @@ def test_the_closest_pairs_show_in_the_private_file(tmp_path: Path) -> None:
     for made, film, pair in zip(shown[::2], shown[1::2], SPACE["pairs"], strict=True):
         assert np.array_equal(made, images.decode_png((dataset / pair["image"]).read_bytes()))
         assert np.array_equal(film, real[pair["film"]])
+
+
+LABELLER: dict[str, Any] = {
+    "agreement": {
+        "status": "computed",
+        "Mass": {
+            "synthetic": 0.4,
+            "synthetic_interval": [0.3, 0.5],
+            "n_synthetic": 90,
+            "real": None,
+            "real_interval": None,
+            "n_real": 7,
+        },
+        "Edema": {
+            "synthetic": 0.8,
+            "synthetic_interval": [0.7, 0.9],
+            "n_synthetic": 60,
+            "real": 0.5,
+            "real_interval": [0.4, 0.6],
+            "n_real": 30,
+        },
+    },
+    "classifier": {
+        "status": "computed",
+        "n_films": 162,
+        "mean_auroc": {"value": 0.72, "interval": [0.68, 0.77]},
+        "within_source": {"value": 0.71, "interval": [0.67, 0.76]},
+        "source_and_view_alone": {"value": 0.66, "interval": [0.61, 0.71]},
+        "auroc": {"Edema": {"value": 0.883, "interval": [0.81, 0.94], "n_positive": 23}},
+    },
+    "by_finding": {
+        "judge": {
+            "Edema": {
+                "status": "computed",
+                "value": 40.0,
+                "interval": [30.0, 50.0],
+                "floor": 20.0,
+                "relative": 2.0,
+                "relative_interval": [1.5, 2.5],
+                "n_synthetic": 60,
+                "n_train": 80,
+                "n_test": 55,
+            },
+            "Mass": {"status": "not applicable (n = 12)", "n_test": 12},
+        },
+        "efficientnet-lite0": {"status": "not computed: install it"},
+    },
+}
+
+
+def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> None:
+    """Agreement with N, the requested finding first; the classifier's AUROC; the distance of a finding with films."""
+    run = copy.deepcopy(RUN)
+    run["request"]["labels"] = ["Edema"]
+    text = make(tmp_path, metrics=METRICS | LABELLER, run=run).text
+    assert "Edema (requested) 80.0 % (70.0 – 90.0) 60 50.0 % (40.0 – 60.0) 30 Mass 40.0 %" in text
+    assert "90 – 7" in text
+    assert "0.72 (0.68 – 0.77); among films of one source 0.71 (0.67 – 0.76). Source and view alone" in text
+    assert "Edema 0.883 (0.81 – 0.94) 23" in text
+    assert "Edema Judge features 40 (30 – 50) 20 2 (1.5 – 2.5) 60 / 80 / 55" in text
+    assert "Mass Judge features" not in text
+
+
+def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -> None:
+    """Chance and size of the difference in words, the ratio with its interval, and a prevalence that was asked for."""
+    metrics = copy.deepcopy(METRICS)
+    shares = {name: {"reference": 0.123} for name in (NO_FINDING, *FINDINGS)}
+    metrics["labels"] |= {
+        "test": {"p_value": 0.004, "cramers_v": 0.15, "effect": "small", "n_permutations": 999},
+        "cooccurrence": {"difference": 0.013, "correlation": 0.9},
+        "prevalence": {"name": "the whole NIH", "shares": shares, "total_variation": 0.3, "jensen_shannon": 0.1},
+    }
+    text = make(tmp_path, metrics=metrics).text
+    assert "has p = 0.004; its size is small: Cramer's V 0.15" in text
+    assert "1.2 (0.9 – 1.6)" in text
+    assert "Against the whole NIH: total variation 0.3" in text
+    assert "12.3 %" in text
+    assert "differs by 1.3 % of images" in text
 
 
 def test_what_must_hold_stands_apart_from_what_is_scored(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from synthcxr import config as configs
 from synthcxr import dataset as datasets
 from synthcxr import images, labels, records
 from synthcxr.cli import main
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.utility import ARMS
+from synthcxr.networks import classifier
 from synthcxr.stages import prepare, utility
 from synthcxr.writers.png import PngFolder
 
@@ -60,6 +62,16 @@ def test_four_trainings_are_compared_on_test_films(trained: Any, tmp_path: Path)
     assert ((table["low"] <= table["auroc"]) & (table["auroc"] <= table["high"])).all()
     assert all(len(seeds.split()) == 2 for seeds in table["by_seed"])
     assert len(utility.lines(made)) == len(ARMS) + 3
+    assert "AUROC on real test films" in (tmp_path / "out/utility.svg").read_text()
+
+
+def test_the_small_classifier_fits_any_profile() -> None:
+    """A profile that trains another backbone, and so has no width, still gives a small network that can be built."""
+    profile = configs.load(Path(__file__).parents[2] / "params/starter.yaml").train_classifier
+    assert (profile.backbone, profile.width) == ("efficientnet-lite0", 0)
+    made = utility.small(profile)
+    built = classifier.build(classifier.network_config(made, 128))
+    assert (built.resolution, built.n_features, made.seed) == (64, 128, profile.seed)
 
 
 def test_the_same_files_each_time(trained: Any, tmp_path: Path) -> None:
