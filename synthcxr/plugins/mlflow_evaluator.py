@@ -76,13 +76,13 @@ class _Made:
         generate.run(config, model=folder, out=self.dataset, model_name=str(folder))
 
     def evaluate(self, config: Config, folder: Path, films: Path | None) -> None:
-        from synthcxr.report import page, plots
+        from synthcxr.report import findings, plots
         from synthcxr.stages import evaluate, report
 
         evaluate.run(config.evaluate, data=films, models=folder, dataset=self.dataset, out=self.results)
         out = self.results / "report.html"
         report.run(config.report, results=self.results, dataset=self.dataset, out=out, with_films=None)
-        shares = page.shares(self._read("metrics.json")["labels"])
+        shares = findings.shares(self._read("metrics.json")["labels"])
         figure = plots.standalone(plots.label_shares(shares))
         (self.results / "label_shares.svg").write_text(figure, encoding="utf-8")
 
