@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,20 +17,28 @@ from synthcxr import labels as findings
 from synthcxr.config import Device
 from synthcxr.errors import ConfigError
 from synthcxr.records import PROBABILITY_COLUMNS
+from synthcxr.synthesis import proposal as proposals
 from synthcxr.synthesis import sampler
+from synthcxr.synthesis.chooser import Chooser
+from synthcxr.synthesis.proposal import Proposal
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.wanted import Wanted
 
+Method = Literal["reject", "guided"]
 BATCH = 32
 MIN_DRAWS, DRAWS_AN_IMAGE = 1000, 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A generator and its classifier, opened. `name` is the address that finds the same model again."""
+    """A generator and its classifier, opened. `name` is the address that finds the same model again.
+
+    The `proposal` is there where the model has one: it guides what is tried.
+    """
 
     name: str
     drawing: sampler.Sampler
+    proposal: Proposal | None = None
 
     @classmethod
     def open(cls, address: str | Path | None = None, device: Device = "auto") -> Sampler:
@@ -38,30 +47,64 @@ class Sampler:
         Without one: the champion of the registry that is here, else the starter that ships.
         """
         found = registry.resolve(None if address is None else str(address))
-        return cls(found.name, sampler.Sampler.open(found.path, batch=BATCH, device=device))
+        drawing, guide = sampler.Sampler.open(found.path, batch=BATCH, device=device), found.path / proposals.FILE
+        return cls(found.name, drawing, Proposal.open(guide, drawing, device=device) if guide.is_file() else None)
 
     def sample(
-        self, labels: Sequence[str] | str = (), n: int = 1, seed: int = 0, max_draws: int | None = None
+        self,
+        labels: Sequence[str] | str = (),
+        n: int = 1,
+        seed: int = 0,
+        max_draws: int | None = None,
+        *,
+        method: Method = "reject",
+        threshold: float = 0.0,
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
-        """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, probabilities.
+        """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, p_*, weight.
 
-        The same seed gives the same images as `synthcxr generate --method reject`. Where `max_draws` candidates (by
-        default 100 an image, at least 1,000) hold fewer, those are given, with a warning.
+        The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of each of
+        `labels` a calibrated probability of at least that much. Where `max_draws` candidates (by default 100 an
+        image, at least 1,000) hold fewer images, those are given, with a warning.
         """
         for name, count in (("n", n), ("max_draws", max_draws)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, is {count}")
         requested = _requested(labels)
+        surely = self._surely(requested, threshold)
         limit = max_draws or (max(MIN_DRAWS, DRAWS_AN_IMAGE * n) if requested else n)
         parts: list[Drawn] = []
-        for drawn in self.drawing.draw(seed=seed, wanted=Wanted(requested), start=0, stop=limit):
-            parts.append(drawn.first(n - sum(len(part.indices) for part in parts)))
+        chooser = self._chooser(method)
+        wanted = Wanted(requested)
+        stop = limit * (chooser.stretch(wanted) if requested else 1)
+        for drawn in chooser.draw(wanted)(seed=seed, start=0, stop=stop):
+            parts.append(drawn.kept(surely(drawn.probabilities)).first(n - sum(len(part.indices) for part in parts)))
             if sum(len(part.indices) for part in parts) == n:
                 break
         pixels = np.concatenate([part.pixels for part in parts])
         if len(pixels) < n:
             warnings.warn(f"found {len(pixels)} of {n} images among {limit} draws; raise max_draws", stacklevel=2)
         return pixels, self._table(parts, seed, requested)
+
+    def _chooser(self, method: Method) -> Chooser:
+        if method not in ("reject", "guided"):
+            raise ConfigError(f"method is reject or guided, not {method!r}")
+        if method == "guided" and self.proposal is None:
+            raise ConfigError("method guided: this model has no proposal; ask for method reject")
+        return Chooser(self.drawing, method, proposal=self.proposal if method == "guided" else None)
+
+    def _surely(
+        self, requested: tuple[str, ...], threshold: float
+    ) -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
+        """Bool [n] of probabilities [n, 14]: every requested finding is that probable, once calibrated."""
+        columns = [findings.FINDINGS.index(name) for name in requested if name != findings.NO_FINDING]
+        if not 0 <= threshold < 1 or (threshold and not columns):
+            raise ConfigError(f"threshold is a probability of the findings asked for, from 0 below 1, not {threshold}")
+        calibration = self.drawing.classifier.contract.calibration
+
+        def surely(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+            return np.all(labelling.calibrated(probabilities, calibration)[:, columns] >= threshold, axis=1)
+
+        return surely
 
     def _table(self, parts: Sequence[Drawn], seed: int, requested: tuple[str, ...]) -> pd.DataFrame:
         probabilities = np.concatenate([part.probabilities for part in parts])
@@ -70,7 +113,9 @@ class Sampler:
         table["requested"] = findings.SEPARATOR.join(requested)
         table["Finding Labels"] = [findings.SEPARATOR.join(self.drawing.findings(row)) for row in probabilities]
         written = labelling.calibrated(probabilities, self.drawing.classifier.contract.calibration)
-        return pd.concat([table, pd.DataFrame(written, columns=list(PROBABILITY_COLUMNS))], axis=1)
+        table = pd.concat([table, pd.DataFrame(written, columns=list(PROBABILITY_COLUMNS))], axis=1)
+        table["weight"] = np.concatenate([part.weights for part in parts])
+        return table
 
 
 def _requested(labels: Sequence[str] | str) -> tuple[str, ...]:

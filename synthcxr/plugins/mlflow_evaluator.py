@@ -109,8 +109,10 @@ class _Made:
         artifacts = {}
         for name in ("metrics.json", "verdict.json"):
             uri = f"runs:/{run_id}/{FOLDER}/{name}"
-            artifacts[name.removesuffix(".json")] = JsonEvaluationArtifact(uri=uri, content=self._read(name))
-        return EvaluationResult(headline, artifacts, run_id)
+            artifacts[name.removesuffix(".json")] = JsonEvaluationArtifact(  # type: ignore[no-untyped-call]
+                uri=uri, content=self._read(name)
+            )
+        return EvaluationResult(headline, artifacts, run_id)  # type: ignore[no-untyped-call]
 
     def _read(self, name: str) -> Any:
         from synthcxr import records

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from synthcxr.api import Sampler
+    from synthcxr.api import Method, Sampler
     from synthcxr.contract import Kind
     from synthcxr.synthesis.session import Session
 
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
 BATCH = 32
+METHODS = ("auto", "reject", "guided")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Generator:
         return self.sampler
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """A row an image: request (the row that asked), index, seed, findings, p_*, digests, the PNG's bytes.
+        """A row an image: request (the row that asked), index, seed, findings, p_*, weight, digests, the PNG.
 
         `label` may be empty or join findings by `|`; `seed` may be absent. At most 1,000 images a call, among at most
         100,000 candidates a request; where those hold fewer, fewer rows come back.
@@ -46,14 +47,21 @@ class Generator:
         with as_bad_request():
             requests = [Request.read(row) for row in model_input.to_dict("records")]
             _check_total(sum(request.n for request in requests))
-            limit = _max_draws(params)
-            made = [self._made(at, request, limit) for at, request in enumerate(requests)]
+            how = _How.read(params)
+            made = [self._made(at, request, how) for at, request in enumerate(requests)]
         return pd.concat(made, ignore_index=True)
 
-    def _made(self, at: int, request: Request, max_draws: int | None) -> pd.DataFrame:
+    def _made(self, at: int, request: Request, how: _How) -> pd.DataFrame:
         from synthcxr import images, records
 
-        pixels, table = self.sampler.sample(request.label, request.n, request.seed, max_draws)
+        pixels, table = self.sampler.sample(
+            request.label,
+            request.n,
+            request.seed,
+            how.max_draws,
+            method=how.method(guided=self.sampler.proposal is not None and bool(request.label)),
+            threshold=how.threshold if request.label else 0.0,
+        )
         pngs = [images.encode_png(image) for image in pixels]
         table = table.drop(columns="requested")
         table.insert(0, "request", at)
@@ -145,14 +153,32 @@ def _check_total(n: int) -> None:
         )
 
 
-def _max_draws(params: Mapping[str, Any] | None) -> int | None:
-    """The caller's bound on candidates, None for the sampler's own."""
-    from synthcxr.errors import DataError
+@dataclasses.dataclass(frozen=True)
+class _How:
+    """The parameters of a call: how candidates are chosen, how sure a finding must be, how many are tried."""
 
-    asked = int((params or {}).get("max_draws") or 0)
-    if not 0 <= asked <= MAX_DRAWS:
-        raise DataError(f"max_draws is 0 (chosen from n) to {MAX_DRAWS}, not {asked}")
-    return asked or None
+    asked: str
+    threshold: float
+    max_draws: int | None
+
+    @classmethod
+    def read(cls, params: Mapping[str, Any] | None) -> _How:
+        from synthcxr.errors import DataError
+
+        given = dict(params or {})
+        max_draws = int(given.get("max_draws") or 0)
+        if not 0 <= max_draws <= MAX_DRAWS:
+            raise DataError(f"max_draws is 0 (chosen from n) to {MAX_DRAWS}, not {max_draws}")
+        asked = str(given.get("method") or "auto")
+        if asked not in METHODS:
+            raise DataError(f"method is one of {', '.join(METHODS)}, not {asked!r}")
+        return cls(asked, float(given.get("threshold") or 0.0), max_draws or None)
+
+    def method(self, *, guided: bool) -> Method:
+        """Auto is guided where the model has a proposal and something is asked for, else reject."""
+        if self.asked == "auto":
+            return "guided" if guided else "reject"
+        return "guided" if self.asked == "guided" else "reject"
 
 
 def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:

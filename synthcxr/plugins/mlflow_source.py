@@ -77,8 +77,16 @@ def as_input(folder: Path | str) -> Dataset:
         def _compute_digest(self) -> str:
             return source.digest
 
+        @property
+        def profile(self) -> dict[str, Any]:
+            return _profile(Path(folder))
+
+        @property
+        def schema(self) -> None:
+            return None
+
         def to_dict(self) -> dict[str, str]:
-            return super().to_dict() | {"profile": json.dumps(_profile(Path(folder)))}
+            return super().to_dict() | {"profile": json.dumps(self.profile)}
 
     source = FolderSource.of(Path(folder))
     return FolderDataset(source, name=Path(folder).absolute().name)

@@ -16,6 +16,11 @@ from synthcxr.records import PROBABILITY_COLUMNS
 LOADER = "synthcxr.plugins.mlflow_model"
 FINDINGS_COLUMN = "Finding Labels"
 _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
+_PARAMS: dict[str, tuple[str, str | float | int]] = {
+    "method": ("string", "auto"),
+    "threshold": ("double", 0.0),
+    "max_draws": ("long", 0),
+}
 _Spec = ColSpec | TensorSpec
 _REQUIRED = ("mlflow", "numpy", "onnx", "pandas", "pillow", "synthcxr")
 
@@ -35,10 +40,11 @@ def signature(kind: Kind, side: int) -> ModelSignature:
     made: list[_Spec] = [
         *(ColSpec("long", column) for column in ("request", "index", "seed")),
         *labelled,
+        ColSpec("double", "weight"),
         *(ColSpec("string", column) for column in ("sha256", "latent_sha256")),
         ColSpec("binary", "image"),
     ]
-    params = ParamSchema([ParamSpec("max_draws", "long", 0)])
+    params = ParamSchema([ParamSpec(name, kind, value) for name, (kind, value) in _PARAMS.items()])
     return ModelSignature(Schema(request), Schema(made), params)
 
 
@@ -46,7 +52,7 @@ def example(kind: Kind, image: NDArray[np.uint8]) -> object:
     """One request for one image of any finding; for a classifier one synthetic image, uint8 [H, W] as it is given."""
     if kind != "generator":
         return image[None, None]
-    return pd.DataFrame({"label": [""], "n": [1], "seed": [0]}), {"max_draws": 0}
+    return pd.DataFrame({"label": [""], "n": [1], "seed": [0]}), {name: value for name, (_, value) in _PARAMS.items()}
 
 
 def requirements() -> list[str]:
