@@ -64,3 +64,21 @@ def test_bad_requests_are_errors(sampler: Sampler, tmp_path: Path) -> None:
         sampler.sample(n=1, max_draws=0)
     with pytest.raises(ArtifactError, match="no such model"):
         Sampler.open(tmp_path / "nowhere")
+
+
+def test_a_threshold_asks_for_surer_images(sampler: Sampler) -> None:
+    """With a threshold those of the accepted come that are that probable; without a finding it means nothing."""
+    _, accepted = sampler.sample("Edema", n=100, seed=1)
+    _, surer = sampler.sample("Edema", n=10, seed=1, threshold=0.9)
+    assert (surer["p_Edema"] >= 0.9).all()
+    assert list(surer["index"]) == list(accepted["index"][accepted["p_Edema"] >= 0.9][:10])
+    assert set(surer["weight"]) == {1.0}
+    for labels, threshold in (("", 0.5), ("Edema", 1.0), ("Edema", -0.1)):
+        with pytest.raises(ConfigError, match="threshold is a probability"):
+            sampler.sample(labels, threshold=threshold)
+
+
+def test_guided_needs_a_proposal(sampler: Sampler) -> None:
+    """A model without a proposal says so where one is asked for."""
+    with pytest.raises(ConfigError, match="this model has no proposal"):
+        sampler.sample("Edema", method="guided")

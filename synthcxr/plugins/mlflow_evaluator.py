@@ -54,9 +54,9 @@ class Evaluator(ModelEvaluator):
         from synthcxr.plugins.mlflow_model import as_bad_request
 
         with as_bad_request(), tempfile.TemporaryDirectory(prefix="synthcxr-evaluate-") as scratch:
+            folder, request = _folder(model), _request(dataset.features_data)
             config = _settings(evaluator_config or {})
             films = (evaluator_config or {}).get("films")
-            folder, request = _folder(model), _request(dataset.features_data)
             made = _Made(Path(scratch) / "synthetic", Path(scratch) / "results")
             made.generate(_asked(config.generate, request), folder)
             made.evaluate(config, folder, None if films is None else Path(films))

@@ -133,6 +133,10 @@ def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "Failed to establish a new connection" in text or "Connection refused" in text:
         return "nobody answers; start the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
+    if "error code 401" in text:
+        return "the server did not let us in (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if "error code 403" in text or "Permission denied" in text:
+        return "the server does not allow this (403); ask its administrator for the permission"
     if "timed out" in text or "timeout" in text:
         return "no answer in time; see to the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
     if "Detected out-of-date database schema" in text:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,10 +79,13 @@ def test_label_and_seed_may_be_absent(generator: mlflow_model.Generator) -> None
         ({"n": 1, "label": "Cough"}, None, "unknown finding 'Cough'; known: No Finding, Atelectasis"),
         ({"n": 1, "label": "No Finding|Edema"}, None, "contradictory labels"),
         ({"n": 1}, {"max_draws": 1_000_000}, "max_draws is 0"),
+        ({"n": 1}, {"method": "guess"}, "method is one of auto, reject, guided"),
+        ({"n": 1, "label": "Edema"}, {"method": "guided"}, "this model has no proposal"),
+        ({"n": 1, "label": "Edema"}, {"threshold": 1.5}, "threshold is a probability"),
     ],
 )
 def test_a_request_that_cannot_be_met_is_a_bad_request(
-    generator: mlflow_model.Generator, row: dict[str, object], params: dict[str, int] | None, line: str
+    generator: mlflow_model.Generator, row: dict[str, object], params: dict[str, Any] | None, line: str
 ) -> None:
     """What the caller can mend is MLflow's own error with status 400, so that a service passes the line on."""
     with pytest.raises(MlflowException, match=line) as caught:

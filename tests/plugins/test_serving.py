@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -63,6 +64,7 @@ def serve(project: Path, model: str) -> Iterator[str]:
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     held = os.environ | {location.VARIABLE: f"sqlite:///{project}/registry/mlflow.db", "PYTHONPATH": str(ROOT)}
+    held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
     with (project / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=project, env=held, stdout=log, stderr=log, start_new_session=True)
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_S
@@ -77,7 +79,8 @@ def serve(project: Path, model: str) -> Iterator[str]:
                 time.sleep(0.2)
         yield url
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

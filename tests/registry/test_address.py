@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -159,6 +161,17 @@ def test_a_broken_store_is_said_at_once(project: Path) -> None:
     with pytest.raises(ArtifactError, match="is no MLflow store"):
         resolve(None)
     assert time.monotonic() - began < 1
+
+
+def test_a_store_of_another_mlflow_says_what_to_run(registry: Path) -> None:
+    """A store with an older schema is one line that names the command, and is left as it is."""
+    with contextlib.closing(sqlite3.connect(location.EMBEDDED)) as held, held:
+        held.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    before = location.EMBEDDED.read_bytes()
+    with pytest.raises(ArtifactError, match=r"made by another MLflow; run `mlflow db upgrade` on it") as caught:
+        resolve(None)
+    assert "\n" not in str(caught.value)
+    assert location.EMBEDDED.read_bytes() == before
 
 
 def test_a_sqlite_address_that_is_not_there_is_not_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

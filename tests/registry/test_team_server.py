@@ -1,0 +1,140 @@
+"""A team's server: PostgreSQL, proxied artifacts, a password. Skipped with the reason where PostgreSQL is not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import postgres_server
+import pytest
+from postgres_server import ADMIN, PASSWORD, TeamServer
+
+from synthcxr import records
+from synthcxr.errors import ArtifactError
+from synthcxr.registry import fetch, location, promotion, publish, resolve
+from synthcxr.registry.address import CHAMPION, GENERATOR
+
+pytestmark = pytest.mark.slow
+PublishOne = Callable[..., publish.Published]
+PublishJudged = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def team() -> Iterator[TeamServer]:
+    """One server for the file, in a folder that the user `postgres` may enter."""
+    if problem := postgres_server.missing():
+        pytest.skip(problem)
+    folder = Path(tempfile.mkdtemp(prefix="synthcxr-team-"))
+    folder.chmod(0o755)
+    try:
+        with postgres_server.running(folder / "server") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> fetch.Registry:
+    """This project speaks to the team's server, with its password, about models of its own."""
+    monkeypatch.setenv(location.VARIABLE, team.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    registry = fetch.Registry.open(team.url)
+    for model in registry.client.search_registered_models():
+        registry.client.delete_registered_model(model.name)
+    return registry
+
+
+def test_models_go_there_and_come_back(let_in: fetch.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
+    """A champion is found by alias, number and run, verified into the cache, with the bytes that were sent."""
+    published = publish_one(champion=True, seed=1)
+    assert published.tracking_uri_kind == "server"
+    found = resolve(None)
+    assert found.path.is_relative_to(tmp_path / "cache")
+    wanted = (tmp_path / "models1" / "generator.onnx").read_bytes()
+    assert (found.path / "generator.onnx").read_bytes() == wanted
+    assert resolve(f"models:/{GENERATOR}/1").path == resolve(f"runs:/{published.run_id}/generator").path == found.path
+    assert PASSWORD not in str(found)
+
+
+def test_promotion_is_decided_and_rolled_back_there(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+    """The evidence is read from the server's artifacts: the worse is refused, the better promoted and rolled back."""
+    first, worse, better = publish_judged(4.0), publish_judged(6.0), publish_judged(2.0)
+    assert promotion.promote(let_in, first).decision == promotion.PROMOTED
+    assert promotion.promote(let_in, worse).decision == promotion.REFUSED
+    assert promotion.promote(let_in, better).champion == better
+    assert let_in.aliases("synthcxr-classifier")[CHAMPION] == better
+    assert promotion.rollback(let_in).champion == first
+    assert let_in.version(GENERATOR, better).tags[promotion.DECISION] == promotion.ROLLED_BACK
+
+
+def test_an_overwritten_promotion_is_told_so(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+    """Somebody who sets the alias right after us is found when it is read back, and our record says so."""
+    first, second = publish_judged(3.0), publish_judged(3.0)
+
+    def somebody(_seconds: float) -> None:
+        let_in.client.set_registered_model_alias(GENERATOR, CHAMPION, second)
+
+    outcome = promotion.promote(let_in, first, wait=somebody)
+    assert (outcome.decision, outcome.champion) == (promotion.OVERWRITTEN, second)
+    told = let_in.version(GENERATOR, first).tags
+    assert told[promotion.DECISION] == promotion.OVERWRITTEN
+    assert f"another promotion made version {second} champion meanwhile" in told[fetch.DECISION_WHY_TAG]
+
+
+def test_two_promotions_at_once_leave_one_champion(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+    """Whoever is told that it is champion is, when both are done, and the other knows that it is not."""
+    numbers = [publish_judged(3.0), publish_judged(3.0)]
+    outcomes: dict[str, promotion.Outcome] = {}
+    threads = [
+        threading.Thread(target=lambda number=number: outcomes.update({number: promotion.promote(let_in, number)}))
+        for number in numbers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    now = let_in.aliases(GENERATOR)[CHAMPION]
+    told = {number for number, outcome in outcomes.items() if outcome.decision == promotion.PROMOTED}
+    lost = {number for number, outcome in outcomes.items() if outcome.decision == promotion.OVERWRITTEN}
+    assert now in told
+    assert told == {now} or not lost  # one after the other, each was champion in its turn
+
+
+@pytest.mark.parametrize(("user", "password"), [(ADMIN, "wrong-secret-word"), ("", "")])
+def test_a_wrong_password_is_one_line_without_it(
+    let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, user: str, password: str
+) -> None:
+    """Who is not let in learns what to set, at once, and no credential stands in the line."""
+    for name, value in (("MLFLOW_TRACKING_USERNAME", user), ("MLFLOW_TRACKING_PASSWORD", password)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    began = time.monotonic()
+    with pytest.raises(ArtifactError, match="did not let us in .401.; set MLFLOW_TRACKING_USERNAME") as caught:
+        resolve(None)
+    assert time.monotonic() - began < 10
+    assert "\n" not in str(caught.value)
+    assert "wrong-secret-word" not in str(caught.value)
+
+
+def test_a_restart_loses_nothing_and_no_log_holds_the_password(
+    team: TeamServer, let_in: fetch.Registry, project: Path, publish_one: PublishOne
+) -> None:
+    """Killed and started again, the server has what it had; while it is away there is one line; logs hold no secret."""
+    publish_one(champion=True, seed=1)
+    team.kill()
+    with pytest.raises(ArtifactError, match="nobody answers; start the server"):
+        publish_one(champion=True, seed=2)
+    team.start()
+    assert resolve(None).name == f"models:/{GENERATOR}/1"
+    publish_one(champion=True, seed=3)
+    assert resolve(None).name == f"models:/{GENERATOR}/2"
+    logs = [team.folder / "log", *(team.folder / "postgres").glob("*log*")]
+    for path in [*logs, *(path for path in project.rglob("*") if path.is_file())]:
+        assert PASSWORD.encode() not in path.read_bytes(), path
+    for run in let_in.client.search_runs([let_in.client.get_experiment_by_name("e").experiment_id]):
+        assert PASSWORD not in records.fingerprint(run.to_dictionary()) + str(run.to_dictionary())
