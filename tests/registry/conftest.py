@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import postgres_server
 import pytest
+from postgres_server import ADMIN, PASSWORD, TeamServer
 from servers import Server
 from standins import SIDE, write_folder
 
@@ -116,6 +119,43 @@ def registry(project: Path, empty_store: Path) -> Path:
     (project / "registry").mkdir()
     shutil.copyfile(empty_store, project / location.EMBEDDED)
     return project
+
+
+@pytest.fixture(scope="session")
+def team() -> Iterator[TeamServer]:
+    """One server for all tests, in a folder that the user `postgres` may enter."""
+    if problem := postgres_server.missing():
+        pytest.skip(problem)
+    folder = Path(tempfile.mkdtemp(prefix="synthcxr-team-"))
+    folder.chmod(0o755)
+    try:
+        with postgres_server.running(folder / "server") as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> fetch.Registry:
+    """This project speaks to the team's server, with its password, about models of its own."""
+    monkeypatch.setenv(location.VARIABLE, team.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    registry = fetch.Registry.open(team.url)
+    for model in registry.client.search_registered_models():
+        registry.client.delete_registered_model(model.name)
+    return registry
+
+
+@pytest.fixture(params=["embedded", pytest.param("team", marks=pytest.mark.slow)])
+def any_registry(request: pytest.FixtureRequest) -> fetch.Registry:
+    """The store that a test is about, empty: the folder's own, and in `make test-all` a team's server as well."""
+    if request.param == "team":
+        held: fetch.Registry = request.getfixturevalue("let_in")
+        return held
+    request.getfixturevalue("registry")
+    return fetch.Registry.open(location.embedded())
 
 
 @pytest.fixture

@@ -26,10 +26,12 @@ def tags(registry: fetch.Registry, number: str) -> dict[str, str]:
     return registry.version(GENERATOR, number).tags
 
 
-def test_a_promotion_is_recorded_and_a_worse_candidate_refused(registry: Path, publish_judged: PublishJudged) -> None:
+def test_a_promotion_is_recorded_and_a_worse_candidate_refused(
+    any_registry: fetch.Registry, publish_judged: PublishJudged
+) -> None:
     """The first is champion by its gates; a worse one is refused, a better one promoted: reasons, time, digest kept."""
     first, worse, better = publish_judged(4.0), publish_judged(6.0), publish_judged(2.0)
-    store = opened()
+    store = any_registry
     assert promotion.promote(store, first).decision == promotion.PROMOTED
     refused = promotion.promote(store, worse)
     assert (refused.decision, refused.champion) == (promotion.REFUSED, first)
@@ -48,11 +50,11 @@ def test_a_promotion_is_recorded_and_a_worse_candidate_refused(registry: Path, p
     assert resolve(None).name == f"models:/{GENERATOR}/{better}"
 
 
-def test_the_labellers_follow_and_are_mended(registry: Path, publish_judged: PublishJudged) -> None:
+def test_the_labellers_follow_and_are_mended(any_registry: fetch.Registry, publish_judged: PublishJudged) -> None:
     """The classifier's alias goes where the generator's goes, and comes back there after somebody moved it."""
     publish_judged(3.0)
     publish_judged(3.0)
-    store = opened()
+    store = any_registry
     store.client.delete_registered_model_alias(CLASSIFIER, CANDIDATE)
     outcome = promotion.promote(store, "1")
     assert store.aliases(CLASSIFIER) == store.aliases(GENERATOR) == {CANDIDATE: "2", CHAMPION: "1"}
@@ -62,10 +64,12 @@ def test_the_labellers_follow_and_are_mended(registry: Path, publish_judged: Pub
     assert (again.decision, again.mended) == (promotion.KEPT, (f"{CLASSIFIER}@champion is version 1",))
 
 
-def test_force_is_recorded_and_rollback_undoes_one_promotion(registry: Path, publish_judged: PublishJudged) -> None:
+def test_force_is_recorded_and_rollback_undoes_one_promotion(
+    any_registry: fetch.Registry, publish_judged: PublishJudged
+) -> None:
     """A reason passes over a failed gate and stands in the record; rolling back gives the alias to the one before."""
     first, second = publish_judged(3.0), publish_judged(3.0, passed=False)
-    store = opened()
+    store = any_registry
     promotion.promote(store, first)
     assert promotion.promote(store, second).decision == promotion.REFUSED
     assert promotion.promote(store, second, reason="for a demonstration").decision == promotion.FORCED
@@ -99,11 +103,11 @@ def test_evidence_that_was_changed_promotes_nothing(registry: Path, publish_judg
 
 
 def test_a_promotion_stopped_halfway_is_brought_to_its_end(
-    registry: Path, publish_judged: PublishJudged, monkeypatch: pytest.MonkeyPatch
+    any_registry: fetch.Registry, publish_judged: PublishJudged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the alias was set and then everything stopped, promoting again completes record and aliases."""
     first, second = publish_judged(3.0), publish_judged(3.0)
-    store = opened()
+    store = any_registry
     promotion.promote(store, first)
 
     def stop(registry: fetch.Registry) -> tuple[str, ...]:

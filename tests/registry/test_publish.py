@@ -13,11 +13,11 @@ from synthcxr.registry import evidence, fetch, location, publish, resolve
 PublishOne = Callable[..., publish.Published]
 
 
-def test_publishing_again_makes_the_next_version(registry: Path, publish_one: PublishOne) -> None:
+def test_publishing_again_makes_the_next_version(any_registry: fetch.Registry, publish_one: PublishOne) -> None:
     """Registering twice makes a second version and moves the aliases, and every version is listed, newest first."""
     publish_one(champion=True, seed=1)
     publish_one(champion=True, seed=2)
-    listed = list(fetch.Registry.open(location.embedded()).versions())
+    listed = list(any_registry.versions())
     assert [(one.version, one.aliases) for one in listed] == [("2", ("candidate", "champion")), ("1", ())]
     assert listed[0].tags[fetch.WHY_TAG] == "as told"
 
@@ -55,11 +55,11 @@ def test_a_version_needs_no_torch_and_holds_no_pickle(registry: Path, publish_on
     assert not [path for path in logged.rglob("*") if path.suffix in {".pkl", ".pickle", ".py"}]
 
 
-def test_a_file_joins_a_published_run(registry: Path, tmp_path: Path, publish_one: PublishOne) -> None:
+def test_a_file_joins_a_published_run(any_registry: fetch.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
     """A report made after registering is logged to the run that registered."""
     published = publish_one(champion=True)
     report = tmp_path / "report.html"
     report.write_text("<p>hello</p>")
     publish.attach(published.run_id, report)
-    client = fetch.Registry.open(location.embedded()).client
+    client = any_registry.client
     assert [file.path for file in client.list_artifacts(published.run_id)] == ["report.html"]

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import postgres_server
 import pytest
 from postgres_server import ADMIN, PASSWORD, TeamServer
 
 from synthcxr import records
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import fetch, location, promotion, publish, resolve
+from synthcxr.registry import fetch, promotion, publish, resolve
 from synthcxr.registry.address import CHAMPION, GENERATOR
 
 pytestmark = pytest.mark.slow
 PublishOne = Callable[..., publish.Published]
 PublishJudged = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[TeamServer]:
-    """One server for the file, in a folder that the user `postgres` may enter."""
-    if problem := postgres_server.missing():
-        pytest.skip(problem)
-    folder = Path(tempfile.mkdtemp(prefix="synthcxr-team-"))
-    folder.chmod(0o755)
-    try:
-        with postgres_server.running(folder / "server") as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> fetch.Registry:
-    """This project speaks to the team's server, with its password, about models of its own."""
-    monkeypatch.setenv(location.VARIABLE, team.url)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    registry = fetch.Registry.open(team.url)
-    for model in registry.client.search_registered_models():
-        registry.client.delete_registered_model(model.name)
-    return registry
 
 
 def test_models_go_there_and_come_back(let_in: fetch.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
