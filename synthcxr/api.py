@@ -102,7 +102,9 @@ class Sampler:
         calibration = self.drawing.classifier.contract.calibration
 
         def surely(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-            return np.all(labelling.calibrated(probabilities, calibration)[:, columns] >= threshold, axis=1)
+            held = labelling.calibrated(probabilities, calibration)[:, columns] >= threshold
+            every: NDArray[np.bool_] = np.all(held, axis=1)
+            return every
 
         return surely
 
