@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def add(experiment: str) -> publish.Published:
     index = model_index.read(starter)
     example = _example(starter)
     with tempfile.TemporaryDirectory(prefix="synthcxr-starter-") as scratch:
-        made = [_model("generator", starter, starter, example)]
+        whole = shutil.copytree(starter, Path(scratch) / "generator" / bundle.FOLDER)
+        made = [_model("generator", starter, whole, example)]
         for kind in _LABELLERS:
             folder = bundle.build(
                 Path(scratch) / kind,
