@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from servers import free_port
 from small_pipeline import copied, run, stages_run
 
@@ -63,14 +63,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("change", RERUN)
 def test_a_parameter_reruns_what_follows_and_nothing_else(repository: Path, change: str) -> None:
     """`dvc repro --dry` of each row of the table; no row that begins behind the trainings trains anything."""
-    path = repository / "params.yaml"
+    path, yaml = repository / "params.yaml", YAML(typ="safe", pure=True)
     before = path.read_text(encoding="utf-8")
     name, value = change.split("=")
     section, key = name.split(".")
-    head, tail = re.split(rf"(?m)^{section}:\n", before, maxsplit=1)
-    changed = re.sub(rf"(?m)^  {key}: .*$", f"  {key}: {value}", tail, count=1)
-    assert changed != tail
-    path.write_text(f"{head}{section}:\n{changed}", encoding="utf-8")
+    params = yaml.load(before)
+    params[section][key] = yaml.load(value)
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
     try:
         output = run(repository, "dvc", "repro", "--dry", "--force-downstream")
     finally:
