@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from synthcxr.config import ClassifierConfig, Config, Device, EvaluateConfig
     from synthcxr.registry.follow import Follow
-    from synthcxr.stages.generate import Engine
+    from synthcxr.synthesis.work import Engine
     from synthcxr.writers.store import Format
 
 

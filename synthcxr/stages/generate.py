@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,13 @@ from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.synthesis import asked, session, work
+from synthcxr.synthesis.apart import Apart
 from synthcxr.synthesis.chooser import Chooser
 from synthcxr.synthesis.mixture import Quotas
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.search import Differentiate
 from synthcxr.synthesis.wanted import Wanted
-from synthcxr.synthesis.work import Kit, Task
+from synthcxr.synthesis.work import Engine, Kit, Run
 from synthcxr.writers import beside, place, plan, space, stores, summary
 from synthcxr.writers import run as run_file
 from synthcxr.writers.growing import Growing
@@ -38,8 +39,6 @@ from synthcxr.writers.store import LATENTS, Format, Store
 
 FILES_UP_TO = 10_000
 MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
-Run = Callable[[Iterable[Task]], Iterator[Drawn]]
-Engine = Callable[[Kit], AbstractContextManager[Run]]
 Status = Literal["made", "already finished", "dry run"]
 
 
@@ -60,16 +59,6 @@ class GenerateReport:
         """The shape of `--json`."""
         checks = self.checks.as_dict() if self.checks else None
         return dataclasses.asdict(self) | {"out": str(self.out), "lines": list(self.lines), "checks": checks}
-
-
-class Apart(Protocol):
-    """What keeps copies out: the films' fingerprint, and from what distance an image is none."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def threshold(self) -> float: ...
-    def distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]: ...
 
 
 @dataclasses.dataclass(frozen=True)

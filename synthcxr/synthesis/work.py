@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from synthcxr.errors import ArtifactError
@@ -90,3 +91,8 @@ class Kit:
         if chooser.sampler.generator.provider != self.provider:
             raise ArtifactError(f"a worker runs on {chooser.sampler.generator.provider}, not on {self.provider}")
         return by(chooser)
+
+
+Run = Callable[[Iterable[Task]], Iterator[Drawn]]
+Engine = Callable[[Kit], AbstractContextManager[Run]]
+"""Draws ranges elsewhere, with what a kit opens there."""
