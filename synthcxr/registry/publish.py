@@ -102,7 +102,7 @@ def attach(run_id: str, file: Path, *, versions: Mapping[str, str], later: Seque
             version = client.get_model_version(judged.name, versions[judged.name])
             if version.tags.get(DIGEST_TAG) == judged.digest:
                 # its source is models:/<MLflow's own id>; a sqlite store leaves the version's model_id empty
-                _log_points(client, run_id, new, model_id=version.source.removeprefix("models:/"))
+                _log_points(client, run_id, new, model_id=str(version.source).removeprefix("models:/"))
 
 
 def _run(experiment_id: str, held: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:
