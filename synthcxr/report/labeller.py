@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthcxr.labels import FINDINGS
-from synthcxr.report.page import Table, interval, number, percent, words
+from synthcxr.report.page import Table, auroc, interval, percent, words
 
 _AGREEMENT = ("Labelled so by the classifier", "Images: judge agrees", "N", "Real films: judge agrees", "N of films")
 _RANKING = ("Finding", "AUROC on real test films", "Positive films")
@@ -30,10 +30,7 @@ def agreement(held: Mapping[str, Any], requested: Sequence[str]) -> Table:
 
 def ranking(held: Mapping[str, Any]) -> Table:
     """A row for each finding with enough positive test films."""
-    rows = (
-        (words(name), f"{number(each['value'])} {interval(each['interval'])}", f"{each['n_positive']:,}")
-        for name, each in held.get("auroc", {}).items()
-    )
+    rows = ((words(name), auroc(each), f"{each['n_positive']:,}") for name, each in held.get("auroc", {}).items())
     return Table(_RANKING, tuple(rows))
 
 
@@ -47,7 +44,7 @@ def notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
         said.append(f"Agreement of judge and classifier: {agreed['status']}.")
     if ranked and ranked["status"] == "computed":
         means = (ranked[name] for name in ("mean_auroc", "within_source", "source_and_view_alone"))
-        every, within, alone = (f"{number(mean['value'])} {interval(mean['interval'])}" for mean in means)
+        every, within, alone = (auroc(mean) for mean in means)
         said.append(
             f"Mean AUROC of the classifier on {ranked['n_films']:,} real test films: {every}; among films of one source"
             f" {within}. Source and view alone, no pixel seen, reach {alone}."

@@ -203,6 +203,8 @@ def number(value: float | None) -> str:
         return "–"
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
+    if abs(value) < 0.001:
+        return f"{value:.6f}".rstrip("0").rstrip(".")
     return f"{value:.3g}"
 
 
@@ -221,4 +223,12 @@ def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> 
     if not edges or None in edges:
         return ""
     low, high = (f"{100 * edge:.1f}" if percent else number(edge) for edge in edges if edge is not None)
-    return _NO_BREAK.join((f"({low}", "–", f"{high})"))
+    return _NO_BREAK.join((f"({low}", "to", f"{high})"))
+
+
+def auroc(held: Mapping[str, Any]) -> str:
+    """An AUROC with its interval, three decimals each; no interval where there is none."""
+    if None in held["interval"]:
+        return f"{held['value']:.3f}"
+    low, high = (f"{edge:.3f}" for edge in held["interval"])
+    return f"{held['value']:.3f} {_NO_BREAK.join((f'({low}', 'to', f'{high})'))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ _INK = "#010203"
 _SERIES = ((REAL, "o"), (SYNTHETIC, "D"), (THIRD, "s"))
 _WIDTH_IN = 4.4
 _MAX_POINTS = 400
+_LEAST_APART = 0.12
 _GROUP_ID = re.compile(r' id="[\w.]+_\d+"')  # figure_1, line2d_3: the same in every figure, and nothing points at them
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -154,12 +156,13 @@ def utility(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     names = list(next(iter(arms.values())))
     figure, axes = _figure(height_in=1.0 + 0.5 * len(names))
     rows = np.arange(len(names))
+    colours = (REAL, SYNTHETIC, *_LINES[2:])
     for at, (arm, ranks) in enumerate(arms.items()):
         values = np.array([ranks[name]["value"] for name in names])
         edges = np.array([ranks[name]["interval"] for name in names])
         reach = np.clip(np.stack([values - edges[:, 0], edges[:, 1] - values]), 0.0, None)
         shift = 0.18 * (at - (len(arms) - 1) / 2)
-        axes.errorbar(values, rows + shift, xerr=reach, fmt=_MARKERS[at], color=_LINES[at], markersize=4.5, label=arm)
+        axes.errorbar(values, rows + shift, xerr=reach, fmt=_MARKERS[at], color=colours[at], markersize=4.5, label=arm)
     axes.axvline(0.5, color="#888888", linewidth=1, linestyle=":")
     axes.set_yticks(rows, [name.replace("_", " ") for name in names])
     axes.invert_yaxis()
@@ -239,8 +242,12 @@ def _thinned(x: pd.Series[Any], y: pd.Series[Any]) -> tuple[Sequence[float], Seq
 def _mark_resolutions(axes: Axes, log: pd.DataFrame) -> None:
     axes.set_xlabel("images shown")
     axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    span, named = float(log["nimg"].max()), -math.inf
     for resolution, start in log.groupby("resolution")["nimg"].min().items():
         axes.axvline(float(start), color="#888888", linewidth=0.8, linestyle=":")
+        if start - named < _LEAST_APART * span:  # two names would lie on each other
+            continue
+        named = float(start)
         axes.annotate(f"{resolution} px", (float(start), 1.0), xycoords=("data", "axes fraction"), fontsize=8)
 
 

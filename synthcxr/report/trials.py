@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr import records
-from synthcxr.report.page import Table, features, interval, number, words
+from synthcxr.report.page import Table, auroc, features, words
 
 DISTURB, UTILITY = Path("disturb/disturb.json"), Path("utility/utility.json")
 MEAN = "mean"
@@ -70,7 +70,7 @@ def utility(held: Mapping[str, Any]) -> Table:
     rows = (
         (
             words(name) + (f" ({positive[name]:,})" if name in positive else ""),
-            *(f"{number(ranks[name]['value'])} {interval(ranks[name]['interval'])}" for ranks in found.values()),
+            *(auroc(ranks[name]) for ranks in found.values()),
         )
         for name in next(iter(found.values()))
     )

@@ -56,3 +56,17 @@ def test_distances_without_films_show_a_dash_for_what_is_not_known() -> None:
     unknown = {"floor": 1.0, "relative": 2.0, "floor_n": None, "n_train": None, "n_test": 153}
     table, _ = page.distances({"distance": {"judge": known | unknown}})
     assert table.rows[0][-1] == "200 / – / 153"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(None, "–"), (0.0, "0"), (1234.5, "1,234"), (0.98, "0.98"), (-4.98e-05, "-0.00005")]
+)
+def test_numbers_read_at_a_glance(value: float | None, said: str) -> None:
+    """Three digits, a dash for what is not known, and no exponent however small."""
+    assert page.number(value) == said
+
+
+def test_an_interval_stays_on_one_line() -> None:
+    """No place to break: a dash between its ends would be one."""
+    assert not set(page.interval([0.1, 0.2])) & set(" –-")
+    assert page.auroc({"value": 0.7, "interval": [0.6, 0.8]}).split(" ")[1:] == ["(0.600\u00a0to\u00a00.800)"]

@@ -65,6 +65,14 @@ def test_a_log_of_one_row() -> None:
     assert "images / s" in plots.gan_speed(gan_log(1))
 
 
+def test_names_of_resolutions_do_not_lie_on_each_other() -> None:
+    """Where the first sizes pass in a moment only those are named that there is room for."""
+    log = gan_log(100)
+    log["resolution"] = [8] * 2 + [16] * 2 + [32] * 36 + [64] * 60
+    svg = plots.gan_speed(log)
+    assert ("8 px" in svg, "16 px" in svg, "64 px" in svg) == (True, False, True)
+
+
 def test_findings_read_as_words() -> None:
     """Underscores of the NIH names are blanks for a reader."""
     assert "Pleural Thickening" in FIGURES["label_shares"]()

@@ -242,7 +242,7 @@ def test_says_what_was_made_with_what(tmp_path: Path) -> None:
     text = make(tmp_path).text
     assert "The one gate passed; 1 gate not applicable" in text
     assert "600 synthetic images of 64 px" in text
-    assert "3.25 (2.9 – 3.8)" in text
+    assert "3.25 (2.9 to 3.8)" in text
     assert "9.61 (n = 162)" in text
     assert "450 / 450 / 162" in text
     assert "not computed: pip install 'synthcxr[train]'" in text
@@ -346,7 +346,7 @@ def test_trials_stand_in_the_report(tmp_path: Path) -> None:
     text = Page(out.read_text(encoding="utf-8")).text
     assert "synthetic only - real only: -0.021 (-0.050 to +0.011)." in text
     assert "real only (48 images) synthetic only (48 images) real twice (96 images) real + synthetic (96" in text
-    assert "Edema (23) 0.7 (0.55 – 0.66)" in text
+    assert "Edema (23) 0.700 (0.550 to 0.660)" in text
     assert "Judge features: the distance does not grow at every step, so that" in text
     assert "noise yes swirl no" in text
 
@@ -468,7 +468,7 @@ def test_copies_stand_as_numbers(tmp_path: Path) -> None:
     absent = {"status": "not computed: install it"}
     privacy = {"status": "computed", "n_flagged_in_any": 1, "pixels": SPACE, "efficientnet-lite0": absent}
     page = make(tmp_path, metrics=METRICS | {"privacy": privacy})
-    assert "5.0 % (1.0 – 20.0) 1 of 20 0.98 (0.9 – 1.1) exact 100.0 % 0.52 (0.47 – 0.57) 0.0 %" in page.text
+    assert "5.0 % (1.0 to 20.0) 1 of 20 0.98 (0.9 to 1.1) exact 100.0 % 0.52 (0.47 to 0.57) 0.0 %" in page.text
     assert "where they are 12.0 % of it or more" in page.text
     assert "images/00000/00000003.png 2 0.1 0.0 %" in page.text
     assert "efficientnet-lite0: not computed: install it." in page.text
@@ -544,11 +544,11 @@ def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> No
     run = copy.deepcopy(RUN)
     run["request"]["labels"] = ["Edema"]
     text = make(tmp_path, metrics=METRICS | LABELLER, run=run).text
-    assert "Edema (requested) 80.0 % (70.0 – 90.0) 60 50.0 % (40.0 – 60.0) 30 Mass 40.0 %" in text
+    assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass 40.0 %" in text
     assert "90 – 7" in text
-    assert "0.72 (0.68 – 0.77); among films of one source 0.71 (0.67 – 0.76). Source and view alone" in text
-    assert "Edema 0.883 (0.81 – 0.94) 23" in text
-    assert "Edema Judge features 40 (30 – 50) 20 2 (1.5 – 2.5) 60 / 80 / 55" in text
+    assert "0.720 (0.680 to 0.770); among films of one source 0.710 (0.670 to 0.760). Source and view alone" in text
+    assert "Edema 0.883 (0.810 to 0.940) 23" in text
+    assert "Edema Judge features 40 (30 to 50) 20 2 (1.5 to 2.5) 60 / 80 / 55" in text
     assert "Mass Judge features" not in text
 
 
@@ -563,7 +563,7 @@ def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -
     }
     text = make(tmp_path, metrics=metrics).text
     assert "has p = 0.004; its size is small: Cramer's V 0.15" in text
-    assert "1.2 (0.9 – 1.6)" in text
+    assert "1.2 (0.9 to 1.6)" in text
     assert "Against the whole NIH: total variation 0.3" in text
     assert "12.3 %" in text
     assert "differs by 1.3 % of images" in text
