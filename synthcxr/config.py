@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from synthcxr import bundled, typed
+from synthcxr import typed
 from synthcxr.errors import ConfigError
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -226,14 +226,6 @@ def load(path: Path) -> Config:
     config: Config = typed.build(Config, tree, where=str(path), joiner=": ")
     _check(config, path)
     return config
-
-
-def load_judging(path: Path | None) -> Config:
-    """What a dataset is judged by: the given file, that of the project one stands in, or the starter's."""
-    here, profiles = Path("params.yaml"), bundled.find("params")
-    if path is None and not here.is_file() and profiles is not None:
-        return load(profiles / "starter.yaml")
-    return load(path or here)
 
 
 def _check(config: Config, path: Path) -> None:

@@ -42,10 +42,13 @@ def load_config(params: Path) -> Config:
 
 
 def judging_config(params: Path | None) -> Config:
-    """The parameters to judge a dataset by."""
-    from synthcxr import config
+    """The parameters to judge a dataset by: the given file's, those of the project one stands in, or the starter's."""
+    from synthcxr import bundled
 
-    return config.load_judging(params)
+    here, profiles = Path("params.yaml"), bundled.find("params")
+    if params is None and not here.is_file() and profiles is not None:
+        return load_config(profiles / "starter.yaml")
+    return load_config(params or here)
 
 
 def say(lines: Iterable[str], result: Any, as_json: bool) -> None:

@@ -121,14 +121,17 @@ class _Made:
 
 
 def _settings(given: Mapping[str, Any]) -> Config:
-    """The parameters to judge by, as `synthcxr evaluate` finds them."""
-    from synthcxr.config import load_judging
+    """The parameters to judge by: the given file's, those of the project one stands in, or the starter's."""
+    from synthcxr import bundled, config
     from synthcxr.errors import ConfigError
 
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
         raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
-    return load_judging(None if given.get("params") is None else Path(given["params"]))
+    path, profiles = Path(given.get("params") or "params.yaml"), bundled.find("params")
+    if not given.get("params") and not path.is_file() and profiles is not None:
+        path = profiles / "starter.yaml"
+    return config.load(path)
 
 
 def _folder(model: Any) -> Path:

@@ -87,7 +87,7 @@ class Chooser:
                 requested=SEPARATOR.join(requested),
                 findings=self.sampler.findings(drawn.probabilities[row]),
                 probabilities=_rounded(written[row]),
-                weight=float(drawn.weights[row]),
+                weight=round(float(drawn.weights[row]), 6),
                 sha256="",
                 train_distance=None if train_distances is None else float(train_distances[row]),
                 steps=None if drawn.steps is None else int(drawn.steps[row]),
@@ -116,7 +116,7 @@ class Chooser:
     def draw(self, wanted: Wanted) -> Draw:
         """What draws images that show what is wanted."""
         if self.proposal is not None:
-            return Guided(self.sampler, self.guide(self.proposal, wanted)).draw
+            return Guided(self.sampler, self.guide(self.proposal, wanted))
         if self.differentiate is not None:
             return Search(self.sampler, self.differentiate, wanted).draw
 

@@ -42,6 +42,8 @@ class Guided:
         for at in range(start - start % size, stop if start < stop else 0, size):
             yield from self._stretch(seed, at, start, min(stop, at + size))
 
+    __call__ = draw
+
     def _stretch(self, seed: int, at: int, start: int, stop: int) -> Iterator[Drawn]:
         indices, latents, chances = self._tried(seed, at)
         size, ends = self.sampler.batch, [*indices[self.sampler.batch :: self.sampler.batch].tolist(), stop]

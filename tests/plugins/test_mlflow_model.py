@@ -104,7 +104,7 @@ def test_the_limit_counts_all_rows(generator: mlflow_model.Generator) -> None:
 def test_max_draws_ends_a_search(generator: mlflow_model.Generator) -> None:
     """Where max_draws candidates hold fewer, fewer rows come back, with a warning."""
     request = pd.DataFrame({"label": ["|".join(FINDINGS)], "n": [5], "seed": [0]})
-    with pytest.warns(UserWarning, match="of 5 images among 64 draws"):
+    with pytest.warns(UserWarning, match="of 5 images in 64 tries"):
         assert len(generator.predict(request, {"max_draws": 64})) < 5
 
 

@@ -70,7 +70,7 @@ def test_films_of_one_image_index_make_their_patients_one() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, r"prepare.sources\[2\].reader: None is none of nih, folder, phantom"),
+        ({}, r"prepare.sources\[2\].reader: None is none of nih, chexpert, dicom, folder, phantom"),
         ({"reader": "nlh"}, r"prepare.sources\[2\].reader: 'nlh' is none of"),
         ({"reader": "nih"}, r"prepare.sources\[2\].path: missing, reader nih needs it"),
         ({"reader": "nih", "path": 3}, r"prepare.sources\[2\].path: 3 is no text"),

@@ -60,6 +60,6 @@ def test_a_file_joins_a_published_run(any_registry: fetch.Registry, tmp_path: Pa
     published = publish_one(champion=True)
     report = tmp_path / "report.html"
     report.write_text("<p>hello</p>")
-    publish.attach(published.run_id, report)
+    publish.attach(published.run_id, report, versions=published.versions)
     client = any_registry.client
     assert [file.path for file in client.list_artifacts(published.run_id)] == ["report.html"]

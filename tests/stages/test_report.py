@@ -19,7 +19,7 @@ from synthcxr import images, records
 from synthcxr.config import ReportConfig
 from synthcxr.errors import DataError
 from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.registry import location, publish, store
+from synthcxr.registry import fetch, location, store
 from synthcxr.report import html
 from synthcxr.stages import report
 
@@ -375,7 +375,7 @@ def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkey
         for name, digest in (("synthcxr-generator", GENERATOR), ("synthcxr-judge", "ee" * 32)):
             client.create_registered_model(name)
             model_id = client.create_logged_model(experiment, name=name, source_run_id=run_id).model_id
-            tags = {publish.DIGEST_TAG: digest}
+            tags = {fetch.DIGEST_TAG: digest}
             client.create_model_version(name, f"models:/{model_id}", run_id, tags=tags, model_id=model_id)
             models[name] = model_id
     results, dataset = write_results(tmp_path / "results", metrics=OF_MODELS), write_dataset(tmp_path / "synthetic")
