@@ -14,7 +14,8 @@ from synthcxr import labelling, records, seeds
 from synthcxr.config import DistillConfig
 from synthcxr.errors import ArtifactError
 from synthcxr.stages import distill
-from synthcxr.synthesis import guided
+from synthcxr.synthesis import guided, work
+from synthcxr.synthesis.chooser import Chooser
 from synthcxr.synthesis.guided import Guided
 from synthcxr.synthesis.proposal import FILE, Guide, Proposal
 from synthcxr.synthesis.sampler import Drawn, Sampler
@@ -69,6 +70,14 @@ def test_a_rare_finding_costs_few_runs(sampler: Sampler, guide: Guide) -> None:
     np.testing.assert_allclose(weights, 1 / guide.chances(np.concatenate([own(sampler, i) for i in indices])))
     own_pixels, _ = sampler.seen(np.concatenate([own(sampler, i) for i in indices[:16]]))
     assert np.abs(own_pixels.astype(int) - pixels[:16]).max() <= 1
+
+
+def test_a_range_is_a_whole_stretch(models: Path, sampler: Sampler, guide: Guide) -> None:
+    """Each stretch is scored once: a range of a part of one would score all of it and pad its own batch."""
+    draw = Chooser.open(models, method="guided", batch=16, device="cpu").draw(WANTED)
+    size = Guided(sampler, guide).stretch
+    ranges = list(work.tasks(draw, WANTED, batch=16, seed=3, span=range(5, 2 * size + 7)))
+    assert [(task.start, task.stop) for task in ranges] == [(5, size), (size, 2 * size), (2 * size, 2 * size + 7)]
 
 
 def own(sampler: Sampler, index: int) -> np.ndarray:
