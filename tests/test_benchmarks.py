@@ -60,6 +60,7 @@ def test_without_a_gpu_one_line_says_so() -> None:
     assert done.stderr == "no GPU: torch finds none here, and nothing was measured\n"
 
 
+@pytest.mark.slow
 def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     """Edema stands with Infiltration more often than chance has it, Hernia with Edema less; the table has every row."""
     related = load("related")

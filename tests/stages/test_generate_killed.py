@@ -80,6 +80,7 @@ def test_killed_while_appending(model: Path, tmp_path: Path, form: str, method: 
     assert digests(out) == digests(tmp_path / "direct")
 
 
+@pytest.mark.slow
 def test_append_into_another_format(model: Path, tmp_path: Path) -> None:
     """From PNGs to DICOM and on to shards: what is taken over is written as if it had been drawn in that format."""
     make(model, tmp_path / "x", METHODS["guided"])

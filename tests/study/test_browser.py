@@ -127,7 +127,6 @@ def test_a_session_by_keyboard(browser: Any, server: StudyServer, study: Path) -
     assert found.result["readers"]["1"]["complete"]
 
 
-@pytest.mark.slow
 def test_a_session_by_mouse(browser: Any, server: StudyServer, study: Path) -> None:
     """A whole session by clicks; window, level, zoom and pan by dragging and the wheel change what is shown."""
     reader = Reader(browser, server, 2, "desktop")
@@ -160,7 +159,6 @@ def test_a_session_by_mouse(browser: Any, server: StudyServer, study: Path) -> N
     assert reader.errors == []
 
 
-@pytest.mark.slow
 def test_nothing_is_saved_by_halves(browser: Any, server: StudyServer, study: Path) -> None:
     """Enter with something missing says what, keeps nothing, and goes on when it is there; no finding and a finding
     exclude each other."""
@@ -183,7 +181,6 @@ def test_nothing_is_saved_by_halves(browser: Any, server: StudyServer, study: Pa
     assert kept(study) == [answer.Answer(4, 5, ("Mass",), "left 12e")]
 
 
-@pytest.mark.slow
 def test_undo(browser: Any, server: StudyServer, study: Path) -> None:
     """Undo takes back the last step of the form, then shows the image before, whose answer can be changed."""
     reader = Reader(browser, server, 1)
@@ -204,7 +201,6 @@ def test_undo(browser: Any, server: StudyServer, study: Path) -> None:
     assert [held.confidence for held in kept(study)] == [1]
 
 
-@pytest.mark.slow
 def test_a_reload_costs_nothing(browser: Any, server: StudyServer, study: Path) -> None:
     """What was chosen but not saved is there again after a reload, and the reader is still entered."""
     reader = Reader(browser, server, 1)
@@ -224,7 +220,6 @@ def test_a_reload_costs_nothing(browser: Any, server: StudyServer, study: Path) 
     assert kept(study)[1] == answer.Answer(4, 2, ("Pneumothorax",), "")
 
 
-@pytest.mark.slow
 def test_the_server_dies_in_between(browser: Any, server: StudyServer, study: Path) -> None:
     """An answer given while the server is dead is held and said to be unsaved; it is kept once, when it is back."""
     reader = Reader(browser, server, 1)
@@ -240,7 +235,6 @@ def test_the_server_dies_in_between(browser: Any, server: StudyServer, study: Pa
         assert held.execute("SELECT position, version FROM answers").fetchall() == [(0, 1)]
 
 
-@pytest.mark.slow
 def test_two_tabs(browser: Any, server: StudyServer, study: Path) -> None:
     """The tab that answers second is told, sees the other's answer, and overwrites it only knowingly."""
     reader = Reader(browser, server, 1)
@@ -260,7 +254,6 @@ def test_two_tabs(browser: Any, server: StudyServer, study: Path) -> None:
     assert kept(study)[0].confidence == 4
 
 
-@pytest.mark.slow
 def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> None:
     """Two readers in turn, screen by screen: each has his own order and answers."""
     readers = [Reader(browser, server, number) for number in (1, 2)]
@@ -275,7 +268,6 @@ def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> 
         assert [held.confidence for held in kept(study, number)] == [number] * 6
 
 
-@pytest.mark.slow
 def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study: Path) -> None:
     """Seconds of a pause are not counted."""
     reader = Reader(browser, server, 1)
@@ -294,7 +286,6 @@ def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study:
     assert counted_s <= time.monotonic() - began - min(paused_s, 2.9)
 
 
-@pytest.mark.slow
 def test_another_machine_goes_on(browser: Any, server: StudyServer) -> None:
     """After leaving, the same code goes on elsewhere with the next image; a wrong code is told so."""
     first = Reader(browser, server, 1)
@@ -312,7 +303,6 @@ def test_another_machine_goes_on(browser: Any, server: StudyServer) -> None:
     second.on(second.page, 2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_width_is_legible_and_accessible(browser: Any, server: StudyServer, size: str) -> None:
     """On each width the page never scrolls sideways, the image takes most of its place, what is touched on a phone is
@@ -356,7 +346,6 @@ def problems(axe: Any, page: Any) -> list[str]:
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
-@pytest.mark.slow
 def test_teaching(browser: Any, study: Path) -> None:
     """A lesson: find, compare with the classifier, see images like it, go on; axe-core finds nothing wrong."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -24,6 +24,7 @@ def test_enough_readings_are_enough() -> None:
     assert all(power.power(n + more, 0.65) >= 0.8 for more in range(60))
 
 
+@pytest.mark.slow
 def test_simulated_readers_are_detected() -> None:
     """Of simulated readers of that accuracy with that many readings about 80 % differ from chance."""
     n = power.readings(0.7)
