@@ -12,24 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from synthcxr import config as configs
 from synthcxr import image_bytes, images, records
-from synthcxr.config import GenerateConfig
 from synthcxr.errors import GateError
 from synthcxr.stages import generate
 
-PLAIN = GenerateConfig(
-    n=8,
-    seed=0,
-    labels=(),
-    without=(),
-    per_label=None,
-    mix=None,
-    method="auto",
-    with_judge=False,
-    max_draws=5000,
-    batch=32,
-    device="auto",
-)
+PLAIN = configs.load(Path(__file__).parents[1] / "params" / "starter.yaml").generate
 WAYS: dict[str, dict[str, object]] = {
     "anything": {},
     "cardiomegaly": {"labels": ("Cardiomegaly",)},

@@ -16,6 +16,14 @@ _IN_REPOSITORY = {
 }
 
 
+def judging_params(given: Path | None) -> Path:
+    """The parameter file to judge a dataset by: the given one, that of the project one stands in, or the starter's."""
+    here, profiles = Path("params.yaml"), find("params")
+    if given is None and not here.is_file() and profiles is not None:
+        return profiles / "starter.yaml"
+    return given or here
+
+
 def find(name: str) -> Path | None:
     """The path of "dvc.yaml", "params.yaml", "params" or "starter", or None where it does not ship."""
     package = Path(str(resources.files("synthcxr")))

@@ -42,13 +42,10 @@ def load_config(params: Path) -> Config:
 
 
 def judging_config(params: Path | None) -> Config:
-    """The parameters to judge a dataset by: the given file's, those of the project one stands in, or the starter's."""
+    """The parameters to judge a dataset by, as `bundled.judging_params` finds them."""
     from synthcxr import bundled
 
-    here, profiles = Path("params.yaml"), bundled.find("params")
-    if params is None and not here.is_file() and profiles is not None:
-        return load_config(profiles / "starter.yaml")
-    return load_config(params or here)
+    return load_config(bundled.judging_params(params))
 
 
 def say(lines: Iterable[str], result: Any, as_json: bool) -> None:

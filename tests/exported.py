@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import images, labelling, seeds
 from synthcxr.contract import Contract
@@ -17,6 +18,7 @@ from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import layers
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.onnx import export
+from synthcxr.stages import distill
 from synthcxr.synthesis.session import Session
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
@@ -88,4 +90,13 @@ def write_folder(folder: Path, *, rate: float = 0.5) -> Path:
         limits = np.quantile(found, 1 - rate, axis=0).tolist()
         held = dataclasses.replace(session.contract, thresholds=dict(zip(FINDINGS, limits, strict=True)))
         contracts.amend(path, held)
+    return folder
+
+
+def write_guided_folder(folder: Path, *, rate: float) -> Path:
+    """The same with a proposal, distilled from few pairs."""
+    write_folder(folder, rate=rate)
+    plain = configs.load(Path(__file__).parents[1] / "params.yaml").distill
+    few = dataclasses.replace(plain, n_pairs=2000, n_held=2000, width=32, n_epochs=4, device="cpu")
+    distill.run(few, models=folder)
     return folder

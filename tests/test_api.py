@@ -1,19 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import asking
 import exported
 import numpy as np
 import pytest
 from standins import SIDE, write_folder
 
-from synthcxr import config as configs
 from synthcxr import records
 from synthcxr.api import BATCH, Sampler
-from synthcxr.config import DistillConfig, GenerateConfig
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.labels import FINDINGS
-from synthcxr.stages import distill, generate
+from synthcxr.stages import generate
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,10 @@ def test_labelled_images_are_the_accepted_of_the_unlabelled(sampler: Sampler) ->
 
 def test_a_labelled_sample_is_guided(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where the model has a proposal, labelled images are those of `generate`, each with its weight; else as asked."""
-    folder = exported.write_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.05)
-    plain = vars(configs.load(Path(__file__).parents[1] / "params.yaml").distill)
-    few = {"n_pairs": 2000, "n_held": 2000, "width": 32, "n_epochs": 4, "device": "cpu"}
-    distill.run(DistillConfig(**plain | few), models=folder)
+    folder = exported.write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.05)
     guided, table = Sampler.open(folder, device="cpu").sample("Mass", n=12, seed=1)
-    asked = {"seed": 1, "without": (), "mix": None, "per_label": None, "with_judge": False, "max_draws": 1200}
-    asked |= {"n": 12, "labels": ("Mass",), "method": "guided", "batch": BATCH, "device": "cpu"}
-    generate.run(GenerateConfig(**asked), model=folder, out=folder / "x", model_name="x")
+    asked = dataclasses.replace(asking.PLAIN, n=12, labels=("Mass",), method="guided", max_draws=1200, batch=BATCH)
+    generate.run(asked, model=folder, out=folder / "x", model_name="x")
     made = records.read_metadata(folder / "x")
     assert list(table["index"]) == list(made["index"]) and len(guided) == 12
     np.testing.assert_allclose(table["weight"], made["weight"], atol=1e-6)

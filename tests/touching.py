@@ -9,12 +9,19 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from synthcxr import records
 from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
 
 PLAIN = {"seed": 1, "without": (), "mix": None, "per_label": None, "with_judge": False, "max_draws": 4000}
 PLAIN |= {"batch": 16, "device": "cpu", "n": 40, "labels": ("Mass",)}
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Of every file of a dataset but run.json, which tells the time."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
+    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
 
 
 def make(model: Path, out: Path, asked: dict, **flags: object) -> None:

@@ -23,7 +23,6 @@ MODEL_TYPE = "synthcxr"
 FOLDER = "synthcxr"
 _KEYS = ("films", "params")
 _METRICS_A_BATCH = 1000  # what MLflow takes at once
-_MIN_DRAWS, _DRAWS_AN_IMAGE = 1000, 100
 
 
 class Evaluator(ModelEvaluator):
@@ -121,17 +120,15 @@ class _Made:
 
 
 def _settings(given: Mapping[str, Any]) -> Config:
-    """The parameters to judge by: the given file's, those of the project one stands in, or the starter's."""
+    """The parameters to judge by, as `synthcxr evaluate` finds them."""
     from synthcxr import bundled, config
     from synthcxr.errors import ConfigError
 
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
         raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
-    path, profiles = Path(given.get("params") or "params.yaml"), bundled.find("params")
-    if not given.get("params") and not path.is_file() and profiles is not None:
-        path = profiles / "starter.yaml"
-    return config.load(path)
+    asked = given.get("params")
+    return config.load(bundled.judging_params(None if asked is None else Path(asked)))
 
 
 def _folder(model: Any) -> Path:
@@ -160,9 +157,10 @@ def _request(table: Any) -> Request:
 
 def _asked(config: GenerateConfig, request: Request) -> GenerateConfig:
     from synthcxr import labels
+    from synthcxr.api import DRAWS_AN_IMAGE, MIN_DRAWS
 
     names = tuple(name for name in request.label.split(labels.SEPARATOR) if name)
-    draws = max(_MIN_DRAWS, _DRAWS_AN_IMAGE * request.n) if names else request.n
+    draws = max(MIN_DRAWS, DRAWS_AN_IMAGE * request.n) if names else request.n
     return dataclasses.replace(
         config, n=request.n, seed=request.seed, labels=names, without=(), per_label=None, mix=None, max_draws=draws
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
 BATCH = 32
-METHODS = ("auto", "reject", "guided")
+METHODS: tuple[Method, ...] = ("auto", "reject", "guided")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Generator:
             request.n,
             request.seed,
             how.max_draws,
-            method=how.method(guided=self.sampler.proposal is not None and bool(request.label)),
+            method=how.method,
             threshold=how.threshold if request.label else 0.0,
         )
         pngs = [images.encode_png(image) for image in pixels]
@@ -163,7 +163,7 @@ def _check_total(n: int) -> None:
 class _How:
     """The parameters of a call: how candidates are chosen, how sure a finding must be, how many are tried."""
 
-    asked: str
+    method: Method
     threshold: float
     max_draws: int | None
 
@@ -176,15 +176,10 @@ class _How:
         if not 0 <= max_draws <= MAX_DRAWS:
             raise DataError(f"max_draws is 0 (chosen from n) to {MAX_DRAWS}, not {max_draws}")
         asked = str(given.get("method") or "auto")
-        if asked not in METHODS:
+        method = next((method for method in METHODS if method == asked), None)
+        if method is None:
             raise DataError(f"method is one of {', '.join(METHODS)}, not {asked!r}")
-        return cls(asked, float(given.get("threshold") or 0.0), max_draws or None)
-
-    def method(self, *, guided: bool) -> Method:
-        """Auto is guided where the model has a proposal and something is asked for, else reject."""
-        if self.asked == "auto":
-            return "guided" if guided else "reject"
-        return "guided" if self.asked == "guided" else "reject"
+        return cls(method, float(given.get("threshold") or 0.0), max_draws or None)
 
 
 def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:

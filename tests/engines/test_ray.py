@@ -9,13 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from exported import write_folder
-from touching import make
+from exported import write_guided_folder
+from touching import digests, make
 
-from synthcxr import config as configs
 from synthcxr import records
-from synthcxr.config import DistillConfig
-from synthcxr.stages import distill
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -42,16 +39,7 @@ def test_results_come_in_order_and_a_killed_workers_range_again(tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
-    plain = vars(configs.load(ROOT / "params.yaml").distill)
-    few = {"n_pairs": 2000, "n_held": 2000, "width": 32, "n_epochs": 4, "device": "cpu"}
-    distill.run(DistillConfig(**plain | few), models=folder)
-    return folder
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
+    return write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asking
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from synthcxr import contract as contracts
 from synthcxr import dataset, images, packing, records
 from synthcxr.checks import synthetic as suite
-from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
 from synthcxr.errors import DataError, GateError
 from synthcxr.evaluation import planted
@@ -26,19 +27,7 @@ if TYPE_CHECKING:
     from conftest import Trained
 
 SIDE, N_COPIED, N_NEW = 16, 8, 24
-CONFIG = GenerateConfig(
-    n=40,
-    seed=1,
-    labels=(),
-    without=(),
-    per_label=None,
-    mix=None,
-    method="auto",
-    with_judge=False,
-    max_draws=400,
-    batch=8,
-    device="cpu",
-)
+CONFIG = dataclasses.replace(asking.PLAIN, n=40, method="auto", max_draws=400, batch=8)
 
 
 def strangers(n: int) -> np.ndarray:
@@ -89,7 +78,7 @@ def model(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(model: Path, out: Path, films: Path | None, **changes: int) -> generate.GenerateReport:
-    config = GenerateConfig(**(vars(CONFIG) | changes))
+    config = dataclasses.replace(CONFIG, **changes)
     apart = keeper(films) if films else None
     return generate.run(config, model=model, out=out, model_name="stand-in", command=["test"], apart=apart)
 
@@ -119,7 +108,7 @@ def test_a_longer_set_is_the_shorter_one_and_more(model: Path, trained: Trained,
     """Rejection does not depend on where a run began: shards and files, made at once or appended, hold the same."""
     make(model, tmp_path / "once", trained.data)
     make(model, tmp_path / "grown", trained.data, n=25)
-    config = GenerateConfig(**vars(CONFIG))
+    config = CONFIG
     generate.run(config, model=model, out=tmp_path / "grown", model_name="x", append=True, apart=keeper(trained.data))
     names = ("metadata.csv", "latents.npy")
     assert [(tmp_path / "once" / n).read_bytes() == (tmp_path / "grown" / n).read_bytes() for n in names] == [True] * 2

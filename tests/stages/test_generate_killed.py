@@ -7,14 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from exported import write_folder
-from touching import make, run
+from exported import write_guided_folder
+from touching import digests, make, run
 
-from synthcxr import config as configs
 from synthcxr import records
-from synthcxr.config import DistillConfig
 from synthcxr.errors import ArtifactError
-from synthcxr.stages import distill
 from synthcxr.synthesis import proposal
 from synthcxr.writers import place
 
@@ -32,16 +29,7 @@ CASES = [(form, method) for form in FORMATS for method in METHODS]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.15)
-    plain = vars(configs.load(Path(__file__).parents[2] / "params.yaml").distill)
-    few = {"n_pairs": 2000, "n_held": 2000, "width": 32, "n_epochs": 4, "device": "cpu"}
-    distill.run(DistillConfig(**plain | few), models=folder)
-    return folder
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
+    return write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.15)
 
 
 @pytest.mark.slow

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import asking
 import numpy as np
 import pytest
 from exported import write_folder
 
 from synthcxr import records, seeds
-from synthcxr.config import GenerateConfig
 from synthcxr.errors import DataError
 from synthcxr.stages import generate
 from synthcxr.writers.journal import Journal
 
-CONFIG = GenerateConfig(
-    n=20,
-    seed=1,
-    labels=("Mass",),
-    without=(),
-    per_label=None,
-    mix=None,
-    method="optimise",
-    with_judge=False,
-    max_draws=400,
-    batch=16,
-    device="cpu",
-)
+CONFIG = dataclasses.replace(asking.PLAIN, n=20, labels=("Mass",), method="optimise", max_draws=400)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(model: Path, out: Path, *, append: bool = False, **changes: object) -> generate.GenerateReport:
-    config = GenerateConfig(**(vars(CONFIG) | changes))
+    config = dataclasses.replace(CONFIG, **changes)
     return generate.run(config, model=model, out=out, model_name="exported", append=append)
 
 

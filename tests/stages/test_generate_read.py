@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import asking
 import numpy as np
 import pandas as pd
 import pytest
 from standins import write_folder
 
 from synthcxr import image_bytes, records
-from synthcxr.config import GenerateConfig
 from synthcxr.stages import generate
 
 N = 12
-CONFIG = GenerateConfig(
-    n=N,
-    seed=1,
-    labels=(),
-    without=(),
-    per_label=None,
-    mix=None,
-    method="reject",
-    with_judge=True,
-    max_draws=N,
-    batch=8,
-    device="cpu",
-)
+CONFIG = dataclasses.replace(asking.PLAIN, n=N, with_judge=True, max_draws=N, batch=8)
 
 
 @pytest.fixture(scope="module")

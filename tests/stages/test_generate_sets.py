@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import asking
 import numpy as np
 import pytest
 from exported import write_folder
@@ -13,7 +14,7 @@ from exported import write_folder
 from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import image_bytes, images, labelling, records
-from synthcxr.config import DistillConfig, GenerateConfig
+from synthcxr.config import DistillConfig
 from synthcxr.errors import ConfigError, GateError
 from synthcxr.labels import FINDINGS
 from synthcxr.stages import distill, generate, list_labels
@@ -21,19 +22,7 @@ from synthcxr.synthesis.session import Session
 from synthcxr.writers.journal import Journal
 from synthcxr.writers.request import WINDOW
 
-CONFIG = GenerateConfig(
-    n=40,
-    seed=1,
-    labels=(),
-    without=(),
-    per_label=None,
-    mix=None,
-    method="reject",
-    with_judge=False,
-    max_draws=4000,
-    batch=32,
-    device="cpu",
-)
+CONFIG = dataclasses.replace(asking.PLAIN, n=40, batch=32)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(model: Path, out: Path, **changes: object) -> generate.GenerateReport:
-    config = GenerateConfig(**(vars(CONFIG) | changes))
+    config = dataclasses.replace(CONFIG, **changes)
     return generate.run(config, model=model, out=out, model_name="exported")
 
 
