@@ -51,6 +51,7 @@ def test_labelled_images_are_the_accepted_of_the_unlabelled(sampler: Sampler) ->
     assert list(one["requested"]) == ["Mass"]
 
 
+@pytest.mark.slow
 def test_a_labelled_sample_is_guided(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Where the model has a proposal, labelled images are those of `generate`, each with its weight; else as asked."""
     folder = exported.write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.05)

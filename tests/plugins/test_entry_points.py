@@ -53,6 +53,7 @@ def test_a_run_begun_in_a_dvc_stage_is_tagged(installed: Path, tmp_path: Path) -
     assert json.loads(run(program, at=tmp_path, path=installed).stdout.splitlines()[-1]) == {}
 
 
+@pytest.mark.slow
 def test_a_dataset_is_a_runs_input_and_found_again(installed: Path, tmp_path: Path) -> None:
     """A generated dataset is logged with digest and profile, resolved back to its path, and refused once changed."""
     write_dataset(tmp_path / "data" / "synthetic", write_folder(tmp_path / "models"))

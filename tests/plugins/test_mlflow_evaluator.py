@@ -45,6 +45,7 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> lis
     return told
 
 
+@pytest.mark.slow
 def test_our_evaluation_runs_and_is_logged(evaluated: list[object]) -> None:
     """Metrics, curves, figure and report are in the run, the headline figures in the result, the verdict in a tag."""
     headline, metrics, tags, logged, _, artifacts = evaluated

@@ -141,6 +141,7 @@ def test_what_was_measured_is_stored(models: Path, sampler: Sampler) -> None:
     assert all(line for line in distill.lines(held))
 
 
+@pytest.mark.slow
 def test_a_proposal_of_other_models_is_refused(models: Path, tmp_path: Path) -> None:
     """A proposal answers for the generator and the classifier that it was distilled from, and no others."""
     other = Sampler.open(write_folder(tmp_path / "other", rate=0.3), batch=16, device="cpu")
