@@ -18,7 +18,7 @@ from tqdm import tqdm
 from synthcxr import images, seeds
 from synthcxr.config import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
-from synthcxr.networks import weights
+from synthcxr.networks import weights, widen
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.training import precision, schedule, step
@@ -84,7 +84,7 @@ def train(
     keep_pages()
     state = new_state(config, device, feature_weights)
     if start is not None:
-        begin(state, start)
+        begin(state, start, config.seed)
     folder.mkdir(parents=True, exist_ok=True)
     divide(phases, ranks, listeners.say)
     ranks.require_same(fingerprint)
@@ -186,22 +186,23 @@ def new_state(config: GanConfig, device: torch.device, feature_weights: Path | N
     )
 
 
-def begin(state: State, start: Start) -> None:
+def begin(state: State, start: Start, seed: int) -> None:
     """Take over an earlier training's networks; resolutions that it had not grown to keep their fresh weights.
 
-    The averaged generator is all that is kept of G, so that it begins as both. Raises ArtifactError for files of
-    networks of other widths, latents or blocks.
+    Networks narrower by a whole factor are widened and compute the same. The averaged generator is all that is kept
+    of G, so that it begins as both. Raises ArtifactError for files of networks of other widths, latents or blocks.
     """
     for network, path in ((state.generator, start.generator), (state.discriminator, start.discriminator)):
         tensors, _ = weights.load(path)
         fresh = network.state_dict()
-        strange = [name for name, tensor in tensors.items() if name not in fresh or fresh[name].shape != tensor.shape]
-        if strange:
+        try:
+            taken = widen.widen(tensors, {name: tensor.shape for name, tensor in fresh.items()}, seed)
+        except ArtifactError as error:
             raise ArtifactError(
-                f"{path}: does not fit train_gan.latent, channels and blocks (first at {strange[0]}); "
-                "take over those of the model that start_from names"
-            )
-        network.load_state_dict(fresh | tensors)
+                f"{path}: does not fit train_gan.latent, channels and blocks ({error}); take over those of"
+                " the model that start_from names, or whole multiples of its channels beyond 4 px"
+            ) from error
+        network.load_state_dict(fresh | taken)
     state.ema.load_state_dict(state.generator.state_dict())
 
 

@@ -28,7 +28,7 @@ def test_training_begins_at_the_earlier_networks(tmp_path: Path) -> None:
     """G and its average begin as the earlier average, D as the earlier D; the run differs from one from nothing."""
     start = trained(tmp_path)
     state = gan.new_state(CONFIG, CPU)
-    gan.begin(state, start)
+    gan.begin(state, start, seed=1)
     for network, path in ((state.generator, start.generator), (state.ema, start.generator)):
         held, _ = weights.load(path)
         assert all(torch.equal(value, held[name]) for name, value in network.state_dict().items())
@@ -46,7 +46,7 @@ def test_a_smaller_model_grows(tmp_path: Path) -> None:
     start = trained(tmp_path)
     taller = dataclasses.replace(CONFIG, resolution=16, channels={4: 8, 8: 8, 16: 4})
     fresh, state = gan.new_state(taller, CPU), gan.new_state(taller, CPU)
-    gan.begin(state, start)
+    gan.begin(state, start, seed=1)
     assert torch.equal(state.generator.blocks["16"].conv1.weight, fresh.generator.blocks["16"].conv1.weight)
     held, _ = weights.load(start.generator)
     assert torch.equal(state.generator.blocks["8"].conv1.weight, held["blocks.8.conv1.weight"])
@@ -67,9 +67,36 @@ def test_a_checkpoint_wins_over_the_start(tmp_path: Path) -> None:
         assert torch.equal(value, again.ema.state_dict()[name])
 
 
+def test_wider_networks_compute_the_same_and_then_learn_apart(tmp_path: Path) -> None:
+    """Two and three times the channels beyond 4 px change no image and no logit; after some steps copies differ."""
+    start = trained(tmp_path)
+    for factor in (2, 3):
+        wide = dataclasses.replace(CONFIG, channels=CONFIG.channels | {8: CONFIG.channels[8] * factor})
+        narrow, state = gan.new_state(CONFIG, CPU), gan.new_state(wide, CPU)
+        gan.begin(narrow, start, seed=1)
+        gan.begin(state, start, seed=1)
+        z, image = torch.randn(4, CONFIG.latent), torch.randn(4, 1, 8, 8)
+        torch.testing.assert_close(state.generator(z), narrow.generator(z), rtol=0, atol=2e-5)
+        torch.testing.assert_close(state.discriminator(image), narrow.discriminator(image), rtol=0, atol=2e-5)
+    held = (
+        gan.train(wide, films, fingerprint="wide", folder=tmp_path / "wide", listeners=Heard().listeners(), start=start)
+        .generator.blocks["8"]
+        .conv1.weight
+    )
+    assert not torch.allclose(held[: len(held) // 3], held[len(held) // 3 : 2 * len(held) // 3], atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [{4: 16, 8: 8}, {4: 8, 8: 12}, {4: 8, 8: 4}])
+def test_widths_that_cannot_be_had_by_copies_are_refused(tmp_path: Path, channels: dict[int, int]) -> None:
+    """The 4 px maps stay as they are, the others grow by whole factors and never shrink."""
+    start = trained(tmp_path)
+    with pytest.raises(ArtifactError, match=r"does not fit train_gan\.latent, channels and blocks \(first at"):
+        gan.begin(gan.new_state(dataclasses.replace(CONFIG, channels=channels), CPU), start, seed=1)
+
+
 def test_networks_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
     """Another latent, other widths: one line that names the file and what to change."""
     start = trained(tmp_path)
     other = dataclasses.replace(CONFIG, latent=CONFIG.latent * 2)
     with pytest.raises(ArtifactError, match=r"generator\.safetensors: does not fit train_gan\.latent"):
-        gan.begin(gan.new_state(other, CPU), start)
+        gan.begin(gan.new_state(other, CPU), start, seed=1)
