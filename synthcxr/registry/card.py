@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from synthcxr.contract import Contract
+from synthcxr.registry import card_tables
 
 MIN_FILMS = 50
 _TASKS = {
@@ -107,47 +108,12 @@ def _data(contract: Contract, index: Mapping[str, Any]) -> str:
 
 
 def _evidence(contract: Contract, facts: Facts) -> str:
-    if contract.kind == "generator":
-        gates = [f"- {gate['sentence']}" for gate in facts.verdict.get("gates", ())]
-        verdict = "Every gate passed." if facts.verdict.get("passed") else "Not every gate passed."
-        return "\n\n".join(part for part in (_distances(facts.metrics), verdict, "\n".join(gates)) if part)
-    return _scores(facts.scores.get(contract.kind, {}))
-
-
-def _distances(metrics: Mapping[str, Any]) -> str:
-    rows = [
-        "| distance to test films | value [95 %] | real-real floor | relative [95 %] | N synthetic / train / test |",
-        "|---|---|---|---|---|",
-    ]
-    for extractor, found in sorted(metrics.get("distance", {}).items()):
-        if found.get("status") != "computed":
-            rows.append(f"| {extractor} | {found.get('status', 'not computed')} | | | |")
-            continue
-        rows.append(
-            f"| Frechet, {extractor} features | {_number(found.get('value'))} {_interval(found.get('interval'))}"
-            f" | {_number(found.get('floor'))} (N {found.get('floor_n')})"
-            f" | {_number(found.get('relative'))} {_interval(found.get('relative_interval'))}"
-            f" | {found.get('n_synthetic')} / {found.get('n_train')} / {found.get('n_test')} |"
-        )
-    table, variation = "\n".join(rows), metrics.get("labels", {}).get("total_variation")
-    if variation is None:
-        return table
-    return (
-        f"{table}\n\nTotal variation of the label distribution from real test films: {_number(variation)}"
-        f" ({metrics.get('n_synthetic')} synthetic images, {metrics.get('n_real_test')} real test films)."
-    )
-
-
-def _scores(scores: Mapping[str, Any]) -> str:
-    rows = ["| finding | AUROC [95 %] | average precision [95 %] | N | positive |", "|---|---|---|---|---|"]
-    for finding, found in scores.get("findings", {}).items():
-        auroc, precision = found.get("auroc", {}), found.get("average_precision", {})
-        rows.append(
-            f"| {finding} | {_number(auroc.get('value'))} {_interval(auroc.get('interval'))}"
-            f" | {_number(precision.get('value'))} {_interval(precision.get('interval'))}"
-            f" | {found.get('n')} | {found.get('n_positive')} |"
-        )
-    return "Val films, intervals by bootstrap over patients.\n\n" + "\n".join(rows)
+    if contract.kind != "generator":
+        return card_tables.scores(facts.scores.get(contract.kind, {}))
+    gates = [f"- {gate['sentence']}" for gate in facts.verdict.get("gates", ())]
+    verdict = "Every gate passed." if facts.verdict.get("passed") else "Not every gate passed."
+    parts = (card_tables.distances(facts.metrics), card_tables.memorisation(facts.metrics), verdict, "\n".join(gates))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _limits(contract: Contract, facts: Facts) -> str:
@@ -178,13 +144,3 @@ def _weak(contract: Contract, facts: Facts) -> list[str]:
         for whose, weak in named.items()
         if weak
     ]
-
-
-def _number(value: Any) -> str:
-    return "not defined" if value is None else f"{value:.3g}"
-
-
-def _interval(bounds: Any) -> str:
-    if not bounds or any(bound is None for bound in bounds):
-        return ""
-    return f"[{bounds[0]:.3g}, {bounds[1]:.3g}]"

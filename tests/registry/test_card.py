@@ -43,6 +43,21 @@ def test_a_generators_card_names_the_weak_labels(tmp_path: Path) -> None:
     assert "Thresholds" not in card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}))
 
 
+def test_a_generators_card_says_how_much_was_memorised(tmp_path: Path) -> None:
+    """Each space that was measured has its share, ratio and attack with intervals and N; others have no row."""
+    held = contract.read(write_folder(tmp_path / "models") / "generator.onnx")
+    pixels = {"status": "computed", "share": 0.026, "share_interval": [0.014, 0.051], "detectable": 0.0104}
+    pixels |= {"median_ratio": 0.934, "median_ratio_interval": [0.9, 0.97], "n": 5000, "n_learned": 895, "n_null": 387}
+    pixels |= {"attack": {"auroc": 0.537, "interval": [0.5, 0.57]}}
+    privacy = {"pixels": pixels, "judge": {"status": "not computed"}, "n_flagged_in_any": 3, "status": "computed"}
+    facts = card.Facts({}, {"n_real_test": 60, "privacy": privacy}, {"passed": True}, {})
+    row = "| pixels | 2.6 % [1.4, 5.1] | 1 % | 0.934 [0.9, 0.97] | 0.537 [0.5, 0.57] | 5000 / 895 / 387 |"
+    text = card.write(held, facts)
+    assert row in text
+    assert "| judge |" not in text
+    assert "memorisation" not in card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}))
+
+
 def test_a_judges_card_lists_findings_with_intervals(tmp_path: Path) -> None:
     """A classifier's card gives each finding's AUROC with interval and counts, and names weak thresholds."""
     held = contract.read(write_folder(tmp_path / "models") / "judge.onnx")
