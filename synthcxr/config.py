@@ -86,7 +86,8 @@ class GanConfig:
 
     `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
     At each snapshot of the final size, `n_val_distance` images are held against the val films, and the generator
-    nearest to them is what training ends with; 0 takes the last.
+    nearest to them is what training ends with; 0 takes the last. `image_moments` weighs how far images, 8 px small,
+    are from films in mean and covariance, from 8 px on; 0 is without.
     """
 
     resolution: int
@@ -108,6 +109,7 @@ class GanConfig:
     ema_half_life_nimg: int
     augment: Augment
     feature_critic: FeatureCritic | None
+    image_moments: float
     precision: Literal["auto", "fp32", "bf16"]
     channels_last: bool
     report_nimg: int

@@ -14,8 +14,7 @@ from synthcxr.config import FeatureCritic as Config
 from synthcxr.networks import lite0
 from synthcxr.networks.feature_heads import FeatureHeads
 from synthcxr.networks.lite1 import LEAST, Lite1
-from synthcxr.training import loss
-from synthcxr.training.feature_moments import FeatureMoments
+from synthcxr.training import loss, moments
 from synthcxr.training.ranks import ALONE, Ranks
 
 _LOSS = "r1"
@@ -31,7 +30,7 @@ class FeatureCritic:
     def __init__(self, config: Config, weights: Path, device: torch.device) -> None:
         self.config = config
         self.heads = FeatureHeads().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.moments = FeatureMoments().to(device)
+        self.moments = moments.Moments(moments.N_FEATURES).to(device)
         self._backbone = Lite1()
         lite0.start(self._backbone, weights)
         self._backbone.freeze()
@@ -66,5 +65,7 @@ class FeatureCritic:
         total = self.config.weight * torch.stack([loss.generator_loss(_LOSS, each) for each in logits]).mean()
         if not self.config.moments:
             return total
-        distance: Tensor = self.moments(real=real, synthetic=synthetic, ranks=ranks)
+        distance: Tensor = self.moments(
+            real=moments.of_features(real), synthetic=moments.of_features(synthetic), ranks=ranks
+        )
         return total + self.config.moments * distance

@@ -21,12 +21,13 @@ from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import weights, widen
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
-from synthcxr.training import precision, schedule, step
+from synthcxr.training import moments, precision, schedule, step
 from synthcxr.training.batches import Films, reals
 from synthcxr.training.device import pick
 from synthcxr.training.feature_critic import FeatureCritic
 from synthcxr.training.interruption import held_back
 from synthcxr.training.memory import keep_pages
+from synthcxr.training.moments import Moments
 from synthcxr.training.ranks import ALONE, Ranks, divide
 from synthcxr.training.selection import Distance, Selection
 from synthcxr.training.state import State, checkpoints, resume, save
@@ -181,9 +182,8 @@ def new_state(config: GanConfig, device: torch.device, feature_weights: Path | N
     ema = copy.deepcopy(generator).requires_grad_(False)
     adam_g, adam_d = _adam(config, generator, config.lr_g), _adam(config, discriminator, config.lr_d)
     adam_h = None if features is None else _adam(config, features.heads, config.lr_d)
-    return State(
-        generator, discriminator, ema, adam_g, adam_d, nimg=0, phase_start=-1, features=features, adam_h=adam_h
-    )
+    held = Moments(moments.N_PATCHES).to(device) if config.image_moments else None
+    return State(generator, discriminator, ema, adam_g, adam_d, 0, -1, features, adam_h, held)
 
 
 def begin(state: State, start: Start, seed: int) -> None:

@@ -14,6 +14,7 @@ from synthcxr.networks import weights
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.training.feature_critic import FeatureCritic
+from synthcxr.training.moments import Moments
 from synthcxr.training.ranks import ALONE, Ranks
 
 KEPT = 3
@@ -23,7 +24,8 @@ KEPT = 3
 class State:
     """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`.
 
-    `features` is the critic on frozen features, where there is one; `adam_h` trains its heads.
+    `features` is the critic on frozen features, where there is one; `adam_h` trains its heads. `moments` are those of
+    the images themselves, where they are matched.
     """
 
     generator: Generator
@@ -35,6 +37,7 @@ class State:
     phase_start: int
     features: FeatureCritic | None = None
     adam_h: torch.optim.Adam | None = None
+    moments: Moments | None = None
 
 
 def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
@@ -98,8 +101,10 @@ def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> 
 
 
 def _networks(state: State) -> dict[str, nn.Module]:
-    held = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
-    return held if state.features is None else held | {"heads": state.features.heads, "moments": state.features.moments}
+    held: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
+    if state.features is not None:
+        held |= {"heads": state.features.heads, "moments": state.features.moments}
+    return held if state.moments is None else held | {"image_moments": state.moments}
 
 
 def _optimisers(state: State) -> dict[str, torch.optim.Adam]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from synthcxr import seeds
 from synthcxr.config import GanConfig
 from synthcxr.networks.layers import downsample, upsample
-from synthcxr.training import loss
+from synthcxr.training import loss, moments
 from synthcxr.training.augment import augment
 from synthcxr.training.draws import Draws
 from synthcxr.training.ranks import ALONE, Ranks
@@ -50,15 +50,17 @@ def run(
     """Train D, then G, on one batch; `index` counts steps within the phase.
 
     `real` [N, 1, R, R] are this rank's images of the batch, as many as every other's. With a critic on frozen
-    features, its heads learn between the two, and G answers to it as well.
+    features, its heads learn between the two, and G answers to it as well. Moments of images are taken before
+    augmentation, which would hide how films vary in pose.
     """
     device, batch = real.device, real.shape[0]
     draws = Draws(stream(config.seed, state.nimg), ranks)
     z = draws.normal(batch, config.latent).to(real)
-    real = augment(crossfade(real, moment.alpha), config.augment, draws)
+    shown = crossfade(real, moment.alpha)
+    real = augment(shown, config.augment, draws)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        synthetic = augment(state.generator(z, moment.resolution, moment.alpha), config.augment, draws)
-        synthetic = _layout(synthetic, config)
+        made = state.generator(z, moment.resolution, moment.alpha)
+        synthetic = _layout(augment(made, config.augment, draws), config)
 
         def critic(images: Tensor) -> Tensor:
             logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=batch)
@@ -80,8 +82,12 @@ def run(
     state.discriminator.requires_grad_(False)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
+    total = loss_g if looked is None else loss_g + looked[1]
+    if state.moments is not None and moment.resolution >= moments.SIDE:
+        described = {"real": moments.of_images(shown), "synthetic": moments.of_images(made)}
+        total = total + config.image_moments * state.moments(**described, ranks=ranks)
     state.adam_g.zero_grad(set_to_none=True)
-    (loss_g if looked is None else loss_g + looked[1]).backward()  # type: ignore[no-untyped-call]
+    total.backward()  # type: ignore[no-untyped-call]
     ranks.average_gradients(state.generator)
     state.adam_g.step()
     state.discriminator.requires_grad_(True)

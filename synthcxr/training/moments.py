@@ -1,4 +1,4 @@
-"""How far the features of synthetic images are from those of films in mean and covariance.
+"""How far synthetic images are from films in the mean and covariance of what describes them.
 
 The statistics of one batch are too few for a covariance, so running ones are compared, through which each batch sends
 its own gradient. Dos Santos et al., Learning implicit generative models by matching perceptual features, arXiv
@@ -8,41 +8,44 @@ its own gradient. Dos Santos et al., Learning implicit generative models by matc
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthcxr.networks.lite1 import MAPS
 from synthcxr.training.ranks import ALONE, Ranks
 
+N_FEATURES = 2 * sum(n_channels for n_channels, _ in MAPS.values())
+SIDE = 8
+N_PATCHES = SIDE * SIDE
 _HALF_LIFE = 1000
 _SHRINKAGE = 0.1
 
 
-class FeatureMoments(nn.Module):
-    """Running means [D] and mean squares [D, D] of both kinds, about a thousand images long; D is in `described`."""
+class Moments(nn.Module):
+    """Running means [D] and mean squares [D, D] of both kinds, about a thousand images long."""
 
     n_seen: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, d: int) -> None:
         super().__init__()
-        d = 2 * sum(n_channels for n_channels, _ in MAPS.values())
         self.register_buffer("n_seen", torch.zeros(()))
         for kind in ("real", "synthetic"):
             self.register_buffer(f"{kind}_mean", torch.zeros(d))
             self.register_buffer(f"{kind}_square", torch.zeros(d, d))
 
-    def forward(self, *, real: list[Tensor], synthetic: list[Tensor], ranks: Ranks = ALONE) -> Tensor:
-        """Take one batch's maps in and return the distance, a scalar whose gradient goes into `synthetic`.
+    def forward(self, *, real: Tensor, synthetic: Tensor, ranks: Ranks = ALONE) -> Tensor:
+        """Take one batch's descriptions [N, D] in and return the distance, a scalar; its gradient goes to `synthetic`.
 
         Of several `ranks` each holds its share of the batch; the distance is that of all, the gradient of its own.
 
         With the shrunk covariance of the real as the unit: the squared distance of the means plus half the squared
         Frobenius distance of the covariances, per dimension.
         """
-        n = len(real[0]) * ranks.count
+        n = len(real) * ranks.count
         keep = min(0.5 ** (n / _HALF_LIFE), float(self.n_seen / (self.n_seen + n)))
         self.n_seen += n
-        real_mean, real_covariance = self._follow("real", described(real), keep, ranks)
-        mean, covariance = self._follow("synthetic", described(synthetic), keep, ranks)
+        real_mean, real_covariance = self._follow("real", real, keep, ranks)
+        mean, covariance = self._follow("synthetic", synthetic, keep, ranks)
         d = len(mean)
         floor = _SHRINKAGE * real_covariance.diagonal().mean() + 1e-6
         root = torch.linalg.cholesky(real_covariance + floor * torch.eye(d, device=mean.device))
@@ -50,7 +53,7 @@ class FeatureMoments(nn.Module):
         half = torch.linalg.solve_triangular(root, covariance - real_covariance, upper=False)
         spread = torch.linalg.solve_triangular(root, half.T, upper=False)
         distance: Tensor = (shift.square().sum() + 0.5 * spread.square().sum()) / d
-        return distance
+        return distance * (self.n_seen / _HALF_LIFE).clamp(max=1)
 
     def _follow(self, kind: str, x: Tensor, keep: float, ranks: Ranks) -> tuple[Tensor, Tensor]:
         """Running mean and covariance with the batch [N, D] in them, whose gradient is the batch's own."""
@@ -63,10 +66,15 @@ class FeatureMoments(nn.Module):
         return mean, square - torch.outer(mean, mean)
 
 
-def described(maps: list[Tensor]) -> Tensor:
-    """Each channel's mean and standard deviation over its positions, float32 [N, D]."""
+def of_features(maps: list[Tensor]) -> Tensor:
+    """Each channel's mean and standard deviation over its positions, float32 [N, N_FEATURES]."""
     parts = []
     for m in maps:
         flat = m.float().flatten(2)
         parts += [flat.mean(2), (flat.var(2, correction=0) + 1e-4).sqrt()]
     return torch.cat(parts, 1)
+
+
+def of_images(images: Tensor) -> Tensor:
+    """The means of a grid of 8 x 8 patches, float32 [N, N_PATCHES]: pose, size and exposure, and how they vary."""
+    return F.adaptive_avg_pool2d(images.float(), SIDE).flatten(1)
