@@ -63,7 +63,7 @@ def arms(held: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def utility(held: Mapping[str, Any]) -> Table:
-    """A row a finding, the mean over findings first; a column a training with its number of images."""
+    """A row a finding below the number of images and the mean over findings; a column a training."""
     if not held:
         return Table((), ())
     found, positive = arms(held), held["n_positive"]
@@ -74,8 +74,8 @@ def utility(held: Mapping[str, Any]) -> Table:
         )
         for name in next(iter(found.values()))
     )
-    headings = (f"{arm} ({held['arms'][arm]['n_images']:,} images)" for arm in found)
-    return Table(("Finding", *headings), tuple(rows))
+    counts = ("images learned from", *(f"{held['arms'][arm]['n_images']:,}" for arm in found))
+    return Table(("Finding", *found), (counts, *rows))
 
 
 def utility_notes(held: Mapping[str, Any]) -> tuple[str, ...]:

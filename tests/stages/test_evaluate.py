@@ -460,8 +460,15 @@ def test_a_request_that_few_films_carry_is_not_applicable(place: Place, asked: s
 def test_weak_thresholds_enter_no_gate(place: Place) -> None:
     """A finding whose threshold rests on too few val films is listed, marked and not judged."""
     place = dataclasses.replace(place, models=save_models(place.root / "models", weak=("Hernia", "Mass")))
-    verdict = place.run(gates=(Gate("labels.shares.Hernia.ratio", max=1.0, min=None),))
-    assert verdict.gates[0].status == "not applicable"
+    gates = (
+        Gate("labels.shares.Hernia.ratio", max=1.0, min=None),
+        Gate("agreement.Hernia.synthetic", max=None, min=0.0),
+        Gate("by_finding.judge.Hernia.relative", max=1e9, min=None),
+    )
+    assert [gate.status for gate in place.run(gates=gates).gates] == ["not applicable"] * 3
+    sections = place.read()["agreement"], place.read()["by_finding"]["judge"]
+    for section in sections:
+        assert {name for name in FINDINGS if not section[name]["judged"]} == {"Mass", "Hernia"}
     found = place.read()["labels"]
     assert found["not_judged"] == ["Mass", "Hernia"]
     assert {name for name, share in found["shares"].items() if not share["judged"]} == {"Mass", "Hernia"}

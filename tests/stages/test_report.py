@@ -345,7 +345,7 @@ def test_trials_stand_in_the_report(tmp_path: Path) -> None:
     (out,) = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
     text = Page(out.read_text(encoding="utf-8")).text
     assert "synthetic only - real only: -0.021 (-0.050 to +0.011)." in text
-    assert "real only (48 images) synthetic only (48 images) real twice (96 images) real + synthetic (96" in text
+    assert "real only synthetic only real twice real + synthetic images learned from 48 48 96 96 mean" in text
     assert "Edema (23) 0.700 (0.550 to 0.660)" in text
     assert "Judge features: the distance does not grow at every step, so that" in text
     assert "noise yes swirl no" in text
@@ -555,7 +555,8 @@ def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> No
 def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -> None:
     """Chance and size of the difference in words, the ratio with its interval, and a prevalence that was asked for."""
     metrics = copy.deepcopy(METRICS)
-    shares = {name: {"reference": 0.123} for name in (NO_FINDING, *FINDINGS)}
+    ratio = {"ratio": 0.7, "ratio_interval": [0.6, 0.8]}
+    shares = {name: {"reference": 0.123} | ratio for name in (NO_FINDING, *FINDINGS)}
     metrics["labels"] |= {
         "test": {"p_value": 0.004, "cramers_v": 0.15, "effect": "small", "n_permutations": 999},
         "cooccurrence": {"difference": 0.013, "correlation": 0.9},
@@ -565,7 +566,7 @@ def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -
     assert "has p = 0.004; its size is small: Cramer's V 0.15" in text
     assert "1.2 (0.9 to 1.6)" in text
     assert "Against the whole NIH: total variation 0.3" in text
-    assert "12.3 %" in text
+    assert "12.3 % 0.7 (0.6 to 0.8)" in text
     assert "differs by 1.3 % of images" in text
 
 
