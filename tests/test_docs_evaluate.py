@@ -15,6 +15,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## May the distance be trusted")[0], flags=re.MULTILINE)
 SAID_ONCE = re.compile(r"(\w+_)?interval|n|n_\w+|floor_n|k|at|subset")
+OF_THEIR_OWN = {"pairs", "lines", "n_below_null", "n_flagged_in_any", "n_flagged_in_all"}
 
 
 def named(cell: str) -> Iterator[str]:
@@ -32,12 +33,12 @@ def figures(tree: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
     if isinstance(tree, dict):
         for key, held in tree.items():
             yield from figures(held, (*path, _placeholder(key, path)))
-    elif isinstance(tree, int | float) and not isinstance(tree, bool) or path[-1] in {"pairs", "lines"}:
-        if not SAID_ONCE.fullmatch(path[-1]) or path[-1] in {"n_below_null", *_FLAGGED}:
-            yield ".".join(path)
+    elif path[-1] in OF_THEIR_OWN or (_is_number(tree) and not SAID_ONCE.fullmatch(path[-1])):
+        yield ".".join(path)
 
 
-_FLAGGED = ("n_flagged_in_any", "n_flagged_in_all")
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _placeholder(key: str, path: tuple[str, ...]) -> str:
