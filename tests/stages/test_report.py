@@ -476,19 +476,23 @@ def test_copies_stand_as_numbers(tmp_path: Path) -> None:
 
 
 def test_the_closest_pairs_show_in_the_private_file(tmp_path: Path) -> None:
-    """Each image beside the very film that evaluate named, the closest first."""
+    """Each image beside the very film that evaluate named, the closest first, and a smaller film at its own size."""
     results = write_results(tmp_path / "results", metrics=METRICS | {"privacy": {"status": "", "pixels": SPACE}})
     run = copy.deepcopy(RUN)
     run["model"]["training_data"] = "f"
     dataset, films = write_dataset(tmp_path / "synthetic", run=run), write_films(tmp_path / "cxr")
+    pixels, first, second = np.load(films / "images_0064.npy"), *(pair["film"] for pair in SPACE["pairs"])
+    named = pixels[first], pixels[second, ::2, ::2]
+    for side, rows in ((64, np.delete(np.arange(16), second)), (32, np.arange(16))):
+        np.save(films / f"images_00{side}.npy", pixels[rows][:, :: 64 // side, :: 64 // side])
+        np.save(films / f"rows_00{side}.npy", rows)
     written = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
     private = Page(written[1].read_text(encoding="utf-8"))
     assert "The 2 closest in pixels" in private.text
     shown = [_pixels(image["src"] or "") for image in private.images[CONFIG.n_images :][:4]]
-    real = np.load(films / "images_0064.npy")
-    for made, film, pair in zip(shown[::2], shown[1::2], SPACE["pairs"], strict=True):
+    for made, film, pair, real in zip(shown[::2], shown[1::2], SPACE["pairs"], named, strict=True):
         assert np.array_equal(made, images.decode_png((dataset / pair["image"]).read_bytes()))
-        assert np.array_equal(film, real[pair["film"]])
+        assert np.array_equal(film, real)
 
 
 LABELLER: dict[str, Any] = {

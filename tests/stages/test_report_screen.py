@@ -61,9 +61,9 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fill(results: Path) -> None:
-    """What only many films and hours give: the distances and trials of the models that ship, as if they were these."""
+    """What only many films and hours give: figures and trials of the models that ship, as if they were of these."""
     metrics, shipped = (records.read_json(f / "metrics.json") for f in (results, SHIPPED / "starter"))
-    metrics |= {name: shipped[name] for name in ("distance", "by_finding")}
+    metrics |= {name: shipped[name] for name in ("distance", "by_finding", "agreement", "classifier")}
     records.write_json(results / "metrics.json", metrics)
     tried = records.read_json(SHIPPED / "disturb/starter/disturb.json")
     for name, held in tried["extractors"].items():
