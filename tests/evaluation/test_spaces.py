@@ -67,7 +67,7 @@ def copy(films: Dataset) -> tuple[np.ndarray, int]:
 
 
 def test_a_copy_of_a_smaller_film_is_found(films: Dataset, copy: tuple[np.ndarray, int], tmp_path: Path) -> None:
-    """Among images of 128 px the copy is the closest pair of all, beside its film of 64 px; planted copies are found."""
+    """Among images of 128 px the copy is the closest pair, beside its film of 64 px; planted copies are found."""
     pixels = images.quantise(drawn(60, LARGE, seed=9))
     pixels[17] = copy[0]
     real = RealSet(films, LARGE, (), (), False, tmp_path)
