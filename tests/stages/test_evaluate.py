@@ -397,6 +397,25 @@ def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
     ]
 
 
+def test_reference_statistics_are_kept_by_digest(place: Place) -> None:
+    """The test films' mean and covariance factor are fitted once for a judge, and anew for one of another digest."""
+
+    def kept() -> dict[str, int]:
+        files = (place.root / "cache").glob("*.npz")
+        return {file.name: file.stat().st_mtime_ns for file in files if "factor" in np.load(file).files}
+
+    place.run()
+    first = kept()
+    assert len(first) == 1
+    place.run()
+    assert kept() == first
+    models = save_models(place.root / "models")
+    save_model(models / "judge.onnx", "judge", seed=7)
+    dataclasses.replace(place, models=models).run()
+    assert len(kept()) == 2
+    assert first.items() < kept().items()
+
+
 def test_shards_give_what_files_give(place: Place) -> None:
     """The form of a dataset changes no number."""
     place.run()
