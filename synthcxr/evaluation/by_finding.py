@@ -39,8 +39,10 @@ class Labelled:
     def by(cls, judged: View, contract: Contract) -> Labelled:
         """Label all three at the judge's thresholds."""
         logits = judged.films(TRAIN, "logits"), judged.films(TEST, "logits"), judged.synthetic["logits"]
-        labels = (label_shift.categories(label_shift.present(each, contract.thresholds)) for each in logits)
-        return cls(*labels, weak=label_evidence.weak(contract))
+        train, test, synthetic = (
+            label_shift.categories(label_shift.present(each, contract.thresholds)) for each in logits
+        )
+        return cls(train, test, synthetic, label_evidence.weak(contract))
 
 
 def sections(views: Mapping[str, View], judged: View, contract: Contract, absent: Mapping[str, str]) -> dict[str, Any]:
