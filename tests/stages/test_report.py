@@ -505,6 +505,7 @@ LABELLER: dict[str, Any] = {
             "real": None,
             "real_interval": None,
             "n_real": 7,
+            "judged": False,
         },
         "Edema": {
             "synthetic": 0.8,
@@ -548,7 +549,8 @@ def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> No
     run = copy.deepcopy(RUN)
     run["request"]["labels"] = ["Edema"]
     text = make(tmp_path, metrics=METRICS | LABELLER, run=run).text
-    assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass 40.0 %" in text
+    assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass * 40.0 %" in text
+    assert "* A threshold rests on too few val films." in text
     assert "90 – 7" in text
     assert "0.720 (0.680 to 0.770); among films of one source 0.710 (0.670 to 0.760). Source and view alone" in text
     assert "Edema 0.883 (0.810 to 0.940) 23" in text
