@@ -128,8 +128,13 @@ def _bound(expectation: expectations.Expectation, found: Mapping[str, Any]) -> t
     if not isinstance(value, int | float):
         return "", ""
     bounds = {"value": "exactly", "threshold": "at most", "max_value": "at most", "min_value": "at least"}
-    words = (f"{sign} {asked[key]:g}" for key, sign in bounds.items() if asked.get(key) is not None)
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}", next(words, "")
+    words = (f"{sign} {_number(asked[key], 6)}" for key, sign in bounds.items() if asked.get(key) is not None)
+    return _number(value, 4), next(words, "")
+
+
+def _number(value: float, digits: int) -> str:
+    """A count in full, with commas; so many digits of anything else."""
+    return f"{value:.{digits}g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _called(at: Any, labels: pd.Series[Any]) -> str:

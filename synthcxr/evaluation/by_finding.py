@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthcxr.contract import Contract
-from synthcxr.evaluation import fidelity, label_shift
+from synthcxr.evaluation import fidelity, label_evidence, label_shift
 from synthcxr.evaluation.comparison import TEST, View
 from synthcxr.evaluation.fidelity import MIN_FILMS
 from synthcxr.evaluation.label_shift import Bool
@@ -25,17 +25,24 @@ TRAIN = ("train",)
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """The judge's labels, "No Finding" first, bool [n, 15], of train films, test films and synthetic images."""
+    """The judge's labels, "No Finding" first, bool [n, 15], of train films, test films and synthetic images.
+
+    What of a `weak` finding it says is listed and not judged.
+    """
 
     train: Bool
     test: Bool
     synthetic: Bool
+    weak: tuple[str, ...]
 
     @classmethod
-    def by(cls, judged: View, thresholds: Mapping[str, float]) -> Labelled:
+    def by(cls, judged: View, contract: Contract) -> Labelled:
         """Label all three at the judge's thresholds."""
         logits = judged.films(TRAIN, "logits"), judged.films(TEST, "logits"), judged.synthetic["logits"]
-        return cls(*(label_shift.categories(label_shift.present(each, thresholds)) for each in logits))
+        train, test, synthetic = (
+            label_shift.categories(label_shift.present(each, contract.thresholds)) for each in logits
+        )
+        return cls(train, test, synthetic, label_evidence.weak(contract))
 
 
 def sections(views: Mapping[str, View], judged: View, contract: Contract, absent: Mapping[str, str]) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def sections(views: Mapping[str, View], judged: View, contract: Contract, absent
         why = f"{NOT_APPLICABLE} (the set was made on request)"
     if why is not None:
         return {name: {"status": why} for name in judged.comparison.config.extractors}
-    labelled = Labelled.by(judged, contract.thresholds)
+    labelled = Labelled.by(judged, contract)
     return {name: section(view, labelled) for name, view in views.items()} | {
         name: {"status": status} for name, status in absent.items()
     }
@@ -55,7 +62,10 @@ def sections(views: Mapping[str, View], judged: View, contract: Contract, absent
 
 def section(view: View, labelled: Labelled) -> dict[str, Any]:
     """An entry a finding, "No Finding" among them; one with too few films or images says how few."""
-    return {name: _entry(view, labelled, at) for at, name in enumerate((NO_FINDING, *FINDINGS))}
+    return {
+        name: _entry(view, labelled, at) | {"judged": name not in labelled.weak}
+        for at, name in enumerate((NO_FINDING, *FINDINGS))
+    }
 
 
 def _entry(view: View, labelled: Labelled, at: int) -> dict[str, Any]:

@@ -73,13 +73,16 @@ def examine(judged: View, contract: Contract, *, wanted: tuple[str, dict[str, fl
     return Labels(held | {"status": "computed"}, together)
 
 
-def agreed(judged: View, contract: Contract, *, called: Bool, called_real: Bool) -> dict[str, Any]:
+def agreed(
+    judged: View, contract: Contract, *, classifier: Contract, called: Bool, called_real: Bool
+) -> dict[str, Any]:
     """The judge's agreement with the classifier's calls [n, 14] on images and [m, 14] on all test films."""
     comparison = judged.comparison
     films = comparison.real.unconditional
     logits = films.outputs(judged.extractor, TEST)["logits"]
     return agreement.by_finding(
         names=FINDINGS,
+        weak={*weak(contract), *weak(classifier)},
         synthetic=(called, label_shift.present(judged.synthetic["logits"], contract.thresholds)),
         real=(called_real, label_shift.present(logits, contract.thresholds)),
         real_patients=films.patients(TEST),

@@ -40,15 +40,16 @@ class Memorised:
 
     @classmethod
     def of(cls, data: Path, *, resolution: int, training_data: str) -> Memorised:
-        """Index packed films at the images' resolution; DataError unless the model learned from these very films."""
+        """Index packed films for images of this size; DataError unless the model learned from these very films."""
         films = datasets.open_dataset(data)
         if films.fingerprint != training_data:
             raise DataError(
                 f"{films.path}: holds films {films.fingerprint}, the model learned from {training_data};"
                 " give the packed films that it was trained on"
             )
-        learned, _ = films.images(resolution, LEARNED)
-        held_out, _ = films.images(resolution, HELD_OUT)
+        side = pixel_index.packed_side(resolution)
+        learned, _ = films.images(side, LEARNED)
+        held_out, _ = films.images(side, HELD_OUT)
         if len(held_out) < MIN_FILMS:
             raise DataError(
                 f"{films.path}: {len(held_out)} held-out films are too few to say what is near, {MIN_FILMS} are needed;"

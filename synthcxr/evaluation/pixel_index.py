@@ -20,19 +20,25 @@ from synthcxr.evaluation.nearest import NO_OTHER_PATIENT, Groups, Nearest
 from synthcxr.images import Float32, UInt8
 
 SIDE_PX = 32
+FROM_PX = 2 * SIDE_PX
 SHIFT_SHARE = 1 / 16
 SMOOTHING_SHARE = 1 / 32
 RULE = (
-    f"reduced to {2 * SIDE_PX} px, smoothed (Gaussian, sigma 1/32 of the side), reduced to {SIDE_PX} px; the best of"
+    f"reduced to {FROM_PX} px, smoothed (Gaussian, sigma 1/32 of the side), reduced to {SIDE_PX} px; the best of"
     " all shifts up to 1/16 of the side, brightness and contrast set aside"
 )
 _CHUNK = 4_000_000
 _FLAT = np.float32(1e-3)
 
 
+def packed_side(side: int) -> int:
+    """The size in px at which films are compared with images of `side` px: no film of FROM_PX or more is left out."""
+    return min(side, FROM_PX)
+
+
 def reduced(pixels: UInt8) -> Float32:
     """Images uint8 [n, R, R], smoothed, at SIDE_PX or as they are where they are smaller, float32 in [0, 1]."""
-    unit = _at_most(pixels.astype(np.float32) / np.float32(255), 2 * SIDE_PX)
+    unit = _at_most(pixels.astype(np.float32) / np.float32(255), FROM_PX)
     sigma = unit.shape[1] * SMOOTHING_SHARE
     return _at_most(gaussian_filter(unit, (0, sigma, sigma)), SIDE_PX)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthcxr.errors import DataError
-from synthcxr.evaluation import label_shift
+from synthcxr.evaluation import bootstrap, label_shift
 from synthcxr.evaluation.label_shift import Bool
 from synthcxr.labels import FINDINGS, NO_FINDING, canonical
 
@@ -41,7 +41,10 @@ def load(name: str) -> tuple[str, dict[str, float]]:
 
 
 def compare(name: str, shares: dict[str, float], present: Bool, *, weak: tuple[str, ...]) -> dict[str, Any]:
-    """Shares and divergences of images' findings bool [n, 14] from such a distribution; the `weak` take no part."""
+    """Shares and divergences of images' findings bool [n, 14] from such a distribution; the `weak` take no part.
+
+    The distribution is taken as known: the ratio's interval is of the images alone.
+    """
     made = label_shift.categories(present, weak).mean(axis=0)
     names = (NO_FINDING, *FINDINGS)
     judged = np.array([each not in weak for each in names])
@@ -50,9 +53,20 @@ def compare(name: str, shares: dict[str, float], present: Bool, *, weak: tuple[s
     return {
         "name": name,
         "shares": {
-            each: {"reference": float(r), "synthetic": float(s), "ratio": float(s / r) if r > 0 else None}
+            each: _share(float(r), float(s), len(present)) | {"judged": each not in weak}
             for each, r, s in zip(names, reference, made, strict=True)
         },
         "total_variation": label_shift.total_variation(**pair),
         "jensen_shannon": label_shift.jensen_shannon(**pair),
+    }
+
+
+def _share(reference: float, synthetic: float, n: int) -> dict[str, Any]:
+    interval = bootstrap.wilson(synthetic * n, n)
+    return {
+        "reference": reference,
+        "synthetic": synthetic,
+        "synthetic_interval": interval,
+        "ratio": synthetic / reference if reference > 0 else None,
+        "ratio_interval": (interval[0] / reference, interval[1] / reference) if reference > 0 else None,
     }

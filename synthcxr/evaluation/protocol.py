@@ -68,10 +68,11 @@ def sentences(
         ),
         "privacy": (
             "Copies: the distance of each image to its nearest film among all that the generator learned from (train"
-            " and judge), in features of each extractor and in pixels"
-            f" ({pixel_index.RULE}). The null is the same distance for all held-out films (val and test)."
-            f" An image is flagged below the null's {nearness.LEVEL:.0%} point. Planted copies of {spaces.N_PLANTED}"
-            f" films say what each space can see: {'; '.join(f'{k}, {v}' for k, v in planted.RULES.items())}. The"
+            " and judge): in features of each extractor, of films as large as the images; and in pixels, of smaller"
+            f" films too, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null is the same distance"
+            f" for all held-out films (val and test). An image is flagged below the null's {nearness.LEVEL:.0%} point."
+            f" Planted copies of {spaces.N_PLANTED} films say what each space can see:"
+            f" {'; '.join(f'{k}, {v}' for k, v in planted.RULES.items())}. The"
             " attack guesses that a film was learned from where an image lies near it. Duplicates: an image's nearest"
             " other image, against a film's nearest film of another patient, at equal N."
         ),

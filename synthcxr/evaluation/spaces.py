@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from synthcxr import records
-from synthcxr.evaluation import nearest, pixel_index, planted, privacy
+from synthcxr.evaluation import cache, nearest, pixel_index, planted, privacy
 from synthcxr.evaluation.comparison import HELD_OUT, LEARNED, View
 from synthcxr.evaluation.features import Extractor
 from synthcxr.evaluation.fidelity import Provenance
 from synthcxr.evaluation.privacy import Examined, Space
+from synthcxr.evaluation.sets import RealSet
+from synthcxr.images import Float32, UInt8
 
 PIXELS = "pixels"
 N_PLANTED = 60
@@ -24,19 +27,21 @@ def pixels() -> Extractor:
 
 
 def examine(view: View) -> Examined:
-    """Ask what `privacy` asks in one space; all films that were learnt from or held out take part."""
+    """Ask what `privacy` asks in one space; all films of its size that were learnt from or held out take part."""
     comparison, extractor = view.comparison, view.extractor
-    films, rng = comparison.real.unconditional, comparison.rng(f"privacy {view.name}")
+    large, rng = comparison.real.unconditional, comparison.rng(f"privacy {view.name}")
+    films = _films(view)
     learned = films.outputs(extractor, LEARNED)["features"]
-    chosen = np.sort(rng.choice(len(learned), size=min(N_PLANTED, len(learned)), replace=False))
-    copied = planted.copies(films.pixels(LEARNED, chosen), rng)
+    n = len(large.patients(LEARNED))
+    chosen = np.sort(rng.choice(n, size=min(N_PLANTED, n), replace=False))
+    copied = planted.copies(large.pixels(LEARNED, chosen), rng)
     rows = films.manifest_rows(LEARNED)
     space = Space(
         near=pixel_index.neighbours if view.name == PIXELS else nearest.neighbours,
         synthetic=view.synthetic["features"],
         learned=learned,
         held_out=films.outputs(extractor, HELD_OUT)["features"],
-        planted={kind: extractor.run(squares)["features"] for kind, squares in copied.items()},
+        planted=_planted(large, extractor, copied),
         unseen=np.isin(rows, films.manifest_rows(extractor.training_splits)),
     )
     found = privacy.examine(
@@ -51,3 +56,22 @@ def examine(view: View) -> Examined:
         pairs=tuple(dataclasses.replace(pair, film=int(rows[pair.film])) for pair in found.pairs),
         nearest=dataclasses.replace(found.nearest, at=rows[found.nearest.at]),
     )
+
+
+def _planted(films: RealSet, extractor: Extractor, copied: Mapping[str, UInt8]) -> dict[str, Float32]:
+    """The features of each kind of copy, kept for the next run by what they were taken of."""
+    digest = records.sha256_bytes(b"".join(squares.tobytes() for squares in copied.values()))
+    key = films.key(extractor, LEARNED) | {"planted": digest}
+
+    def extract() -> dict[str, Float32]:
+        return {kind: extractor.run(squares)["features"] for kind, squares in copied.items()}
+
+    return cache.cached(films.cache, key, extract)
+
+
+def _films(view: View) -> RealSet:
+    """The films of a space: features want the images' size, pixels also compare films that are smaller."""
+    films = view.comparison.real.unconditional
+    if view.name != PIXELS:
+        return films
+    return dataclasses.replace(films, resolution=pixel_index.packed_side(films.resolution))

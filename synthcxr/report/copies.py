@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthcxr.report.page import Row, Table, features, interval, number, percent
+from synthcxr.report.page import NO_BREAK, Row, Table, features, interval, number, percent
 
 _SPACES = ("Space", "Nearer than 99 in 100 held-out", "Nearer than all", "Median ratio", "Planted copies found",
            "Attack: AUROC", "Duplicates")  # fmt: skip
@@ -30,7 +30,8 @@ def notes(privacy: Mapping[str, Any]) -> tuple[str, ...]:
     few = max((held["detectable"] or 1.0) for held in computed.values())
     return (
         "By chance 1 % of images are nearer, the ratio is 1, the attack scores 0.5 and 1 % are duplicates; more of the"
-        " first, or an attack whose interval lies above 0.5, is copying.",
+        " first, or an attack whose interval lies above 0.5, is copying; more duplicates are a generator that repeats"
+        " itself.",
         f"A set of this size shows copies where they are {percent(few)} of it or more; fewer may be there unseen. No"
         " number here is a proof of privacy.",
         *said,
@@ -61,7 +62,7 @@ def _row(name: str, held: Mapping[str, Any]) -> Row:
         f"{percent(held['share'])} {interval(held['share_interval'], percent=True)}",
         f"{held['n_below_null']:,} of {held['n']:,}",
         f"{number(held['median_ratio'])} {interval(held['median_ratio_interval'])}",
-        ", ".join(f"{kind} {percent(found['share'])}" for kind, found in held["found"].items()),
+        ", ".join(f"{kind}{NO_BREAK}{percent(found['share'])}" for kind, found in held["found"].items()),
         f"{number(attack['auroc'])} {interval(attack['interval'])}",
         f"{percent(duplicates['share'])} {interval(duplicates['share_interval'], percent=True)}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.report.page import Row, Table, features, interval, number, percent, words
+from synthcxr.report.page import Row, Table, features, interval, mark, number, percent, words
 
 _DISTANCES = (
     "Finding",
@@ -33,12 +33,16 @@ def table(labels: Mapping[str, Any]) -> Table:
             f"{percent(share['synthetic'])} {interval(share['synthetic_interval'], percent=True)}",
             f"{number(share['ratio'])} {interval(share['ratio_interval'])}".rstrip(),
             f"{share['n_real_positive']:,}",
-            *(() if beside is None else (percent(beside["shares"][name]["reference"]),)),
+            *(() if beside is None else _of_prevalence(beside["shares"][name])),
         )
         for name, share in shares(labels).items()
     )
-    headings = ("Finding", "Real", "Synthetic", "Synthetic / real", "Real films")
-    return Table((*headings, *(() if beside is None else (beside["name"],))), rows)
+    headings = ("Finding", "Real", "Synthetic", "Synthetic / real", "Real films so")
+    return Table((*headings, *(() if beside is None else (beside["name"], "Synthetic / it"))), rows)
+
+
+def _of_prevalence(share: Mapping[str, Any]) -> Row:
+    return percent(share["reference"]), f"{number(share['ratio'])} {interval(share['ratio_interval'])}".rstrip()
 
 
 def notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def distances(by_finding: Mapping[str, Any]) -> Table:
 
 def _distance(finding: str, name: str, held: Mapping[str, Any]) -> Row:
     return (
-        words(finding),
+        words(finding) + mark(held),
         features(name),
         f"{number(held['value'])} {interval(held['interval'])}",
         number(held["floor"]),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthcxr.labels import FINDINGS
-from synthcxr.report.page import Table, auroc, interval, percent, words
+from synthcxr.report.page import Table, auroc, interval, mark, percent, words
 
 _AGREEMENT = ("Labelled so by the classifier", "Images: judge agrees", "N", "Real films: judge agrees", "N of films")
 _RANKING = ("Finding", "AUROC on real test films", "Positive films")
@@ -17,7 +17,7 @@ def agreement(held: Mapping[str, Any], requested: Sequence[str]) -> Table:
     found = [name for name in FINDINGS if isinstance(held.get(name), Mapping) and held[name]["n_synthetic"]]
     rows = tuple(
         (
-            words(name) + (" (requested)" if name in requested else ""),
+            words(name) + (" (requested)" if name in requested else "") + mark(held[name]),
             _share(held[name], "synthetic"),
             f"{held[name]['n_synthetic']:,}",
             _share(held[name], "real"),
@@ -39,7 +39,10 @@ def notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     agreed, ranked = metrics.get("agreement"), metrics.get("classifier")
     said = []
     if agreed and agreed["status"] == "computed":
-        said.append("Lower on images than on films: the classifier was pleased, not right. A dash: fewer than 10.")
+        said.append(
+            "Lower on images than on films: the classifier was pleased, not right. A dash: fewer than 10."
+            + (" * A threshold rests on too few val films." if _weak(agreed) else "")
+        )
     elif agreed:
         said.append(f"Agreement of judge and classifier: {agreed['status']}.")
     if ranked and ranked["status"] == "computed":
@@ -52,6 +55,10 @@ def notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     elif ranked:
         said.append(f"AUROC of the classifier: {ranked['status']}.")
     return tuple(said)
+
+
+def _weak(agreed: Mapping[str, Any]) -> bool:
+    return any(mark(held) for held in agreed.values() if isinstance(held, Mapping))
 
 
 def _share(held: Mapping[str, Any], side: str) -> str:

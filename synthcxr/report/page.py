@@ -14,7 +14,7 @@ _PHANTOM = (
     "Drawn phantoms, not patients: every film behind these results was drawn by the program. They show that the"
     " pipeline works and say nothing about realism."
 )
-_NO_BREAK = "\u00a0"  # a number, its unit and its interval stay on one line
+NO_BREAK = "\u00a0"  # a number, its unit and its interval stay on one line
 DIAGNOSTIC = "checks."
 _ORDER = ("failed", "passed", "not applicable")
 
@@ -117,7 +117,7 @@ def _relative(name: str, distance: Mapping[str, Any]) -> str:
 def extractors(metrics: Mapping[str, Any]) -> tuple[Row, ...]:
     """Name, digest and resize rule of every extractor that was used."""
     return tuple(
-        (f"Features: {features(name)}", f"{d['extractor']}, digest {d['digest']}, resize: {d['resize']}")
+        (features(name), f"{d['extractor']}, digest {d['digest']}, resize: {d['resize']}")
         for name, d in metrics["distance"].items()
         if d["status"] == "computed"
     )
@@ -186,6 +186,11 @@ def words(finding: str) -> str:
     return finding.replace("_", " ")
 
 
+def mark(held: Mapping[str, Any]) -> str:
+    """A star after the name of what enters no gate: the report says below the shares of findings why."""
+    return "" if held.get("judged", True) else " *"
+
+
 def _bound(gate: Mapping[str, Any]) -> str:
     if gate["value"] is None:
         return ""
@@ -215,7 +220,7 @@ def count(n: int | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage, a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.1f}{_NO_BREAK}%"
+    return "–" if share is None else f"{100 * share:.1f}{NO_BREAK}%"
 
 
 def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> str:
@@ -223,7 +228,7 @@ def interval(edges: Sequence[float | None] | None, *, percent: bool = False) -> 
     if not edges or None in edges:
         return ""
     low, high = (f"{100 * edge:.1f}" if percent else number(edge) for edge in edges if edge is not None)
-    return _NO_BREAK.join((f"({low}", "to", f"{high})"))
+    return NO_BREAK.join((f"({low}", "to", f"{high})"))
 
 
 def auroc(held: Mapping[str, Any]) -> str:
@@ -231,4 +236,4 @@ def auroc(held: Mapping[str, Any]) -> str:
     if None in held["interval"]:
         return f"{held['value']:.3f}"
     low, high = (f"{edge:.3f}" for edge in held["interval"])
-    return f"{held['value']:.3f} {_NO_BREAK.join((f'({low}', 'to', f'{high})'))}"
+    return f"{held['value']:.3f} {NO_BREAK.join((f'({low}', 'to', f'{high})'))}"

@@ -140,8 +140,9 @@ def disturbances(extractors: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> s
             level = [at["level"] for at in held]
             axes.errorbar(level, values, yerr=reach, color=colour, marker=marker, markersize=4.5, label=name)
         axes.set_title(kind, fontsize=10)
-        axes.set_xticks(level)
+        axes.set_xticks(level, [f"{at:g}" for at in level])
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_short))
         axes.grid(axis="y")
     figure.supylabel("distance, times that of untouched films")
     figure.supxlabel("level")

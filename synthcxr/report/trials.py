@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr import records
-from synthcxr.report.page import Table, auroc, features, words
+from synthcxr.report.page import NO_BREAK, Table, auroc, features, words
 
 DISTURB, UTILITY = Path("disturb/disturb.json"), Path("utility/utility.json")
 MEAN = "mean"
@@ -63,7 +63,7 @@ def arms(held: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def utility(held: Mapping[str, Any]) -> Table:
-    """A row a finding, the mean over findings first; a column a training with its number of images."""
+    """A row a finding below the number of images and the mean over findings; a column a training."""
     if not held:
         return Table((), ())
     found, positive = arms(held), held["n_positive"]
@@ -74,8 +74,8 @@ def utility(held: Mapping[str, Any]) -> Table:
         )
         for name in next(iter(found.values()))
     )
-    headings = (f"{arm} ({held['arms'][arm]['n_images']:,} images)" for arm in found)
-    return Table(("Finding", *headings), tuple(rows))
+    counts = ("images learned from", *(f"{held['arms'][arm]['n_images']:,}" for arm in found))
+    return Table(("Finding", *found), (counts, *rows))
 
 
 def utility_notes(held: Mapping[str, Any]) -> tuple[str, ...]:
@@ -87,12 +87,13 @@ def utility_notes(held: Mapping[str, Any]) -> tuple[str, ...]:
         f"AUROC on {held['n_test']:,} real test films of {held['n_patients']:,} patients (positive films in brackets),"
         f" mean of {training['n_seeds']} trainings of {training['n_epochs']} epochs each; 95 % intervals over patients."
     )
-    said = [f"{name}: {each['value']:+.3f} {_signed(each['interval'])}." for name, each in held["differences"].items()]
+    ordered = sorted(held["differences"].items(), key=lambda item: _ARMS.index(item[0].partition(" - ")[0]))
+    said = [f"{name}: {each['value']:+.3f} {_signed(each['interval'])}." for name, each in ordered]
     return (about, "Differences of mean AUROC: " + " ".join(said))
 
 
 def _signed(edges: tuple[float, float]) -> str:
-    return f"({edges[0]:+.3f} to {edges[1]:+.3f})"
+    return NO_BREAK.join((f"({edges[0]:+.3f}", "to", f"{edges[1]:+.3f})"))
 
 
 def _there(path: Path) -> dict[str, Any]:

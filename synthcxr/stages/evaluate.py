@@ -217,7 +217,9 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
     films = comparison.real.unconditional.outputs(extractors.labeller(classifier), TEST)["logits"]
     called = np.array([[name in record.findings for name in FINDINGS] for record in comparison.synthetic.held])
     called_real = label_shift.present(films, classifier.contract.thresholds)
-    found = label_evidence.agreed(judged, judge.contract, called=called, called_real=called_real)
+    found = label_evidence.agreed(
+        judged, judge.contract, classifier=classifier.contract, called=called, called_real=called_real
+    )
     return found | {"status": "computed"}
 
 

@@ -258,17 +258,23 @@ def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid 
     pairs = found.metrics.get("privacy", {}).get("pixels", {}).get("pairs", ())
     if not pairs or found.run["model"]["training_data"] != films.fingerprint:
         return None
-    pixels = films.memmap(side)
-    at = np.searchsorted(films.rows(side), [pair["film"] for pair in pairs])
     shown = []
-    for pair, place, png in zip(
-        pairs, at, image_bytes.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True
-    ):
+    for pair, png in zip(pairs, image_bytes.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True):
         made = f"synthetic, at {pair['distance']:.3g}"
         shown.append(html.picture(_at(image_bytes.pixels(png), side), alt="synthetic image", caption=made))
-        shown.append(html.picture(pixels[place], alt="its nearest film", caption=f"film {pair['film']}"))
+        film = _film(films, pair["film"], side)
+        shown.append(html.picture(film, alt="its nearest film", caption=f"film {pair['film']}"))
     note = f"The {len(pairs)} closest in pixels, the closest first; of all films that the generator learned from."
     return html.Grid(title="The closest pairs", note=note, pictures=tuple(shown), columns=4)
+
+
+def _film(films: packed.Dataset, row: int, side: int) -> UInt8:
+    """The film of a manifest row, at `side` px or at the largest packed size that it reaches."""
+    rows = films.rows(side)
+    at = int(np.searchsorted(rows, row))
+    if at == len(rows) or rows[at] != row:
+        return _film(films, row, side // 2)
+    return np.asarray(films.memmap(side)[at])
 
 
 def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:

@@ -18,6 +18,7 @@ def compare(n: int, agreed: int, n_real: int, agreed_real: int, others: int = 50
         synthetic=side(n, agreed),
         real=side(n_real, agreed_real),
         real_patients=np.array([f"p{i // 2}" for i in range(n_real + others)], dtype=object),
+        judged=True,
         n_bootstrap=200,
         rng=np.random.default_rng(0),
     )
@@ -42,10 +43,11 @@ def test_few_are_not_shared_out() -> None:
 
 
 def test_every_finding_has_an_entry() -> None:
-    """Columns by name."""
+    """Columns by name; a weak finding is listed, and marked as not judged."""
     calls = np.random.default_rng(0).random((60, 2)) < 0.5
     found = agreement.by_finding(
         names=("Edema", "Mass"),
+        weak={"Mass"},
         synthetic=(calls, calls),
         real=(calls, ~calls),
         real_patients=np.arange(60).astype(object),
@@ -55,3 +57,4 @@ def test_every_finding_has_an_entry() -> None:
     assert list(found) == ["Edema", "Mass"]
     assert [entry["synthetic"] for entry in found.values()] == [1, 1]
     assert [entry["real"] for entry in found.values()] == [0, 0]
+    assert [entry["judged"] for entry in found.values()] == [True, False]

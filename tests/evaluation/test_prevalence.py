@@ -41,7 +41,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_equal_shares_do_not_diverge() -> None:
-    """Images with the given shares: ratios of 1 and no divergence; without a finding its ratio is 0."""
+    """Images with the given shares: ratios of 1 in their intervals and no divergence; a share of 0 has no ratio."""
     present = np.zeros((100, 14), dtype=bool)
     present[:50, 0] = True
     shares = dict.fromkeys(FINDINGS, 0.0) | {NO_FINDING: 0.5, FINDINGS[0]: 0.5}
@@ -49,7 +49,10 @@ def test_equal_shares_do_not_diverge() -> None:
     assert found["total_variation"] == pytest.approx(0)
     assert found["jensen_shannon"] == pytest.approx(0)
     assert found["shares"][FINDINGS[0]]["ratio"] == 1
+    assert found["shares"][FINDINGS[0]]["ratio_interval"] == pytest.approx((0.807, 1.193), abs=1e-3)
     assert found["shares"][FINDINGS[1]]["ratio"] is None
     shares[FINDINGS[1]] = 0.5
     assert prevalence.compare("x", shares, present, weak=())["total_variation"] > 0.2
-    assert prevalence.compare("x", shares, present, weak=(FINDINGS[1],))["total_variation"] == pytest.approx(0)
+    left_out = prevalence.compare("x", shares, present, weak=(FINDINGS[1],))
+    assert left_out["total_variation"] == pytest.approx(0)
+    assert not left_out["shares"][FINDINGS[1]]["judged"]

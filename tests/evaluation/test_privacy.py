@@ -108,6 +108,13 @@ def test_a_copy_of_another_image_is_a_duplicate(name: str, kind: str) -> None:
     assert found.n_below_null == alone.n_below_null + 2
 
 
+def test_duplicates_do_not_grow_with_the_set() -> None:
+    """Of five times as many images as films the first are compared: in a larger crowd everybody has a nearer one."""
+    found = examine("features", films(5 * N_LEARNED, seed=9)).duplicates
+    assert (found.n, found.n_null) == (N_LEARNED, N_LEARNED)
+    assert found.share_low <= found.expected
+
+
 def test_what_the_extractor_learnt_on_is_no_member() -> None:
     """Only films that the space's extractor never learnt on stand for members in the attack."""
     see, near = SPACES["features"]

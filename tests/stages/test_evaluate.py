@@ -397,6 +397,25 @@ def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
     ]
 
 
+def test_reference_statistics_are_kept_by_digest(place: Place) -> None:
+    """The test films' mean and covariance factor are fitted once for a judge, and anew for one of another digest."""
+
+    def kept() -> dict[str, int]:
+        files = (place.root / "cache").glob("*.npz")
+        return {file.name: file.stat().st_mtime_ns for file in files if "factor" in np.load(file).files}
+
+    place.run()
+    first = kept()
+    assert len(first) == 1
+    place.run()
+    assert kept() == first
+    models = save_models(place.root / "models")
+    save_model(models / "judge.onnx", "judge", seed=7)
+    dataclasses.replace(place, models=models).run()
+    assert len(kept()) == 2
+    assert first.items() < kept().items()
+
+
 def test_shards_give_what_files_give(place: Place) -> None:
     """The form of a dataset changes no number."""
     place.run()
@@ -460,8 +479,15 @@ def test_a_request_that_few_films_carry_is_not_applicable(place: Place, asked: s
 def test_weak_thresholds_enter_no_gate(place: Place) -> None:
     """A finding whose threshold rests on too few val films is listed, marked and not judged."""
     place = dataclasses.replace(place, models=save_models(place.root / "models", weak=("Hernia", "Mass")))
-    verdict = place.run(gates=(Gate("labels.shares.Hernia.ratio", max=1.0, min=None),))
-    assert verdict.gates[0].status == "not applicable"
+    gates = (
+        Gate("labels.shares.Hernia.ratio", max=1.0, min=None),
+        Gate("agreement.Hernia.synthetic", max=None, min=0.0),
+        Gate("by_finding.judge.Hernia.relative", max=1e9, min=None),
+    )
+    assert [gate.status for gate in place.run(gates=gates).gates] == ["not applicable"] * 3
+    sections = place.read()["agreement"], place.read()["by_finding"]["judge"]
+    for section in sections:
+        assert {name for name in FINDINGS if not section[name]["judged"]} == {"Mass", "Hernia"}
     found = place.read()["labels"]
     assert found["not_judged"] == ["Mass", "Hernia"]
     assert {name for name, share in found["shares"].items() if not share["judged"]} == {"Mass", "Hernia"}

@@ -345,7 +345,7 @@ def test_trials_stand_in_the_report(tmp_path: Path) -> None:
     (out,) = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
     text = Page(out.read_text(encoding="utf-8")).text
     assert "synthetic only - real only: -0.021 (-0.050 to +0.011)." in text
-    assert "real only (48 images) synthetic only (48 images) real twice (96 images) real + synthetic (96" in text
+    assert "real only synthetic only real twice real + synthetic images learned from 48 48 96 96 mean" in text
     assert "Edema (23) 0.700 (0.550 to 0.660)" in text
     assert "Judge features: the distance does not grow at every step, so that" in text
     assert "noise yes swirl no" in text
@@ -476,19 +476,23 @@ def test_copies_stand_as_numbers(tmp_path: Path) -> None:
 
 
 def test_the_closest_pairs_show_in_the_private_file(tmp_path: Path) -> None:
-    """Each image beside the very film that evaluate named, the closest first."""
+    """Each image beside the very film that evaluate named, the closest first, and a smaller film at its own size."""
     results = write_results(tmp_path / "results", metrics=METRICS | {"privacy": {"status": "", "pixels": SPACE}})
     run = copy.deepcopy(RUN)
     run["model"]["training_data"] = "f"
     dataset, films = write_dataset(tmp_path / "synthetic", run=run), write_films(tmp_path / "cxr")
+    pixels, first, second = np.load(films / "images_0064.npy"), *(pair["film"] for pair in SPACE["pairs"])
+    named = pixels[first], pixels[second, ::2, ::2]
+    for side, rows in ((64, np.delete(np.arange(16), second)), (32, np.arange(16))):
+        np.save(films / f"images_00{side}.npy", pixels[rows][:, :: 64 // side, :: 64 // side])
+        np.save(films / f"rows_00{side}.npy", rows)
     written = report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
     private = Page(written[1].read_text(encoding="utf-8"))
     assert "The 2 closest in pixels" in private.text
     shown = [_pixels(image["src"] or "") for image in private.images[CONFIG.n_images :][:4]]
-    real = np.load(films / "images_0064.npy")
-    for made, film, pair in zip(shown[::2], shown[1::2], SPACE["pairs"], strict=True):
+    for made, film, pair, real in zip(shown[::2], shown[1::2], SPACE["pairs"], named, strict=True):
         assert np.array_equal(made, images.decode_png((dataset / pair["image"]).read_bytes()))
-        assert np.array_equal(film, real[pair["film"]])
+        assert np.array_equal(film, real)
 
 
 LABELLER: dict[str, Any] = {
@@ -501,6 +505,7 @@ LABELLER: dict[str, Any] = {
             "real": None,
             "real_interval": None,
             "n_real": 7,
+            "judged": False,
         },
         "Edema": {
             "synthetic": 0.8,
@@ -544,7 +549,8 @@ def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> No
     run = copy.deepcopy(RUN)
     run["request"]["labels"] = ["Edema"]
     text = make(tmp_path, metrics=METRICS | LABELLER, run=run).text
-    assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass 40.0 %" in text
+    assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass * 40.0 %" in text
+    assert "* A threshold rests on too few val films." in text
     assert "90 – 7" in text
     assert "0.720 (0.680 to 0.770); among films of one source 0.710 (0.670 to 0.760). Source and view alone" in text
     assert "Edema 0.883 (0.810 to 0.940) 23" in text
@@ -555,7 +561,8 @@ def test_the_labeller_and_each_finding_stand_in_the_report(tmp_path: Path) -> No
 def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -> None:
     """Chance and size of the difference in words, the ratio with its interval, and a prevalence that was asked for."""
     metrics = copy.deepcopy(METRICS)
-    shares = {name: {"reference": 0.123} for name in (NO_FINDING, *FINDINGS)}
+    ratio = {"ratio": 0.7, "ratio_interval": [0.6, 0.8]}
+    shares = {name: {"reference": 0.123} | ratio for name in (NO_FINDING, *FINDINGS)}
     metrics["labels"] |= {
         "test": {"p_value": 0.004, "cramers_v": 0.15, "effect": "small", "n_permutations": 999},
         "cooccurrence": {"difference": 0.013, "correlation": 0.9},
@@ -565,7 +572,7 @@ def test_labels_are_tested_and_held_against_another_prevalence(tmp_path: Path) -
     assert "has p = 0.004; its size is small: Cramer's V 0.15" in text
     assert "1.2 (0.9 to 1.6)" in text
     assert "Against the whole NIH: total variation 0.3" in text
-    assert "12.3 %" in text
+    assert "12.3 % 0.7 (0.6 to 0.8)" in text
     assert "differs by 1.3 % of images" in text
 
 
