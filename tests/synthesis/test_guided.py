@@ -11,7 +11,7 @@ from exported import write_folder
 from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import labelling, records, seeds
-from synthcxr.config import DistillConfig
+from synthcxr.config import DistillConfig, GlanceConfig, LookConfig
 from synthcxr.errors import ArtifactError
 from synthcxr.stages import distill
 from synthcxr.synthesis import guided, work
@@ -23,7 +23,8 @@ from synthcxr.synthesis.wanted import Wanted
 
 ROOT = Path(__file__).parents[2]
 PLAIN: DistillConfig = configs.load(ROOT / "params.yaml").distill
-CONFIG = DistillConfig(**vars(PLAIN) | {"n_pairs": 4000, "n_held": 4000, "width": 128, "n_epochs": 20, "device": "cpu"})
+GUESSES = {"glance": GlanceConfig(128, 2, 20), "look": LookConfig(8, 32, 6)}
+CONFIG = DistillConfig(**vars(PLAIN) | GUESSES | {"n_pairs": 4000, "n_held": 4000, "device": "cpu"})
 WANTED = Wanted.of(["Mass"])
 
 
@@ -164,5 +165,6 @@ def test_several_findings_are_guided_too(models: Path, sampler: Sampler) -> None
     assert both.share < one.share and both.floor < one.floor
     least = labelling.logits(labelling.least(sampler.classifier.contract.thresholds))
     z = seeds.latents(1, 0, 64, sampler.generator.contract.latent)
-    without = proposal.likely(z, Wanted.of(["Mass"], ["Edema"]), least)
-    assert (without <= proposal.likely(z, WANTED, least) + 1e-12).all()
+    look = proposal.guesses[-1]
+    without = look.likely(look.logits(z), Wanted.of(["Mass"], ["Edema"]), least)
+    assert (without <= look.likely(look.logits(z), WANTED, least) + 1e-12).all()
