@@ -92,4 +92,5 @@ class _Residual(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(silu(self.conv1(silu(x))))
+        change: Tensor = self.conv2(silu(self.conv1(silu(x))))
+        return x + change

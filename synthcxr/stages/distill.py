@@ -41,7 +41,7 @@ def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
     network = training.fit(config, rebuild.generator(models / GENERATOR), z, logits)
     z, logits = _pairs(sampler, config.n_pairs + BATCH, config.n_held)
     spreads = [np.sqrt(((guess - logits) ** 2).mean(axis=0)) for guess in training.guessed(network, z)]
-    about = {"glance": dataclasses.asdict(config.glance), "look": dataclasses.asdict(config.look)}
+    about: dict[str, Any] = {"glance": dataclasses.asdict(config.glance), "look": dataclasses.asdict(config.look)}
     about |= {"generator": sampler.generator.digest, "classifier": sampler.classifier.digest}
     for name, spread in zip(SPREADS, spreads, strict=True):
         about[name] = dict(zip(FINDINGS, np.maximum(spread, 1e-6).tolist(), strict=True))

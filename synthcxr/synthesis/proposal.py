@@ -30,7 +30,7 @@ Int64 = NDArray[np.int64]
 FILE, ABOUT = "proposal.onnx", "proposal.json"
 GLANCE, LOOK = "glance", "logits"
 """The outputs of the file."""
-RUNS = 1.5
+RUNS = 2.0
 """Generator runs an accepted image that trying is set for, as far as the look is right."""
 EXPLORED = 0.25
 """Runs an accepted image spent on candidates that a guess speaks against."""
@@ -179,7 +179,8 @@ class Guide:
 
     def chances_of(self, guessed: Sequence[Float64]) -> Float64:
         """The same from what each guess, [n, 14], makes of the latents."""
-        return np.minimum.reduce([sieve.chances(each) for sieve, each in zip(self.sieves, guessed, strict=True)])
+        held = [sieve.chances(each) for sieve, each in zip(self.sieves, guessed, strict=True)]
+        return np.asarray(np.min(held, axis=0))
 
     def tried(self, latents: Float32, uniforms: Float64) -> tuple[Int64, Float64]:
         """Which rows are tried, given a uniform number [n] each, and with what probability they were."""
@@ -213,7 +214,8 @@ class _Expected:
 def _kept(likely: Float64) -> float:
     """The highest level at which KEPT of what is likely passes, or the lowest of all."""
     shares = np.array([(_tried(likely, level, 0.0) * likely).sum() for level in _LEVELS])
-    return float(_LEVELS[max(np.count_nonzero(shares >= KEPT * likely.sum()), 1) - 1])
+    n_enough = int((shares >= KEPT * likely.sum()).sum())
+    return float(_LEVELS[max(n_enough, 1) - 1])
 
 
 def _tried(likely: Float64, level: float, floor: float) -> Float64:

@@ -73,6 +73,45 @@ def test_a_rare_finding_costs_few_runs(sampler: Sampler, guide: Guide) -> None:
     assert np.abs(own_pixels.astype(int) - pixels[:16]).max() <= 1
 
 
+def test_looking_at_few_changes_no_chance(sampler: Sampler, guide: Guide) -> None:
+    """Those tried are those whose number lies below the smaller chance of the two, though most are never looked at."""
+    latents, uniforms = seeds.latents(3, 0, 4096, sampler.generator.contract.latent), seeds.uniforms(3, 0, 4096)
+    rows, chances = guide.tried(latents, uniforms)
+    every = guide.chances(latents)
+    assert rows.tolist() == np.flatnonzero(uniforms < every).tolist() and len(rows) > 10
+    np.testing.assert_allclose(chances, every[rows], rtol=1e-5)
+    glance = guide.sieves[0]
+    passing = glance.chances(glance.guess.logits(latents))
+    assert len(guide.sieves) == 2 and abs(passing.mean() - guide.looked) < 0.05 < 0.5
+
+
+def test_a_look_sees_more_than_a_glance(models: Path) -> None:
+    """On pairs that neither was fitted to, and for every finding."""
+    held = records.read_json(models / "proposal.json")["findings"]
+    assert all(
+        held[name]["variance_glanced"] < held[name]["variance_explained"] for name in held if name != "No Finding"
+    )
+
+
+def test_a_proposal_without_a_glance(models: Path, sampler: Sampler, tmp_path: Path) -> None:
+    """A file from before there were glances is looked at for every candidate."""
+    path = tmp_path / FILE
+    path.write_bytes((models / FILE).read_bytes())
+    held = contracts.read(path)
+    network = {name: value for name, value in held.network.items() if name != "glance_spread"}
+    contracts.amend(path, contracts.Contract(**(vars(held) | {"network": network})))
+    guide = Guide.of(Proposal.open(path, sampler, device="cpu"), WANTED, sampler)
+    assert len(guide.sieves) == 1 and guide.looked == 1
+    latents, uniforms = seeds.latents(3, 0, 512, sampler.generator.contract.latent), seeds.uniforms(3, 0, 512)
+    assert guide.tried(latents, uniforms)[0].tolist() == np.flatnonzero(uniforms < guide.chances(latents)).tolist()
+
+
+def test_little_is_padded(sampler: Sampler, guide: Guide) -> None:
+    """A batch that is not full is padded to the next power of two."""
+    parts = list(Guided(sampler, guide).draw(seed=3, start=0, stop=16_384))
+    assert {part.runs for part in parts} <= {0, 1, 2, 4, 8, 16}
+
+
 def test_a_range_is_a_whole_stretch(models: Path, sampler: Sampler, guide: Guide) -> None:
     """Each stretch is scored once: a range of a part of one would score all of it and pad its own batch."""
     draw = Chooser.open(models, method="guided", batch=16, device="cpu").draw(WANTED)
