@@ -1,8 +1,9 @@
 """Reaching a rare finding: plain rejection beside guided rejection, and the search, on one model folder.
 
 The finding is the rarest whose rate lies between 0.1 % and 2 % by plain rejection of `--draws` candidates, which also
-gives rejection's side. Generator runs count every image that the generator made, padding included. The judge says
-how many of the accepted show it in its opinion.
+gives rejection's side. Generator runs count every image that the generator made, padding included. Beside them, what
+scoring the candidates cost, as so many more runs of generator and classifier, by processor time. The judge says how
+many of the accepted show it in its opinion.
 
     python benchmarks/search.py MODELS [--draws 20000] [--images 100] [--out benchmarks/results/search.json]
 """
@@ -13,16 +14,18 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthcxr import images, labelling
+from synthcxr import images, labelling, seeds
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import latent
 from synthcxr.synthesis.chooser import Chooser
+from synthcxr.synthesis.guided import GRAIN
+from synthcxr.synthesis.proposal import Guide
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.session import Session
 from synthcxr.synthesis.wanted import Wanted
@@ -38,11 +41,40 @@ def rates(chooser: Chooser, draws: int) -> np.ndarray:
     return np.concatenate(shown).mean(axis=0)
 
 
+def processor_s(work: Callable[[], object], n: int) -> float:
+    """Seconds of processor for one of `n`, the least of five."""
+    took = []
+    for _ in range(5):
+        started = time.process_time()
+        work()
+        took.append(time.process_time() - started)
+    return min(took) / n
+
+
+def costs(chooser: Chooser, guide: Guide) -> dict[str, float]:
+    """Milliseconds of processor: an image made and classified, a candidate drawn, and each guess at one."""
+    sampler = chooser.sampler
+    z = seeds.latents(SEED, 0, GRAIN, sampler.generator.contract.latent)
+    held = {"run": processor_s(lambda: sampler.seen(z[: sampler.batch]), sampler.batch)}
+    held["draw"] = processor_s(lambda: seeds.latents(SEED, 0, GRAIN, z.shape[1]), GRAIN)
+    for name, sieve in zip(("look", "glance"), reversed(guide.sieves), strict=False):
+        rows = z if name == "glance" else z[:64]
+        held[name] = processor_s(lambda sieve=sieve, rows=rows: sieve.guess.logits(rows), len(rows))
+    return {name: 1000 * each for name, each in held.items()}
+
+
+def scoring(candidates: int, guide: Guide, ms: dict[str, float]) -> float:
+    """What it costs to draw and score them, as runs of generator and classifier."""
+    each = ms["draw"] + ms.get("glance", 0.0) + guide.looked * ms["look"]
+    return candidates * each / ms["run"]
+
+
 def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[str, Any]:
     """What `n` images cost, and what they are."""
     started, runs, pixels, probabilities, weights = time.perf_counter(), 0, [], [], []
+    candidates = 0
     for block in drawn:
-        runs += block.runs
+        runs, candidates = runs + block.runs, block.stop
         pixels.append(block.pixels)
         probabilities.append(block.probabilities)
         weights.append(block.weights)
@@ -51,7 +83,13 @@ def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[
     wall_s, found = time.perf_counter() - started, np.concatenate(pixels)
     opinion = labelling.probabilities(judge.run(images.to_float(found))["logits"])
     agreed = labelling.present(opinion, judge.contract.thresholds)[:, finding].mean()
-    held = {"images": len(found), "runs": runs, "runs_an_image": runs / len(found), "wall_s": wall_s}
+    held = {
+        "images": len(found),
+        "runs": runs,
+        "runs_an_image": runs / len(found),
+        "candidates": candidates,
+        "wall_s": wall_s,
+    }
     held |= {"judge_agrees": float(agreed), "largest_weight": float(np.concatenate(weights).max())}
     return held | {"mean_probabilities": dict(zip(FINDINGS, np.concatenate(probabilities).mean(axis=0), strict=True))}
 
@@ -62,6 +100,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20_000)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--methods", nargs="+", choices=("guided", "optimise"), default=("guided", "optimise"))
+    parser.add_argument("--finding", choices=FINDINGS, help="In place of the rarest.")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/search.json"))
     given = parser.parse_args()
     plain = Chooser.open(given.models, method="reject", batch=given.batch, device="cpu")
@@ -71,19 +111,25 @@ def main() -> None:
         raise SystemExit(
             f"no finding has a rate of {LEAST:.1%} to {MOST:.0%}: {dict(zip(FINDINGS, shares, strict=True))}"
         )
-    finding = int(rare[0])
+    finding = FINDINGS.index(given.finding) if given.finding else int(rare[0])
     wanted, judge = Wanted.of([FINDINGS[finding]]), Session.open(given.models / "judge.onnx", device="cpu")
     result: dict[str, Any] = {"finding": FINDINGS[finding], "rate": float(shares[finding])}
     result["reject"] = {"runs_an_image": float(1 / shares[finding]), "draws": given.draws}
-    for method in ("guided", "optimise"):
+    for method in given.methods:
         chooser = Chooser.open(
             given.models, method=method, batch=given.batch, device="cpu", gradient=latent.logits_of_latents
         )
         result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
+        if chooser.proposal is not None:
+            guide = chooser.guide(chooser.proposal, wanted)
+            held = result[method] | {"ms": costs(chooser, guide), "looked": guide.looked, "expected_runs": guide.runs}
+            held["scoring_in_runs"] = scoring(held["candidates"], guide, held["ms"]) / held["images"]
+            result[method] = held
         print(method, {name: value for name, value in result[method].items() if name != "mean_probabilities"})
-    result["times_fewer"] = result["reject"]["runs_an_image"] / result["guided"]["runs_an_image"]
+    if "guided" in result:
+        result["times_fewer"] = result["reject"]["runs_an_image"] / result["guided"]["runs_an_image"]
     result["machine"] = platform.processor() or platform.machine()
-    print(json.dumps({name: result[name] for name in ("finding", "rate", "times_fewer")}))
+    print(json.dumps({name: result[name] for name in ("finding", "rate", "times_fewer") if name in result}))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=2, default=float) + "\n")
 

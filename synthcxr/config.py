@@ -130,14 +130,31 @@ class ExportConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class DistillConfig:
-    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on; a perceptron."""
+class GlanceConfig:
+    """The cheap guess: a perceptron on the latent."""
 
-    n_pairs: int
-    n_held: int
     width: int
     depth: int
     n_epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LookConfig:
+    """The closer guess: the generator's own layers up to `side` px, then convolutions of `width` maps."""
+
+    side: int
+    width: int
+    n_epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on."""
+
+    n_pairs: int
+    n_held: int
+    glance: GlanceConfig
+    look: LookConfig
     batch: int
     lr: float
     seed: int
@@ -263,13 +280,15 @@ def _bounded(config: Config) -> list[tuple[str, int, int]]:
         "train_classifier": ("batch", "n_epochs"),
         "train_judge": ("batch", "n_epochs"),
         "export": ("n_reference",),
-        "distill": ("n_pairs", "n_held", "width", "n_epochs", "batch"),
+        "distill": ("n_pairs", "n_held", "batch"),
         "generate": ("n", "batch", "max_draws"),
         "evaluate": ("n_bootstrap",),
         "report": ("n_images",),
     }
     held += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
-    gan = config.train_gan
+    distill, gan = config.distill, config.train_gan
+    for name, guess in (("glance", distill.glance), ("look", distill.look)):
+        held += [(f"distill.{name}.{key}", getattr(guess, key), 1) for key in ("width", "n_epochs")]
     held += [
         (f"train_gan.{key}.{side}", n, 1) for key in ("batch", "channels") for side, n in getattr(gan, key).items()
     ]

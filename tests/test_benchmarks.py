@@ -77,3 +77,18 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "related.json").read_text())["searches"]
     assert [row["finding"] for row in rows] == ["Mass", "Edema"] and rows[0]["led"] == 32
     assert len((tmp_path / "related.csv").read_text().splitlines()) == 3 and (tmp_path / "related.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
+    """Peak and rate of both lengths, and of the sessions alone on the same candidates."""
+    models = write_folder(tmp_path / "onnx", rate=0.1)
+    command = [sys.executable, str(ROOT / "benchmarks" / "stream.py"), str(models), "--short", "40", "--long", "80"]
+    command += ["--alone", "64", "--batch", "16", "--out", str(tmp_path / "stream.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    held = json.loads((tmp_path / "stream.json").read_text())
+    assert held["short"]["n"] == 40 and held["long"]["n"] == 80 and held["short"]["peak_mib"] > 20
+    assert held["memory_ratio"] == pytest.approx(held["long"]["peak_mib"] / held["short"]["peak_mib"])
+    assert len(held["alone_images_per_s"]) == 2 and held["rate_ratio"] > 0

@@ -145,7 +145,7 @@ def _gradient(generator: Path, classifier: Path) -> Differentiate:
 
 def _pins(chooser: Chooser, form: Format) -> dict[str, str]:
     """What the pixels may depend on; a gradient's bits depend on torch too."""
-    held = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION) | stores.pins(form)
+    held = run_file.pins(**chooser.sampler.generator.pins()) | stores.pins(form)
     if chooser.method != "optimise":
         return held
     from synthcxr.networks import latent

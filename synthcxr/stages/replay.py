@@ -65,9 +65,7 @@ def _file(chooser: Chooser, request: Request, index: int) -> bytes:
 
 def _why(chooser: Chooser, request: Request) -> str:
     """What differs between then and now, of all that pixels may depend on."""
-    now = run_file.pins(provider=chooser.sampler.generator.provider, onnxruntime=session.VERSION) | stores.pins(
-        request.format
-    )
+    now = run_file.pins(**chooser.sampler.generator.pins()) | stores.pins(request.format)
     other = [f"{name} {now[name]}, not {request.pins[name]}" for name in now if request.pins.get(name) != now[name]]
     return "; ".join(other) or "same models, versions and threads: another machine, or the row was changed"
 

@@ -21,10 +21,11 @@ from synthcxr import contract as contracts
 from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
-from synthcxr.synthesis import merging
+from synthcxr.synthesis import cutting, halving, merging
 
 Float32 = NDArray[np.float32]
 Device = Literal["auto", "cuda", "cpu"]
+Precision = Literal["fp32", "fp16"]
 
 VERSION: str = ort.__version__
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -47,27 +48,41 @@ ort.set_default_logger_severity(4)
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """An opened model file. `provider` is the execution provider that onnxruntime really gave."""
+    """An opened model file. `provider` is the execution provider that onnxruntime really gave.
+
+    `precision` is what it computes in: fp16 where it is a generator on a GPU, unless another was asked for.
+    """
 
     contract: Contract
     provider: str
+    outputs: tuple[str, ...]
+    precision: Precision
     _inference: ort.InferenceSession = dataclasses.field(repr=False)
 
     @classmethod
     def open(
-        cls, path: Path, *, kind: Kind | None = None, device: Device = "auto", threads: int | None = None
+        cls,
+        path: Path,
+        *,
+        kind: Kind | None = None,
+        device: Device = "auto",
+        threads: int | None = None,
+        outputs: tuple[str, ...] | None = None,
+        precision: Precision | None = None,
     ) -> Session:
         """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got.
 
-        `threads` None takes as many as there are cores; the bytes of an image may depend on their number.
+        `threads` None takes as many as there are cores; the bytes of an image may depend on their number. `outputs`
+        are computed and no others; None takes those of its kind.
         """
         contract = contracts.read(path, kind=kind)
+        outputs = outputs or _OUTPUTS[contract.kind]
         try:
-            inference = _start(path, contract, device, threads or n_threads())
+            inference, precision = _start(_Asked(path, contract, outputs, precision), device, threads or n_threads())
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
-        _check_fit(path, contract, inference)
-        return cls(contract=contract, provider=inference.get_providers()[0], _inference=inference)
+        _check_fit(path, contract, outputs, inference)
+        return cls(contract, inference.get_providers()[0], outputs, precision, inference)
 
     @property
     def digest(self) -> str:
@@ -79,21 +94,25 @@ class Session:
         """How many threads share the work of one operator."""
         return int(self._inference.get_session_options().intra_op_num_threads)
 
+    def pins(self) -> dict[str, str]:
+        """What the bits of its answers depend on beside the file."""
+        return {"provider": self.provider, "precision": self.precision, "onnxruntime": VERSION}
+
     def run(self, array: Float32) -> dict[str, Float32]:
         """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge).
 
         Bound, so that on a GPU an input goes there once and an output comes back once. Callers keep N the same.
         """
-        outputs, bound = _OUTPUTS[self.contract.kind], self._inference.io_binding()
+        bound = self._inference.io_binding()
         try:
             bound.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
-            for name in outputs:
+            for name in self.outputs:
                 bound.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
             self._inference.run_with_iobinding(bound)
             values = bound.copy_outputs_to_cpu()
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"the {self.contract.kind} failed on {self.provider}: {_first_line(error)}") from error
-        return dict(zip(outputs, values, strict=True))
+        return dict(zip(self.outputs, values, strict=True))
 
 
 def n_threads() -> int:
@@ -101,25 +120,51 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(path: Path, contract: Contract, device: Device, threads: int) -> ort.InferenceSession:
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What of a file is to be run, and in what precision; None leaves it to the device."""
+
+    path: Path
+    contract: Contract
+    outputs: tuple[str, ...]
+    precision: Precision | None
+
+    def on(self, provider: str) -> Precision:
+        """The precision there."""
+        if self.contract.kind != "generator":
+            return "fp32"
+        return self.precision or ("fp16" if provider == CUDA else "fp32")
+
+    def source(self, provider: str) -> Path | bytes:
+        """The file, or what is run in its place.
+
+        Of a proposal that is the part that is asked for; of a generator the graph in fp16, which agrees to 1e-2, or
+        on a CPU the same graph made quicker, which agrees to 1e-4.
+        """
+        if self.contract.kind == "proposal":
+            return bytes(cutting.only(onnx.load(self.path), self.outputs).SerializeToString())
+        if self.on(provider) == "fp16":
+            return bytes(halving.halved(onnx.load(self.path)).SerializeToString())
+        if self.contract.kind != "generator" or provider == CUDA:
+            return self.path
+        quicker, n_merged = merging.merged(onnx.load(self.path))
+        return bytes(quicker.SerializeToString()) if n_merged else self.path
+
+
+def _start(asked: _Asked, device: Device, threads: int) -> tuple[ort.InferenceSession, Precision]:
     if device != "cpu":
-        inference = _on_cuda(path, contract, threads)
+        inference = _on_cuda(asked, threads)
         if inference is not None:
-            return inference
+            return inference, asked.on(CUDA)
     if device == "cuda":
         raise ArtifactError(
             "--device cuda: onnxruntime did not get the GPU (it needs the NVIDIA driver, CUDA and cuDNN 9, and the"
             " onnxruntime-gpu package); mend that, or use --device auto or cpu"
         )
-    return ort.InferenceSession(_source(path, contract), _options(threads), providers=[CPU], enable_fallback=0)
-
-
-def _source(path: Path, contract: Contract) -> Path | bytes:
-    """The file, or of a generator the same graph made quicker for a CPU; the answers agree to 1e-4."""
-    if contract.kind != "generator":
-        return path
-    quicker, n_merged = merging.merged(onnx.load(path))
-    return bytes(quicker.SerializeToString()) if n_merged else path
+    return (
+        ort.InferenceSession(asked.source(CPU), _options(threads), providers=[CPU], enable_fallback=0),
+        asked.on(CPU),
+    )
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -132,7 +177,7 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _on_cuda(path: Path, contract: Contract, threads: int) -> ort.InferenceSession | None:
+def _on_cuda(asked: _Asked, threads: int) -> ort.InferenceSession | None:
     """A session that ran one sample on the GPU, or None where anything on the way there is missing."""
     if CUDA not in ort.get_available_providers() or not _has_driver():
         return None
@@ -141,11 +186,14 @@ def _on_cuda(path: Path, contract: Contract, threads: int) -> ort.InferenceSessi
             ort.preload_dlls()
     try:
         inference = ort.InferenceSession(
-            path, _options(threads), providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})], enable_fallback=0
+            asked.source(CUDA),
+            _options(threads),
+            providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})],
+            enable_fallback=0,
         )
         if inference.get_providers()[0] != CUDA:
             return None
-        inference.run(None, {inference.get_inputs()[0].name: np.zeros(_input_shape(contract, 1), np.float32)})
+        inference.run(None, {inference.get_inputs()[0].name: np.zeros(_input_shape(asked.contract, 1), np.float32)})
     except _NATIVE_ERRORS:
         return None
     return inference
@@ -165,14 +213,14 @@ def _input_shape(contract: Contract, n: int) -> tuple[int, ...]:
     return (n, 1, contract.resolution, contract.resolution)
 
 
-def _check_fit(path: Path, contract: Contract, inference: ort.InferenceSession) -> None:
+def _check_fit(path: Path, contract: Contract, asked: tuple[str, ...], inference: ort.InferenceSession) -> None:
     inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
     outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
     side = contract.resolution
     if contract.kind == "generator":
         wanted = {"z": [contract.latent]}, {"image": [1, side, side]}
     elif contract.kind == "proposal":
-        wanted = {"z": [contract.latent]}, {"logits": [len(FINDINGS)]}
+        wanted = {"z": [contract.latent]}, {name: [len(FINDINGS)] for name in asked}
     else:
         wanted = {"image": [1, side, side]}, {"logits": [len(FINDINGS)], "features": []}
         lacking = [finding for finding in FINDINGS if finding not in contract.thresholds]

@@ -107,11 +107,16 @@ def of_run(run: Mapping[str, Any], where: Path) -> Request:
             **_also(run["request"]),
             format=run["format"],
             models=run["model"]["digests"],
-            pins={"provider": run["provider"], **run["versions"]},
+            pins={"provider": run["provider"], **_precision(run), **run["versions"]},
             threads=run["threads"],
         )
     except (KeyError, TypeError) as error:
         raise _unreadable(where) from error
+
+
+def _precision(run: Mapping[str, Any]) -> dict[str, str]:
+    """As a pin: fp32, which is all there was, is not said."""
+    return {} if run.get("precision", "fp32") == "fp32" else {"precision": run["precision"]}
 
 
 def _also(fields: Mapping[str, Any]) -> dict[str, Any]:

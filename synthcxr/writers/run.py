@@ -39,10 +39,15 @@ class Origin:
         return self.generator.phantom or self.classifier.phantom
 
 
-def pins(*, provider: str, onnxruntime: str) -> dict[str, str]:
-    """What must stay the same while one dataset is made, or its pixels would be of two kinds."""
+DEVICE_PINS = ("provider", "precision")
+"""Those that are no versions."""
+
+
+def pins(*, provider: str, onnxruntime: str, precision: str) -> dict[str, str]:
+    """What must stay the same while one dataset is made, or its pixels would be of two kinds; fp32 is not said."""
     held = {"synthcxr": synthcxr.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
-    return {"provider": provider, "onnxruntime": onnxruntime} | held
+    other = {} if precision == "fp32" else {"precision": precision}
+    return {"provider": provider, "onnxruntime": onnxruntime} | other | held
 
 
 def write(
@@ -60,7 +65,7 @@ def write(
         "thresholds": _thresholds(origin.classifier),
     }
     commit, dirty = lineage.git()
-    versions = {name: version for name, version in request.pins.items() if name != "provider"}
+    versions = {name: version for name, version in request.pins.items() if name not in DEVICE_PINS}
     run = {
         "command": list(origin.command),
         "model": model,
@@ -82,6 +87,7 @@ def write(
         "complete": found == request.n,
         "format": request.format,
         "provider": request.pins["provider"],
+        "precision": request.pins.get("precision", "fp32"),
         "threads": request.threads,
         "versions": {**versions, "python": platform.python_version()}
         | {name: metadata.version(name) for name in _ALSO},

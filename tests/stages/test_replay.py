@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exported import write_folder
+from exported import write_folder, write_guided_folder
 
 from synthcxr import records
 from synthcxr.config import GenerateConfig
@@ -17,21 +17,26 @@ PLAIN = {"seed": 1, "without": (), "mix": None, "with_judge": False, "max_draws"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
+    return write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "form"),
     [
-        {"method": "reject", "labels": (), "per_label": None, "n": 6},
-        {"method": "reject", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6},
-        {"method": "optimise", "labels": ("Mass",), "per_label": None, "n": 6},
+        ({"method": "reject", "labels": (), "per_label": None, "n": 6}, "png"),
+        ({"method": "reject", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "png"),
+        ({"method": "optimise", "labels": ("Mass",), "per_label": None, "n": 6}, "png"),
+        ({"method": "guided", "labels": ("Mass",), "per_label": None, "n": 6}, "png"),
+        ({"method": "guided", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "dicom"),
+        ({"method": "reject", "labels": (), "per_label": None, "n": 6}, "dicom"),
     ],
-    ids=["anything", "several sets", "a search"],
+    ids=["anything", "several sets", "a search", "guided", "guided sets as DICOM", "DICOM"],
 )
-def test_the_same_bytes(model: Path, tmp_path: Path, asked: dict) -> None:
-    """Every image of a dataset comes again as the file that it is, whatever chose it."""
-    generate.run(GenerateConfig(**PLAIN, **asked), model=model, out=tmp_path / "x", model_name="exported")
+def test_the_same_bytes(model: Path, tmp_path: Path, asked: dict, form: str) -> None:
+    """Every image of a dataset comes again as the file that it is, whatever chose it and however it is written."""
+    if form == "dicom":
+        pytest.importorskip("pydicom")
+    generate.run(GenerateConfig(**PLAIN, **asked), model=model, out=tmp_path / "x", model_name="exported", form=form)
     table = records.read_metadata(tmp_path / "x")
     for at in (0, len(table) - 1):
         index, again = int(table["index"].iloc[at]), tmp_path / "again.png"
