@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def write_params(path: Path, *, worst: float) -> None:
-    """The default profile, small, with one gate: a relative distance of `worst` at most."""
+def write_params(path: Path, *, worst: float, **values: Mapping[str, Any]) -> None:
+    """The default profile, small, with one gate: a relative distance of `worst` at most; `values` by section."""
     yaml = YAML(typ="safe", pure=True)
     tree = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for section, changes in CHANGES.items():
+    for section, changes in (*CHANGES.items(), *values.items()):
         tree[section] |= changes
     tree["evaluate"]["gates"] = [{"metric": "distance.judge.relative", "max": worst, "min": None}]
     with path.open("w", encoding="utf-8") as file:
