@@ -29,7 +29,7 @@ class Walk:
     def type(self, block: str) -> str:
         """What a block prints, both streams; every command of it must succeed."""
         left = self.folder / ".left"
-        script = f"set -e\n{block}\necho\npwd\nenv -0 > '{left}'\n"
+        script = f"set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{block}\necho\npwd\nenv -0 > '{left}'\n"
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
