@@ -27,16 +27,16 @@ class Walk:
         self.environment = held | NAMES | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | variables
 
     def type(self, block: str) -> str:
-        """What a block prints, both streams; every command of it must succeed."""
+        """What a block prints, both streams; every command of it must succeed. It hands on its functions too."""
         left = self.folder / ".left"
-        script = f"set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{block}\necho\npwd\nenv -0 > '{left}'\n"
+        script = f"set -ea\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{block}\necho\npwd\nenv -0 > '{left}'\n"
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         said, folder = done.stdout.removesuffix("\n").rsplit("\n", 1)
         pairs = (entry.partition("=") for entry in left.read_text().split("\0") if entry)
-        self.environment = {name: value for name, _, value in pairs if not name.startswith("BASH_FUNC_")}
+        self.environment = {name: value for name, _, value in pairs}
         left.unlink()
         self.folder = Path(folder)
         self.said += f"{said}\n{done.stderr}"
