@@ -188,6 +188,7 @@ def stop(folder: Path) -> None:
     """End what `start` left running in this folder."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    (folder / "pid").unlink()
     Postgres(folder / "postgres").stop()
 
 
