@@ -1,14 +1,19 @@
-"""The package as installed, without installing it: a folder for PYTHONPATH that carries pyproject's entry points."""
+"""The package as installed: its entry points without installing it, or its wheel in an environment of its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LEFT_OUT = ("torch", "monai", "functorch", "synthcxr", "_editable_impl_synthcxr", "__editable__")
+PROGRAMS = ("synthcxr", "mlflow", "uvicorn")
 
 
 def entry_points(folder: Path) -> Path:
@@ -36,3 +41,28 @@ def run(program: str, *, at: Path, path: Path | None, **environment: str) -> sub
         text=True,
         check=False,
     )
+
+
+def wheel(out: Path) -> Path:
+    """The wheel of this source; hatchling builds it."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def without_torch(folder: Path, built: Path) -> Path:
+    """A virtual environment with the wheel `built`, its programs, and all that is installed here but torch."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    (there,) = (folder / "lib").glob("python*/site-packages")
+    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not entry.name.lower().startswith(LEFT_OUT):
+            (there / entry.name).symlink_to(entry)
+    with zipfile.ZipFile(built) as held:
+        held.extractall(there)
+    for name in PROGRAMS:
+        program = folder / "bin" / name
+        _, _, code = (Path(sys.executable).parent / name).read_text(encoding="utf-8").partition("\n")
+        program.write_text(f"#!{folder}/bin/python\n{code}", encoding="utf-8")
+        program.chmod(0o755)
+    return folder

@@ -1,8 +1,9 @@
 """MLflow as a team runs it, on loopback: PostgreSQL below, artifacts through the server, a password to get in.
 
-By hand: `python tests/postgres_server.py FOLDER` starts it and prints the two lines to export; Ctrl-C ends it.
-PostgreSQL is Debian's: `apt-get install postgresql`. It refuses to run as root, so that root starts it as the user
-`postgres`, who comes with the package.
+By hand: `python tests/postgres_server.py start FOLDER` starts it and prints the two lines to export,
+`python tests/postgres_server.py stop FOLDER` ends it; what it holds stays in FOLDER for the next start. PostgreSQL is
+Debian's: `apt-get install postgresql`. It refuses to run as root, so that root starts it as the user `postgres`, who
+comes with the package and must be able to enter FOLDER.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -98,7 +100,7 @@ class TeamServer:
     """An MLflow server over that database; it can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port, self.database = folder, free_port(), Postgres(folder / "postgres")
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,6 +122,7 @@ class TeamServer:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
+        (self.folder / "pid").write_text(str(self._process.pid))
         self._wait(self._process)
 
     def kill(self) -> None:
@@ -145,6 +148,14 @@ class TeamServer:
 
 
 @contextlib.contextmanager
+def enterable() -> Iterator[Path]:
+    """A scratch folder that the user `postgres` may enter, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="synthcxr-team-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
 def running(folder: Path) -> Iterator[TeamServer]:
     """Database and server, ended together; the folder must be one that the user `postgres` may enter."""
     server = TeamServer(folder)
@@ -157,12 +168,31 @@ def running(folder: Path) -> Iterator[TeamServer]:
         server.database.stop()
 
 
-if __name__ == "__main__":
+def start(folder: Path) -> None:
+    """Leave database and server running, and print what to export."""
     if problem := missing():
         sys.exit(problem)
-    with running(Path(sys.argv[1]).absolute()) as team:
-        sys.stdout.write(f"export MLFLOW_TRACKING_URI={team.url}\n")
-        sys.stdout.write(f"export MLFLOW_TRACKING_USERNAME={ADMIN} MLFLOW_TRACKING_PASSWORD={PASSWORD}\n")
-        sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+    server = TeamServer(folder)
+    server.database.start()
+    try:
+        server.start()
+    except BaseException:
+        server.kill()
+        server.database.stop()
+        raise
+    sys.stdout.write(f"export MLFLOW_TRACKING_URI={server.url}\n")
+    sys.stdout.write(f"export MLFLOW_TRACKING_USERNAME={ADMIN} MLFLOW_TRACKING_PASSWORD={PASSWORD}\n")
+
+
+def stop(folder: Path) -> None:
+    """End what `start` left running in this folder."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    (folder / "pid").unlink()
+    Postgres(folder / "postgres").stop()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in ("start", "stop"):
+        sys.exit("usage: python tests/postgres_server.py start|stop FOLDER")
+    (start if sys.argv[1] == "start" else stop)(Path(sys.argv[2]).absolute())

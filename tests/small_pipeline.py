@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,18 @@ CHANGES: dict[str, dict[str, Any]] = {
         "checkpoint_nimg": 256,
         "snapshot_nimg": 512,
     },
+    "distill": {"n_pairs": 2000, "n_held": 2000, "width": 32, "n_epochs": 4},
     "generate": {"n": 80, "max_draws": 80},
     "evaluate": {"n_bootstrap": 20, "max_label_kl": 100.0},
     "report": {"n_images": 8},
 }
 
 
-def write_params(path: Path, *, worst: float) -> None:
-    """The default profile, small, with one gate: a relative distance of `worst` at most."""
+def write_params(path: Path, *, worst: float, **values: Mapping[str, Any]) -> None:
+    """The default profile, small, with one gate: a relative distance of `worst` at most; `values` by section."""
     yaml = YAML(typ="safe", pure=True)
     tree = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for section, changes in CHANGES.items():
+    for section, changes in (*CHANGES.items(), *values.items()):
         tree[section] |= changes
     tree["evaluate"]["gates"] = [{"metric": "distance.judge.relative", "max": worst, "min": None}]
     with path.open("w", encoding="utf-8") as file:

@@ -1,44 +1,101 @@
-"""The walk of docs/mlops.md: every command of its blocks runs, one after another, on a few phantoms."""
+"""The two walks of docs/mlops.md: every block runs, one after another, on a few films."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import re
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import installed
+import numpy as np
+import postgres_server
 import pytest
-from small_pipeline import ROOT, write_params
+from servers import free_port
+from small_pipeline import ROOT, SIDE, write_params
+from walking import Walk, blocks
+
+from synthcxr import images, labels
+from synthcxr.readers import phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+PROJECT, TEAM = (ROOT / "docs" / "mlops.md").read_text(encoding="utf-8").split("\n## With a team's server\n")
 
 
-def blocks(page: Path) -> list[str]:
-    """What a reader is told to type, block by block."""
-    return re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-
-
-def test_the_walk_of_mlops(tmp_path: Path) -> None:
-    """Each block ends well where the one before left off; the parameters are made small once the project is there."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    names = {"GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@t"}
-    environment = os.environ | names | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    said = []
-    where = tmp_path
-    for number, block in enumerate(blocks(ROOT / "docs" / "mlops.md")):
-        script = f'set -e\n{block}\necho; echo "$PWD"; echo "$MLFLOW_TRACKING_URI"'
-        done = subprocess.run(
-            ["bash", "-c", script], cwd=where, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        *lines, folder, uri = done.stdout.split("\n")[:-1]
-        said.append("\n".join(lines))
-        where = Path(folder)
-        environment |= {"MLFLOW_TRACKING_URI": uri} if uri else {}
+def test_the_walk_of_a_project(tmp_path: Path) -> None:
+    """From an empty folder to a clone that evaluates; the parameters are made small once the project is there."""
+    walk = Walk(tmp_path)
+    for number, block in enumerate(blocks(PROJECT)):
+        walk.type(block)
         if number == 0:
-            write_params(where / "params.yaml", worst=1e9)
-    walk = "\n".join(said)
+            write_params(walk.folder / "params.yaml", worst=1e9)
     for expected in ("Running stage 'train_gan'", "quick", "results/summary.json", "ok     every film has a name"):
-        assert expected in walk
+        assert expected in walk.said
+
+
+GAN = {"nimg": {4: 1600, 8: 1600, 16: 3200}, "batch": {4: 32, 8: 32, 16: 32}, "lr_g": 3.0e-4}
+"""Enough that a generator which learns is told from one that does not."""
+
+
+def write_drawn(folder: Path) -> Path:
+    """Drawn films in the NIH's layout, for a machine that holds no real ones."""
+    (folder / "images").mkdir(parents=True)
+    with (folder / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["Image Index", "Finding Labels", "Patient ID", "View Position"])
+        for at, film in enumerate(phantom.read(n_films=330, resolution=SIDE, seed=1)):
+            name = f"{at:08}.png"
+            pixels = np.rint(film.read() * 255).astype(np.uint8)
+            (folder / "images" / name).write_bytes(images.encode_png(pixels))
+            table.writerow([name, labels.join(film.findings), film.patient_id, film.view])
+    return folder
+
+
+@pytest.fixture
+def team() -> Iterator[Walk]:
+    """A folder to walk in: a clone of this repository, an environment without torch, $FILMS; the server ends too."""
+    if problem := postgres_server.missing():
+        pytest.skip(problem)
+    with postgres_server.enterable() as folder:
+        (folder / "synthcxr").symlink_to(ROOT)
+        activate = installed.without_torch(folder / "no-torch", installed.wheel(folder / "wheel")) / "bin" / "activate"
+        activate.write_text(activate.read_text(encoding="utf-8") + "\nunset PYTHONPATH\n", encoding="utf-8")
+        held = os.environ.get("SYNTHCXR_TEST_FILMS")
+        films = Path(held) / "nih_256" if held else write_drawn(folder / "films")
+        try:
+            yield Walk(folder, FILMS=str(films), NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+        finally:
+            if (folder / "team" / "pid").is_file():
+                postgres_server.stop(folder / "team")
+
+
+def test_the_walk_of_a_team(team: Walk) -> None:
+    """From a server to a project, an environment without torch, a refusal, a promotion and the way back."""
+    port, folder, said = str(free_port()), team.folder, []
+    for block in blocks(TEAM):
+        said.append(team.type(block.replace("5001", port)))
+        if block.startswith("synthcxr init"):
+            films = {"sources": [{"reader": "nih", "path": team.environment["FILMS"]}]}
+            write_params(team.folder / "params.yaml", worst=1e9, prepare=films, train_gan=GAN)
+        if "no-torch" in block:
+            assert "No module named 'torch'" in team.type("! python -c 'import torch'")
+    _, _, trained, elsewhere, _, judged, worse, better, _ = said
+    assert "Running stage 'train_gan'" in trained
+    assert aliases(trained) == {"1": "candidate,champion"}
+    assert "models:/synthcxr-generator/1" in elsewhere
+    assert len(list((folder / "elsewhere" / "chests" / "images").rglob("*.png"))) == 40
+    assert (folder / "elsewhere" / "model" / "generator.onnx").is_file()
+    assert len(json.loads((folder / "elsewhere" / "answer.json").read_text())["predictions"]) == 4
+    assert re.search(r"^\d+\.\d+ 0\.0$", judged, flags=re.MULTILINE)
+    assert "worse than the champion: " in worse
+    assert "refused, exit 1" in worse
+    promoted, back = better.rsplit("champion: version 1", 1)
+    assert aliases(promoted) == {"3": "candidate,champion", "2": "", "1": ""}
+    assert aliases(back) == {"3": "candidate", "2": "", "1": "champion"}
+
+
+def aliases(listed: str) -> dict[str, str]:
+    """What `synthcxr models list` names each version of the generator."""
+    return dict(re.findall(r"^models:/synthcxr-generator/(\d+)  ([a-z,]*)", listed, flags=re.MULTILINE))

@@ -137,6 +137,8 @@ def _sentence(error: Exception) -> str:
         return "the server did not let us in (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     if "error code 403" in text or "Permission denied" in text:
         return "the server does not allow this (403); ask its administrator for the permission"
+    if "503 error responses" in text:
+        return "the server cannot do it now (503), as when its database is full or away; see to it, then try again"
     if "timed out" in text or "timeout" in text:
         return "no answer in time; see to the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
     if "Detected out-of-date database schema" in text:

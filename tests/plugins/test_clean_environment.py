@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import sysconfig
-import venv
-import zipfile
 from pathlib import Path
 
 import pytest
+from installed import wheel, without_torch
 from registrable import write_project
 from standins import SIDE
 
@@ -19,8 +16,6 @@ from synthcxr.registry import location
 from synthcxr.stages import register
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
-LEFT_OUT = ("torch", "monai", "functorch", "synthcxr", "_editable_impl_synthcxr", "__editable__")
 PROGRAM = """
 import io, json, mlflow, pandas as pd, sys
 mlflow.set_tracking_uri("sqlite:///registry/mlflow.db")
@@ -40,21 +35,16 @@ print(json.dumps([
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this source."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with our wheel, without torch and without our source."""
     pytest.importorskip("hatchling", reason="no hatchling to build a wheel with: pip install hatchling")
-    out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (built,) = out.glob("*.whl")
-    return built
+    root = tmp_path_factory.mktemp("clean")
+    return without_torch(root / "environment", wheel(root))
 
 
-def test_a_champion_loads_from_the_wheel_alone(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_loads_from_the_wheel_alone(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`mlflow.pyfunc.load_model` gives images in an environment with our wheel, without torch and without our source;
     the wheel brings the plugins with it."""
     monkeypatch.delenv(location.VARIABLE, raising=False)
@@ -62,24 +52,15 @@ def test_a_champion_loads_from_the_wheel_alone(wheel: Path, tmp_path: Path, monk
     project.mkdir()
     monkeypatch.chdir(project)
     register.run(config.RegisterConfig(experiment="e"), **write_project(project))
-    venv.create(tmp_path / "environment", symlinks=True, with_pip=False)
-    (there,) = (tmp_path / "environment" / "lib").glob("python*/site-packages")
-    for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
-        if not entry.name.lower().startswith(LEFT_OUT):
-            (there / entry.name).symlink_to(entry)
-    with zipfile.ZipFile(wheel) as held:
-        held.extractall(there)
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    python = tmp_path / "environment" / "bin" / "python"
-    done = subprocess.run(
-        [python, "-W", "ignore", "-c", PROGRAM], cwd=project, capture_output=True, text=True, check=False
-    )
+    command = [environment / "bin" / "python", "-W", "ignore", "-c", PROGRAM]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     columns, sizes, findings, file, torch_loaded, has_evaluator = json.loads(done.stdout.splitlines()[-1])
     assert columns[:3] == ["request", "index", "seed"]
     assert {"Finding Labels", "p_Cardiomegaly", "weight", "sha256", "latent_sha256", "image"} <= set(columns)
     assert sizes == [[SIDE, SIDE]] * 4
     assert len(findings) == 1
-    assert Path(file).is_relative_to(there)
+    assert Path(file).is_relative_to(environment)
     assert not torch_loaded
     assert has_evaluator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -126,13 +125,8 @@ def team() -> Iterator[TeamServer]:
     """One server for all tests, in a folder that the user `postgres` may enter."""
     if problem := postgres_server.missing():
         pytest.skip(problem)
-    folder = Path(tempfile.mkdtemp(prefix="synthcxr-team-"))
-    folder.chmod(0o755)
-    try:
-        with postgres_server.running(folder / "server") as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server.enterable() as folder, postgres_server.running(folder / "server") as server:
+        yield server
 
 
 @pytest.fixture

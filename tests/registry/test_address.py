@@ -15,7 +15,7 @@ from standins import write_folder
 
 from synthcxr import bundled, model_index, records
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import bundle, location, publish, resolve
+from synthcxr.registry import bundle, fetch, location, publish, resolve
 
 PublishOne = Callable[..., publish.Published]
 
@@ -97,14 +97,16 @@ def test_the_starter_stands_in_where_there_is_no_registry(
     assert list(project.iterdir()) == []
 
 
-def test_champion_and_candidate_and_number_are_found(registry: Path, no_starter: None, publish_one: PublishOne) -> None:
+def test_champion_and_candidate_and_number_are_found(
+    any_registry: fetch.Registry, project: Path, no_starter: None, publish_one: PublishOne
+) -> None:
     """The champion is the default; a later candidate is found by alias, and any version by its number or run."""
+    stood = sorted(project.iterdir())
     first = publish_one(champion=True, seed=1)
     second = publish_one(champion=False, seed=2)
     assert first.versions == {"synthcxr-generator": "1"}
     found = resolve(None)
     assert str(found) == "models:/synthcxr-generator/1 (champion)"
-    assert found.path.is_relative_to(registry / "registry" / "artifacts")
     candidate = resolve("models:/synthcxr-generator@candidate")
     assert candidate.name == "models:/synthcxr-generator/2"
     assert resolve("models:/synthcxr-generator/2").path == candidate.path
@@ -113,11 +115,17 @@ def test_champion_and_candidate_and_number_are_found(registry: Path, no_starter:
         resolve("models:/synthcxr-generator@best")
     with pytest.raises(ArtifactError, match="not found|does not exist"):
         resolve("models:/synthcxr-generator/9")
-    assert sorted(path.name for path in registry.iterdir()) == ["registry"]
+    assert sorted(project.iterdir()) == stood
+
+
+def test_a_projects_own_models_are_read_in_place(registry: Path, publish_one: PublishOne) -> None:
+    """Nothing is copied to a cache that lies here already."""
+    publish_one(champion=True)
+    assert resolve(None).path.is_relative_to(registry / "registry" / "artifacts")
 
 
 def test_without_a_champion_the_line_shows_the_candidate(
-    registry: Path, no_starter: None, publish_one: PublishOne
+    any_registry: fetch.Registry, no_starter: None, publish_one: PublishOne
 ) -> None:
     """A registry whose only version failed its gates gives no default model."""
     publish_one(champion=False)

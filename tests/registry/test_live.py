@@ -73,7 +73,7 @@ def until(met: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_rows_arrive_while_training_runs(registry: Path) -> None:
+def test_rows_arrive_while_training_runs(any_registry: Registry) -> None:
     """A row is in the store before the training ends, with what it is a training of; then the run is ended."""
     with following(experiment="e", table="train_gan", say=pytest.fail) as follow:
         hear = follow(FILMS, TRAINING, PARAMETERS)
@@ -100,7 +100,7 @@ def test_a_training_that_ends_early_says_so(registry: Path, error: type[BaseExce
     assert history(noted()) == expected(1)
 
 
-def test_the_same_training_goes_on_in_its_run(registry: Path) -> None:
+def test_the_same_training_goes_on_in_its_run(any_registry: Registry) -> None:
     """Rows made again after a checkpoint are not doubled; the judge's rows join the same run."""
     train(1, 2, 3)
     first = noted().info.run_id
@@ -143,7 +143,7 @@ def publish_with(tmp_path: Path, version: Callable[..., publish.Model], *steps: 
 
 
 def test_registering_goes_on_with_the_run(
-    registry: Path, tmp_path: Path, version: Callable[..., publish.Model]
+    any_registry: Registry, tmp_path: Path, version: Callable[..., publish.Model]
 ) -> None:
     """The run of the training gets what it lacks, nothing twice, and is ended; the next training begins another."""
     train(1, 2)

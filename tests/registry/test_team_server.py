@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,18 @@ from postgres_server import ADMIN, PASSWORD, TeamServer
 
 from synthcxr import records
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import fetch, promotion, publish, resolve
+from synthcxr.registry import fetch, location, promotion, publish, resolve
 from synthcxr.registry.address import CHAMPION, GENERATOR
 
 pytestmark = pytest.mark.slow
+FULL = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+FREED = "DROP FUNCTION refuse CASCADE"
+SCHEMA, OLDER = "SELECT version_num FROM alembic_version", "451aebb31d03"
 PublishOne = Callable[..., publish.Published]
 PublishJudged = Callable[..., str]
 
@@ -108,3 +117,55 @@ def test_a_restart_loses_nothing_and_no_log_holds_the_password(
         assert PASSWORD.encode() not in path.read_bytes(), path
     for run in let_in.client.search_runs([let_in.client.get_experiment_by_name("e").experiment_id]):
         assert PASSWORD not in records.fingerprint(run.to_dictionary()) + str(run.to_dictionary())
+
+
+def sql(team: TeamServer, statement: str) -> list[tuple[str, ...]]:
+    """What the server's database answers."""
+    import psycopg2
+
+    address = team.database.uri.replace("+psycopg2", "")
+    with contextlib.closing(psycopg2.connect(address)) as database, database, database.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+@contextlib.contextmanager
+def changed(team: TeamServer, change: str, back: str) -> Iterator[None]:
+    """The server's database with a statement applied, undone at the end."""
+    sql(team, change)
+    try:
+        yield
+    finally:
+        sql(team, back)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    team: TeamServer, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
+) -> None:
+    """PostgreSQL refuses a row with its error for a full disk: one line, the champion stays; once freed all goes on."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    publish_one(champion=True, seed=1)
+    with changed(team, FULL, FREED):
+        with pytest.raises(ArtifactError, match="cannot do it now .503., as when its database is full") as caught:
+            publish_one(champion=True, seed=2)
+        assert "\n" not in str(caught.value)
+        assert resolve(None).name == f"models:/{GENERATOR}/1"
+    publish_one(champion=True, seed=3)
+    assert resolve(None).name == f"models:/{GENERATOR}/2"
+
+
+def test_an_older_schema_is_one_line_and_loses_nothing(
+    team: TeamServer, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
+) -> None:
+    """A database that an older MLflow made, spoken to directly, is left as it is, and the line says what to run."""
+    publish_one(champion=True, seed=1)
+    ((newest,),) = sql(team, SCHEMA)
+    monkeypatch.setenv(location.VARIABLE, team.database.uri)
+    update = "UPDATE alembic_version SET version_num = '{}'"
+    with changed(team, update.format(OLDER), update.format(newest)):
+        with pytest.raises(ArtifactError, match=r"made by another MLflow; run `mlflow db upgrade` on it") as caught:
+            resolve(None)
+        assert "\n" not in str(caught.value)
+        assert sql(team, SCHEMA) == [(OLDER,)]
+    monkeypatch.setenv(location.VARIABLE, team.url)
+    assert resolve(None).name == f"models:/{GENERATOR}/1"

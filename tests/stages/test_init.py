@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from dvc.repo import Repo
 from PIL import Image
 from ruamel.yaml import YAML
 
-from synthcxr import closure, config
+from synthcxr import closure, config, records
+from synthcxr.cli import main
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.stages import init, upgrade
 
@@ -29,6 +31,11 @@ def films(tmp_path: Path) -> Path:
         (folder / name).mkdir(parents=True)
         Image.fromarray(np.full((32, 32), 90, np.uint8)).save(folder / name / f"{name}.png")
     return folder
+
+
+def digests(folder: Path) -> dict[Path, str]:
+    """What every file below a folder holds, those of git and DVC too."""
+    return {path: records.sha256_file(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def read(path: Path) -> Any:
@@ -266,7 +273,10 @@ def test_ci_runs_the_pipeline_and_posts_the_metrics(tmp_path: Path, kind: str, n
 
 
 def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
-    """Of a project that is as today's, nothing; of an older one each stage, command and parameter that differs."""
+    """Of a project that is as today's, nothing; of an older one each stage, command and parameter that differs.
+
+    It says so and writes nothing.
+    """
     folder = tmp_path / "project"
     with pytest.raises(DataError, match="holds no synthcxr.lock"):
         list(upgrade.run(tmp_path))
@@ -280,7 +290,9 @@ def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
     params = (folder / "params.yaml").read_text()
     params = params.replace("  n_val_distance: 0\n", "").replace("  fp16: true\n", "  fp16: true\n  half: true\n")
     (folder / "params.yaml").write_text(params)
-    lines = "\n".join(upgrade.run(folder))
+    before = digests(tmp_path)
+    lines = CliRunner().invoke(main, ["init", str(folder), "--upgrade"], catch_exceptions=False).output
+    assert digests(tmp_path) == before
     assert "version: 0.0.1 then" in lines
     assert "code: changed for report;" in lines
     assert "dvc.yaml: distill.cmd is now 'synthcxr distill" in lines
