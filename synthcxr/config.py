@@ -130,31 +130,14 @@ class ExportConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class GlanceConfig:
-    """The cheap guess: a perceptron on the latent."""
-
-    width: int
-    depth: int
-    n_epochs: int
-
-
-@dataclasses.dataclass(frozen=True)
-class LookConfig:
-    """The closer guess: the generator's own layers up to `side` px, then convolutions of `width` maps."""
-
-    side: int
-    width: int
-    n_epochs: int
-
-
-@dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on."""
+    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on; a perceptron."""
 
     n_pairs: int
     n_held: int
-    glance: GlanceConfig
-    look: LookConfig
+    width: int
+    depth: int
+    n_epochs: int
     batch: int
     lr: float
     seed: int
@@ -280,15 +263,13 @@ def _bounded(config: Config) -> list[tuple[str, int, int]]:
         "train_classifier": ("batch", "n_epochs"),
         "train_judge": ("batch", "n_epochs"),
         "export": ("n_reference",),
-        "distill": ("n_pairs", "n_held", "batch"),
+        "distill": ("n_pairs", "n_held", "width", "n_epochs", "batch"),
         "generate": ("n", "batch", "max_draws"),
         "evaluate": ("n_bootstrap",),
         "report": ("n_images",),
     }
     held += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
-    distill, gan = config.distill, config.train_gan
-    for name, guess in (("glance", distill.glance), ("look", distill.look)):
-        held += [(f"distill.{name}.{key}", getattr(guess, key), 1) for key in ("width", "n_epochs")]
+    gan = config.train_gan
     held += [
         (f"train_gan.{key}.{side}", n, 1) for key in ("batch", "channels") for side, n in getattr(gan, key).items()
     ]

@@ -12,7 +12,6 @@ import torch
 from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import images, labelling, seeds
-from synthcxr.config import GlanceConfig, LookConfig
 from synthcxr.contract import Contract
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import classifier as classifiers
@@ -24,7 +23,6 @@ from synthcxr.synthesis.session import Session
 
 CHANNELS = {4: 16, 8: 16, 16: 8}
 LATENT = 12
-SMALL_PROPOSAL = {"glance": GlanceConfig(32, 2, 4), "look": LookConfig(8, 8, 2)}
 SMALL = {"backbone": "small", "resolution": 16, "image_resolution": 16, "width": 4}
 
 
@@ -99,6 +97,6 @@ def write_guided_folder(folder: Path, *, rate: float) -> Path:
     """The same with a proposal, distilled from few pairs."""
     write_folder(folder, rate=rate)
     plain = configs.load(Path(__file__).parents[1] / "params.yaml").distill
-    few = dataclasses.replace(plain, **SMALL_PROPOSAL, n_pairs=2000, n_held=2000, device="cpu")
+    few = dataclasses.replace(plain, n_pairs=2000, n_held=2000, width=32, n_epochs=4, device="cpu")
     distill.run(few, models=folder)
     return folder

@@ -66,14 +66,6 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
         """Images at `resolution` (the largest by default), faded in by `alpha` from the one below."""
         resolution = resolution or self.resolutions[-1]
-        below, x = self.maps(z, resolution)
-        if alpha >= 1.0 or resolution == 4:
-            return self._grey(x, resolution)
-        old = upsample(self._grey(below, resolution // 2))
-        return torch.lerp(old, self._grey(x, resolution), alpha)
-
-    def maps(self, z: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
-        """The feature maps one size below `resolution` and at it; at 4 px both are the same."""
         x = self.dense(pixel_norm(z)).reshape(z.shape[0], -1, 4, 4) + self.dense_bias
         x = leaky_norm(self.conv(leaky_norm(x)))
         below = x
@@ -81,7 +73,10 @@ class Generator(nn.Module):
             if side > resolution:
                 break
             below, x = x, self.blocks[str(side)](x)
-        return below, x
+        if alpha >= 1.0 or resolution == 4:
+            return self._grey(x, resolution)
+        old = upsample(self._grey(below, resolution // 2))
+        return torch.lerp(old, self._grey(x, resolution), alpha)
 
     def _grey(self, x: Tensor, resolution: int) -> Tensor:
         image: Tensor = self.to_grey[str(resolution)](x)

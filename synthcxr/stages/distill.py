@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ from synthcxr.config import DistillConfig
 from synthcxr.contract import Contract
 from synthcxr.evaluation import bootstrap
 from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.networks import rebuild
 from synthcxr.networks.onnx import export
 from synthcxr.seeds import MAX_SEED
-from synthcxr.synthesis.proposal import ABOUT, FILE, GLANCE, LOOK, Guide, Proposal
-from synthcxr.synthesis.sampler import GENERATOR, Sampler
+from synthcxr.synthesis.proposal import ABOUT, FILE, Guide, Proposal
+from synthcxr.synthesis.sampler import Sampler
 from synthcxr.synthesis.wanted import Wanted
 from synthcxr.training import proposal as training
 
@@ -30,24 +29,24 @@ Float64 = NDArray[np.float64]
 BATCH = 64
 SEED = MAX_SEED - 1
 """Of streams that no dataset starts from by default: the pairs must not be the candidates that are judged by them."""
-SPREADS = "glance_spread", "spread"
-EXPLAINED = "variance_glanced", "variance_explained"
 
 
 def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
     """Write proposal.onnx and proposal.json into the folder `models` of an export; returns the latter."""
     sampler = Sampler.open(models, batch=BATCH, device=config.device)
     z, logits = _pairs(sampler, 0, config.n_pairs)
-    network = training.fit(config, rebuild.generator(models / GENERATOR), z, logits)
-    z, logits = _pairs(sampler, config.n_pairs + BATCH, config.n_held)
-    spreads = [np.sqrt(((guess - logits) ** 2).mean(axis=0)) for guess in training.guessed(network, z)]
-    about: dict[str, Any] = {"glance": dataclasses.asdict(config.glance), "look": dataclasses.asdict(config.look)}
+    network = training.fit(config, z, logits)
+    held_z, held_logits = _pairs(sampler, config.n_pairs + BATCH, config.n_held)
+    path = models / FILE
+    about = {"latent": z.shape[1], "width": config.width, "depth": config.depth}
     about |= {"generator": sampler.generator.digest, "classifier": sampler.classifier.digest}
-    for name, spread in zip(SPREADS, spreads, strict=True):
-        about[name] = dict(zip(FINDINGS, np.maximum(spread, 1e-6).tolist(), strict=True))
-    held, path = dataclasses.replace(_contract(sampler), network=about), models / FILE
-    export(network, path=path, contract=held, row=z.shape[1:], input_name="z", output_names=(GLANCE, LOOK), fp16=True)
-    measured = _measured(sampler, Proposal.open(path, sampler, device="cpu"), z, logits)
+    about["spread"] = dict.fromkeys(FINDINGS, 1.0)
+    held = dataclasses.replace(_contract(sampler), network=about)
+    export(network, path=path, contract=held, row=(z.shape[1],), input_name="z", output_names=("logits",), fp16=True)
+    error = _error(Proposal.open(path, sampler, device="cpu"), held_z, held_logits)
+    about["spread"] = dict(zip(FINDINGS, error.tolist(), strict=True))
+    export(network, path=path, contract=held, row=(z.shape[1],), input_name="z", output_names=("logits",), fp16=True)
+    measured = _measured(sampler, Proposal.open(path, sampler, device="cpu"), held_z, held_logits)
     records.write_json(models / ABOUT, measured)
     return measured
 
@@ -65,14 +64,16 @@ def _pairs(sampler: Sampler, start: int, n: int) -> tuple[Float32, Float32]:
     rng = np.random.Generator(np.random.Philox(key=np.array([SEED, start], dtype=np.uint64)))
     z = rng.standard_normal((-(-n // BATCH) * BATCH, sampler.generator.contract.latent), dtype=np.float32)
     parts = [
-        labelling.logits(sampler.seen(each)[1])
-        for each in tqdm(_batches(z), total=len(z) // BATCH, unit="batch", disable=None)
+        labelling.logits(sampler.seen(z[at : at + BATCH])[1])
+        for at in tqdm(range(0, len(z), BATCH), unit="batch", disable=None)
     ]
     return z[:n], np.concatenate(parts)[:n].astype(np.float32)
 
 
-def _batches(z: Float32) -> Iterator[Float32]:
-    return (z[at : at + BATCH] for at in range(0, len(z), BATCH))
+def _error(proposal: Proposal, z: Float32, logits: Float32) -> Float64:
+    """The root mean square error [14] of the guess on pairs that it was not fitted to."""
+    guess = proposal.session.run(z)["logits"].astype(np.float64)
+    return np.asarray(np.maximum(np.sqrt(((guess - logits) ** 2).mean(axis=0)), 1e-6))
 
 
 def _contract(sampler: Sampler) -> Contract:
@@ -89,28 +90,23 @@ def _phantom(sampler: Sampler) -> bool:
 def _measured(sampler: Sampler, proposal: Proposal, z: Float32, logits: Float32) -> dict[str, Any]:
     """For No Finding and each finding: its rate, what trying costs, and what is lost without the weights."""
     present = labelling.present(labelling.probabilities(logits), sampler.classifier.contract.thresholds)
-    guessed = [np.concatenate([guess.logits(each) for each in _batches(z)]) for guess in proposal.guesses]
-    held = {
-        name: _of(Guide.of(proposal, wanted, sampler), guessed, wanted.met(present))
-        for name in (NO_FINDING, *FINDINGS)
-        for wanted in (Wanted.of([name]),)
-    }
-    for key, guess in zip(EXPLAINED, guessed, strict=True):
-        fit = 1 - ((guess - logits) ** 2).mean(axis=0) / np.maximum(logits.var(axis=0), 1e-12)
-        for name, share in zip(FINDINGS, fit.tolist(), strict=True):
-            held[name][key] = share
-    return {"n_held": len(z), "digest": proposal.digest, "findings": held}
+    guess = proposal.session.run(z)["logits"]
+    fit = 1 - ((guess - logits) ** 2).mean(axis=0) / np.maximum(logits.var(axis=0), 1e-12)
+    held = {name: _of(Wanted.of([name]), sampler, proposal, z, present) for name in (NO_FINDING, *FINDINGS)}
+    for name, share in zip(FINDINGS, fit.tolist(), strict=True):
+        held[name]["variance_explained"] = share
+    return {"n_held": len(z), "digest": proposal.session.digest, "findings": held}
 
 
-def _of(guide: Guide, guessed: Sequence[Float64], shown: NDArray[np.bool_]) -> dict[str, Any]:
+def _of(wanted: Wanted, sampler: Sampler, proposal: Proposal, z: Float32, present: NDArray[np.bool_]) -> dict[str, Any]:
     """One finding, on pairs that the proposal was not fitted to; None where no pair shows it."""
-    chances, n = guide.chances_of(guessed), int(shown.sum())
+    guide, shown = Guide.of(proposal, wanted, sampler), wanted.met(present)
+    chances, n = guide.chances(z), int(shown.sum())
     caught = float(chances[shown].sum())
     return {
         "n_shown": n,
-        "rate": n / len(shown),
-        "rate_interval": list(bootstrap.wilson(n, len(shown))),
-        "looked_at": guide.looked,
+        "rate": n / len(z),
+        "rate_interval": list(bootstrap.wilson(n, len(z))),
         "tried": float(chances.mean()),
         "runs_an_image": float(chances.sum() / caught) if n else None,
         "recall": caught / n if n else None,

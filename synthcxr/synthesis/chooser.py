@@ -71,7 +71,7 @@ class Chooser:
         generator, classifier, judge = self.sampler.generator, self.sampler.classifier, self.judge
         held = {"generator": generator.digest, "classifier": classifier.digest, "labelling": _reading(classifier)}
         if self.proposal is not None:
-            held |= {"proposal": self.proposal.digest}
+            held |= {"proposal": self.proposal.session.digest}
         return held if judge is None else held | {"judge": judge.digest, "judging": _reading(judge)}
 
     def records(

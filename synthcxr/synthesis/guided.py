@@ -1,7 +1,7 @@
 """Candidates in order, of which a guide has some tried: scored by the thousand, made by the batch.
 
 Which candidates share a batch follows from their numbers alone: stretches of candidates are aligned to their index,
-and those tried in one fill its batches in order, the last one padded to a power of two.
+and those tried in one fill its batches in order, the last one padded.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class Guided:
         side = self.sampler.generator.contract.resolution
         if not n:
             return Drawn(stop, 0, indices, np.empty((0, side, side), np.uint8), np.empty((0, 14)), 1 / chances)
-        batch = min(batch, 1 << (n - 1).bit_length())
         padded = np.concatenate([latents, np.repeat(latents[:1], batch - n, axis=0)])
         pixels, probabilities = self.sampler.seen(padded)
         pixels, probabilities = pixels[:n], probabilities[:n]
@@ -80,5 +79,6 @@ class Guided:
 
     def _grain(self, seed: int, at: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
         latents = seeds.latents(seed, at, GRAIN, self.sampler.generator.contract.latent)
-        tried, chances = self.guide.tried(latents, seeds.uniforms(seed, at, GRAIN))
-        return at + tried.astype(np.int64), latents[tried], chances
+        chances = self.guide.chances(latents)
+        tried = np.flatnonzero(seeds.uniforms(seed, at, GRAIN) < chances)
+        return at + tried.astype(np.int64), latents[tried], chances[tried]

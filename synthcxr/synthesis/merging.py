@@ -11,8 +11,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from synthcxr.synthesis import cutting
-
 Float32 = NDArray[np.float32]
 
 # Of one dimension: an even pixel sees w0 of the pixel before and w1 + w2 of its own, an odd one w0 + w1 and w2.
@@ -48,13 +46,26 @@ def merged(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
     del graph.node[:]
     graph.node.extend(node for node in kept if node.output[0] not in gone)
     del graph.value_info[:]
-    cutting.drop_unused(graph)
+    _drop_unused(graph)
     return copy, n_merged
 
 
 def transposed(weight: Float32) -> Float32:
     """The kernel [I, O, 4, 4] of the transposed convolution that a doubling and a kernel [O, I, 3, 3] amount to."""
     return np.ascontiguousarray(np.einsum("ay,bx,oiyx->ioab", _TAPS, _TAPS, weight.astype(np.float32)))
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Without the kernels that were merged and the steps that widened them."""
+    while True:
+        used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+        nodes = [node for node in graph.node if used.intersection(node.output)]
+        held = [tensor for tensor in graph.initializer if tensor.name in used]
+        if len(nodes) == len(graph.node) and len(held) == len(graph.initializer):
+            return
+        for field, kept in ((graph.node, nodes), (graph.initializer, held)):
+            del field[:]
+            field.extend(kept)
 
 
 def _doubles(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:

@@ -21,7 +21,7 @@ from synthcxr import contract as contracts
 from synthcxr.contract import Contract, Kind
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
-from synthcxr.synthesis import cutting, halving, merging
+from synthcxr.synthesis import halving, merging
 
 Float32 = NDArray[np.float32]
 Device = Literal["auto", "cuda", "cpu"]
@@ -55,7 +55,6 @@ class Session:
 
     contract: Contract
     provider: str
-    outputs: tuple[str, ...]
     precision: Precision
     _inference: ort.InferenceSession = dataclasses.field(repr=False)
 
@@ -67,22 +66,19 @@ class Session:
         kind: Kind | None = None,
         device: Device = "auto",
         threads: int | None = None,
-        outputs: tuple[str, ...] | None = None,
         precision: Precision | None = None,
     ) -> Session:
         """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got.
 
-        `threads` None takes as many as there are cores; the bytes of an image may depend on their number. `outputs`
-        are computed and no others; None takes those of its kind.
+        `threads` None takes as many as there are cores; the bytes of an image may depend on their number.
         """
         contract = contracts.read(path, kind=kind)
-        outputs = outputs or _OUTPUTS[contract.kind]
         try:
-            inference, precision = _start(_Asked(path, contract, outputs, precision), device, threads or n_threads())
+            inference, precision = _start(_Asked(path, contract, precision), device, threads or n_threads())
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
-        _check_fit(path, contract, outputs, inference)
-        return cls(contract, inference.get_providers()[0], outputs, precision, inference)
+        _check_fit(path, contract, inference)
+        return cls(contract, inference.get_providers()[0], precision, inference)
 
     @property
     def digest(self) -> str:
@@ -103,16 +99,16 @@ class Session:
 
         Bound, so that on a GPU an input goes there once and an output comes back once. Callers keep N the same.
         """
-        bound = self._inference.io_binding()
+        outputs, bound = _OUTPUTS[self.contract.kind], self._inference.io_binding()
         try:
             bound.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
-            for name in self.outputs:
+            for name in outputs:
                 bound.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
             self._inference.run_with_iobinding(bound)
             values = bound.copy_outputs_to_cpu()
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"the {self.contract.kind} failed on {self.provider}: {_first_line(error)}") from error
-        return dict(zip(self.outputs, values, strict=True))
+        return dict(zip(outputs, values, strict=True))
 
 
 def n_threads() -> int:
@@ -126,7 +122,6 @@ class _Asked:
 
     path: Path
     contract: Contract
-    outputs: tuple[str, ...]
     precision: Precision | None
 
     def on(self, provider: str) -> Precision:
@@ -136,13 +131,7 @@ class _Asked:
         return self.precision or ("fp16" if provider == CUDA else "fp32")
 
     def source(self, provider: str) -> Path | bytes:
-        """The file, or what is run in its place.
-
-        Of a proposal that is the part that is asked for; of a generator the graph in fp16, which agrees to 1e-2, or
-        on a CPU the same graph made quicker, which agrees to 1e-4.
-        """
-        if self.contract.kind == "proposal":
-            return bytes(cutting.only(onnx.load(self.path), self.outputs).SerializeToString())
+        """The file, or of a generator its graph in fp16, which agrees to 1e-2, or made quicker for a CPU, to 1e-4."""
         if self.on(provider) == "fp16":
             return bytes(halving.halved(onnx.load(self.path)).SerializeToString())
         if self.contract.kind != "generator" or provider == CUDA:
@@ -213,14 +202,14 @@ def _input_shape(contract: Contract, n: int) -> tuple[int, ...]:
     return (n, 1, contract.resolution, contract.resolution)
 
 
-def _check_fit(path: Path, contract: Contract, asked: tuple[str, ...], inference: ort.InferenceSession) -> None:
+def _check_fit(path: Path, contract: Contract, inference: ort.InferenceSession) -> None:
     inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
     outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
     side = contract.resolution
     if contract.kind == "generator":
         wanted = {"z": [contract.latent]}, {"image": [1, side, side]}
     elif contract.kind == "proposal":
-        wanted = {"z": [contract.latent]}, {name: [len(FINDINGS)] for name in asked}
+        wanted = {"z": [contract.latent]}, {"logits": [len(FINDINGS)]}
     else:
         wanted = {"image": [1, side, side]}, {"logits": [len(FINDINGS)], "features": []}
         lacking = [finding for finding in FINDINGS if finding not in contract.thresholds]

@@ -9,7 +9,7 @@ from pathlib import Path
 import asking
 import numpy as np
 import pytest
-from exported import SMALL_PROPOSAL, write_folder
+from exported import write_folder
 
 from synthcxr import config as configs
 from synthcxr import contract as contracts
@@ -157,7 +157,7 @@ def test_what_was_counted_when_distilling_is_taken(model: Path, tmp_path: Path) 
     """With the proposal's own record of these models no image is drawn; with another's, or a number, they are."""
     told = shutil.copytree(model, tmp_path / "told")
     plain = vars(configs.load(Path(__file__).parents[2] / "params.yaml").distill)
-    few = SMALL_PROPOSAL | {"n_pairs": 1000, "n_held": 3000, "device": "cpu"}
+    few = {"n_pairs": 1000, "n_held": 3000, "width": 16, "n_epochs": 1, "device": "cpu"}
     held = distill.run(DistillConfig(**plain | few), models=told)
     rates = {rate.finding: rate for rate in list_labels.run(model=told, n=None, device="cpu", batch=32)}
     assert len(rates) == 15 and {rate.drawn for rate in rates.values()} == {3000}

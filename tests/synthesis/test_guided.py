@@ -11,7 +11,7 @@ from exported import write_folder
 from synthcxr import config as configs
 from synthcxr import contract as contracts
 from synthcxr import labelling, records, seeds
-from synthcxr.config import DistillConfig, GlanceConfig, LookConfig
+from synthcxr.config import DistillConfig
 from synthcxr.errors import ArtifactError
 from synthcxr.stages import distill
 from synthcxr.synthesis import guided, work
@@ -23,8 +23,7 @@ from synthcxr.synthesis.wanted import Wanted
 
 ROOT = Path(__file__).parents[2]
 PLAIN: DistillConfig = configs.load(ROOT / "params.yaml").distill
-GUESSES = {"glance": GlanceConfig(128, 2, 20), "look": LookConfig(8, 32, 6)}
-CONFIG = DistillConfig(**vars(PLAIN) | GUESSES | {"n_pairs": 4000, "n_held": 4000, "device": "cpu"})
+CONFIG = DistillConfig(**vars(PLAIN) | {"n_pairs": 4000, "n_held": 4000, "width": 128, "n_epochs": 20, "device": "cpu"})
 WANTED = Wanted.of(["Mass"])
 
 
@@ -71,45 +70,6 @@ def test_a_rare_finding_costs_few_runs(sampler: Sampler, guide: Guide) -> None:
     np.testing.assert_allclose(weights, 1 / guide.chances(np.concatenate([own(sampler, i) for i in indices])))
     own_pixels, _ = sampler.seen(np.concatenate([own(sampler, i) for i in indices[:16]]))
     assert np.abs(own_pixels.astype(int) - pixels[:16]).max() <= 1
-
-
-def test_looking_at_few_changes_no_chance(sampler: Sampler, guide: Guide) -> None:
-    """Those tried are those whose number lies below the smaller chance of the two, though most are never looked at."""
-    latents, uniforms = seeds.latents(3, 0, 4096, sampler.generator.contract.latent), seeds.uniforms(3, 0, 4096)
-    rows, chances = guide.tried(latents, uniforms)
-    every = guide.chances(latents)
-    assert rows.tolist() == np.flatnonzero(uniforms < every).tolist() and len(rows) > 10
-    np.testing.assert_allclose(chances, every[rows], rtol=1e-5)
-    glance = guide.sieves[0]
-    passing = glance.chances(glance.guess.logits(latents))
-    assert len(guide.sieves) == 2 and abs(passing.mean() - guide.looked) < 0.05 < 0.5
-
-
-def test_a_look_sees_more_than_a_glance(models: Path) -> None:
-    """On pairs that neither was fitted to, and for every finding."""
-    held = records.read_json(models / "proposal.json")["findings"]
-    assert all(
-        held[name]["variance_glanced"] < held[name]["variance_explained"] for name in held if name != "No Finding"
-    )
-
-
-def test_a_proposal_without_a_glance(models: Path, sampler: Sampler, tmp_path: Path) -> None:
-    """A file from before there were glances is looked at for every candidate."""
-    path = tmp_path / FILE
-    path.write_bytes((models / FILE).read_bytes())
-    held = contracts.read(path)
-    network = {name: value for name, value in held.network.items() if name != "glance_spread"}
-    contracts.amend(path, contracts.Contract(**(vars(held) | {"network": network})))
-    guide = Guide.of(Proposal.open(path, sampler, device="cpu"), WANTED, sampler)
-    assert len(guide.sieves) == 1 and guide.looked == 1
-    latents, uniforms = seeds.latents(3, 0, 512, sampler.generator.contract.latent), seeds.uniforms(3, 0, 512)
-    assert guide.tried(latents, uniforms)[0].tolist() == np.flatnonzero(uniforms < guide.chances(latents)).tolist()
-
-
-def test_little_is_padded(sampler: Sampler, guide: Guide) -> None:
-    """A batch that is not full is padded to the next power of two."""
-    parts = list(Guided(sampler, guide).draw(seed=3, start=0, stop=16_384))
-    assert {part.runs for part in parts} <= {0, 1, 2, 4, 8, 16}
 
 
 def test_a_range_is_a_whole_stretch(models: Path, sampler: Sampler, guide: Guide) -> None:
@@ -204,6 +164,5 @@ def test_several_findings_are_guided_too(models: Path, sampler: Sampler) -> None
     assert both.share < one.share and both.floor < one.floor
     least = labelling.logits(labelling.least(sampler.classifier.contract.thresholds))
     z = seeds.latents(1, 0, 64, sampler.generator.contract.latent)
-    look = proposal.guesses[-1]
-    without = look.likely(look.logits(z), Wanted.of(["Mass"], ["Edema"]), least)
-    assert (without <= look.likely(look.logits(z), WANTED, least) + 1e-12).all()
+    without = proposal.likely(z, Wanted.of(["Mass"], ["Edema"]), least)
+    assert (without <= proposal.likely(z, WANTED, least) + 1e-12).all()
