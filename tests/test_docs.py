@@ -60,8 +60,7 @@ def team() -> Iterator[Walk]:
         pytest.skip(problem)
     with postgres_server.enterable() as folder:
         (folder / "synthcxr").symlink_to(ROOT)
-        activate = installed.without_torch(folder / "no-torch", installed.wheel(folder / "wheel")) / "bin" / "activate"
-        activate.write_text(activate.read_text(encoding="utf-8") + "\nunset PYTHONPATH\n", encoding="utf-8")
+        installed.without_torch(folder / "no-torch", installed.wheel(folder / "wheel"))
         held = os.environ.get("SYNTHCXR_TEST_FILMS")
         films = Path(held) / "nih_256" if held else write_drawn(folder / "films")
         try:
@@ -74,7 +73,12 @@ def team() -> Iterator[Walk]:
 def test_the_walk_of_a_team(team: Walk) -> None:
     """From a server to a project, an environment without torch, a refusal, a promotion and the way back."""
     port, folder, said = str(free_port()), team.folder, []
+    source = {name: value for name, value in team.environment.items() if name == "PYTHONPATH"}
     for block in blocks(TEAM):
+        if "no-torch" in block:
+            team.environment.pop("PYTHONPATH", None)  # the wheel is what is imported there
+        if block.startswith("deactivate"):
+            team.environment |= source
         said.append(team.type(block.replace("5001", port)))
         if block.startswith("synthcxr init"):
             films = {"sources": [{"reader": "nih", "path": team.environment["FILMS"]}]}
