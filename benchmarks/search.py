@@ -52,21 +52,13 @@ def processor_s(work: Callable[[], object], n: int) -> float:
 
 
 def costs(chooser: Chooser, guide: Guide) -> dict[str, float]:
-    """Milliseconds of processor: an image made and classified, a candidate drawn, and each guess at one."""
+    """Milliseconds of processor: an image made and classified, a candidate drawn, and a guess at one."""
     sampler = chooser.sampler
     z = seeds.latents(SEED, 0, GRAIN, sampler.generator.contract.latent)
     held = {"run": processor_s(lambda: sampler.seen(z[: sampler.batch]), sampler.batch)}
     held["draw"] = processor_s(lambda: seeds.latents(SEED, 0, GRAIN, z.shape[1]), GRAIN)
-    for name, sieve in zip(("look", "glance"), reversed(guide.sieves), strict=False):
-        rows = z if name == "glance" else z[:64]
-        held[name] = processor_s(lambda sieve=sieve, rows=rows: sieve.guess.logits(rows), len(rows))
+    held["guess"] = processor_s(lambda: guide.chances(z), GRAIN)
     return {name: 1000 * each for name, each in held.items()}
-
-
-def scoring(candidates: int, guide: Guide, ms: dict[str, float]) -> float:
-    """What it costs to draw and score them, as runs of generator and classifier."""
-    each = ms["draw"] + ms.get("glance", 0.0) + guide.looked * ms["look"]
-    return candidates * each / ms["run"]
 
 
 def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[str, Any]:
@@ -122,9 +114,10 @@ def main() -> None:
         result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
         if chooser.proposal is not None:
             guide = chooser.guide(chooser.proposal, wanted)
-            held = result[method] | {"ms": costs(chooser, guide), "looked": guide.looked, "expected_runs": guide.runs}
-            held["scoring_in_runs"] = scoring(held["candidates"], guide, held["ms"]) / held["images"]
-            result[method] = held
+            ms = costs(chooser, guide)
+            spent = result[method]["candidates"] * (ms["draw"] + ms["guess"]) / ms["run"]
+            result[method] |= {"ms": ms, "expected_runs": guide.runs}
+            result[method]["scoring_in_runs"] = spent / result[method]["images"]
         print(method, {name: value for name, value in result[method].items() if name != "mean_probabilities"})
     if "guided" in result:
         result["times_fewer"] = result["reject"]["runs_an_image"] / result["guided"]["runs_an_image"]
