@@ -39,6 +39,7 @@ def test_import_mlflow_loads_nothing_heavy_of_ours(installed: Path, tmp_path: Pa
     assert loaded[0] - loaded[1] - ours - {"mlflow.models.evaluation.base"} == set()
 
 
+@pytest.mark.slow
 def test_a_run_begun_in_a_dvc_stage_is_tagged(installed: Path, tmp_path: Path) -> None:
     """`mlflow.start_run` asks our provider: stage, experiment and revision are tags; outside DVC there are none."""
     program = (

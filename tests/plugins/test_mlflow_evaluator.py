@@ -9,6 +9,8 @@ import pytest
 from conftest import REPOSITORY, Trained
 from installed import entry_points, run
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, sys, mlflow, pandas as pd
 onnx, films, params = sys.argv[1:] if len(sys.argv) > 1 else ARGS
