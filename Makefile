@@ -1,5 +1,7 @@
 # `make demo` and `make test` need Python 3.11+ and nothing else.
 PYTHON ?= python3
+# Tests of one file stay in one process: they share what they made.
+TWO := --numprocesses 2 --dist loadfile
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GX_ANALYTICS_ENABLED := False
@@ -14,8 +16,8 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the tested set of packages into .venv: a minute or more, quietly"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
 	touch $@
 
 # The models that ship: images, evidence, report. From another folder, `--model starter` is what is taken anyway.
@@ -34,10 +36,10 @@ pipeline: install
 	@echo "report: results/report.html"
 
 test: install
-	pytest -m 'not slow'
+	pytest $(TWO) -m 'not slow'
 
 test-all: install
-	pytest
+	pytest $(TWO)
 
 check: install
 	ruff format --check .

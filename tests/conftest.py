@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 from synthcxr import config as configs
@@ -67,13 +67,13 @@ def small_config() -> Config:
             resolution=16,
             latent=16,
             channels={4: 16, 8: 16, 16: 8},
-            nimg={4: 800, 8: 1600, 16: 3200},
-            fade_nimg={8: 400, 16: 800},
+            nimg={4: 400, 8: 800, 16: 1600},
+            fade_nimg={8: 200, 16: 400},
             batch={4: 16, 8: 16, 16: 16},
             precision="fp32",
-            checkpoint_nimg=2000,
-            snapshot_nimg=2000,
-            report_nimg=400,
+            checkpoint_nimg=1000,
+            snapshot_nimg=1000,
+            report_nimg=200,
             device="cpu",
         ),
         generate=dataclasses.replace(config.generate, n=200, max_draws=200, device="cpu"),
@@ -82,29 +82,44 @@ def small_config() -> Config:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    """One small project, trained once for all tests."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One small project, trained once for all tests, whichever process they run in."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    models = root / "models"
+    names = ("classifier", "judge", "gan", "onnx")
+    project = Trained(small_config(), root / "data", *(models / name for name in names), root / "results")
+    with filelock.FileLock(f"{root}.lock"):
+        if not root.exists():
+            train(project)
+    return project
+
+
+def train(project: Trained) -> None:
+    """From drawn films to ONNX."""
     from synthcxr.stages import export, prepare, train_classifier, train_gan
 
-    root = tmp_path_factory.mktemp("trained")
-    config = small_config()
-    data, models, results = root / "data", root / "models", root / "results"
-    project = Trained(config, data, models / "classifier", models / "judge", models / "gan", models / "onnx", results)
-    prepare.run(config.prepare, out=data)
+    config, results = project.config, project.results
+    prepare.run(config.prepare, out=project.data)
     for section, out, split in (
         (config.train_classifier, project.classifier, "train"),
         (config.train_judge, project.judge, "judge"),
     ):
-        train_classifier.run(section, data=data, out=out, split=split, log=results / f"train_{out.name}.csv")
+        log = results / f"train_{out.name}.csv"
+        train_classifier.run(section, data=project.data, out=out, split=split, log=log)
     train_gan.run(
         config.train_gan,
-        data=data,
+        data=project.data,
         out=project.gan,
         log=results / "train_gan.csv",
         snapshots=results / "snapshots",
-        checkpoints=root / "checkpoints",
+        checkpoints=project.data.parent / "checkpoints",
     )
     export.run(
-        config.export, data=data, classifier=project.classifier, judge=project.judge, gan=project.gan, out=project.onnx
+        config.export,
+        data=project.data,
+        classifier=project.classifier,
+        judge=project.judge,
+        gan=project.gan,
+        out=project.onnx,
     )
-    yield project

@@ -1,8 +1,10 @@
-"""Untrained networks in real ONNX files, as the export stage writes them."""
+"""Untrained networks in real ONNX files, as the export stage writes them; each folder is made once a process."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +38,24 @@ def write_generator(
     path: Path, *, blocks: str = "lean", fp16: bool = True, channels: dict[int, int] = CHANNELS
 ) -> Path:
     """A generator with random weights whose images use the whole range of grey."""
+    path.write_bytes(_generator(blocks, fp16, tuple(channels.items())))
+    return path
+
+
+@functools.cache
+def _generator(blocks: str, fp16: bool, channels: tuple[tuple[int, int], ...]) -> bytes:
     torch.manual_seed(0)
-    network = Generator(LATENT, channels, blocks).eval()  # type: ignore[arg-type]
+    network = Generator(LATENT, dict(channels), blocks).eval()  # type: ignore[arg-type]
     layers.fold_scales(network)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.1)
-    side = max(channels)
-    held = contract("generator", side, network.network_config(channels), latent=LATENT)
-    export(network, path=path, contract=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=fp16)
-    return path
+    held = contract("generator", max(dict(channels)), network.network_config(dict(channels)), latent=LATENT)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        export(network, path=path, contract=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=fp16)
+        return path.read_bytes()
 
 
 def worn(network: dict[str, Any], seed: int = 0) -> classifiers.Classifier:
@@ -80,23 +89,46 @@ def write_classifier(
 
 def write_folder(folder: Path, *, rate: float = 0.5) -> Path:
     """generator.onnx, classifier.onnx and judge.onnx of 16 px; each finding shows in about `rate` of the images."""
-    folder.mkdir(parents=True)
-    generator = Session.open(write_generator(folder / "generator.onnx"), device="cpu")
-    made = images.to_uint8(generator.run(seeds.latents(99, 0, 2048, LATENT))["image"])
-    for kind in ("classifier", "judge"):
-        path = write_classifier(folder / f"{kind}.onnx", kind=kind)
-        session = Session.open(path, device="cpu")
-        found = labelling.probabilities(session.run(images.to_float(made))["logits"])
-        limits = np.quantile(found, 1 - rate, axis=0).tolist()
-        held = dataclasses.replace(session.contract, thresholds=dict(zip(FINDINGS, limits, strict=True)))
-        contracts.amend(path, held)
-    return folder
+    return _written(folder, _plain(rate))
 
 
 def write_guided_folder(folder: Path, *, rate: float) -> Path:
     """The same with a proposal, distilled from few pairs."""
-    write_folder(folder, rate=rate)
-    plain = configs.load(Path(__file__).parents[1] / "params.yaml").distill
-    few = dataclasses.replace(plain, n_pairs=2000, n_held=2000, width=32, n_epochs=4, device="cpu")
-    distill.run(few, models=folder)
+    return _written(folder, _guided(rate))
+
+
+def _written(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
     return folder
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@functools.cache
+def _plain(rate: float) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        generator = Session.open(write_generator(folder / "generator.onnx"), device="cpu")
+        made = images.to_uint8(generator.run(seeds.latents(99, 0, 2048, LATENT))["image"])
+        for kind in ("classifier", "judge"):
+            path = write_classifier(folder / f"{kind}.onnx", kind=kind)
+            session = Session.open(path, device="cpu")
+            found = labelling.probabilities(session.run(images.to_float(made))["logits"])
+            limits = np.quantile(found, 1 - rate, axis=0).tolist()
+            held = dataclasses.replace(session.contract, thresholds=dict(zip(FINDINGS, limits, strict=True)))
+            contracts.amend(path, held)
+        return _read(folder)
+
+
+@functools.cache
+def _guided(rate: float) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = _written(Path(name) / "models", _plain(rate))
+        plain = configs.load(Path(__file__).parents[1] / "params.yaml").distill
+        few = dataclasses.replace(plain, n_pairs=2000, n_held=2000, width=32, n_epochs=4, device="cpu")
+        distill.run(few, models=folder)
+        return _read(folder)

@@ -43,6 +43,7 @@ def finding(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
     return max(set(found), key=found.count)
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes_and_so_does_a_killed_one(trained: Trained, finding: str, tmp_path: Path) -> None:
     """The same command into two folders; a third is killed by SIGKILL and run again."""
     request = ("generate", "--n", "60", "--label", finding, "--seed", "1", "--model", str(trained.onnx))
@@ -71,6 +72,7 @@ def test_two_runs_give_the_same_bytes_and_so_does_a_killed_one(trained: Trained,
     assert not partial.exists()
 
 
+@pytest.mark.slow
 def test_a_finding_out_of_reach_ends_with_what_was_found(trained: Trained, finding: str, tmp_path: Path) -> None:
     """Too few draws: exit 1, the acceptance rate, a shorter dataset that is complete in itself."""
     done = synthcxr(
@@ -92,6 +94,7 @@ def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) -> None:
     """Generate, evaluate, register and report; then the champion is what `generate` takes, and gates exit 1 by hand."""
     params = tmp_path / "params.yaml"

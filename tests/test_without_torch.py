@@ -62,6 +62,7 @@ def test_a_verb_that_needs_torch_says_what_to_install(folder: Path) -> None:
     assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"
 
 
+@pytest.mark.slow
 def test_a_search_needs_torch(folder: Path) -> None:
     """--method optimise there says what to install, in one line, and leaves nothing behind."""
     done = run(folder, sys.executable, "-c", ABSENT, *GENERATE, "--method", "optimise")

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from synthcxr.checks import films as film_checks
 from synthcxr.checks import suite
@@ -113,6 +114,7 @@ def test_an_expectation_that_cannot_be_computed_fails_with_the_reason() -> None:
     assert 'could not be checked (Error: The column "colour" in BatchData does not exist.)' in line.sentence
 
 
+@pytest.mark.slow
 def test_the_suite_shows_writes_and_warns_of_nothing(tmp_path: Any) -> None:
     """In a process of its own it prints nothing on either stream and leaves no file where it stands."""
     code = (

@@ -43,6 +43,7 @@ def test_copies_show() -> None:
     assert found.n_below_null >= 60
 
 
+@pytest.mark.slow
 def test_the_detectable_share_is_detected() -> None:
     """With that share of copies most sets show it, and with none next to no set does: simulated afresh."""
     null = far(600, seed=1)

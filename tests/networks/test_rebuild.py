@@ -21,7 +21,7 @@ DENSE = {"backbone": "densenet121", "resolution": 32, "image_resolution": 16}
 
 
 @pytest.mark.parametrize("blocks", ["lean", "paper"])
-@pytest.mark.parametrize("fp16", [False, True])
+@pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_generator_is_made_again(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
     """Both kinds of blocks, both ways of storing: the images agree to 1e-4 and no weight asks for a gradient."""
     path = write_generator(tmp_path / "generator.onnx", blocks=blocks, fp16=fp16)
@@ -44,7 +44,7 @@ def check_classifier(network: dict[str, object], path: Path, *, fp16: bool) -> N
 
 
 @pytest.mark.parametrize("network", [SMALL, LITE0], ids=["small", "lite0"])
-@pytest.mark.parametrize("fp16", [False, True])
+@pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_classifier_is_made_again(network: dict[str, object], tmp_path: Path, *, fp16: bool) -> None:
     """With folded norms and weights in half precision, logits and features agree to 1e-4 of their scale."""
     check_classifier(network, tmp_path / "classifier.onnx", fp16=fp16)

@@ -83,6 +83,7 @@ def test_what_ships_of_the_films_is_counts_features_and_distances(trained: Train
         assert not any(array.shape[-2:] == (16, 16) for array in reference.values())
 
 
+@pytest.mark.slow
 def test_exporting_again_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
     """Same weights in, same files out."""
     export.run(
@@ -135,6 +136,7 @@ def other(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "onnx"
 
 
+@pytest.mark.slow
 def test_thresholds_are_those_of_images_of_the_generators_size(trained: Trained, other: Path) -> None:
     """A classifier trained at 8 px calls as many val films of the generator's 16 px positive as are, by its file."""
     session = Session.open(other / "classifier.onnx", kind="classifier", device="cpu")
@@ -152,6 +154,7 @@ def test_thresholds_are_those_of_images_of_the_generators_size(trained: Trained,
     assert contracts.read(other / "judge.onnx").thresholds == matched_in_training
 
 
+@pytest.mark.slow
 def test_what_was_seen_before_ships_too(trained: Trained, other: Path) -> None:
     """Of a generator that went on from another model, the films that one saw stand in reference.npz, apart."""
     films = dataset.open_dataset(trained.data)

@@ -510,6 +510,7 @@ def test_killed_and_run_again(slow_model: Path, tmp_path: Path) -> None:
     assert beside(out) == ["direct", "x"]
 
 
+@pytest.mark.slow
 def test_killed_while_appending(slow_model: Path, tmp_path: Path) -> None:
     """While it grows beside the old one an --append may be killed: the old stands, and the same command goes on."""
     asked, out, flags = {"labels": ("Edema",), "max_draws": 4000}, tmp_path / "x", {"form": "webdataset"}

@@ -53,6 +53,7 @@ def test_a_set_that_was_searched_for(made: Path) -> None:
     assert records.read_records(made)[0].steps == table[records.STEPS].iloc[0]
 
 
+@pytest.mark.slow
 def test_stopped_and_longer(model: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was interrupted after a block goes on, what is finished gets longer, both with the bytes of one run."""
     append, calls = Journal.append, []

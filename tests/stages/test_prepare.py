@@ -185,6 +185,7 @@ def test_a_dataset_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     assert [folder.name for folder in tmp_path.iterdir()] == ["cxr"]
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_gives_the_same_dataset(tmp_path: Path) -> None:
     """A SIGKILL in the middle leaves no dataset behind; the same call then makes the one it would have made."""
     entry = PHANTOMS | {"n_films": 300}

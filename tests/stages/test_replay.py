@@ -45,6 +45,7 @@ def test_the_same_bytes(model: Path, tmp_path: Path, asked: dict, form: str) -> 
         assert sha256 == table["sha256"].iloc[at]
 
 
+@pytest.mark.slow
 def test_what_differs_is_said(model: Path, tmp_path: Path) -> None:
     """No such image, another model and other bytes are each one line; nothing is written."""
     asked = {"method": "reject", "labels": (), "per_label": None, "n": 4}

@@ -217,6 +217,7 @@ def test_test_films_are_never_read(trained: Path, data: Path, tmp_path: Path) ->
         assert (tmp_path / "out" / name).read_bytes() == (trained / "classifier" / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_an_interruption_leaves_what_was_there(data: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle ends the run at once; the older folder stays whole and the log holds the epochs done."""
     out, log = tmp_path / "classifier", tmp_path / "log.csv"

@@ -28,6 +28,7 @@ def run(project: Any, folder: Path, start: Path | None) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_other_networks_to_start_from_are_another_training(trained: Any, tmp_path: Path) -> None:
     """The weights gone on from belong to a checkpoint's name, so that no run resumes another's."""
     for start in (None, trained.gan):
@@ -35,6 +36,7 @@ def test_other_networks_to_start_from_are_another_training(trained: Any, tmp_pat
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_what_the_networks_saw_before_goes_along(trained: Any, tmp_path: Path) -> None:
     """Going on from a model of other films, G has seen those too: they are listed, and their sources are named."""
     source = dict(trained.config.prepare.sources[0]) | {"seed": 2, "n_films": 60}

@@ -74,6 +74,7 @@ def test_the_small_classifier_fits_any_profile() -> None:
     assert (built.resolution, built.n_features, made.seed) == (64, 128, profile.seed)
 
 
+@pytest.mark.slow
 def test_the_same_files_each_time(trained: Any, tmp_path: Path) -> None:
     """Weights, order and resamples follow the seeds; no clock is in the files."""
     synthetic = write(tmp_path / "synthetic", trained.data)
@@ -109,6 +110,7 @@ def test_what_cannot_be_compared_is_named(trained: Any, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_by_command(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verb takes the profile's classifier, small and short, and prints a line for each arm and difference."""
     monkeypatch.chdir(tmp_path)

@@ -127,6 +127,7 @@ def test_a_session_by_keyboard(browser: Any, server: StudyServer, study: Path) -
     assert found.result["readers"]["1"]["complete"]
 
 
+@pytest.mark.slow
 def test_a_session_by_mouse(browser: Any, server: StudyServer, study: Path) -> None:
     """A whole session by clicks; window, level, zoom and pan by dragging and the wheel change what is shown."""
     reader = Reader(browser, server, 2, "desktop")
@@ -254,6 +255,7 @@ def test_two_tabs(browser: Any, server: StudyServer, study: Path) -> None:
     assert kept(study)[0].confidence == 4
 
 
+@pytest.mark.slow
 def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> None:
     """Two readers in turn, screen by screen: each has his own order and answers."""
     readers = [Reader(browser, server, number) for number in (1, 2)]
@@ -271,8 +273,8 @@ def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> 
 def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study: Path) -> None:
     """Seconds of a pause are not counted."""
     reader = Reader(browser, server, 1)
-    reader.enter()
     began = time.monotonic()
+    reader.enter()
     reader.page.keyboard.press("b")
     reader.page.wait_for_timeout(3000)
     sync_api.expect(reader.page.locator("#rest")).to_be_visible(timeout=WAIT_MS)
@@ -303,7 +305,9 @@ def test_another_machine_goes_on(browser: Any, server: StudyServer) -> None:
     second.on(second.page, 2)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", ["phone", "desktop", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tablet", "laptop"))]
+)
 def test_every_width_is_legible_and_accessible(browser: Any, server: StudyServer, size: str) -> None:
     """On each width the page never scrolls sideways, the image takes most of its place, what is touched on a phone is
     44 px high at least, and axe-core finds nothing wrong on any of its screens."""

@@ -41,7 +41,7 @@ def test_a_plan_says_what_it_detects() -> None:
     assert "nothing short of perfection" in planned.lines[1]
 
 
-@pytest.mark.parametrize("accuracy", [0.5, 0.2, 1.0, 1.3, 0.5001, float("nan")])
+@pytest.mark.parametrize("accuracy", [0.5, 0.2, 1.0, 1.3, pytest.param(0.5001, marks=pytest.mark.slow), float("nan")])
 def test_what_cannot_be_detected_is_refused(accuracy: float) -> None:
     """Chance itself, less, certainty, and what nobody could read enough for."""
     with pytest.raises(ConfigError, match="--power"):

@@ -23,7 +23,7 @@ def run(model: onnx.ModelProto, z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("blocks", ["lean", "paper"])
-@pytest.mark.parametrize("fp16", [False, True])
+@pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_same_images(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
     """Every doubling of either kind of block is merged, and no image changes by more than 1e-4, at N = 1, 3 and 32."""
     model = onnx.load(write_generator(tmp_path / "generator.onnx", blocks=blocks, fp16=fp16))

@@ -68,6 +68,7 @@ def test_a_start_that_shows_it_already_stays(models: Path) -> None:
     assert np.array_equal(drawn.latents[still], begun[still])
 
 
+@pytest.mark.slow
 def test_a_block_is_the_same_again(models: Path, found: Drawn) -> None:
     """Another search gives the same bytes, and drawing one candidate gives the image that it has in its block."""
     again = searching(models)

@@ -144,6 +144,7 @@ def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> 
     assert same(whole, again)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     """No file may grow beyond 1 kB: the error names what was not written, and with room again the end is the same."""
     whole = train(CONFIG, tmp_path / "whole")

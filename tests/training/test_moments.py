@@ -80,6 +80,7 @@ def test_the_gradient_is_the_batchs_own_in_full() -> None:
     assert 0.5 < pushed.grad[:, means].sum().item() / whole.grad[:, means].sum().item() < 2
 
 
+@pytest.mark.slow
 def test_a_training_that_matches_them_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """The running moments are in the checkpoint, and they do change what is learned."""
     config = dataclasses.replace(CONFIG, image_moments=1.0)

@@ -47,6 +47,7 @@ def held(folder: Path, name: str) -> dict[str, Tensor]:
     return weights.load(folder / name)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", two_ranks.CONFIGS)
 def test_gradients_are_those_of_the_joined_batch(two: Path, name: str) -> None:
     """In fp32 they agree to 1e-5 relative, penalty and group statistics included.
@@ -64,6 +65,7 @@ def test_gradients_are_those_of_the_joined_batch(two: Path, name: str) -> None:
                 assert norm([together[key] - gradient]) <= 1e-5 * norm([gradient]) + 1e-7 * whole, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", two_ranks.CONFIGS)
 def test_weights_after_three_steps_are_those_of_one_rank(two: Path, name: str) -> None:
     """In float64 G, D and the average agree to 1e-8, and have moved."""
@@ -74,6 +76,7 @@ def test_weights_after_three_steps_are_those_of_one_rank(two: Path, name: str) -
     assert float((one["generator/conv.weight"] - fresh["generator/conv.weight"]).abs().max()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["gradients-r1", "three-steps-wgan-gp", "trained", "resumed"])
 def test_ranks_never_part(two: Path, what: str) -> None:
     """Both hold the same bits of every weight and of the average, without ever sending one."""
@@ -81,6 +84,7 @@ def test_ranks_never_part(two: Path, what: str) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 def test_stopped_and_started_again_the_ranks_end_bit_identical(two: Path) -> None:
     """A signal to one rank stops both at one step; both go on from the one checkpoint that was written."""
     whole, resumed = held(two, "trained-0"), held(two, "resumed-0")
@@ -103,6 +107,7 @@ def test_a_rank_that_is_killed_ends_the_others_and_loses_nothing(two: Path, tmp_
     assert all(torch.equal(whole[key], ended[key]) for key in whole)
 
 
+@pytest.mark.slow
 def test_the_first_rank_alone_is_heard_and_writes(two: Path) -> None:
     """Rows and grids once, and as many checkpoints as one rank keeps."""
     first, second = (json.loads((two / f"heard-{rank}.json").read_text()) for rank in (0, 1))

@@ -52,6 +52,7 @@ def test_a_smaller_model_grows(tmp_path: Path) -> None:
     assert torch.equal(state.generator.blocks["8"].conv1.weight, held["blocks.8.conv1.weight"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_wins_over_the_start(tmp_path: Path) -> None:
     """A stopped training that began from other networks ends as one that was never stopped."""
     start = trained(tmp_path)
