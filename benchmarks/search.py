@@ -2,8 +2,8 @@
 
 The finding is the rarest whose rate lies between 0.1 % and 2 % by plain rejection of `--draws` candidates, which also
 gives rejection's side. Generator runs count every image that the generator made, padding included. Beside them, what
-scoring the candidates cost, as so many more runs of generator and classifier, by processor time. The judge says how
-many of the accepted show it in its opinion.
+leading the candidates cost, as so many more runs of generator and classifier, by processor time. The judge says how
+many of the accepted show it in its opinion. `effective_share` says how evenly the weights lie: 1 where all are equal.
 
     python benchmarks/search.py MODELS [--draws 20000] [--images 100] [--out benchmarks/results/search.json]
 """
@@ -24,7 +24,6 @@ from synthcxr import images, labelling, seeds
 from synthcxr.labels import FINDINGS
 from synthcxr.networks import latent
 from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.guided import GRAIN
 from synthcxr.synthesis.proposal import Guide
 from synthcxr.synthesis.sampler import Drawn
 from synthcxr.synthesis.session import Session
@@ -52,12 +51,11 @@ def processor_s(work: Callable[[], object], n: int) -> float:
 
 
 def costs(chooser: Chooser, guide: Guide) -> dict[str, float]:
-    """Milliseconds of processor: an image made and classified, a candidate drawn, and a guess at one."""
+    """Milliseconds of processor: an image made and classified, and a candidate led."""
     sampler = chooser.sampler
-    z = seeds.latents(SEED, 0, GRAIN, sampler.generator.contract.latent)
-    held = {"run": processor_s(lambda: sampler.seen(z[: sampler.batch]), sampler.batch)}
-    held["draw"] = processor_s(lambda: seeds.latents(SEED, 0, GRAIN, z.shape[1]), GRAIN)
-    held["guess"] = processor_s(lambda: guide.chances(z), GRAIN)
+    z = seeds.latents(SEED, 0, sampler.batch, sampler.generator.contract.latent)
+    held = {"run": processor_s(lambda: sampler.seen(z), sampler.batch)}
+    held["lead"] = processor_s(lambda: guide.led(SEED, 0, sampler.batch), sampler.batch)
     return {name: 1000 * each for name, each in held.items()}
 
 
@@ -82,7 +80,9 @@ def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[
         "candidates": candidates,
         "wall_s": wall_s,
     }
-    held |= {"judge_agrees": float(agreed), "largest_weight": float(np.concatenate(weights).max())}
+    joined = np.concatenate(weights)
+    held |= {"judge_agrees": float(agreed), "largest_weight": float(joined.max())}
+    held["effective_share"] = float(joined.sum() ** 2 / (joined**2).sum() / len(joined))
     return held | {"mean_probabilities": dict(zip(FINDINGS, np.concatenate(probabilities).mean(axis=0), strict=True))}
 
 
@@ -115,9 +115,9 @@ def main() -> None:
         if chooser.proposal is not None:
             guide = chooser.guide(chooser.proposal, wanted)
             ms = costs(chooser, guide)
-            spent = result[method]["candidates"] * (ms["draw"] + ms["guess"]) / ms["run"]
-            result[method] |= {"ms": ms, "expected_runs": guide.runs}
-            result[method]["scoring_in_runs"] = spent / result[method]["images"]
+            spent = result[method]["runs"] * ms["lead"] / ms["run"]
+            result[method] |= {"ms": ms, "moves": guide.route.n_moves, "last_power": guide.route.end}
+            result[method]["leading_in_runs"] = spent / result[method]["images"]
         print(method, {name: value for name, value in result[method].items() if name != "mean_probabilities"})
     if "guided" in result:
         result["times_fewer"] = result["reject"]["runs_an_image"] / result["guided"]["runs_an_image"]

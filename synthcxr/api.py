@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr import labelling, registry
+from synthcxr import labelling, records, registry, seeds
 from synthcxr import labels as findings
 from synthcxr.config import Device
 from synthcxr.errors import ConfigError
@@ -62,8 +62,8 @@ class Sampler:
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """`n` images uint8 [n, R, R] that show all of `labels`, and a table: index, seed, findings, p_*, weight.
 
-        By default a finding is sought by guided rejection where the model has a proposal; with the column `weight` the
-        set is unbiased. The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of
+        By default candidates are led to a finding where the model has a proposal; with the column `weight` the set is
+        unbiased. The same seed gives the same images as `synthcxr generate` by that method. `threshold` asks of
         each of `labels` a calibrated probability of at least that much. Where `max_draws` candidates (by default 100 an
         image, at least 1,000) hold fewer images, those are given, with a warning.
         """
@@ -75,8 +75,7 @@ class Sampler:
         limit = max_draws or (max(MIN_DRAWS, DRAWS_AN_IMAGE * n) if requested else n)
         parts: list[Drawn] = []
         wanted, chooser = Wanted(requested), self._chooser(method, guidable=bool(requested))
-        stop = limit * (chooser.stretch(wanted) if requested else 1)
-        for drawn in chooser.draw(wanted)(seed=seed, start=0, stop=stop):
+        for drawn in chooser.draw(wanted)(seed=seed, start=0, stop=limit):
             parts.append(drawn.kept(surely(drawn.probabilities)).first(n - sum(len(part.indices) for part in parts)))
             if sum(len(part.indices) for part in parts) == n:
                 break
@@ -119,7 +118,17 @@ class Sampler:
         written = labelling.calibrated(probabilities, self.drawing.classifier.contract.calibration)
         table = pd.concat([table, pd.DataFrame(written, columns=list(PROBABILITY_COLUMNS))], axis=1)
         table["weight"] = np.concatenate([part.weights for part in parts])
+        table["latent_sha256"] = [
+            records.sha256_bytes(row.tobytes()) for part in parts for row in self._latents(part, seed)
+        ]
         return table
+
+    def _latents(self, part: Drawn, seed: int) -> NDArray[np.float32]:
+        """Of each image, [k, Z], little-endian."""
+        size = self.drawing.generator.contract.latent
+        own = part.latents is None
+        held = [seeds.latents(seed, int(at), 1, size) for at in part.indices] if own else part.latents
+        return np.asarray(held, dtype="<f4").reshape(-1, size)
 
 
 def _requested(labels: Sequence[str] | str) -> tuple[str, ...]:

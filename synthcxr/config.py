@@ -131,10 +131,16 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """The proposal: `n_pairs` latents with their logits to learn from and `n_held` to measure it on; a perceptron."""
+    """The proposal: `n_pairs` latents with their logits to learn from, and a perceptron.
+
+    It then leads `n_led` latents to each finding and learns from those too, twice. What is measured is measured on
+    `n_held` latents as they were drawn and, by finding, on `n_measured` that were led.
+    """
 
     n_pairs: int
     n_held: int
+    n_led: int
+    n_measured: int
     width: int
     depth: int
     n_epochs: int
@@ -263,7 +269,7 @@ def _bounded(config: Config) -> list[tuple[str, int, int]]:
         "train_classifier": ("batch", "n_epochs"),
         "train_judge": ("batch", "n_epochs"),
         "export": ("n_reference",),
-        "distill": ("n_pairs", "n_held", "width", "n_epochs", "batch"),
+        "distill": ("n_pairs", "n_held", "n_led", "n_measured", "width", "n_epochs", "batch"),
         "generate": ("n", "batch", "max_draws"),
         "evaluate": ("n_bootstrap",),
         "report": ("n_images",),

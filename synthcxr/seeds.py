@@ -25,11 +25,16 @@ def latents(seed: int, start: int, n: int, size: int) -> NDArray[np.float32]:
     return rows
 
 
-def uniforms(seed: int, start: int, n: int) -> NDArray[np.float64]:
-    """`n` uniform numbers in [0, 1) for candidates from `start` on, of a stream that shares nothing with the latents'.
+def walks(seed: int, start: int, n: int, n_moves: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """For each candidate from `start` on, normal numbers float32 [n, n_moves, size] and uniforms [n, n_moves + 1].
 
-    They belong to (seed, start): who wants a candidate's number again asks for the same stretch.
+    They are drawn from the candidate's stream after its latent.
     """
-    key = np.array([seed, start], dtype=np.uint64)
-    beside = np.array([0, 0, 0, 1], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=beside)).random(n)
+    noise = np.empty((n, n_moves, size), dtype=np.float32)
+    chances = np.empty((n, n_moves + 1))
+    for row in range(n):
+        own = stream(seed, start + row)
+        own.standard_normal(size, dtype=np.float32)
+        own.standard_normal(out=noise[row], dtype=np.float32)
+        own.random(out=chances[row])
+    return noise, chances

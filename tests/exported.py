@@ -129,6 +129,8 @@ def _guided(rate: float) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         folder = _written(Path(name) / "models", _plain(rate))
         plain = configs.load(Path(__file__).parents[1] / "params.yaml").distill
-        few = dataclasses.replace(plain, n_pairs=2000, n_held=2000, width=32, n_epochs=4, device="cpu")
+        few = dataclasses.replace(
+            plain, n_pairs=2000, n_held=2000, n_led=0, n_measured=64, width=32, n_epochs=4, device="cpu"
+        )
         distill.run(few, models=folder)
         return _read(folder)

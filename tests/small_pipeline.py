@@ -35,7 +35,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "checkpoint_nimg": 256,
         "snapshot_nimg": 512,
     },
-    "distill": {"n_pairs": 2000, "n_held": 2000, "width": 32, "n_epochs": 4},
+    "distill": {"n_pairs": 2000, "n_held": 2000, "n_led": 64, "n_measured": 64, "width": 32, "n_epochs": 4},
     "generate": {"n": 80, "max_draws": 80},
     "evaluate": {"n_bootstrap": 20, "max_label_kl": 100.0},
     "report": {"n_images": 8},

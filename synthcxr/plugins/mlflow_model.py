@@ -72,15 +72,9 @@ class Generator:
         table = table.drop(columns="requested")
         table.insert(0, "request", at)
         table["sha256"] = [records.sha256_bytes(png) for png in pngs]
-        table["latent_sha256"] = [self._latent_sha256(request.seed, int(index)) for index in table["index"]]
+        table["latent_sha256"] = table.pop("latent_sha256")
         table["image"] = pngs
         return table
-
-    def _latent_sha256(self, seed: int, index: int) -> str:
-        from synthcxr import records, seeds
-
-        size = self.sampler.drawing.generator.contract.latent
-        return records.sha256_bytes(seeds.latents(seed, index, 1, size).astype("<f4").tobytes())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -170,7 +170,6 @@ def _request(
         labels=wanted.findings,
         without=wanted.without,
         method=chooser.method,
-        stretch=1 if several or wanted.anything else chooser.stretch(wanted),
         parts=tuple(Part(each.findings, each.without, k) for each, k in quotas) if several else (),
         max_draws=config.max_draws,
         batch=config.batch,
@@ -235,7 +234,7 @@ def _store(job: _Job, form: Format, root: Path) -> Store:
 
 def _copy(job: _Job, growing: Growing, source: Store, made: Mapping[str, Any]) -> None:
     """Begin with the images of the shorter dataset."""
-    latents = np.load(job.home / LATENTS, allow_pickle=False) if job.request.method == "optimise" else None
+    latents = np.load(job.home / LATENTS, allow_pickle=False) if job.request.method != "reject" else None
     held, counts = records.read_records(job.home), made["counts"]
     growing.copy(source, held, counts["draws"], runs=counts.get("runs", 0), latents=latents)
 
@@ -247,7 +246,7 @@ def _draw(job: _Job, growing: Growing) -> None:
     with _drawing(job) as run, tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
         for at, part in enumerate(asked.parts or (Part(asked.labels, asked.without, asked.n),)):
             start, lacking = max(growing.draws, at * WINDOW), part.n - (held[at] if asked.parts else growing.found)
-            limit = asked.tries(part) * job.chooser.stretch(Wanted(part.labels, part.without))
+            limit = asked.tries(part)
             if lacking and start < (at + 1) * WINDOW:
                 _draw_part(job, growing, part, range(start, at * WINDOW + min(limit, WINDOW)), lacking, run, bar)
     growing.flush()
@@ -263,8 +262,7 @@ def _drawing(job: _Job) -> AbstractContextManager[Run]:
 
 def _draw_part(job: _Job, growing: Growing, part: Part, span: range, lacking: int, run: Run, bar: Any) -> None:
     wanted, asked = Wanted(part.labels, part.without), job.request
-    draw = job.chooser.draw(wanted)
-    for block in run(work.tasks(draw, wanted, batch=asked.batch, seed=asked.seed, span=span)):
+    for block in run(work.tasks(wanted, batch=asked.batch, seed=asked.seed, span=span)):
         new, far = _new(job, block)
         drawn = new.first(lacking)
         growing.add(

@@ -1,4 +1,4 @@
-"""How candidates are chosen: all are tried, those that a proposal scores well, or each is led to what is wanted."""
+"""How candidates are chosen: all as they were drawn, led by a proposal's guess, or searched for by gradients."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Chooser:
                 requested=SEPARATOR.join(requested),
                 findings=self.sampler.findings(drawn.probabilities[row]),
                 probabilities=_rounded(written[row]),
-                weight=round(float(drawn.weights[row]), 6),
+                weight=float(f"{drawn.weights[row]:.6g}"),
                 sha256="",
                 train_distance=None if train_distances is None else float(train_distances[row]),
                 steps=None if drawn.steps is None else int(drawn.steps[row]),
@@ -105,12 +105,8 @@ class Chooser:
         made = labelling.calibrated(labelling.probabilities(held), self.judge.contract.calibration)
         return dataclasses.replace(drawn, judged=made)
 
-    def stretch(self, wanted: Wanted) -> int:
-        """How many candidates there are to one that is tried."""
-        return 1 if self.proposal is None else self.guide(self.proposal, wanted).stretch
-
     def guide(self, proposal: Proposal, wanted: Wanted) -> Guide:
-        """What says which candidates to try."""
+        """What leads the candidates."""
         return Guide.of(proposal, wanted, self.sampler)
 
     def draw(self, wanted: Wanted) -> Draw:

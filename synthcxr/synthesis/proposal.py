@@ -1,8 +1,8 @@
-"""Which candidates are worth an image: a distilled guess at their logits, and the probability that each is tried with.
+"""Where to look for what is wanted: a distilled guess at the logits of a latent's image, and latents led by it.
 
-Rejection of what the guess speaks against, with every candidate keeping a chance: the weight one over that chance makes
-sums over the accepted unbiased (Horvitz and Thompson, JASA 47, 1952). What is accepted, the classifier decides on the
-image.
+Most candidates are led to where the guess speaks for what is wanted, some stay where they were drawn. Each has a
+weight: sums over the accepted, weighted, are those of plain rejection on average (two samples combined by the balance
+heuristic; Veach and Guibas, SIGGRAPH 1995). What is accepted, the classifier decides on the image.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from synthcxr import labelling
+from synthcxr import labelling, seeds
 from synthcxr.errors import ArtifactError
 from synthcxr.labels import FINDINGS
+from synthcxr.synthesis import annealing
+from synthcxr.synthesis.annealing import Route
 from synthcxr.synthesis.sampler import Sampler
 from synthcxr.synthesis.session import Device, Session
 from synthcxr.synthesis.wanted import Wanted
@@ -25,12 +27,13 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FILE, ABOUT = "proposal.onnx", "proposal.json"
-RUNS = 2.0
-"""Generator runs an accepted image that trying is set for, as far as the guess is right."""
-EXPLORED = 0.25
-"""Runs an accepted image spent on candidates that the guess speaks against."""
-_N_ASKED, _KEY = 2**14, 2**62
-_LEVELS = np.geomspace(1e-4, 1.0, 49)
+LIKELY = 0.5
+"""How probable it is to be, by the guess, that a candidate shows what is wanted once it is led."""
+ENOUGH = 0.6
+"""Latents that are more probable than this are not favoured further."""
+EXPLORED = 0.05
+"""Share of the candidates that stay where they were drawn."""
+_KEY = 2**62
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,61 +53,55 @@ class Proposal:
                 raise ArtifactError(f"{path}: was distilled from another {kind}; run `synthcxr distill` again")
         return cls(session, np.array([about["spread"][finding] for finding in FINDINGS]))
 
-    def likely(self, latents: Float32, wanted: Wanted, least: Float64) -> Float64:
-        """Float64 [n]: how probable it is that each latent's image shows what is wanted; `least` are logits [14]."""
+    def log_likely(self, latents: Float32, wanted: Wanted, least: Float64) -> Float64:
+        """Float64 [n]: log of how probable it is that each latent's image shows what is wanted; `least` are logits."""
         guess = self.session.run(latents)["logits"].astype(np.float64)
         signs = wanted.signs()
         asked = signs != 0
-        return np.asarray(special.ndtr((signs * (guess - least) / self.spread)[:, asked]).prod(axis=1))
+        return np.asarray(special.log_ndtr((signs * (guess - least) / self.spread)[:, asked]).sum(axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Guide:
-    """How a request is tried: with probability (likely / `level`)^2, at most 1 and at least `floor`.
-
-    `share` of candidates are tried; `runs` and `recall` are what the guess itself expects of it.
-    """
+    """How candidates for a request are led: along `route`, whose mean weight has the logarithm `log_mean`."""
 
     proposal: Proposal
     wanted: Wanted
     least: Float64
-    level: float
-    floor: float
-    share: float
-    runs: float
-    recall: float
+    route: Route
+    log_mean: float
 
     @classmethod
     def of(cls, proposal: Proposal, wanted: Wanted, sampler: Sampler) -> Guide:
-        """The guide that loses least of those that spend RUNS on an image, or else the one that spends least.
-
-        It follows from the models and the request alone.
-        """
+        """The guide at whose end the guess finds LIKELY. It follows from the models and the request alone."""
         least = labelling.logits(labelling.least(sampler.classifier.contract.thresholds))
+        here = cls(proposal, wanted, least, Route(), 0.0)
         rng = np.random.Generator(np.random.Philox(key=_KEY))
-        size = sampler.generator.contract.latent
-        latents = rng.standard_normal((_N_ASKED, size), dtype=np.float32)
-        likely = proposal.likely(latents, wanted, least)
-        spent = np.array([_runs(_tried(likely, level, 0.0), likely) for level in _LEVELS])
-        level = float(_LEVELS[np.argmax(spent <= RUNS)] if (spent <= RUNS).any() else _LEVELS[np.argmin(spent)])
-        floor = float(np.clip(EXPLORED * (_tried(likely, level, 0.0) * likely).mean(), 1e-9, 1.0))
-        tried = _tried(likely, level, floor)
-        recall = float((tried * likely).sum() / max(likely.sum(), 1e-300))
-        return cls(proposal, wanted, least, level, floor, float(tried.mean()), float(_runs(tried, likely)), recall)
+        route, log_mean = annealing.find(here.score, sampler.generator.contract.latent, LIKELY, rng)
+        return dataclasses.replace(here, route=route, log_mean=log_mean)
+
+    def score(self, latents: Float32) -> Float64:
+        """Float64 [n]: log of how probable each latent is to show what is wanted, at most log ENOUGH."""
+        return np.minimum(self.proposal.log_likely(latents, self.wanted, self.least), np.log(ENOUGH))
+
+    def favour(self, scores: Float64) -> Float64:
+        """Float64 [n]: how much more often latents of these scores are tried than plain rejection would; never 0."""
+        return np.asarray(EXPLORED + (1 - EXPLORED) * np.exp(self.route.end * scores - self.log_mean))
 
     @property
-    def stretch(self) -> int:
-        """How many candidates there are to one that is tried."""
-        return int(np.ceil(1 / self.share))
+    def most(self) -> float:
+        """The largest favour that a latent can have."""
+        return float(self.favour(np.array([np.log(ENOUGH)]))[0]) if self.route.powers else 1.0
 
-    def chances(self, latents: Float32) -> Float64:
-        """Float64 [n]: the probability with which each latent is tried."""
-        return _tried(self.proposal.likely(latents, self.wanted, self.least), self.level, self.floor)
-
-
-def _tried(likely: Float64, level: float, floor: float) -> Float64:
-    return np.asarray(np.clip((likely / level) ** 2, floor, 1.0))
-
-
-def _runs(tried: Float64, likely: Float64) -> float:
-    return float(tried.sum() / max((tried * likely).sum(), 1e-300))
+    def led(self, seed: int, start: int, n: int) -> tuple[Float32, Float64]:
+        """The latents [n, Z] that candidates start .. start + n - 1 come to, and their weights [n]."""
+        size, n_moves = self.proposal.session.contract.latent, self.route.n_moves
+        begun = seeds.latents(seed, start, n, size)
+        if not n_moves:
+            return begun, np.ones(n)
+        noise, chances = seeds.walks(seed, start, n, n_moves, size)
+        came = annealing.follow(self.route, self.score, begun, noise, chances[:, 1:])
+        stays = chances[:, 0] < EXPLORED
+        latents = np.where(stays[:, None], begun, came.latents)
+        weights = np.where(stays, 1.0, np.exp(came.log_weights - self.log_mean))
+        return latents, np.asarray(weights / self.favour(self.score(latents)))

@@ -7,7 +7,7 @@ depend on where a run began, was stopped or ends.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ class Drawn:
     """What one block gave: `indices` int64 [k], `pixels` uint8 [k, R, R], `probabilities` float64 [k, 14].
 
     `stop` is the first candidate that has not been looked at, and `runs` how many images the generator made for it.
-    `weights` float64 [k] are one over the probability with which each candidate was tried. A search gives the
-    `latents` float32 [k, Z] it came to and the `steps` int64 [k] it took; else the candidate's own latent is meant.
+    `weights` float64 [k] make up for what a guide favoured. Where candidates were led, `latents` float32 [k, Z] are
+    those they came to, in `steps` int64 [k] of a search; else the candidate's own latent is meant.
     `judged` float64 [k, 14] are the judge's probabilities where it was asked.
     """
 
@@ -59,6 +59,14 @@ class Drawn:
             steps=None if self.steps is None else self.steps[rows],
             judged=None if self.judged is None else self.judged[rows],
         )
+
+
+def ranged(block: Callable[[int], Drawn], size: int, start: int, stop: int) -> Iterator[Drawn]:
+    """What blocks of `size` candidates, each at a multiple of it, give among candidates start .. stop - 1."""
+    for at in range(start - start % size, stop if start < stop else 0, size):
+        held = block(at)
+        within = held.kept((held.indices >= start) & (held.indices < stop))
+        yield dataclasses.replace(within, stop=min(held.stop, stop))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +104,20 @@ class Sampler:
 
     def draw(self, *, seed: int, wanted: Wanted, start: int, stop: int) -> Iterator[Drawn]:
         """The accepted among candidates start .. stop - 1, block by block, in candidate order."""
-        for at in range(start - start % self.batch, stop if start < stop else 0, self.batch):
+
+        def accepted(at: int) -> Drawn:
             block = self.block(seed, at)
-            held = (block.indices >= start) & (block.indices < stop) & self.accepts(block.probabilities, wanted)
-            yield dataclasses.replace(block.kept(held), stop=min(block.stop, stop))
+            return block.kept(self.accepts(block.probabilities, wanted))
+
+        return ranged(accepted, self.batch, start, stop)
 
     def accepts(self, probabilities: NDArray[np.float64], wanted: Wanted) -> NDArray[np.bool_]:
         """Bool [n]: what is wanted shows, by the classifier's thresholds, and what is not does not."""
-        return wanted.met(labelling.present(probabilities, self.classifier.contract.thresholds))
+        return wanted.met(self.present(probabilities))
+
+    def present(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Bool [n, 14]: which findings show, by the classifier's thresholds."""
+        return labelling.present(probabilities, self.classifier.contract.thresholds)
 
     def findings(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
         """The names of what one image [14] shows by the thresholds, "No Finding" where nothing passes."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr import labelling, seeds
-from synthcxr.synthesis.sampler import Drawn, Sampler
+from synthcxr.synthesis.sampler import Drawn, Sampler, ranged
 from synthcxr.synthesis.wanted import Wanted
 
 Float32 = NDArray[np.float32]
@@ -43,12 +43,7 @@ class Search:
 
     def draw(self, *, seed: int, start: int, stop: int) -> Iterator[Drawn]:
         """The accepted among candidates start .. stop - 1, block by block, in candidate order."""
-        size = self.sampler.batch
-        for at in range(start - start % size, stop if start < stop else 0, size):
-            block = self.block(seed, at)
-            yield dataclasses.replace(
-                block.kept((block.indices >= start) & (block.indices < stop)), stop=min(block.stop, stop)
-            )
+        return ranged(lambda at: self.block(seed, at), self.sampler.batch, start, stop)
 
     def block(self, seed: int, start: int) -> Drawn:
         """What the search makes of candidates start .. start + batch - 1; `start` is a multiple of the batch."""

@@ -1,6 +1,6 @@
 """A range of candidates to look at, and what a process elsewhere needs in order to do so.
 
-Ranges are aligned to the stretches in which candidates are drawn, so that none depends on where another was drawn.
+Ranges are aligned to the blocks in which candidates are drawn, so that none depends on where another was drawn.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from synthcxr.errors import ArtifactError
-from synthcxr.synthesis.chooser import JUDGE, Chooser, Draw, Gradient, Method
-from synthcxr.synthesis.guided import Guided
+from synthcxr.synthesis.chooser import JUDGE, Chooser, Gradient, Method
 from synthcxr.synthesis.proposal import FILE
 from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Drawn
 from synthcxr.synthesis.session import CUDA
@@ -34,9 +33,9 @@ class Task:
     stop: int
 
 
-def tasks(draw: Draw, wanted: Wanted, *, batch: int, seed: int, span: range) -> Iterator[Task]:
-    """The ranges of a span of candidates, each but the first from a whole stretch on."""
-    size = draw.stretch if isinstance(draw, Guided) else BLOCKS * batch
+def tasks(wanted: Wanted, *, batch: int, seed: int, span: range) -> Iterator[Task]:
+    """The ranges of a span of candidates, each but the first from a whole block on."""
+    size = BLOCKS * batch
     for at in range(span.start - span.start % size, span.stop, size):
         yield Task(wanted, seed, max(at, span.start), min(at + size, span.stop))
 

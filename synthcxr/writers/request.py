@@ -33,8 +33,8 @@ class Request:
 
     `threads` is how many work on one image: a dataset that is begun goes on with the number it was begun with.
     `apart` is the fingerprint of the films whose copies are left out, or empty. `method` is how candidates are
-    chosen, of which a run of the generator tries one in `stretch` on average. `without` are the findings left out;
-    `parts` are the sets of findings that a request for several is made of, each with its number of images.
+    chosen. `without` are the findings left out; `parts` are the sets of findings that a request for several is made
+    of, each with its number of images.
     """
 
     n: int
@@ -49,7 +49,6 @@ class Request:
     apart: str = ""
     method: Method = "reject"
     without: tuple[str, ...] = ()
-    stretch: int = 1
     parts: tuple[Part, ...] = ()
 
     @property
@@ -126,7 +125,6 @@ def _also(fields: Mapping[str, Any]) -> dict[str, Any]:
         "apart": fields.get("apart", ""),
         "method": fields.get("method", "reject"),
         "without": tuple(fields.get("without", ())),
-        "stretch": fields.get("stretch", 1),
         "parts": tuple(parts),
     }
 
@@ -140,8 +138,8 @@ def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: 
     other, complete = _differences(wanted, held), found == held.n
     if wanted.n < held.n:
         other.append(f"n {held.n}, not {wanted.n}")
-    if not wanted.parts and wanted.max_draws * wanted.stretch < draws:
-        other.append(f"max_draws at least {-(-draws // wanted.stretch)}, not {wanted.max_draws}")
+    if not wanted.parts and wanted.max_draws < draws:
+        other.append(f"max_draws at least {draws}, not {wanted.max_draws}")
     if wanted.parts and (wanted.n, wanted.max_draws) != (held.n, held.max_draws):
         other.append(f"n {held.n} and max_draws {held.max_draws}, which a request for several sets keeps")
     if wanted.format != held.format and (growing or not append or wanted.n == held.n):

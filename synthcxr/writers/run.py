@@ -109,5 +109,5 @@ def _thresholds(classifier: Contract) -> dict[str, float]:
 def _also(request: Request) -> dict[str, Any]:
     """What of a request is not plain: without a method of its own it is a rejection, and so on."""
     fields = request.as_dict()
-    plain = {"apart": "", "method": "reject", "without": (), "stretch": 1, "parts": ()}
+    plain = {"apart": "", "method": "reject", "without": (), "parts": ()}
     return {name: fields[name] for name, value in plain.items() if fields[name] != value}

@@ -158,7 +158,7 @@ def test_what_was_counted_when_distilling_is_taken(model: Path, tmp_path: Path) 
     """With the proposal's own record of these models no image is drawn; with another's, or a number, they are."""
     told = shutil.copytree(model, tmp_path / "told")
     plain = vars(configs.load(Path(__file__).parents[2] / "params.yaml").distill)
-    few = {"n_pairs": 1000, "n_held": 3000, "width": 16, "n_epochs": 1, "device": "cpu"}
+    few = {"n_pairs": 1000, "n_held": 3000, "n_led": 0, "n_measured": 64, "width": 16, "n_epochs": 1, "device": "cpu"}
     held = distill.run(DistillConfig(**plain | few), models=told)
     rates = {rate.finding: rate for rate in list_labels.run(model=told, n=None, device="cpu", batch=32)}
     assert len(rates) == 15 and {rate.drawn for rate in rates.values()} == {3000}
