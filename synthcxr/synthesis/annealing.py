@@ -21,7 +21,7 @@ Score = Callable[[Float32], Float64]
 
 MOVES = 4
 """Moves at each power."""
-LARGEST = 8.0
+LARGEST = 16.0
 """The power that no route goes beyond: where the score is vague, a larger one would end at its peak alone."""
 _N_PILOT, _MOST_POWERS = 256, 150
 _KEPT = 0.995
@@ -70,7 +70,7 @@ def follow(route: Route, score: Score, begun: Float32, noise: Float32, chances: 
 
 
 def find(score: Score, size: int, wanted: float, rng: np.random.Generator) -> tuple[Route, float]:
-    """The route whose end has a mean likelihood, exp(score), of `wanted`, and the logarithm of its mean weight.
+    """The route that leads to a mean likelihood, exp(score), of `wanted`, and the logarithm of its mean weight.
 
     It is felt out by a few hundred chains. Where `wanted` is not reached, the route ends where it has come to.
     """
@@ -79,7 +79,7 @@ def find(score: Score, size: int, wanted: float, rng: np.random.Generator) -> tu
     powers: list[float] = []
     reaches: list[float] = []
     power, reach = 0.0, 0.5
-    while _mean(at) < wanted and power < LARGEST and len(powers) < _MOST_POWERS:
+    while np.exp(at.scores).mean() < wanted and power < LARGEST and len(powers) < _MOST_POWERS:
         power = float(f"{min(power + _rise(at), LARGEST):.4g}")
         at = dataclasses.replace(at, log_weights=at.log_weights + (power - (powers[-1] if powers else 0.0)) * at.scores)
         accepted = 0.0
@@ -105,11 +105,6 @@ def _moved(at: Led, score: Score, power: float, reach: float, noise: Float32, ch
     latents = np.where(accepted[:, None], tried, at.latents)
     moved = Led(latents, np.where(accepted, scores, at.scores), at.log_weights)
     return moved, float(accepted.mean())
-
-
-def _mean(at: Led) -> float:
-    weights = np.exp(at.log_weights - at.log_weights.max())
-    return float((weights * np.exp(at.scores)).sum() / weights.sum())
 
 
 def _rise(at: Led) -> float:

@@ -27,9 +27,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 FILE, ABOUT = "proposal.onnx", "proposal.json"
-LIKELY = 0.5
+LIKELY = 0.55
 """How probable it is to be, by the guess, that a candidate shows what is wanted once it is led."""
-ENOUGH = 0.6
+ENOUGH = 0.7
 """Latents that are more probable than this are not favoured further."""
 EXPLORED = 0.05
 """Share of the candidates that stay where they were drawn."""
