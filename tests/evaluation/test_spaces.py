@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from held_film import Held
 from scipy.ndimage import gaussian_filter
 
 from synthcxr import dataset as datasets
@@ -22,19 +22,6 @@ from synthcxr.records import Film
 LARGE, SMALL, N = 128, 64, 52
 SIDES = {"large": "train", "small": "judge", "other": "test"}
 CONFIG = EvaluateConfig(extractors=(), n_bootstrap=10, max_label_kl=1.0, seed=1, device="cpu", gates=())
-
-
-@dataclasses.dataclass(frozen=True)
-class Held:
-    """A film's pixels in memory."""
-
-    pixels: np.ndarray
-
-    def read(self) -> np.ndarray:
-        return self.pixels
-
-    def read_size(self) -> int:
-        return len(self.pixels)
 
 
 def drawn(n: int, side: int, *, seed: int) -> np.ndarray:

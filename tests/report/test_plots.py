@@ -48,6 +48,7 @@ def test_takes_its_ink_from_the_page(name: str) -> None:
     assert not re.search(r"#(000000|ffffff)\b", svg, re.IGNORECASE)
 
 
+@pytest.mark.slow
 def test_figures_share_a_page() -> None:
     """No id stands in two figures, so that none clips another; and each is the same text when drawn again."""
     ids = re.findall(r' id="([^"]+)"', "".join(draw() for draw in FIGURES.values()))

@@ -62,6 +62,7 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
     assert shown.stderr == "Failed: something is to do about project, registry, EfficientNet-Lite0\n"
 
 
+@pytest.mark.slow
 def test_a_remote_that_is_a_folder(empty_folder: Path) -> None:
     """A folder that is there, one that a push would make, and one that nobody can."""
     subprocess.run(["git", "init", "--quiet"], check=True)

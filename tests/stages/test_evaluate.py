@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from held_film import Held
 from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr import contract as contracts
@@ -58,19 +59,6 @@ def picture(rng: np.random.Generator, *, light: float = 0.0) -> np.ndarray:
     slopes = rng.normal(0, 0.12, 2)
     made = 0.5 + light + slopes[0] * ramp[:, None] + slopes[1] * ramp[None] + rng.normal(0, 0.05, (SIDE, SIDE))
     return np.clip(made, 0, 1).astype(np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Held:
-    """A film's pixels in memory."""
-
-    pixels: np.ndarray
-
-    def read(self) -> np.ndarray:
-        return self.pixels
-
-    def read_size(self) -> int:
-        return SIDE
 
 
 def pack(out: Path, *, n_test: int = SPLITS["test"], origin: str = "memory") -> Path:
@@ -380,6 +368,7 @@ def test_bad_images_fail_with_one_line_and_everything_written(place: Place) -> N
     assert place.read()["distance"]["judge"]["relative"] > 3
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_writes_the_same_bytes(place: Place) -> None:
     """No clock and no chance: with features from the cache and without, byte for byte."""
     written = []
@@ -580,6 +569,7 @@ def test_what_does_not_fit_is_named(place: Place) -> None:
         place.run(synthetic=broken)
 
 
+@pytest.mark.slow
 def test_the_stage_needs_no_torch_for_the_judge() -> None:
     """A machine that only generates and judges imports the stage without torch or mlflow."""
     code = "import sys; import synthcxr.stages.evaluate; print(*({'torch', 'mlflow'} & set(sys.modules)))"

@@ -346,6 +346,7 @@ def test_what_is_begun_goes_on_with_its_threads(model: Path, standing: Path, tmp
     assert records.read_metadata(tmp_path / "y")["index"].iloc[0] == 8
 
 
+@pytest.mark.slow
 def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
     """A folder of files appended to as shards is the shards made at once: more than one, each of a thousand."""
     make(model, tmp_path / "x", n=990, max_draws=1100)
@@ -574,6 +575,7 @@ print(attempt().lines[1])
 """.replace("PLAIN", repr(PLAIN))
 
 
+@pytest.mark.slow
 def test_a_full_disk(model: Path, tmp_path: Path) -> None:
     """A disk that fills up is one plain line, and with room made the same command goes on."""
     disk = tmp_path / "disk"

@@ -252,7 +252,10 @@ def test_films_of_a_format_that_is_said(tmp_path: Path, films: Path) -> None:
         init.run(folder=tmp_path / "other", profile="nih-64", films=films, reader="pacs")
 
 
-@pytest.mark.parametrize(("kind", "name"), [("github", ".github/workflows/synthcxr.yml"), ("gitlab", ".gitlab-ci.yml")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("github", ".github/workflows/synthcxr.yml"), pytest.param("gitlab", ".gitlab-ci.yml", marks=pytest.mark.slow)],
+)
 def test_ci_runs_the_pipeline_and_posts_the_metrics(tmp_path: Path, kind: str, name: str) -> None:
     """The file is YAML, its commands are shell, it reproduces, and posts the table; one that stands is refused."""
     init.run(folder=tmp_path / "project", profile="phantom", films=None, ci=kind)

@@ -363,6 +363,7 @@ def test_trials_of_other_models_are_left_out(tmp_path: Path) -> None:
     assert "was not tried: `synthcxr disturb`" in text
 
 
+@pytest.mark.slow
 def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Utility judges the generator's version, the disturbances the judge's; a second report logs nothing again."""
     monkeypatch.chdir(tmp_path)

@@ -221,6 +221,7 @@ def test_a_reload_costs_nothing(browser: Any, server: StudyServer, study: Path) 
     assert kept(study)[1] == answer.Answer(4, 2, ("Pneumothorax",), "")
 
 
+@pytest.mark.slow
 def test_the_server_dies_in_between(browser: Any, server: StudyServer, study: Path) -> None:
     """An answer given while the server is dead is held and said to be unsaved; it is kept once, when it is back."""
     reader = Reader(browser, server, 1)
@@ -288,6 +289,7 @@ def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study:
     assert counted_s <= time.monotonic() - began - min(paused_s, 2.9)
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on(browser: Any, server: StudyServer) -> None:
     """After leaving, the same code goes on elsewhere with the next image; a wrong code is told so."""
     first = Reader(browser, server, 1)

@@ -104,7 +104,7 @@ def test_every_latent_keeps_a_chance(sampler: Sampler, guide: Guide) -> None:
     assert favour.mean() == pytest.approx(1, abs=5 * favour.std() / np.sqrt(len(z)) + 0.3)
 
 
-@pytest.mark.parametrize("cut", [70, 128, 333])
+@pytest.mark.parametrize("cut", [70, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (128, 333))])
 def test_stopping_and_going_on_changes_nothing(sampler: Sampler, guide: Guide, cut: int) -> None:
     """Drawing in two goes gives the bytes of one, wherever the first one ended; one candidate alone has its bytes."""
     drawing = Guided(sampler, guide)

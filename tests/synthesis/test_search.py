@@ -81,6 +81,7 @@ def test_a_block_is_the_same_again(models: Path, found: Drawn) -> None:
     assert one.stop == index + 1
 
 
+@pytest.mark.slow
 def test_several_and_without(models: Path) -> None:
     """Two findings at once and one kept away are reached too, as far as this classifier allows it."""
     wanted = Wanted.of(["Mass"], ["Edema"])

@@ -59,6 +59,7 @@ def test_it_teaches_the_generator_from_64_px_on(tmp_path: Path, whole: tuple[Sta
     assert any(not torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on_ends_bit_identical(tmp_path: Path, whole: tuple[State, Heard]) -> None:
     """Heads, their optimiser and the running moments are in the checkpoint."""
     with pytest.raises(KeyboardInterrupt):

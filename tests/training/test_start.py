@@ -41,6 +41,7 @@ def test_training_begins_at_the_earlier_networks(tmp_path: Path) -> None:
     assert not torch.equal(ends[0].ema.dense.weight, ends[1].ema.dense.weight)
 
 
+@pytest.mark.slow
 def test_a_smaller_model_grows(tmp_path: Path) -> None:
     """Resolutions that the earlier training had not reached keep their fresh weights; the others arrive."""
     start = trained(tmp_path)
@@ -68,6 +69,7 @@ def test_a_checkpoint_wins_over_the_start(tmp_path: Path) -> None:
         assert torch.equal(value, again.ema.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_wider_networks_compute_the_same_and_then_learn_apart(tmp_path: Path) -> None:
     """Two and three times the channels beyond 4 px change no image and no logit; after some steps copies differ."""
     start = trained(tmp_path)
