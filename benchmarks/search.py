@@ -113,7 +113,7 @@ def main() -> None:
         )
         result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
         if chooser.proposal is not None:
-            guide = chooser.guide(chooser.proposal, wanted)
+            guide = chooser.proposal.guide(wanted, chooser.sampler)
             ms = costs(chooser, guide)
             spent = result[method]["runs"] * ms["lead"] / ms["run"]
             result[method] |= {"ms": ms, "moves": guide.route.n_moves, "last_power": guide.route.end}

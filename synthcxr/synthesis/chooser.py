@@ -14,7 +14,7 @@ from synthcxr import images, labelling, records
 from synthcxr.labels import FINDINGS, SEPARATOR
 from synthcxr.records import Record
 from synthcxr.synthesis.guided import Guided
-from synthcxr.synthesis.proposal import FILE, Guide, Proposal
+from synthcxr.synthesis.proposal import FILE, Proposal
 from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Drawn, Sampler
 from synthcxr.synthesis.search import Differentiate, Search
 from synthcxr.synthesis.session import Device, Session
@@ -105,14 +105,10 @@ class Chooser:
         made = labelling.calibrated(labelling.probabilities(held), self.judge.contract.calibration)
         return dataclasses.replace(drawn, judged=made)
 
-    def guide(self, proposal: Proposal, wanted: Wanted) -> Guide:
-        """What leads the candidates."""
-        return Guide.of(proposal, wanted, self.sampler)
-
     def draw(self, wanted: Wanted) -> Draw:
         """What draws images that show what is wanted."""
         if self.proposal is not None:
-            return Guided(self.sampler, self.guide(self.proposal, wanted))
+            return Guided(self.sampler, self.proposal.guide(wanted, self.sampler))
         if self.differentiate is not None:
             return Search(self.sampler, self.differentiate, wanted).draw
 

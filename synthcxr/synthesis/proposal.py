@@ -38,10 +38,14 @@ _KEY = 2**62
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the guess."""
+    """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the guess.
+
+    `guides` are kept, since finding one takes a second.
+    """
 
     session: Session
     spread: Float64
+    guides: dict[Wanted, Guide] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path, sampler: Sampler, *, device: Device = "auto", threads: int | None = None) -> Proposal:
@@ -52,6 +56,12 @@ class Proposal:
             if about.get(kind) != model.digest:
                 raise ArtifactError(f"{path}: was distilled from another {kind}; run `synthcxr distill` again")
         return cls(session, np.array([about["spread"][finding] for finding in FINDINGS]))
+
+    def guide(self, wanted: Wanted, sampler: Sampler) -> Guide:
+        """The guide for a request, found once."""
+        if wanted not in self.guides:
+            self.guides[wanted] = Guide.of(self, wanted, sampler)
+        return self.guides[wanted]
 
     def log_likely(self, latents: Float32, wanted: Wanted, least: Float64) -> Float64:
         """Float64 [n]: log of how probable it is that each latent's image shows what is wanted; `least` are logits."""
