@@ -98,7 +98,10 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write metadata.csv, a row at a time; floats keep six decimals, line ends are \\n everywhere."""
+    """Write metadata.csv, a row at a time; line ends are \\n everywhere.
+
+    Floats keep six decimals, and weights, which may be very small, seven digits.
+    """
     held = iter(rows)
     first = next(held, {})
     columns = (*RECORD_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in first))
@@ -106,8 +109,8 @@ def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in itertools.chain([first] if first else [], held):
-            values = (row[column] for column in columns)
-            writer.writerow([f"{value:.6f}" if isinstance(value, float) else value for value in values])
+            values = ((row[column], "#.7g" if column == "weight" else ".6f") for column in columns)
+            writer.writerow([format(value, how) if isinstance(value, float) else value for value, how in values])
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ def test_metadata_round_trip(tmp_path: Path) -> None:
     assert second.probabilities == (0.333333,) * 14
     assert (second.file_name, second.findings, second.weight) == ('a,"b".png', ("Mass", "Edema"), 0.125)
     assert b"\r" not in (tmp_path / records.METADATA).read_bytes()
+
+
+def test_a_very_small_weight_stays(tmp_path: Path) -> None:
+    """Weights of a set that was led far are millionths of others', and none of them is 0."""
+    weights = (2.48899e-08, 0.000148257, 1.0, 20.0)
+    made = [dataclasses.replace(record(at), weight=weight) for at, weight in enumerate(weights)]
+    records.write_metadata(tmp_path / records.METADATA, map(records.to_row, made))
+    assert tuple(held.weight for held in records.read_records(tmp_path)) == weights
 
 
 def test_rows_are_not_gathered(tmp_path: Path) -> None:
