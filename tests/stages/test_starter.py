@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import asking
 import pytest
 from standins import LATENT, write_folder
 
 from synthcxr import bundled, model_index, records
 from synthcxr.registry import fetch, location, promotion, resolve
 from synthcxr.registry.address import CHAMPION, GENERATOR
-from synthcxr.stages import starter
+from synthcxr.stages import generate, starter
 
 
 def test_the_starter_joins_a_registry_and_is_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +35,12 @@ def test_the_starter_joins_a_registry_and_is_found_there(tmp_path: Path, monkeyp
     found = resolve(None)
     assert found.name == f"models:/{GENERATOR}/1"
     assert {path.name for path in found.path.iterdir()} == {path.name for path in folder.iterdir()}
+
+
+def test_the_starter_makes_a_rare_finding(tmp_path: Path) -> None:
+    """Images of Cardiomegaly come from the models that ship, pass the dataset's own checks, and each has a weight."""
+    asked = dataclasses.replace(asking.PLAIN, n=3, labels=("Cardiomegaly",), method="guided")
+    made = generate.run(asked, model=bundled.find("starter"), out=tmp_path / "x", model_name="starter")
+    table = records.read_metadata(tmp_path / "x")
+    assert made.found == 3 and (table["weight"] > 0).all()
+    assert all("Cardiomegaly" in held.split("|") for held in table["Finding Labels"])
