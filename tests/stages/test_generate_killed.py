@@ -15,6 +15,8 @@ from synthcxr.errors import ArtifactError
 from synthcxr.synthesis import proposal
 from synthcxr.writers import place
 
+pytestmark = pytest.mark.slow
+
 METHODS = {
     "anything": {"method": "reject", "labels": ()},
     "reject": {"method": "reject"},
@@ -32,7 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_guided_folder(tmp_path_factory.mktemp("models") / "onnx", rate=0.15)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("form", "method"), CASES)
 def test_killed_anywhere(model: Path, tmp_path: Path, form: str, method: str) -> None:
     """Killed at three places one after the other, then run to its end: the same bytes, and nothing left beside them."""
@@ -47,7 +48,6 @@ def test_killed_anywhere(model: Path, tmp_path: Path, form: str, method: str) ->
     assert {path.name for path in tmp_path.iterdir()} == {"x", "direct"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("method", ["anything", "guided", "optimise"])
 def test_killed_while_appending(model: Path, tmp_path: Path, form: str, method: str) -> None:
@@ -68,7 +68,6 @@ def test_killed_while_appending(model: Path, tmp_path: Path, form: str, method: 
     assert digests(out) == digests(tmp_path / "direct")
 
 
-@pytest.mark.slow
 def test_append_into_another_format(model: Path, tmp_path: Path) -> None:
     """From PNGs to DICOM and on to shards: what is taken over is written as if it had been drawn in that format."""
     make(model, tmp_path / "x", METHODS["guided"])

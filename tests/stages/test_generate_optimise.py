@@ -15,6 +15,8 @@ from synthcxr.errors import DataError
 from synthcxr.stages import generate
 from synthcxr.writers.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 CONFIG = dataclasses.replace(asking.PLAIN, n=20, labels=("Mass",), method="optimise", max_draws=400)
 
 
@@ -53,7 +55,6 @@ def test_a_set_that_was_searched_for(made: Path) -> None:
     assert records.read_records(made)[0].steps == table[records.STEPS].iloc[0]
 
 
-@pytest.mark.slow
 def test_stopped_and_longer(model: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was interrupted after a block goes on, what is finished gets longer, both with the bytes of one run."""
     append, calls = Journal.append, []

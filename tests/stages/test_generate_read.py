@@ -85,6 +85,8 @@ def test_webdataset(made: Path, tmp_path: Path) -> None:
 CROISSANT = """
 import sys
 import mlcroissant
+
+pytestmark = pytest.mark.slow
 held = mlcroissant.Dataset(jsonld=sys.argv[1] + "/croissant.json")
 print([*held.metadata.issues.errors])
 print([issue for issue in held.metadata.issues.warnings if "datePublished" not in issue])

@@ -275,6 +275,7 @@ def test_ci_runs_the_pipeline_and_posts_the_metrics(tmp_path: Path, kind: str, n
         init.run(folder=tmp_path / "second", profile="phantom", films=None, ci=kind)
 
 
+@pytest.mark.slow
 def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
     """Of a project that is as today's, nothing; of an older one each stage, command and parameter that differs.
 

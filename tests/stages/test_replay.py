@@ -12,6 +12,8 @@ from synthcxr.config import GenerateConfig
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.stages import generate, replay
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"seed": 1, "without": (), "mix": None, "with_judge": False, "max_draws": 2000, "batch": 16, "device": "cpu"}
 
 
@@ -51,7 +53,6 @@ def test_the_same_bytes(model: Path, tmp_path: Path, asked: dict, form: str) -> 
         assert sha256 == table["sha256"].iloc[at]
 
 
-@pytest.mark.slow
 def test_what_differs_is_said(model: Path, tmp_path: Path) -> None:
     """No such image, another model and other bytes are each one line; nothing is written."""
     asked = {"method": "reject", "labels": (), "per_label": None, "n": 4}

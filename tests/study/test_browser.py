@@ -271,6 +271,7 @@ def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> 
         assert [held.confidence for held in kept(study, number)] == [number] * 6
 
 
+@pytest.mark.slow
 def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study: Path) -> None:
     """Seconds of a pause are not counted."""
     reader = Reader(browser, server, 1)
@@ -352,6 +353,7 @@ def problems(axe: Any, page: Any) -> list[str]:
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
+@pytest.mark.slow
 def test_teaching(browser: Any, study: Path) -> None:
     """A lesson: find, compare with the classifier, see images like it, go on; axe-core finds nothing wrong."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

@@ -15,6 +15,8 @@ from synthcxr.synthesis.sampler import Drawn, Sampler
 from synthcxr.synthesis.search import Search, angles, on_sphere, uphill
 from synthcxr.synthesis.wanted import Wanted
 
+pytestmark = pytest.mark.slow
+
 BATCH = 32
 RARE = Wanted.of(["Mass"])
 
@@ -68,7 +70,6 @@ def test_a_start_that_shows_it_already_stays(models: Path) -> None:
     assert np.array_equal(drawn.latents[still], begun[still])
 
 
-@pytest.mark.slow
 def test_a_block_is_the_same_again(models: Path, found: Drawn) -> None:
     """Another search gives the same bytes, and drawing one candidate gives the image that it has in its block."""
     again = searching(models)
@@ -81,7 +82,6 @@ def test_a_block_is_the_same_again(models: Path, found: Drawn) -> None:
     assert one.stop == index + 1
 
 
-@pytest.mark.slow
 def test_several_and_without(models: Path) -> None:
     """Two findings at once and one kept away are reached too, as far as this classifier allows it."""
     wanted = Wanted.of(["Mass"], ["Edema"])

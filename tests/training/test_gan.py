@@ -65,6 +65,7 @@ def test_training_changes_the_networks_and_reports_figures(tmp_path: Path) -> No
     assert len(state.checkpoints(tmp_path)) == state.KEPT
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
     """The same command on a finished folder loads the end and takes no step."""
     first, heard = train(CONFIG, tmp_path), Heard()
@@ -72,6 +73,7 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
     assert heard.rows == []
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(tmp_path: Path) -> None:
     """Cut short, flipped by a bit, or of other films: each is named, and the weights still end the same."""
     whole = train(CONFIG, tmp_path)

@@ -14,6 +14,8 @@ from synthcxr.images import UInt8
 from synthcxr.training import gan
 from synthcxr.training.state import State
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOTS = dataclasses.replace(CONFIG, snapshot_nimg=32, n_val_distance=40)
 TRIED = [160, 192, 224, 256]
 
