@@ -16,6 +16,8 @@ from two_ranks import tensors
 from synthcxr import config as configs
 from synthcxr.config import GanConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -60,7 +62,6 @@ def test_without_a_gpu_one_line_says_so() -> None:
     assert done.stderr == "no GPU: torch finds none here, and nothing was measured\n"
 
 
-@pytest.mark.slow
 def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     """Edema stands with Infiltration more often than chance has it, Hernia with Edema less; the table has every row."""
     related = load("related")
@@ -79,7 +80,6 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     assert len((tmp_path / "related.csv").read_text().splitlines()) == 3 and (tmp_path / "related.png").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
     """Peak and rate of both lengths, and of the sessions alone on the same candidates."""

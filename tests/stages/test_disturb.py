@@ -17,6 +17,8 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.disturbance import DISTURBANCES
 from synthcxr.stages import disturb, prepare
 
+pytestmark = pytest.mark.slow
+
 
 def run(trained: Any, out: Path, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
@@ -57,7 +59,6 @@ def test_table_figure_and_verdict(trained: Any, tmp_path: Path) -> None:
     assert line.startswith("judge: grows at every step" if made["extractors"]["judge"]["passed"] else "judge: does not")
 
 
-@pytest.mark.slow
 def test_the_same_bytes_each_time(trained: Any, tmp_path: Path) -> None:
     """Features from the cache or anew, the files are the same."""
     for name in ("one", "two"):

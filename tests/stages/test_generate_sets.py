@@ -22,6 +22,8 @@ from synthcxr.synthesis.session import Session
 from synthcxr.writers.journal import Journal
 from synthcxr.writers.request import WINDOW
 
+pytestmark = pytest.mark.slow
+
 CONFIG = dataclasses.replace(asking.PLAIN, n=40, batch=32)
 
 
@@ -153,7 +155,6 @@ def test_how_often_each_finding_shows(model: Path) -> None:
     assert "candidates an image" in rates["Mass"].line()
 
 
-@pytest.mark.slow
 def test_what_was_counted_when_distilling_is_taken(model: Path, tmp_path: Path) -> None:
     """With the proposal's own record of these models no image is drawn; with another's, or a number, they are."""
     told = shutil.copytree(model, tmp_path / "told")

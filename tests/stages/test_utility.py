@@ -22,6 +22,8 @@ from synthcxr.networks import classifier
 from synthcxr.stages import prepare, utility
 from synthcxr.writers.png import PngFolder
 
+pytestmark = pytest.mark.slow
+
 
 def write(out: Path, data: Path, *, n: int = 60, requested: tuple[str, ...] = ()) -> Path:
     """A synthetic dataset that shows the judge's films, labelled as they are: images as good as any could be."""
@@ -74,7 +76,6 @@ def test_the_small_classifier_fits_any_profile() -> None:
     assert (built.resolution, built.n_features, made.seed) == (64, 128, profile.seed)
 
 
-@pytest.mark.slow
 def test_the_same_files_each_time(trained: Any, tmp_path: Path) -> None:
     """Weights, order and resamples follow the seeds; no clock is in the files."""
     synthetic = write(tmp_path / "synthetic", trained.data)
@@ -110,7 +111,6 @@ def test_what_cannot_be_compared_is_named(trained: Any, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.slow
 def test_by_command(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verb takes the profile's classifier, small and short, and prints a line for each arm and difference."""
     monkeypatch.chdir(tmp_path)

@@ -20,7 +20,10 @@ from synthcxr.study.plan import Design
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
 CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium: apt-get install chromium"),
+]
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -127,7 +130,6 @@ def test_a_session_by_keyboard(browser: Any, server: StudyServer, study: Path) -
     assert found.result["readers"]["1"]["complete"]
 
 
-@pytest.mark.slow
 def test_a_session_by_mouse(browser: Any, server: StudyServer, study: Path) -> None:
     """A whole session by clicks; window, level, zoom and pan by dragging and the wheel change what is shown."""
     reader = Reader(browser, server, 2, "desktop")
@@ -221,7 +223,6 @@ def test_a_reload_costs_nothing(browser: Any, server: StudyServer, study: Path) 
     assert kept(study)[1] == answer.Answer(4, 2, ("Pneumothorax",), "")
 
 
-@pytest.mark.slow
 def test_the_server_dies_in_between(browser: Any, server: StudyServer, study: Path) -> None:
     """An answer given while the server is dead is held and said to be unsaved; it is kept once, when it is back."""
     reader = Reader(browser, server, 1)
@@ -256,7 +257,6 @@ def test_two_tabs(browser: Any, server: StudyServer, study: Path) -> None:
     assert kept(study)[0].confidence == 4
 
 
-@pytest.mark.slow
 def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> None:
     """Two readers in turn, screen by screen: each has his own order and answers."""
     readers = [Reader(browser, server, number) for number in (1, 2)]
@@ -271,7 +271,6 @@ def test_two_readers_at_once(browser: Any, server: StudyServer, study: Path) -> 
         assert [held.confidence for held in kept(study, number)] == [number] * 6
 
 
-@pytest.mark.slow
 def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study: Path) -> None:
     """Seconds of a pause are not counted."""
     reader = Reader(browser, server, 1)
@@ -290,7 +289,6 @@ def test_the_clock_stands_while_paused(browser: Any, server: StudyServer, study:
     assert counted_s <= time.monotonic() - began - min(paused_s, 2.9)
 
 
-@pytest.mark.slow
 def test_another_machine_goes_on(browser: Any, server: StudyServer) -> None:
     """After leaving, the same code goes on elsewhere with the next image; a wrong code is told so."""
     first = Reader(browser, server, 1)
@@ -353,7 +351,6 @@ def problems(axe: Any, page: Any) -> list[str]:
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
-@pytest.mark.slow
 def test_teaching(browser: Any, study: Path) -> None:
     """A lesson: find, compare with the classifier, see images like it, go on; axe-core finds nothing wrong."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

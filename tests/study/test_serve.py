@@ -23,6 +23,8 @@ from synthcxr.study import served, serving
 from synthcxr.study.answers import Answers
 from synthcxr.study.guard import LARGEST_BODY, Attempts
 
+pytestmark = pytest.mark.slow
+
 N = DESIGN.practice + DESIGN.n + DESIGN.repeats + 2 + DESIGN.pairs
 
 

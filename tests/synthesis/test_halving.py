@@ -13,6 +13,8 @@ from onnx import TensorProto
 from synthcxr.synthesis import halving
 from synthcxr.synthesis.session import Session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("blocks", ["lean", "paper"])
 @pytest.mark.parametrize(
