@@ -17,6 +17,8 @@ from standins import write_folder
 from synthcxr import image_bytes, records
 from synthcxr.stages import generate
 
+pytestmark = pytest.mark.slow
+
 N = 12
 CONFIG = dataclasses.replace(asking.PLAIN, n=N, with_judge=True, max_draws=N, batch=8)
 
@@ -85,8 +87,6 @@ def test_webdataset(made: Path, tmp_path: Path) -> None:
 CROISSANT = """
 import sys
 import mlcroissant
-
-pytestmark = pytest.mark.slow
 held = mlcroissant.Dataset(jsonld=sys.argv[1] + "/croissant.json")
 print([*held.metadata.issues.errors])
 print([issue for issue in held.metadata.issues.warnings if "datePublished" not in issue])
