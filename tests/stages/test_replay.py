@@ -26,16 +26,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("asked", "form"),
     [
         ({"method": "reject", "labels": (), "per_label": None, "n": 6}, "png"),
-        pytest.param(
-            {"method": "reject", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "png", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"method": "optimise", "labels": ("Mass",), "per_label": None, "n": 6}, "png", marks=pytest.mark.slow
-        ),
+        ({"method": "reject", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "png"),
+        ({"method": "optimise", "labels": ("Mass",), "per_label": None, "n": 6}, "png"),
         ({"method": "guided", "labels": ("Mass",), "per_label": None, "n": 6}, "png"),
-        pytest.param(
-            {"method": "guided", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "dicom", marks=pytest.mark.slow
-        ),
+        ({"method": "guided", "labels": ("Mass", "Edema"), "per_label": 3, "n": 6}, "dicom"),
         ({"method": "reject", "labels": (), "per_label": None, "n": 6}, "dicom"),
     ],
     ids=["anything", "several sets", "a search", "guided", "guided sets as DICOM", "DICOM"],

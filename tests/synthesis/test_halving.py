@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("blocks", ["lean", "paper"])
 @pytest.mark.parametrize(
     ("fp16", "most"),
-    [(True, 1e-2), pytest.param(False, 2e-2, marks=pytest.mark.slow)],
+    [(True, 1e-2), (False, 2e-2)],
     ids=["stored in fp16", "stored in fp32"],
 )
 def test_the_same_images(tmp_path: Path, blocks: str, most: float, *, fp16: bool) -> None:
