@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from small_pipeline import write_params
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -98,8 +99,7 @@ def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> 
 def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) -> None:
     """Generate, evaluate, register and report; then the champion is what `generate` takes, and gates exit 1 by hand."""
     params = tmp_path / "params.yaml"
-    text = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
-    params.write_text(text.replace("n: 600", "n: 200").replace("max_draws: 600", "max_draws: 200"), encoding="utf-8")
+    write_params(params, worst=1e9, generate={"n": 200, "max_draws": 200})
     models = ("--models", trained.onnx)
     steps = [
         ("generate", "--params", "params.yaml", "--model", trained.onnx, "--out", "synthetic", "--record"),
@@ -123,7 +123,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     assert model["name"] == "models:/synthcxr-generator/1"
     assert "<img" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
 
-    params.write_text(text.replace("max: 100.0", "max: 0.0001"), encoding="utf-8")
+    write_params(params, worst=0.0001)
     failed = synthcxr(tmp_path, "evaluate", "synthetic", "--data", trained.data, *models, "--out", "again")
     assert failed.returncode == 1
     assert "0.0001" in failed.stderr

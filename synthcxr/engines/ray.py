@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +27,8 @@ Run = Callable[[Iterable[T]], Iterator[R]]
 AHEAD = 3
 """Ranges that are out for each worker: one at work, one to come, one done and waiting for its turn."""
 
+ANSWER_S = 5.0
+"""How long a cluster's port may take to answer; Ray itself would ask a silent one for many minutes."""
 
 RETRIES = 10
 """How often a range is begun again whose worker died: one that kills every worker has to end."""
@@ -33,11 +37,12 @@ RETRIES = 10
 class _Worker:
     """A process that makes its work once and does it range by range."""
 
-    def __init__(self, make: Make[Any, Any]) -> None:
-        self._work = make()
+    def __init__(self) -> None:
+        self._work: Callable[[Any], Iterable[Any]] | None = None
 
-    def do(self, task: Any) -> list[Any]:
-        """All of one range's results."""
+    def do(self, make: Make[Any, Any], task: Any) -> list[Any]:
+        """All of one range's results. `make` comes with every range, so that one started again has it."""
+        self._work = self._work or make()
         return list(self._work(task))
 
 
@@ -55,16 +60,19 @@ def engine(make: Make[T, R], *, address: str | None, n_workers: int | None, gpu:
         needs = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": 1}
         kind = ray.remote(_Worker).options(max_restarts=-1, max_task_retries=RETRIES, **needs)
         sent = ray.put(make)
-        workers = [kind.remote(sent) for _ in range(min(n_workers or there, there))]
+        workers = [kind.remote() for _ in range(min(n_workers or there, there))]
         try:
-            yield lambda tasks: _in_order(workers, tasks)
+            yield lambda tasks: _in_order(workers, sent, tasks)
         finally:
             for worker in workers:
                 ray.kill(worker)
 
 
-def _in_order(workers: list[Any], tasks: Iterable[T]) -> Iterator[Any]:
-    """Each range goes to the worker that has least to do; what is no longer wanted is called off."""
+def _in_order(workers: list[Any], make: Any, tasks: Iterable[T]) -> Iterator[Any]:
+    """Each range goes to the worker that has least to do; what is no longer wanted is called off.
+
+    `make` is where Ray holds the function that makes the work.
+    """
     rest, out, busy = iter(tasks), deque[Any](), dict[Any, int]()
     try:
         while True:
@@ -74,7 +82,7 @@ def _in_order(workers: list[Any], tasks: Iterable[T]) -> Iterator[Any]:
                     busy.pop(each)
                 loads = [sum(at == held for held in busy.values()) for at in range(len(workers))]
                 least = loads.index(min(loads))
-                out.append(workers[least].do.remote(task))
+                out.append(workers[least].do.remote(make, task))
                 busy[out[-1]] = least
             if not out:
                 return
@@ -89,16 +97,28 @@ def _connected(address: str | None, n_workers: int | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     cores = {"num_cpus": n_workers or len(os.sched_getaffinity(0))}
     if address is not None:
+        _answers(address)
         quiet, cores = {name: quiet[name] for name in ("log_to_driver", "logging_level")}, {}
     try:
         ray.init(address=address or "local", **quiet, **cores)
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+    except (ConnectionError, TimeoutError, RuntimeError, ValueError, exceptions.AuthenticationError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise ConfigError(f"--engine ray: no cluster at {address or 'this machine'} ({reason})") from error
+        token = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if address else ""
+        raise ConfigError(f"--engine ray: no cluster at {address or 'this machine'} ({reason}){token}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Raise ConfigError unless somebody listens at HOST:PORT or ray://HOST:PORT; other forms are Ray's to judge."""
+    if not (named := re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)):
+        return
+    try:
+        socket.create_connection((named[1], int(named[2])), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"--engine ray: no cluster at {address} ({error})") from error
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,22 @@ Pullback = Callable[[Float32], Float32]
 """From dL/dlogits [N, 14] to dL/dz [N, Z]."""
 
 
-def logits_of_latents(generator: Path, classifier: Path) -> Callable[[Float32], tuple[Float32, Pullback]]:
+def logits_of_latents(generator: Path, classifier: Path, threads: int) -> Callable[[Float32], tuple[Float32, Pullback]]:
     """A function from latents [N, Z] to their logits [N, 14] and the pullback of these, from two ONNX files.
 
     The logits are those of the uint8 image. Rounding has no gradient of its own and passes on the one it gets;
-    pixels beyond black and white pass on none.
+    pixels beyond black and white pass on none. The bits of both may depend on how many `threads` do the work.
     """
     made, seen = rebuild.generator(generator), rebuild.classifier(classifier)
 
     def differentiate(latents: Float32) -> tuple[Float32, Pullback]:
         z = torch.from_numpy(latents).requires_grad_(True)
-        logits, _ = seen(_rounded(made(z)))
+        with _on(threads):
+            logits, _ = seen(_rounded(made(z)))
 
         def pull(cotangent: Float32) -> Float32:
-            (gradient,) = torch.autograd.grad(logits, z, torch.from_numpy(cotangent))
+            with _on(threads):
+                (gradient,) = torch.autograd.grad(logits, z, torch.from_numpy(cotangent))
             return np.asarray(gradient.numpy())
 
         return logits.detach().numpy(), pull
@@ -38,9 +41,20 @@ def logits_of_latents(generator: Path, classifier: Path) -> Callable[[Float32], 
     return differentiate
 
 
+@contextlib.contextmanager
+def _on(threads: int) -> Iterator[None]:
+    """Let as many threads share the work of torch's operators, and as many as before at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def version() -> str:
-    """What the bits of a gradient depend on."""
-    return f"{torch.__version__} with {torch.get_num_threads()} threads"
+    """What the bits of a gradient depend on, beside the number of threads."""
+    return str(torch.__version__)
 
 
 def _rounded(image: Tensor) -> Tensor:

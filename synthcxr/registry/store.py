@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +44,7 @@ def speaking(uri: str) -> Iterator[None]:
     with _quiet() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
         try:
             yield
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
             raise ArtifactError(f"MLflow at {location.shown(uri)}: {_sentence(error)}") from error
 
 
@@ -139,6 +140,8 @@ def _sentence(error: Exception) -> str:
         return "the server does not allow this (403); ask its administrator for the permission"
     if "503 error responses" in text:
         return "the server cannot do it now (503), as when its database is full or away; see to it, then try again"
+    if any(sign in text for sign in ("500 error responses", "500 Server Error", "Connection aborted")):
+        return "the server broke off, as when the disk for its files is full; see its log, then try again"
     if "timed out" in text or "timeout" in text:
         return "no answer in time; see to the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
     if "Detected out-of-date database schema" in text:

@@ -137,10 +137,10 @@ def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Ch
     )
 
 
-def _gradient(generator: Path, classifier: Path) -> Differentiate:
+def _gradient(generator: Path, classifier: Path, threads: int) -> Differentiate:
     from synthcxr.networks import latent  # needs torch, which nothing else here does
 
-    return latent.logits_of_latents(generator, classifier)
+    return latent.logits_of_latents(generator, classifier, threads)
 
 
 def _pins(chooser: Chooser, form: Format) -> dict[str, str]:

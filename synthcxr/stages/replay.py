@@ -70,7 +70,7 @@ def _why(chooser: Chooser, request: Request) -> str:
     return "; ".join(other) or "same models, versions and threads: another machine, or the row was changed"
 
 
-def _gradient(generator: Path, classifier: Path) -> Differentiate:
+def _gradient(generator: Path, classifier: Path, threads: int) -> Differentiate:
     from synthcxr.networks import latent  # needs torch, which nothing else here does
 
-    return latent.logits_of_latents(generator, classifier)
+    return latent.logits_of_latents(generator, classifier, threads)

@@ -24,8 +24,8 @@ Method = Literal["reject", "guided", "optimise"]
 Asked = Literal["auto", "reject", "guided", "optimise"]
 Float64 = NDArray[np.float64]
 JUDGE = "judge.onnx"
-Gradient = Callable[[Path, Path], Differentiate]
-"""From generator.onnx and classifier.onnx to the logits' gradient."""
+Gradient = Callable[[Path, Path, int], Differentiate]
+"""From generator.onnx, classifier.onnx and a number of threads to the logits' gradient."""
 
 
 class Draw(Protocol):
@@ -60,7 +60,8 @@ class Chooser:
         sampler = Sampler.open(folder, batch=batch, device=device, threads=threads)
         judge = Session.open(folder / JUDGE, kind="judge", device=device, threads=threads) if with_judge else None
         if method == "optimise" and gradient is not None:
-            return cls(sampler, "optimise", gradient(folder / GENERATOR, folder / CLASSIFIER), judge)
+            led = gradient(folder / GENERATOR, folder / CLASSIFIER, sampler.generator.threads)
+            return cls(sampler, "optimise", led, judge)
         if method == "guided" or (method == "auto" and (folder / FILE).is_file()):
             proposal = Proposal.open(folder / FILE, sampler, device=device, threads=threads)
             return cls(sampler, "guided", judge=judge, proposal=proposal)

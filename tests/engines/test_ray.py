@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from exported import write_guided_folder
+from servers import free_port
 from touching import digests, make
 
 from synthcxr import records
@@ -54,3 +60,60 @@ def test_the_dataset_of_one_process(model: Path, tmp_path: Path, method: str, la
     assert digests(tmp_path / "ray") == digests(tmp_path / "here")
     counts = [records.read_json(tmp_path / name / records.RUN)["counts"] for name in ("ray", "here")]
     assert counts[0] == counts[1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[tuple[dict[str, str], int, int]]:
+    """A running cluster that asks for a token: what to set, its own port and that for clients from outside."""
+    inside, outside = free_port(), free_port()
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # sockets: short
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+        command += ["--port", str(inside), "--ray-client-server-port", str(outside), "--include-dashboard", "false"]
+        head = subprocess.Popen(
+            [*command, "--temp-dir", folder],
+            env=os.environ | variables | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert head.stdout is not None
+        try:
+            assert any("block forever" in line for line in head.stdout), "the cluster did not start"
+            yield variables, inside, outside
+        finally:
+            os.killpg(head.pid, signal.SIGTERM)
+            head.wait()
+            head.stdout.close()
+
+
+def on_cluster(address: str, model: Path, out: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The command, as one types it."""
+    command = [sys.executable, "-m", "synthcxr", "generate", "--n", "700", "--seed", "1", "--model", str(model)]
+    command += ["--batch", "16", "--format", "png", "--engine", "ray", "--address", address, "--out", str(out)]
+    environment = os.environ | variables | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_a_running_cluster_makes_the_same(
+    cluster: tuple[dict[str, str], int, int], model: Path, tmp_path: Path
+) -> None:
+    """Reached from inside and as a client from outside, with its token, it makes the bytes of one process here."""
+    variables, inside, outside = cluster
+    make(model, tmp_path / "here", {"method": "reject", "labels": (), "n": 700}, threads=1)
+    for address in (f"127.0.0.1:{inside}", f"ray://127.0.0.1:{outside}"):
+        out = tmp_path / address.replace("/", "")
+        done = on_cluster(address, model, out, variables)
+        assert done.returncode == 0, done.stderr
+        assert digests(out) == digests(tmp_path / "here")
+
+
+def test_no_cluster_is_one_line_in_seconds(model: Path, tmp_path: Path) -> None:
+    """Where nobody listens Ray would ask for minutes."""
+    began = time.monotonic()
+    address = f"127.0.0.1:{free_port()}"
+    done = on_cluster(address, model, tmp_path / "out", {})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"Error: --engine ray: no cluster at {address} (")
+    assert time.monotonic() - began < 60
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from exported import LATENT, write_folder
 
 from synthcxr import images, seeds
@@ -22,7 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_logits_are_those_of_the_image_that_is_written(models: Path) -> None:
     """They agree with the two sessions' on the uint8 image."""
     z = seeds.latents(1, 0, 6, LATENT)
-    logits, _ = logits_of_latents(models / "generator.onnx", models / "classifier.onnx")(z)
+    logits, _ = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)(z)
     made = Session.open(models / "generator.onnx", device="cpu").run(z)["image"]
     seen = Session.open(models / "classifier.onnx", device="cpu").run(images.to_float(images.to_uint8(made)))["logits"]
     assert np.abs(logits - seen).max() < 1e-2 * np.abs(seen).max()  # a pixel may round the other way
@@ -30,7 +31,7 @@ def test_logits_are_those_of_the_image_that_is_written(models: Path) -> None:
 
 def test_a_small_step_does_what_the_gradient_says(models: Path) -> None:
     """Along the gradient the wanted logit rises by about the step times the gradient's length."""
-    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx")
+    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)
     z = seeds.latents(1, 0, 8, LATENT)
     before, pull = differentiate(z)
     cotangent = np.zeros_like(before)
@@ -46,9 +47,22 @@ def test_a_small_step_does_what_the_gradient_says(models: Path) -> None:
 
 def test_the_length_of_a_latent_changes_nothing(models: Path) -> None:
     """The generator normalises its input, so the gradient has no part along the latent."""
-    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx")
+    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)
     z = seeds.latents(2, 0, 4, LATENT)
     gradient = differentiate(z)[1](np.ones((4, 14), np.float32))
     along = np.abs((gradient * z).sum(axis=1)) / (np.linalg.norm(gradient, axis=1) * np.linalg.norm(z, axis=1))
     assert along.max() < 1e-3
-    assert "threads" in latent.version()
+
+
+def test_the_threads_are_those_asked_for_and_no_others_stay(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward and backward each run with the number given, whatever it is in the process, which gets its own back."""
+    before, worked = torch.get_num_threads(), []
+    rounded = latent._rounded
+    monkeypatch.setattr(latent, "_rounded", lambda image: (worked.append(torch.get_num_threads()), rounded(image))[1])
+    for threads in (1, 3):
+        logits, pull = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", threads)(
+            seeds.latents(1, 0, 2, LATENT)
+        )
+        assert worked[-1] == threads
+        pull(np.ones_like(logits))
+        assert torch.get_num_threads() == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -150,6 +152,52 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
             publish_one(champion=True, seed=2)
         assert "\n" not in str(caught.value)
         assert resolve(None).name == f"models:/{GENERATOR}/1"
+    publish_one(champion=True, seed=3)
+    assert resolve(None).name == f"models:/{GENERATOR}/2"
+
+
+@pytest.fixture
+def small_disk(team: TeamServer) -> Iterator[Path]:
+    """The server's artifacts lie on a disk of 4 MiB of their own."""
+    files = team.folder / "files"
+    files.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(files)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no disk can be mounted here: that needs root")
+    try:
+        yield files
+    finally:
+        subprocess.run(["umount", str(files)], check=True)
+
+
+@contextlib.contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """The disk with no byte left, until the end."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_a_full_artifact_store_is_one_line_and_loses_nothing(
+    small_disk: Path, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
+) -> None:
+    """The server cannot keep a file, answers 500 or hangs up: one line, the run says that it failed, the champion stays; then all goes on."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    first = publish_one(champion=True, seed=1)
+    with full(small_disk):
+        with pytest.raises(
+            ArtifactError, match="the server broke off, as when the disk for its files is full"
+        ) as caught:
+            publish_one(champion=True, seed=2)
+        assert "\n" not in str(caught.value)
+        assert resolve(None).name == f"models:/{GENERATOR}/1"
+    experiment = let_in.client.get_run(first.run_id).info.experiment_id
+    assert let_in.client.search_runs([experiment])[0].info.status == "FAILED"
     publish_one(champion=True, seed=3)
     assert resolve(None).name == f"models:/{GENERATOR}/2"
 

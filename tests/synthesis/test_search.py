@@ -29,7 +29,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def searching(models: Path, wanted: Wanted = RARE) -> Search:
     sampler = Sampler.open(models, batch=BATCH, device="cpu")
-    return Search(sampler, logits_of_latents(models / "generator.onnx", models / "classifier.onnx"), wanted)
+    return Search(sampler, logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2), wanted)
 
 
 @pytest.fixture(scope="module")
