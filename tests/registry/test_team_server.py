@@ -186,7 +186,7 @@ def full(disk: Path) -> Iterator[None]:
 def test_a_full_artifact_store_is_one_line_and_loses_nothing(
     small_disk: Path, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
 ) -> None:
-    """The server cannot keep a file, answers 500 or hangs up: one line, the run says that it failed, the champion stays; then all goes on."""
+    """The server cannot keep a file and says 500 or hangs up: one line, a failed run, the champion stays; then on."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     first = publish_one(champion=True, seed=1)
     with full(small_disk):
