@@ -153,7 +153,15 @@ def _real_interval(share: float, draws: Float64, n_patients: int) -> Interval:
 
 
 def _ratio_interval(draws: Float64, made: float, n: int, rng: np.random.Generator) -> Interval | None:
-    """Of the share among resampled images over that among resampled films, where there is any film with it."""
+    """Of the share among resampled images over that among resampled films, where there is any film with it.
+
+    Where all images agree and no resample differs: Wilson's edges over the films' own.
+    """
     images = rng.binomial(n, made, size=len(draws)) / n
-    held = draws > 0
-    return bootstrap.percentile(images[held] / draws[held]) if held.any() else None
+    held = draws[draws > 0]
+    if not len(held):
+        return None
+    if made in (0, 1):
+        (low, high), (least, most) = bootstrap.wilson(made * n, n), bootstrap.percentile(held)
+        return low / most, high / least
+    return bootstrap.percentile(images[draws > 0] / held)

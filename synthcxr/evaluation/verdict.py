@@ -35,7 +35,7 @@ _COVERAGE = {
 }
 _PRIVACY = {
     "share": "share of synthetic images nearer to a training film than 99 in 100 held-out films are, in {0}",
-    "share_low": "lower end of the interval of that share (above 0.01 there are copies), in {0}",
+    "share_low": "lower end of the interval of that share (above 0.01 it is more than chance), in {0}",
     "n_below_null": "synthetic images nearer to a training film than any held-out film is, in {0}",
     "median_ratio": "distance of synthetic images to their nearest training film, over that of held-out films, in {0}",
     "attack.auroc": "AUROC of telling training films from held-out ones by the synthetic images, in {0}",
@@ -139,8 +139,13 @@ def judge(metrics: Mapping[str, Any], gates: Sequence[Gate]) -> Verdict:
     extractors = list(metrics["distance"])
     check(gates, extractors)
     known = describe(extractors)
-    results = tuple(_judge(metrics, gate, known[gate.metric]) for gate in gates)
+    results = tuple(_judge(metrics, gate, _among(metrics, known[gate.metric])) for gate in gates)
     return Verdict(passed=all(result.status != "failed" for result in results), gates=results)
+
+
+def _among(metrics: Mapping[str, Any], words: str) -> str:
+    """The words as they are, or, where no films were given, of the films that the model carries."""
+    return words if metrics["n_real_test"] else words.replace("real test films", "the films that the model carries")
 
 
 def _judge(metrics: Mapping[str, Any], gate: Gate, words: str) -> GateResult:
@@ -152,7 +157,7 @@ def _judge(metrics: Mapping[str, Any], gate: Gate, words: str) -> GateResult:
     else:
         kept = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
         status = "passed" if kept else "failed"
-        found = f"{value:.4g}, {_asked(direction, threshold)}: {status}"
+        found = f"{value:.4g}{_at(metrics, gate.metric)}, {_asked(direction, threshold)}: {status}"
     sentence = f"{words[0].upper()}{words[1:]}: {found}."
     return GateResult(gate.metric, value, threshold, direction, status, sentence)  # type: ignore[arg-type]
 
@@ -173,6 +178,13 @@ def _look_up(metrics: Mapping[str, Any], path: str) -> tuple[float | None, str]:
         if node is None:
             return None, reason
     return float(node), ""
+
+
+def _at(metrics: Mapping[str, Any], path: str) -> str:
+    """How many images a distance was taken with: with fewer its ratio comes nearer to 1, whatever the images are."""
+    section, name, *_ = path.split(".") + [""]
+    n = metrics["distance"][name].get("n_synthetic") if section == "distance" else None
+    return "" if n is None else f" with {n:,} images"
 
 
 def _asked(direction: str, threshold: float) -> str:

@@ -30,8 +30,8 @@ def notes(privacy: Mapping[str, Any]) -> tuple[str, ...]:
     few = max((held["detectable"] or 1.0) for held in computed.values())
     return (
         "By chance 1 % of images are nearer, the ratio is 1, the attack scores 0.5 and 1 % are duplicates; more of the"
-        " first, or an attack whose interval lies above 0.5, is copying; more duplicates are a generator that repeats"
-        " itself.",
+        " first, or an attack whose interval lies above 0.5, may be copying, and the closest pairs tell; more"
+        " duplicates are a generator that repeats itself.",
         f"A set of this size shows copies where they are {percent(few)} of it or more; fewer may be there unseen. No"
         " number here is a proof of privacy.",
         *said,

@@ -72,9 +72,47 @@ def warnings(*, run: Mapping[str, Any], metrics: Mapping[str, Any], held: Mappin
             f"The set is short: {counts['found']:,} of {counts['requested']:,} images were found in"
             f" {counts['draws']:,} draws."
         )
+    if not metrics["n_real_test"]:
+        found.append(
+            "No films were given: this is a first look, held against what the model carries of its val films, and no"
+            " test."
+        )
+    found += _small(metrics, held)
+    found += _near(metrics["privacy"])
     if not any(gate["metric"].startswith("privacy") for gate in held["gates"]):
         found.append("No gate here examines whether synthetic images copy training films.")
     return tuple(found)
+
+
+def _small(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
+    """That a gate on a distance was taken with fewer images than there are training films."""
+    named = {gate["metric"].split(".")[1] for gate in held["gates"] if gate["metric"].startswith("distance.")}
+    return [
+        f"The distance in features of {features(name)} was taken with {count(n)} images, fewer than the"
+        f" {count(n_train)} training films: with fewer images its ratio comes nearer to 1 whatever they are, and a"
+        " gate on it is easier."
+        for name in sorted(named)
+        if (n := metrics["distance"][name].get("n_synthetic")) and (n_train := metrics["distance"][name].get("n_train"))
+        if n < n_train
+    ]
+
+
+def _near(privacy: Mapping[str, Any]) -> list[str]:
+    """More images near films, or near each other, than chance lets be: each space by name."""
+    found = []
+    for key, what in (("", "to a film that was learned from"), ("duplicates", "to another image")):
+        spaces = {name: space for name, space in privacy.items() if isinstance(space, Mapping)}
+        computed = {name: space for name, space in spaces.items() if space["status"] == "computed"}
+        parts = {name: space[key] if key else space for name, space in computed.items()}
+        far = [
+            f"{percent(part['share'])} {interval(part['share_interval'], percent=True)} in {features(name)}"
+            for name, part in parts.items()
+            if part["share_low"] > part["expected"]
+        ]
+        if far:
+            look = "Look at the closest pairs before sharing." if not key else "The generator repeats itself."
+            found.append(f"More images than chance lets be lie near {what}: {', '.join(far)}. {look}")
+    return found
 
 
 def summary(*, run: Mapping[str, Any]) -> str:
@@ -103,13 +141,18 @@ def distances(metrics: Mapping[str, Any]) -> tuple[Table, tuple[str, ...]]:
     )
     headings = ("Features", "Frechet distance", "Floor: real to real", "Relative", "N synthetic / train / test")
     said = [f"{features(name)}: {d['status']}." for name, d in metrics["distance"].items() if d["status"] != "computed"]
-    said += [_relative(name, d) for name, d in computed.items()]
+    said += [_relative(name, d, whose=_films(metrics)) for name, d in computed.items()]
     return Table(headings, rows), tuple(said)
 
 
-def _relative(name: str, distance: Mapping[str, Any]) -> str:
+def _films(metrics: Mapping[str, Any]) -> str:
+    """What images were held against."""
+    return "the test films" if metrics["n_real_test"] else "the films that the model carries"
+
+
+def _relative(name: str, distance: Mapping[str, Any], *, whose: str) -> str:
     return (
-        f"{features(name)}: synthetic images lie {number(distance['relative'])} times as far from the test films as"
+        f"{features(name)}: synthetic images lie {number(distance['relative'])} times as far from {whose} as"
         " training films do (1 would be as near as real films)."
     )
 

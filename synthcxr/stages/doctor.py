@@ -158,7 +158,10 @@ def _registry() -> Finding:
     uri = location.find()
     if uri is None:
         return Finding(
-            "registry", "note", f"none here; `dvc repro` makes one, or set {location.VARIABLE} to a server's address"
+            "registry",
+            "note",
+            "none here; `dvc repro` or `synthcxr models add-starter` makes one, or set"
+            f" {location.VARIABLE} to a server's address",
         )
     from synthcxr.registry.fetch import Registry
 

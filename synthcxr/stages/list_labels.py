@@ -24,12 +24,16 @@ SEED = 2**63
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """`found` of `drawn` candidates show the finding; `weak` says that its threshold rests on few films."""
+    """`found` of `drawn` candidates show the finding; `weak` says that its threshold rests on few films.
+
+    `guided` is how many runs an image took with the proposal when that was distilled, None where that is not known.
+    """
 
     finding: str
     found: int
     drawn: int
     weak: bool
+    guided: float | None = None
 
     @property
     def share(self) -> float:
@@ -45,6 +49,7 @@ class Rate:
         """For a reader."""
         low, high = bootstrap.wilson(self.found, self.drawn)
         tries = f"about {1 / self.share:,.0f} candidates an image" if self.found else "none among them"
+        tries += "" if self.guided is None else f", {self.guided:.1f} when guided"
         mark = ", weak threshold" if self.weak else ""
         return f"{self.finding:<20} {self.share:>7.2%}  ({low:.2%} to {high:.2%}; {tries}{mark})"
 
@@ -77,8 +82,11 @@ def _counted(model: Path) -> tuple[Rate, ...]:
     of = {"generator": contracts.read(model / GENERATOR, kind="generator").digest, "classifier": classifier.digest}
     if held.get("digest") != distilled.digest or any(distilled.network.get(kind) != of[kind] for kind in of):
         return ()
-    counts = {name: int(held["findings"][name]["n_shown"]) for name in (NO_FINDING, *FINDINGS)}
-    return tuple(Rate(name, k, int(held["n_held"]), name in classifier.weak) for name, k in counts.items())
+    found = {name: held["findings"][name] for name in (NO_FINDING, *FINDINGS)}
+    return tuple(
+        Rate(name, int(of["n_shown"]), int(held["n_held"]), name in classifier.weak, of["runs_an_image"])
+        for name, of in found.items()
+    )
 
 
 def _probabilities(sampler: Sampler, n_blocks: int) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,12 +59,15 @@ def test_the_length_of_a_latent_changes_nothing(models: Path) -> None:
 def test_the_threads_are_those_asked_for_and_no_others_stay(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forward and backward each run with the number given, whatever it is in the process, which gets its own back."""
     before, worked = torch.get_num_threads(), []
-    rounded = latent._rounded
-    monkeypatch.setattr(latent, "_rounded", lambda image: (worked.append(torch.get_num_threads()), rounded(image))[1])
+
+    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (worked.append(torch.get_num_threads()), work(*given))[1]
+
+    monkeypatch.setattr(latent, "_rounded", counted(latent._rounded))
+    monkeypatch.setattr(torch.autograd, "grad", counted(torch.autograd.grad))
     for threads in (1, 3):
-        logits, pull = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", threads)(
-            seeds.latents(1, 0, 2, LATENT)
-        )
-        assert worked[-1] == threads
+        differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", threads)
+        logits, pull = differentiate(seeds.latents(1, 0, 2, LATENT))
         pull(np.ones_like(logits))
         assert torch.get_num_threads() == before
+    assert worked == [1, 1, 3, 3]
