@@ -62,6 +62,8 @@ def test_shares_count_images_and_ratios_divide_them() -> None:
     assert shift.shares[NO_FINDING].real == 0.8
     assert shift.shares[NO_FINDING].synthetic == 0.6
     assert shift.shares["Mass"].ratio == 0
+    low, high = shift.shares["Mass"].ratio_interval or (1.0, 0.0)
+    assert low == 0 and high > 1  # none of 20 images is not none at all
     assert shift.shares["Hernia"].ratio is None
     assert (shift.n_real, shift.n_synthetic) == (10, 20)
 

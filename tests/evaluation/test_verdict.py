@@ -14,6 +14,7 @@ def metrics(**changed: Any) -> dict[str, Any]:
     """What metrics.json holds, as far as gates read it."""
     share = {"real": 0.2, "synthetic": 0.1, "ratio": 0.5, "judged": True}
     held = {
+        "n_real_test": 60,
         "distance": {"judge": {"status": "computed", "value": 30.0, "floor": 10.0, "relative": 3.0}},
         "labels": {
             "status": "computed",
@@ -66,6 +67,19 @@ def test_a_sentence_says_what_was_measured_in_plain_words() -> None:
     assert (
         "as a multiple of the real training films' own, in features of judge: 3, at most 2" in found.gates[1].sentence
     )
+
+
+def test_a_distance_says_with_how_many_images_and_against_whose_films() -> None:
+    """The ratio of a small set comes nearer to 1 by itself, and what the model carries is no test film."""
+    held = metrics()
+    held["distance"]["judge"]["n_synthetic"] = 1200
+    gates = (at_most("distance.judge.relative", 2), at_most("labels.total_variation", 0.3))
+    found = verdict.judge(held, gates).gates
+    assert found[0].sentence.startswith("Distance to real test films, ")
+    assert found[0].sentence.endswith("in features of judge: 3 with 1,200 images, at most 2 asked: failed.")
+    for gate in verdict.judge(held | {"n_real_test": 0}, gates).gates:
+        assert "the films that the model carries" in gate.sentence
+        assert "real test films" not in gate.sentence
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_distances_without_films_show_a_dash_for_what_is_not_known() -> None:
     """A set judged by what its model carries of its films has no count of training films."""
     known = {"status": "computed", "value": 2.0, "interval": None, "relative_interval": None, "n_synthetic": 200}
     unknown = {"floor": 1.0, "relative": 2.0, "floor_n": None, "n_train": None, "n_test": 153}
-    table, _ = page.distances({"distance": {"judge": known | unknown}})
+    table, _ = page.distances({"n_real_test": 0, "distance": {"judge": known | unknown}})
     assert table.rows[0][-1] == "200 / – / 153"
 
 
@@ -70,3 +70,32 @@ def test_an_interval_stays_on_one_line() -> None:
     """No place to break: a dash between its ends would be one."""
     assert not set(page.interval([0.1, 0.2])) & set(" –-")
     assert page.auroc({"value": 0.7, "interval": [0.6, 0.8]}).split(" ")[1:] == ["(0.600\u00a0to\u00a00.800)"]
+
+
+def test_what_must_be_known_stands_on_top() -> None:
+    """No films, few images, and more near films or each other than chance lets be: each a sentence; else none."""
+    run = {"counts": {"found": 200, "requested": 200, "draws": 200}, "model": {"phantom": False}, "complete": True}
+    space = {"status": "computed", "share": 0.04, "share_interval": [0.015, 0.085]}
+    alone = {"share": 0.01, "share_interval": [0.002, 0.03]}
+    held = {"gates": [gate("passed", "distance.judge.relative"), gate("passed", "privacy.judge.share_low")]}
+    metrics = {
+        "phantom": False,
+        "n_real_test": 0,
+        "distance": {"judge": {"n_synthetic": 200, "n_train": 895}},
+        "privacy": {
+            "pixels": space | {"duplicates": alone},
+            "judge": {"status": "not computed"},
+            "n_flagged_in_any": 3,
+        },
+    }
+    first, small, near = page.warnings(run=run, metrics=metrics, held=held)
+    assert "this is a first look" in first
+    assert "with 200 images, fewer than the 895 training films" in small
+    assert "to a film that was learned from: 4.0\u00a0% (1.5\u00a0to\u00a08.5) in pixels" in near
+    metrics |= {"n_real_test": 60, "distance": {"judge": {"n_synthetic": 895, "n_train": 895}}}
+    metrics["privacy"]["pixels"] |= {
+        "share_interval": [0.005, 0.085],
+        "duplicates": alone | {"share_interval": [0.2, 0.3]},
+    }
+    (repeats,) = page.warnings(run=run, metrics=metrics, held=held)
+    assert "to another image" in repeats
