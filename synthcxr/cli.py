@@ -373,10 +373,8 @@ def _evaluate(
         click.echo("no films were given: compared with what the model carries of its films", err=True)
     click.echo(f"evaluating {dataset}: minutes, where features are not kept from an earlier run", err=True)
     verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, distribution=prevalence)
-    told = (
-        f"evidence: {out} (metrics.json, verdict.json); `synthcxr report --results {out} --dataset {dataset}` shows it"
-    )
-    say([*(gate.sentence for gate in verdict.gates), told], verdict.as_dict(), as_json)
+    say([gate.sentence for gate in verdict.gates], verdict.as_dict(), as_json)
+    click.echo(f"evidence: {out}; `synthcxr report --results {out} --dataset {dataset}` shows it", err=True)
     if not verdict.passed and not record:
         raise GateError(verdict.failures)
 

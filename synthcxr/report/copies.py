@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthcxr.report.page import NO_BREAK, Row, Table, features, interval, number, percent
+from synthcxr.report.page import NO_BREAK, PIXELS, Row, Table, features, interval, number, percent
 
 _SPACES = ("Space", "Nearer than 99 in 100 held-out", "Nearer than all", "Median ratio", "Planted copies found",
            "Attack: AUROC", "Duplicates")  # fmt: skip
@@ -40,7 +40,7 @@ def notes(privacy: Mapping[str, Any]) -> tuple[str, ...]:
 
 def pairs(privacy: Mapping[str, Any]) -> Table:
     """The closest pairs in pixels, as numbers."""
-    held = _computed(privacy).get("pixels", {"pairs": ()})
+    held = _computed(privacy).get(PIXELS, {"pairs": ()})
     return Table(
         _PAIRS,
         tuple(
@@ -58,7 +58,7 @@ def _computed(privacy: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _row(name: str, held: Mapping[str, Any]) -> Row:
     attack, duplicates = held["attack"], held["duplicates"]
     return (
-        "Pixels" if name == "pixels" else features(name),
+        "Pixels" if name == PIXELS else features(name),
         f"{percent(held['share'])} {interval(held['share_interval'], percent=True)}",
         f"{held['n_below_null']:,} of {held['n']:,}",
         f"{number(held['median_ratio'])} {interval(held['median_ratio_interval'])}",

@@ -16,6 +16,7 @@ _PHANTOM = (
 )
 NO_BREAK = "\u00a0"  # a number, its unit and its interval stay on one line
 DIAGNOSTIC = "checks."
+PIXELS = "pixels"  # of the sections on copies: a space without features
 CHANCE = 0.01  # of images lie nearer than 99 in 100 films by chance
 _ORDER = ("failed", "passed", "not applicable")
 
@@ -89,7 +90,7 @@ def _small(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
     """That a gate on a distance was taken with fewer images than there are training films."""
     named = {gate["metric"].split(".")[1] for gate in held["gates"] if gate["metric"].startswith("distance.")}
     return [
-        f"The distance in features of {features(name)} was taken with {count(n)} images, fewer than the"
+        f"The distance in {features(name)} was taken with {count(n)} images, fewer than the"
         f" {count(n_train)} training films: with fewer images its ratio comes nearer to 1 whatever they are, and a"
         " gate on it is easier."
         for name in sorted(named)
@@ -100,20 +101,23 @@ def _small(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
 
 def _near(privacy: Mapping[str, Any]) -> list[str]:
     """More images near films, or near each other, than chance lets be: each space by name."""
-    found = []
-    for key, what in (("", "to a film that was learned from"), ("duplicates", "to another image")):
-        spaces = {name: space for name, space in privacy.items() if isinstance(space, Mapping)}
-        computed = {name: space for name, space in spaces.items() if space["status"] == "computed"}
-        parts = {name: space[key] if key else space for name, space in computed.items()}
-        far = [
-            f"{percent(part['share'])} {interval(part['share_interval'], percent=True)} in {features(name)}"
-            for name, part in parts.items()
-            if part["share_interval"][0] > CHANCE
-        ]
-        if far:
-            look = "Look at the closest pairs before sharing." if not key else "The generator repeats itself."
-            found.append(f"More images than chance lets be lie near {what}: {', '.join(far)}. {look}")
-    return found
+    spaces = {
+        name: held for name, held in privacy.items() if isinstance(held, Mapping) and held["status"] == "computed"
+    }
+    found = [
+        ("a film that was learned from", spaces, "Look at the closest pairs before sharing."),
+        ("another image", {name: held["duplicates"] for name, held in spaces.items()}, "The generator repeats itself."),
+    ]
+    return [
+        f"More images than chance lets be lie near to {what}: {', '.join(far)}. {then}"
+        for what, parts, then in found
+        if (far := [_share(name, part) for name, part in parts.items() if part["share_interval"][0] > CHANCE])
+    ]
+
+
+def _share(name: str, part: Mapping[str, Any]) -> str:
+    where = name if name == PIXELS else features(name)
+    return f"{percent(part['share'])} {interval(part['share_interval'], percent=True)} in {where}"
 
 
 def summary(*, run: Mapping[str, Any]) -> str:

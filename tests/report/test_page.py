@@ -91,7 +91,7 @@ def test_what_must_be_known_stands_on_top() -> None:
     first, small, near = page.warnings(run=run, metrics=metrics, held=held)
     assert "this is a first look" in first
     assert "with 200 images, fewer than the 895 training films" in small
-    assert "to a film that was learned from: 4.0\u00a0% (1.5\u00a0to\u00a08.5) in pixels" in near
+    assert "to a film that was learned from: 4.0\u00a0% (1.5\u00a0to\u00a08.5) in pixels. Look" in near
     metrics |= {"n_real_test": 60, "distance": {"judge": {"n_synthetic": 895, "n_train": 895}}}
     metrics["privacy"]["pixels"] |= {
         "share_interval": [0.005, 0.085],
