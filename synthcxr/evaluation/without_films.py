@@ -23,7 +23,7 @@ from synthcxr.labels import FINDINGS, NO_FINDING
 
 Float64 = NDArray[np.float64]
 
-NO_FILMS = f"{NOT_APPLICABLE} (no films: give --data)"
+NO_FILMS = f"{NOT_APPLICABLE} (no films: give --reference)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Reference:
                 )
         except FileNotFoundError:
             raise ArtifactError(
-                f"{path}: no such file, and no films were given; give --data, or models that hold it"
+                f"{path}: no such file, and no films were given; give --reference, or models that hold it"
             ) from None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path}: not the reference of a model ({error!r}); export it again") from error

@@ -93,7 +93,7 @@ def test_what_needs_films_says_so(trained: Trained, synthetic: Path, tmp_path: P
     )
     verdict = judge(trained, synthetic, tmp_path, gates=gates)
     assert [gate.status for gate in verdict.gates] == ["not applicable"] * 2
-    assert all(gate.sentence.endswith("not applicable (no films: give --data).") for gate in verdict.gates)
+    assert all(gate.sentence.endswith("not applicable (no films: give --reference).") for gate in verdict.gates)
 
 
 def test_models_without_a_reference_are_named(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_models_without_a_reference_are_named(trained: Trained, synthetic: Path,
     with pytest.raises(ArtifactError, match="not the reference of a model"):
         judge(trained, synthetic, tmp_path / "out", models=models)
     (models / "reference.npz").unlink()
-    with pytest.raises(ArtifactError, match="no such file, and no films were given; give --data"):
+    with pytest.raises(ArtifactError, match="no such file, and no films were given; give --reference"):
         judge(trained, synthetic, tmp_path / "out", models=models)
 
 
