@@ -1,10 +1,11 @@
 """A generator as it was exported beside the same one made quicker on opening, both through onnxruntime.
 
-The same weights, threads and latents, taken in turn (A B A B), medians. Says how far the
-images differ, and where the time of the quicker one goes by onnxruntime's own profile. Random weights do: the
-arithmetic is the same.
+The same weights, threads and latents, taken in turn (A B A B), medians. Says how far the images differ, where the time
+of each goes by onnxruntime's own profile, how many operations its convolutions take, and the ratio that these alone
+would allow. Random weights do at 128, 256 and 1024 px, for the arithmetic is the same; files of your own are taken by
+--models.
 
-    python benchmarks/generate.py [--threads 1] [--repeats 5] [--out benchmarks/results/generate.json]
+    python benchmarks/generate.py [--models registry/starter] [--repeats 5] [--out benchmarks/results/generate.json]
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import math
 import os
-import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -60,61 +63,88 @@ def session(model: onnx.ModelProto, threads: int, *, profile: str = "") -> ort.I
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def shares(model: onnx.ModelProto, z: np.ndarray, threads: int, folder: str) -> dict[str, float]:
-    """The share of time of each kind of step."""
+def profile(model: onnx.ModelProto, z: np.ndarray, threads: int, folder: str) -> dict[str, Any]:
+    """The share of time of each kind of step, GFLOP an image of all convolutions, and GFLOP/s while they run."""
     profiled = session(model, threads, profile=f"{folder}/profile")
-    for _ in range(3):
+    n_runs = 3
+    for _ in range(n_runs):
         profiled.run(None, {"z": z})
     took: collections.Counter[str] = collections.Counter()
+    n_flop = 0
     for event in json.loads(Path(profiled.end_profiling()).read_text()):
         if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
             took[event["args"]["op_name"]] += event["dur"]
-    return {name: round(part / took.total(), 3) for name, part in took.most_common() if part > took.total() / 200}
+            n_flop += _n_flop(event["args"])
+    shares = {name: round(part / took.total(), 3) for name, part in took.most_common() if part > took.total() / 200}
+    gflop = n_flop / 1e9
+    return {"gflop": gflop / n_runs / len(z), "gflop_per_s": gflop / (took["Conv"] / 1e6), "shares": shares}
 
 
-def compare(side: int, blocks: str, batch: int, threads: int, repeats: int) -> dict[str, Any]:
-    """Both sides of one size."""
+def _n_flop(step: dict[str, Any]) -> int:
+    """Twice the multiply-adds of a convolution, from the sizes of its weights and its result."""
+    if step["op_name"] != "Conv":
+        return 0
+    (shape,) = step["output_type_shape"][0].values()
+    weight = next(size for entry in step["input_type_shape"][1:] for size in entry.values() if len(size) == 4)
+    return 2 * math.prod(shape) * math.prod(weight[1:])
+
+
+def compare(model: onnx.ModelProto, batch: int, threads: int, repeats: int) -> dict[str, Any]:
+    """Both sides of one generator."""
+    quicker, n_merged = merging.merged(model)
+    latent = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    z = np.random.default_rng(0).standard_normal((batch, latent), dtype=np.float32)
+    sessions = session(model, threads), session(quicker, threads)
+    images = [each.run(None, {"z": z})[0] for each in sessions]
+    walls: list[list[float]] = [[], []]
+    for _ in range(repeats):
+        for each, wall in zip(sessions, walls, strict=True):
+            started = time.perf_counter()
+            each.run(None, {"z": z})
+            wall.append(time.perf_counter() - started)
+    a, b = (batch / statistics.median(wall) for wall in walls)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "generator.onnx"
-        write(path, side, blocks)
-        plain = onnx.load(path)
-        quicker, n_merged = merging.merged(plain)
-        z = np.random.default_rng(0).standard_normal((batch, LATENT), dtype=np.float32)
-        sessions = session(plain, threads), session(quicker, threads)
-        images = [each.run(None, {"z": z})[0] for each in sessions]
-        walls: list[list[float]] = [[], []]
-        for _ in range(repeats):
-            for each, wall in zip(sessions, walls, strict=True):
-                started = time.perf_counter()
-                each.run(None, {"z": z})
-                wall.append(time.perf_counter() - started)
-        a, b = (batch / statistics.median(wall) for wall in walls)
-        result = {"side": side, "blocks": blocks, "batch": batch, "merged": n_merged, "plain_images_per_s": a}
-        result |= {
-            "merged_images_per_s": b,
-            "ratio": b / a,
-            "largest_difference": float(abs(images[0] - images[1]).max()),
-        }
-        return result | {"shares": shares(quicker, z, threads, folder)}
+        plain, merged = (profile(each, z, threads, folder) for each in (model, quicker))
+    return {
+        "batch": batch,
+        "n_merged": n_merged,
+        "plain_images_per_s": a,
+        "merged_images_per_s": b,
+        "ratio": b / a,
+        "bound": plain["gflop"] / merged["gflop"],
+        "largest_difference": float(abs(images[0] - images[1]).max()),
+        "plain": plain,
+        "merged": merged,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--models", type=Path, nargs="+", default=[])
     parser.add_argument("--sides", type=int, nargs="+", default=[128, 256, 1024])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/generate.json"))
     given = parser.parse_args()
+    described = machine.describe() | {"n_threads": given.threads, "onnxruntime": ort.__version__}
     rows = []
-    for side in given.sides:
-        for blocks in ("lean", "paper"):
-            batch = {128: 8, 256: 4}.get(side, 1)
-            rows.append(compare(side, blocks, batch, given.threads, given.repeats))
-            print({name: value for name, value in rows[-1].items()})
-    machine = {"processor": platform.processor() or platform.machine(), "threads": given.threads}
-    held = {"machine": machine | {"onnxruntime": ort.__version__}, "rows": rows}
+    for named, model, batch in generators(given.models, given.sides):
+        rows.append(named | compare(model, batch, given.threads, given.repeats))
+        print({name: value for name, value in rows[-1].items()}, flush=True)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(held, indent=2) + "\n")
+    given.out.write_text(json.dumps({"machine": described, "rows": rows}, indent=2) + "\n")
+
+
+def generators(folders: list[Path], sides: list[int]) -> Iterator[tuple[dict[str, Any], onnx.ModelProto, int]]:
+    """Every generator to be compared, what it is, and the images of a run."""
+    for folder in folders:
+        yield {"models": folder.name}, onnx.load(folder / "generator.onnx"), 32
+    for side in sides:
+        for blocks in ("lean", "paper"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "generator.onnx"
+                write(path, side, blocks)
+                yield {"side": side, "blocks": blocks}, onnx.load(path), {128: 8, 256: 4}.get(side, 1)
 
 
 if __name__ == "__main__":
