@@ -297,7 +297,7 @@ def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
     from synthcxr import records, registry
     from synthcxr.stages import replay as stage
 
-    found = registry.resolve(model or str(records.read_json(dataset / records.RUN)["model"]["name"]))
+    found = registry.resolve(model or str(records.read_run(dataset)["model"]["name"]))
     sha256 = stage.run(dataset=dataset, index=index, model=found.path, out=out)
     say([f"{out}: candidate {index} of {dataset}, sha256 {sha256}"], None, as_json=False)
 
@@ -371,8 +371,9 @@ def _evaluate(
 
     if data is None:
         click.echo("no films were given: compared with what the model carries of its films", err=True)
-    click.echo(f"evaluating {dataset}: minutes, where features are not kept from an earlier run", err=True)
-    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, distribution=prevalence)
+    tell = functools.partial(click.echo, err=True)
+    tell(f"evaluating {dataset}: minutes, where features are not kept from an earlier run")
+    verdict = stage.run(config, data=data, models=models, dataset=dataset, out=out, distribution=prevalence, say=tell)
     say([gate.sentence for gate in verdict.gates], verdict.as_dict(), as_json)
     click.echo(f"evidence: {out}; `synthcxr report --results {out} --dataset {dataset}` shows it", err=True)
     if not verdict.passed and not record:

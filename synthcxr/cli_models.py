@@ -24,7 +24,11 @@ def list_(as_json: bool) -> None:
     from synthcxr.stages import models as stage
 
     rows = stage.list_models()
-    lines = ["  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, row.why))) for row in rows]
+    phantom = {True: "drawn phantoms", False: ""}
+    lines = [
+        "  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, phantom[row.phantom], row.why)))
+        for row in rows
+    ]
     if not rows:
         click.echo("nothing is registered here; go to a project's folder, or set MLFLOW_TRACKING_URI", err=True)
     say(lines, [dataclasses.asdict(row) for row in rows], as_json)

@@ -193,6 +193,14 @@ def write_json(path: Path, value: Any) -> None:
     whole.text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_run(dataset: Path) -> dict[str, Any]:
+    """What run.json says of a synthetic dataset; DataError where there is none."""
+    if not (dataset / RUN).is_file():
+        raise DataError(f"{dataset}: holds no {RUN}; is it a finished synthetic dataset?")
+    held: dict[str, Any] = read_json(dataset / RUN)
+    return held
+
+
 def read_json(path: Path) -> Any:
     """Parse a JSON file that synthcxr wrote; DataError names it when it is absent or broken."""
     try:

@@ -43,6 +43,7 @@ def test_versions_are_compared_promoted_and_rolled_back(registered: Path, monkey
     compared = typed("compare")
     assert compared.output == "distance.judge.relative  4.5 [4.2, 4.8]  3.5 [3.2, 3.9]  worse\n"
     assert json.loads(typed("compare", "1", "@candidate", "--json").output)[0]["finding"] == "better"
+    assert "version 1 is candidate and champion; name the two" in typed("compare", "1", "@champion").output
     refused = typed("promote")
     assert refused.exit_code == 1
     assert "Failed: models:/synthcxr-generator/2 is not champion: passed:" in refused.output
@@ -55,7 +56,7 @@ def test_versions_are_compared_promoted_and_rolled_back(registered: Path, monkey
         *(f"synthcxr-{kind}@champion is version 2" for kind in ("classifier", "judge")),
     ]
     assert "models:/synthcxr-generator/2  candidate,champion" in typed("list").output
-    assert "a trial" in typed("list").output
+    assert "a trial" in typed("list").output and "drawn phantoms" in typed("list").output
     back = typed("rollback", "--json")
     assert json.loads(back.output)["champion"] == "1"
     assert typed("rollback").exit_code == 2

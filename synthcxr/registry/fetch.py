@@ -24,6 +24,7 @@ WHY_TAG = "synthcxr.why"
 INDEX_TAG = "synthcxr.model_json_sha256"
 DECISION_WHY_TAG = "synthcxr.decision_why"
 DIGEST_TAG = "synthcxr.digest"
+PHANTOM_TAG = "synthcxr.phantom"
 METRICS_TAG = "synthcxr.metrics_sha256"
 VERDICT_TAG = "synthcxr.verdict_sha256"
 _ABSENT = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)

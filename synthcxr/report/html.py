@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from synthcxr import images
 from synthcxr.report.page import Row, Table, Verdict
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from synthcxr.images import UInt8
 
 TILE_PX = 192
+_COMMAND = re.compile(r"`([^`]+)`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,4 +116,10 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = _prose
     return environment.get_template("template.html").render(report=report)
+
+
+def _prose(sentence: str) -> Markup:
+    """A sentence whose commands stand between backticks, as a terminal shows it."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(sentence))))

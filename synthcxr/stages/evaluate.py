@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from synthcxr import dataset as datasets
 from synthcxr import image_bytes, records
-from synthcxr.checks import synthetic as suite
 from synthcxr.checks.result import CheckLine, CheckResult
 from synthcxr.config import EvaluateConfig
 from synthcxr.dataset import Dataset
@@ -51,12 +50,14 @@ def run(
     out: Path,
     features_cache: Path = cache.FOLDER,
     distribution: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Write metrics.json, verdict.json, privacy.csv and curves/ to `out` and return the verdict.
 
     Without `data` the images are held against what of its films the model carries. `distribution`, "nih" or a table,
-    is one more label distribution to hold them against. ConfigError, before any work, for a gate that can never be
-    judged; DataError and ArtifactError for films, images or models that do not fit each other.
+    is one more label distribution to hold them against; `say` is told what is being done. ConfigError, before any
+    work, for a gate that can never be judged; DataError and ArtifactError for films, images or models that do not fit
+    each other.
     """
     unavailable = _check(config)
     wanted = None if distribution is None else prevalence.load(distribution)
@@ -72,7 +73,7 @@ def run(
         "dataset": made.digest,
         "n_synthetic": len(made.held),
     }
-    job = _Job(config, made, judge, models, out, wanted)
+    job = _Job(config, made, judge, models, out, wanted, say)
     absent = {name: f"{NOT_COMPUTED}: {what}" for name, what in unavailable.items()}
     if data is None:
         metrics = _without_films(job)
@@ -91,6 +92,7 @@ class _Job:
     models: Path
     out: Path
     wanted: tuple[str, dict[str, float]] | None
+    say: Callable[[str], None]
 
     @property
     def judged(self) -> Extractor:
@@ -106,19 +108,19 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
     real = RealSet(films, made.resolution, made.requested, made.without, several, features_cache)
     patients = real.patients(TEST)
     comparison = Comparison(config, real, made, len(patients))
-    judged = View.through(job.judged, comparison)
-    views = {
-        name: judged if name == JUDGE else View.through(extractors.open_extractor(name, config.device), comparison)
-        for name in config.extractors
-        if name not in absent
-    }
+    judged = _view(job, JUDGE, comparison)
+    computed = [name for name in config.extractors if name not in absent]
+    views = {name: judged if name == JUDGE else _view(job, name, comparison) for name in computed}
     classifier = _classifier(job)
     chosen = None if classifier is None else (extractors.labeller(classifier), classifier.contract)
     reference, kl_reference = label_evidence.kl_reference(comparison, chosen)
+    job.say("labels")
     labels = label_evidence.examine(judged, judge.contract, wanted=job.wanted)
     labels.write(job.out)
+    job.say("nearest films")
     near = privacy_evidence.examine(comparison, views)
     privacy_evidence.write(job.out / privacy_evidence.CSV, comparison, near)
+    job.say("distances and intervals")
     return {
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
@@ -142,6 +144,12 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
             kl_reference=kl_reference,
         ),
     }
+
+
+def _view(job: _Job, name: str, comparison: Comparison) -> View:
+    job.say(f"{name}: features of images, then of films")
+    extractor = job.judged if name == JUDGE else extractors.open_extractor(name, job.config.device)
+    return View.through(extractor, comparison)
 
 
 def _without_films(job: _Job) -> dict[str, Any]:
@@ -186,6 +194,8 @@ def _without_films(job: _Job) -> dict[str, Any]:
 
 def _checks(job: _Job, reference: Mapping[str, float] | None, *, unseen: int | None) -> dict[str, Any]:
     """What the suite found, and that none of the `unseen` test films was learned from: else there were no results."""
+    from synthcxr.checks import synthetic as suite  # great-expectations takes seconds to import
+
     found = suite.check(
         job.made.path,
         images=True,
@@ -252,7 +262,7 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
 
 
 def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
-    held, about = records.read_records(dataset), records.read_json(dataset / records.RUN)
+    held, about = records.read_records(dataset), records.read_run(dataset)
     if not held:
         raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
     try:

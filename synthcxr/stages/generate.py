@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from synthcxr import model_index, records
-from synthcxr.checks import synthetic
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import GenerateConfig
 from synthcxr.contract import Contract
@@ -220,6 +219,8 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
         _draw(job, growing)
     made = beside.finish(grown, job.request, job.origin)
     mixed = job.request.shares() if made["complete"] and job.request.exact else None
+    from synthcxr.checks import synthetic  # great-expectations takes seconds to import
+
     checks = synthetic.check(grown, images=True, reference=mixed, max_label_kl=MAX_MIX_KL)
     if not checks.passed:
         found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)

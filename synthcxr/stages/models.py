@@ -16,12 +16,16 @@ from synthcxr.registry.address import STARTER
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A registered version, or the starter; `why` says what its gates came to, and what was decided."""
+    """A registered version, or the starter; `why` says what its gates came to, and what was decided.
+
+    A `phantom` was trained on drawn films, champion or not.
+    """
 
     address: str
     aliases: tuple[str, ...]
     created: str
     why: str
+    phantom: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +95,7 @@ def _listed(version: fetch.Version) -> Listed:
         aliases=version.aliases,
         created=created.isoformat(sep=" ", timespec="seconds"),
         why=version.tags.get(fetch.DECISION_WHY_TAG) or version.tags.get(fetch.WHY_TAG, ""),
+        phantom=version.tags.get(fetch.PHANTOM_TAG) == "true",
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from tqdm import tqdm
 
 from synthcxr import dataset, records, whole
-from synthcxr.checks import films as film_checks
 from synthcxr.checks.result import CheckResult
 from synthcxr.config import PrepareConfig
 from synthcxr.errors import ConfigError, DataError
@@ -72,6 +71,8 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
         for sentence in built.bad:
             report(f"left out: {sentence}")
         _refuse_emptied(built, set(sides.values()))
+        from synthcxr.checks import films as film_checks  # great-expectations takes seconds to import
+
         checks = film_checks.check(built.films, resolution=config.resolution)
         _refuse_failed(checks)
         records.write_json(partial / dataset.CHECKS, checks.as_dict())

@@ -18,6 +18,8 @@ def compare(candidate: str | None, champion: str | None) -> tuple[Compared, ...]
     """The figures of two versions side by side; without addresses the candidate's and the champion's."""
     registry = _registry()
     one, other = _number(registry, candidate, CANDIDATE), _number(registry, champion, CHAMPION)
+    if one == other:
+        raise ArtifactError(f"version {one} is candidate and champion; name the two to compare, as in `compare 1 2`")
     return decision.compare(_evaluated(registry, one), _evaluated(registry, other))
 
 
@@ -47,7 +49,10 @@ def rollback(reason: str) -> Outcome:
 def _evaluated(registry: Registry, number: str) -> Evaluated:
     found = promotion.evaluated(registry, registry.version(GENERATOR, number))
     if found is None:
-        raise ArtifactError(f"models:/{GENERATOR}/{number}: no evidence is logged with it; there is nothing to compare")
+        raise ArtifactError(
+            f"models:/{GENERATOR}/{number}: no figures are logged with it, so that nothing can be compared;"
+            f" `synthcxr models card models:/{GENERATOR}/{number}` has what is known of it"
+        )
     return found
 
 

@@ -119,7 +119,7 @@ class _Synthetic:
     @classmethod
     def open(cls, path: Path) -> _Synthetic:
         held = {record.file_name: record for record in records.read_records(path)}
-        run = records.read_json(path / records.RUN)
+        run = records.read_run(path)
         try:
             model = run["model"]
             about = {"model": model["name"], "digests": dict(model["digests"]), "phantom": bool(model["phantom"])}

@@ -90,7 +90,7 @@ def _trainings(trained: Mapping[str, Path]) -> dict[str, str]:
 def _evidence(
     params: Path, results: Path, dataset: Path, facts: card.Facts, trainings: dict[str, str]
 ) -> evidence.Evidence:
-    made = records.read_json(dataset / records.RUN)
+    made = records.read_run(dataset)
     points = evidence.metrics(made.get("counts", {}), "generate")
     for name in CURVES:
         if (results / name).is_file():
@@ -111,7 +111,7 @@ def _evidence(
 def _tags(index: Mapping[str, Any]) -> dict[str, str]:
     return {
         "synthcxr.training_data": str(index["training_data"]),
-        "synthcxr.phantom": str(index["phantom"]).lower(),
+        fetch.PHANTOM_TAG: str(index["phantom"]).lower(),
         "synthcxr.resolution": str(index["resolution"]),
     }
 

@@ -24,7 +24,7 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     ArtifactError where the model is not the dataset's; DataError where the dataset has no such image, or where the
     bytes are others, with the versions that differ.
     """
-    request = requests.of_run(records.read_json(dataset / records.RUN), dataset)
+    request = requests.of_run(records.read_run(dataset), dataset)
     table = records.read_metadata(dataset)
     rows = table[table["index"] == index]
     if rows.empty:

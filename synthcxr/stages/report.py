@@ -88,7 +88,7 @@ def _read(results: Path, dataset: Path) -> _Found:
     return _Found(
         dataset=dataset,
         records=records.read_metadata(dataset),
-        run=records.read_json(dataset / records.RUN),
+        run=records.read_run(dataset),
         metrics=metrics,
         verdict=records.read_json(results / "verdict.json"),
         registered=records.read_json(registered) if registered.is_file() else None,

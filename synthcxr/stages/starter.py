@@ -57,7 +57,7 @@ def _model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.uint8]) 
     held = contract.read(starter / f"{kind}.onnx", kind=kind)
     tags = {
         "synthcxr.training_data": held.training_data,
-        "synthcxr.phantom": str(held.phantom).lower(),
+        fetch.PHANTOM_TAG: str(held.phantom).lower(),
         "synthcxr.resolution": str(held.resolution),
         fetch.DIGEST_TAG: held.digest,
     }

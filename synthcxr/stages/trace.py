@@ -41,7 +41,7 @@ class Lineage:
 def run(address: str) -> Lineage:
     """Trace the image on a line of metadata.csv, as an editor counts them: the header is line 1."""
     path, row = _row(address)
-    about = records.read_json(path.parent / records.RUN)
+    about = records.read_run(path.parent)
     try:
         model, digest = dict(about["model"]), str(about["model"]["digests"]["generator"])
     except (KeyError, TypeError) as error:

@@ -153,7 +153,7 @@ class _Made:
 
     @classmethod
     def open(cls, path: Path) -> _Made:
-        held, about = records.read_records(path), records.read_json(path / records.RUN)
+        held, about = records.read_records(path), records.read_run(path)
         try:
             model = about["model"]
             asked, side, films = about["request"]["labels"], int(model["resolution"]), str(model["training_data"])

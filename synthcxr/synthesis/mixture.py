@@ -63,6 +63,8 @@ def read(path: Path) -> dict[tuple[str, ...], float]:
             for row in csv.DictReader(file):
                 names = labels.names(labels.parse(row[_COLUMN]))
                 held[names] = held.get(names, 0.0) + _weight(row)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; a mix is {NIH!r}, or a CSV file with a column {_COLUMN!r}") from None
     except KeyError:
         raise DataError(f"{path}: has no column {_COLUMN!r}, with findings joined by |") from None
     except (OSError, ValueError, TypeError) as error:

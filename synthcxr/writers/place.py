@@ -122,8 +122,7 @@ def finished(out: Path) -> dict[str, Any] | None:
         return None
     if not (out / records.RUN).is_file() or not (out / records.METADATA).is_file():
         raise DataError(f"{out}: holds something else ({_example(out)}); choose another --out")
-    held: dict[str, Any] = records.read_json(out / records.RUN)
-    return held
+    return records.read_run(out)
 
 
 def begun(out: Path) -> dict[str, Any] | None:

@@ -56,6 +56,8 @@ def test_what_differs_is_said(model: Path, tmp_path: Path) -> None:
         replay.run(**call, index=99, model=model)
     with pytest.raises(ArtifactError, match="another labelling than the dataset's"):
         replay.run(**call, index=1, model=write_folder(tmp_path / "other", rate=0.4))
+    with pytest.raises(DataError, match=r"holds no run.json; is it a finished synthetic dataset"):
+        replay.run(**call | {"dataset": tmp_path}, index=1, model=model)
     metadata = tmp_path / "x" / records.METADATA
     sha256 = records.read_metadata(tmp_path / "x")["sha256"].iloc[1]
     metadata.write_text(metadata.read_text().replace(sha256, "0" * 64))

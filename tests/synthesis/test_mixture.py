@@ -47,6 +47,12 @@ def test_a_table_of_films_is_a_distribution(tmp_path: Path) -> None:
     assert mixture.mixed(str(path), 8) == ((Wanted.of(["No Finding"]), 6), (Wanted.exactly(["Mass"]), 2))
 
 
+def test_what_is_no_table_says_what_a_mix_is() -> None:
+    """A name that is neither of the two kinds of mix."""
+    with pytest.raises(DataError, match="nhi: no such file; a mix is 'nih', or a CSV file"):
+        mixture.mixed("nhi", 4)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
