@@ -108,7 +108,7 @@ class _Graph:
         """The steps of x / sqrt(mean(x^2)) over the channels of x, if they are what takes it."""
         takers = self.taken_by[name]
         square = next((node for node in takers if node.op_type == "Mul" and set(node.input) == {name}), None)
-        if square is None or len(takers) != 3:
+        if square is None or len(takers) != 3 or name in self.outside:
             return []
         steps = [square]
         for kind in ("ReduceMean", "Sqrt", "Reciprocal", "Mul"):

@@ -12,6 +12,7 @@ from exported import write_folder
 
 from synthcxr import records, seeds
 from synthcxr.errors import DataError
+from synthcxr.networks import latent
 from synthcxr.stages import generate
 from synthcxr.writers.journal import Journal
 
@@ -46,7 +47,7 @@ def test_a_set_that_was_searched_for(made: Path) -> None:
     """The table has the steps of each image, latents.npy what the search came to, run.json the method and torch."""
     table, run = records.read_metadata(made), records.read_json(made / "run.json")
     assert set(table["requested"]) == {"Mass"} and table[records.STEPS].max() > 0
-    assert run["request"]["method"] == "optimise" and "threads" in run["versions"]["torch"]
+    assert run["request"]["method"] == "optimise" and run["versions"]["torch"] == latent.version()
     assert run["counts"]["runs"] > run["counts"]["draws"] >= 20
     latents = np.load(made / "latents.npy", allow_pickle=False)
     own = np.concatenate([seeds.latents(1, int(index), 1, latents.shape[1]) for index in table["index"]])

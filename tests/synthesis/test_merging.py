@@ -60,16 +60,19 @@ def test_a_kernel_of_known_values() -> None:
 
 
 def test_other_pairs_stay(tmp_path: Path) -> None:
-    """A doubling that is used twice, one that is smoothed, and a convolution with a stride are left alone."""
+    """A doubling used twice or smoothed, a convolution with a stride and a map that goes out are left alone."""
     model = onnx.load(write_generator(tmp_path / "generator.onnx", blocks="paper", fp16=False))
     z = seeds.latents(0, 0, 3, LATENT)
-    for change in ("used twice", "linear", "stride"):
+    for change in ("used twice", "linear", "stride", "shown"):
         other = onnx.ModelProto()
         other.CopyFrom(model)
         resize = next(node for node in other.graph.node if node.op_type == "Resize")
         conv = next(node for node in other.graph.node if node.op_type == "Conv" and node.input[0] == resize.output[0])
         if change == "used twice":
             other.graph.node.append(helper.make_node("Identity", [resize.output[0]], ["again"]))
+        elif change == "shown":
+            (leaky,) = (node for node in other.graph.node if node.input[0] == conv.output[0])
+            other.graph.output.append(helper.make_tensor_value_info(leaky.output[0], onnx.TensorProto.FLOAT, None))
         elif change == "linear":
             next(a for a in resize.attribute if a.name == "mode").s = b"linear"
         else:
