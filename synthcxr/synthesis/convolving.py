@@ -65,7 +65,9 @@ class _Graph:
     def stage(self, conv: NodeProto) -> Stage | None:
         """The stage of this convolution, if it is one."""
         weight, leaky = self.constant(conv.input[1]), self.only(conv, "LeakyRelu")
-        if weight is None or leaky is None or weight.shape[2:] != (3, 3) or not _keeps_side(conv):
+        if weight is None or leaky is None or weight.shape[2:] != (3, 3) or not _keeps_side(conv, pads=_PADDED):
+            return None
+        if not self._bias_is_held(conv):
             return None
         norm = self._norm(leaky.output[0])
         if not norm:
@@ -116,15 +118,20 @@ class _Graph:
             if step is None:
                 return []
             steps.append(step)
-        axes = self.constant(steps[1].input[1])
+        axes = self.constant(steps[1].input[1]) if len(steps[1].input) > 1 else None
         over_channels = axes is not None and axes.tolist() == [1] and _attributes(steps[1]).get("keepdims", 1) == 1
         return steps if over_channels and name in steps[-1].input else []
 
     def _grey(self, conv: NodeProto) -> Grey | None:
         weight = self.constant(conv.input[1])
-        if weight is None or weight.shape[0] != 1 or weight.shape[2:] != (1, 1):
+        if weight is None or weight.shape[0] != 1 or weight.shape[2:] != (1, 1) or not self._bias_is_held(conv):
+            return None
+        if not _keeps_side(conv, pads=[0, 0, 0, 0]):
             return None
         return Grey(weight.astype(np.float32)[:, :, 0, 0], self._bias(conv, 1))
+
+    def _bias_is_held(self, conv: NodeProto) -> bool:
+        return len(conv.input) < 3 or not conv.input[2] or self.constant(conv.input[2]) is not None
 
     def _bias(self, conv: NodeProto, n: int) -> Float32:
         held = self.constant(conv.input[2]) if len(conv.input) > 2 else None
@@ -137,7 +144,7 @@ class _Graph:
         held = _attributes(node)
         how = held.get("mode", b"nearest"), held.get("coordinate_transformation_mode", b"half_pixel")
         rounds, scales = held.get("nearest_mode", b"round_prefer_floor"), self.constant(node.input[2])
-        exact = how == (b"nearest", b"asymmetric") and rounds == b"floor" or how == (b"nearest", b"half_pixel")
+        exact = how == (b"nearest", b"asymmetric") and rounds == b"floor"
         if not exact or scales is None or scales.tolist() != [1, 1, 2, 2]:
             return None
         shape = self.shapes.get(node.input[0])
@@ -148,8 +155,8 @@ def _attributes(node: NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _keeps_side(conv: NodeProto) -> bool:
+def _keeps_side(conv: NodeProto, *, pads: list[int]) -> bool:
     held = _attributes(conv)
     plain = held.get("group", 1) == 1 and held.get("auto_pad", b"NOTSET") == b"NOTSET"
     ones = held.get("strides", _ONES) == held.get("dilations", _ONES) == _ONES
-    return plain and ones and held.get("pads") == _PADDED
+    return bool(plain and ones and held.get("pads", [0, 0, 0, 0]) == pads)
