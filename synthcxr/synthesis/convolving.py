@@ -67,10 +67,8 @@ class _Graph:
         weight, leaky = self.constant(conv.input[1]), self.only(conv, "LeakyRelu")
         if weight is None or leaky is None or weight.shape[2:] != (3, 3) or not _keeps_side(conv, pads=_PADDED):
             return None
-        if not self._bias_is_held(conv):
-            return None
-        norm = self._norm(leaky.output[0])
-        if not norm:
+        bias, norm = self._bias(conv, len(weight)), self._norm(leaky.output[0])
+        if bias is None or not norm:
             return None
         nodes = [conv, leaky, *norm]
         doubling, drawn = self.made_by.get(conv.input[0]), self.only(norm[-1], "Conv")
@@ -86,7 +84,7 @@ class _Graph:
             output=names[-1],
             inside=frozenset(names[:-1]),
             weight=weight.astype(np.float32),
-            bias=self._bias(conv, len(weight)),
+            bias=bias,
             leak=_attributes(leaky).get("alpha", 0.01),
             side=side,
             grey=grey,
@@ -124,18 +122,19 @@ class _Graph:
 
     def _grey(self, conv: NodeProto) -> Grey | None:
         weight = self.constant(conv.input[1])
-        if weight is None or weight.shape[0] != 1 or weight.shape[2:] != (1, 1) or not self._bias_is_held(conv):
+        if weight is None or weight.shape[0] != 1 or weight.shape[2:] != (1, 1):
             return None
-        if not _keeps_side(conv, pads=[0, 0, 0, 0]):
+        bias = self._bias(conv, 1)
+        if bias is None or not _keeps_side(conv, pads=[0, 0, 0, 0]):
             return None
-        return Grey(weight.astype(np.float32)[:, :, 0, 0], self._bias(conv, 1))
+        return Grey(weight.astype(np.float32)[:, :, 0, 0], bias)
 
-    def _bias_is_held(self, conv: NodeProto) -> bool:
-        return len(conv.input) < 3 or not conv.input[2] or self.constant(conv.input[2]) is not None
-
-    def _bias(self, conv: NodeProto, n: int) -> Float32:
-        held = self.constant(conv.input[2]) if len(conv.input) > 2 else None
-        return np.zeros(n, dtype=np.float32) if held is None else held.astype(np.float32)
+    def _bias(self, conv: NodeProto, n: int) -> Float32 | None:
+        """Zeros where it has none; None where it is computed."""
+        if len(conv.input) < 3 or not conv.input[2]:
+            return np.zeros(n, dtype=np.float32)
+        held = self.constant(conv.input[2])
+        return None if held is None else held.astype(np.float32)
 
     def _doubled_side(self, node: NodeProto) -> int | None:
         """The side of what this step takes, if it repeats every pixel twice each way for one convolution."""
