@@ -12,6 +12,8 @@ TakeStep = Callable[[int], None]
 _ROUNDS = 3
 _MARGIN = 0.9
 """bf16 must take less than this share of fp32's time, so that noise does not pick it."""
+_HOPELESS = 4
+"""bf16 is tried once only where that takes this many times as long as fp32: without hardware for it, minutes."""
 
 
 def choose(config: GanConfig, folder: Path, ready: Callable[[bool], TakeStep], say: Callable[[str], None]) -> bool:
@@ -31,13 +33,15 @@ def choose(config: GanConfig, folder: Path, ready: Callable[[bool], TakeStep], s
 
 
 def _seconds(sides: list[TakeStep]) -> list[float]:
-    """The quickest step of each side, taken in turn after a first one that counts for nothing."""
-    for take in sides:
-        take(1)
-    rounds: list[list[float]] = [[] for _ in sides]
-    for index in range(2, 2 + _ROUNDS):
-        for take, held in zip(sides, rounds, strict=True):
-            started = time.perf_counter()
-            take(index)
-            held.append(time.perf_counter() - started)
-    return [min(held) for held in rounds]
+    """The quickest step of fp32 and of bf16, taken in turn after a first one that counts only where it says enough."""
+    firsts = [_timed(take, 1) for take in sides]
+    if firsts[1] > _HOPELESS * firsts[0]:
+        return firsts
+    rounds = [[_timed(take, index) for take in sides] for index in range(2, 2 + _ROUNDS)]
+    return [min(held) for held in zip(*rounds, strict=True)]
+
+
+def _timed(take: TakeStep, index: int) -> float:
+    started = time.perf_counter()
+    take(index)
+    return time.perf_counter() - started
