@@ -87,7 +87,8 @@ class GanConfig:
     `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
     At each snapshot of the final size, `n_val_distance` images are held against the val films, and the generator
     nearest to them is what training ends with; 0 takes the last. `image_moments` weighs how far images, 8 px small,
-    are from films in mean and covariance, from 8 px on; 0 is without.
+    are from films in mean and covariance, from 8 px on; `spectrum_moments` the same of their spectra, from 16 px on.
+    0 is without.
     """
 
     resolution: int
@@ -110,6 +111,7 @@ class GanConfig:
     augment: Augment
     feature_critic: FeatureCritic | None
     image_moments: float
+    spectrum_moments: float
     precision: Literal["auto", "fp32", "bf16"]
     channels_last: bool
     report_nimg: int

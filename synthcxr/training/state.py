@@ -25,7 +25,7 @@ class State:
     """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`.
 
     `features` is the critic on frozen features, where there is one; `adam_h` trains its heads. `moments` are those of
-    the images themselves, where they are matched.
+    the images themselves that are matched, by the parameter that weighs them.
     """
 
     generator: Generator
@@ -37,7 +37,7 @@ class State:
     phase_start: int
     features: FeatureCritic | None = None
     adam_h: torch.optim.Adam | None = None
-    moments: Moments | None = None
+    moments: dict[str, Moments] = dataclasses.field(default_factory=dict)
 
 
 def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
@@ -104,7 +104,7 @@ def _networks(state: State) -> dict[str, nn.Module]:
     held: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
     if state.features is not None:
         held |= {"heads": state.features.heads, "moments": state.features.moments}
-    return held if state.moments is None else held | {"image_moments": state.moments}
+    return held | state.moments
 
 
 def _optimisers(state: State) -> dict[str, torch.optim.Adam]:

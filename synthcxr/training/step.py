@@ -83,9 +83,11 @@ def run(
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
     total = loss_g if looked is None else loss_g + looked[1]
-    if state.moments is not None and moment.resolution >= moments.SIDE:
-        described = {"real": moments.of_images(shown), "synthetic": moments.of_images(made)}
-        total = total + config.image_moments * state.moments(**described, ranks=ranks)
+    for name, held in state.moments.items():
+        describe, least = moments.OF_IMAGES[name]
+        if moment.resolution >= least:
+            distance = held(real=describe(shown), synthetic=describe(made), ranks=ranks)
+            total = total + getattr(config, name) * distance
     state.adam_g.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     ranks.average_gradients(state.generator)
