@@ -182,7 +182,7 @@ def new_state(config: GanConfig, device: torch.device, feature_weights: Path | N
     ema = copy.deepcopy(generator).requires_grad_(False)
     adam_g, adam_d = _adam(config, generator, config.lr_g), _adam(config, discriminator, config.lr_d)
     adam_h = None if features is None else _adam(config, features.heads, config.lr_d)
-    held = {name: Moments(moments.N_PATCHES).to(device) for name in moments.OF_IMAGES if getattr(config, name)}
+    held = {name: Moments(moments.N_CELLS).to(device) for name in moments.OF_IMAGES if getattr(config, name)}
     return State(generator, discriminator, ema, adam_g, adam_d, 0, -1, features, adam_h, held)
 
 

@@ -18,7 +18,7 @@ from synthcxr.training.ranks import ALONE, Ranks
 
 N_FEATURES = 2 * sum(n_channels for n_channels, _ in MAPS.values())
 SIDE = 8
-N_PATCHES = N_BANDS = SIDE * SIDE
+N_CELLS = SIDE * SIDE
 _HALF_LIFE = 1000
 _ROUNDING = (2 / 255) ** 2 / 12  # the variance that rounding to one of 256 greys in [-1, 1] adds
 _SHRINKAGE = 0.1
@@ -79,12 +79,12 @@ def of_features(maps: list[Tensor]) -> Tensor:
 
 
 def of_images(images: Tensor) -> Tensor:
-    """The means of a grid of 8 x 8 patches, float32 [N, N_PATCHES]: pose, size and exposure, and how they vary."""
+    """The means of a grid of 8 x 8 patches, float32 [N, N_CELLS]: pose, size and exposure, and how they vary."""
     return F.adaptive_avg_pool2d(images.float(), SIDE).flatten(1)
 
 
 def of_spectra(images: Tensor) -> Tensor:
-    """The log of the power in a grid of 8 x 8 bands of spatial frequency, float32 [N, N_BANDS]: sharpness and grain.
+    """The log of the power in a grid of 8 x 8 bands of spatial frequency, float32 [N, N_CELLS]: sharpness and grain.
 
     A band is a range down and a range across, from the lowest to half a cycle a pixel, on either diagonal; an image of
     one grey throughout is left at what rounding to uint8 adds. Durall et al., Watch your up-convolution, arXiv
@@ -104,4 +104,4 @@ OF_IMAGES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "image_moments": (of_images, SIDE),
     "spectrum_moments": (of_spectra, 2 * SIDE),
 }
-"""What `train_gan` weighs by these names: what describes an image in SIDE * SIDE figures, and its least side in px."""
+"""What `train_gan` weighs by these names: what describes an image in N_CELLS figures, and its least side in px."""

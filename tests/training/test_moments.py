@@ -11,7 +11,7 @@ from small_gan import CONFIG, Heard, films
 from synthcxr.config import GanConfig
 from synthcxr.networks.lite1 import MAPS
 from synthcxr.training import gan
-from synthcxr.training.moments import N_BANDS, N_FEATURES, N_PATCHES, SIDE, Moments, of_features, of_images, of_spectra
+from synthcxr.training.moments import N_CELLS, N_FEATURES, SIDE, Moments, of_features, of_images, of_spectra
 
 
 def drawn(n: int, *, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -34,8 +34,8 @@ def test_what_describes_a_small_image() -> None:
     """The mean of each of 8 x 8 patches, whatever the side."""
     corner = torch.zeros(1, 1, 128, 128)
     corner[..., :16, :16] = 0.5
-    assert of_images(corner).tolist() == [[0.5] + [0.0] * (N_PATCHES - 1)]
-    assert of_images(torch.ones(2, 1, 16, 16)).shape == (2, N_PATCHES)
+    assert of_images(corner).tolist() == [[0.5] + [0.0] * (N_CELLS - 1)]
+    assert of_images(torch.ones(2, 1, 16, 16)).shape == (2, N_CELLS)
 
 
 @pytest.mark.parametrize("side", [16, 32, 128])
@@ -45,15 +45,15 @@ def test_a_wave_is_seen_in_its_band(side: int) -> None:
     wave = torch.cos(2 * math.pi * (0.41 * down + 0.22 * across))[None, None]
     for image in (wave, wave.flip(-1), 0.3 + 0.5 * wave):
         found = of_spectra(image)
-        assert found.shape == (1, N_BANDS)
+        assert found.shape == (1, N_CELLS)
         assert divmod(int(found.argmax()), SIDE) == (6, 3)
 
 
 def test_the_power_of_grain_is_its_variance() -> None:
     """White grain has its variance in every band, and a flat image what rounding adds, a twelfth of a step squared."""
     grain = 0.1 * torch.randn(64, 1, 64, 64, generator=torch.Generator().manual_seed(1))
-    assert of_spectra(grain).exp().mean(0).tolist() == pytest.approx([0.01] * N_BANDS, rel=0.1)
-    assert of_spectra(torch.full((1, 1, 64, 64), 0.5)).exp().tolist() == [pytest.approx([4 / 255**2 / 12] * N_BANDS)]
+    assert of_spectra(grain).exp().mean(0).tolist() == pytest.approx([0.01] * N_CELLS, rel=0.1)
+    assert of_spectra(torch.full((1, 1, 64, 64), 0.5)).exp().tolist() == [pytest.approx([4 / 255**2 / 12] * N_CELLS)]
 
 
 def test_running_moments_are_those_of_all_images_at_first() -> None:

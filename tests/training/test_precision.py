@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_gan import CONFIG
 
 from synthcxr.config import GanConfig
 from synthcxr.training import precision
-from tests.small_gan import CONFIG
 
 AUTO = dataclasses.replace(CONFIG, precision="auto")
 
