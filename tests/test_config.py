@@ -9,6 +9,8 @@ from synthcxr.errors import ConfigError
 
 PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
 TEXT = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+KEPT = sorted(RESULTS.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=str)
@@ -16,6 +18,12 @@ def test_every_profile_loads(profile: Path) -> None:
     """The three profiles that ship."""
     loaded = config.load(Path(__file__).parents[1] / profile)
     assert set(loaded.train_gan.channels) == set(loaded.train_gan.nimg)
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: str(path.relative_to(RESULTS)))
+def test_the_parameters_of_a_kept_result_load(kept: Path) -> None:
+    """Whoever has the films can do a run again: keys that came after it stand at what leaves it as it was."""
+    assert config.load(kept).train_gan.nimg
 
 
 def test_the_paper_profile_is_the_published_schedule() -> None:

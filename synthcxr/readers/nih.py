@@ -15,7 +15,7 @@ ATTRIBUTION = (
     "NIH ChestX-ray14, provided by the NIH Clinical Center: https://nihcc.app.box.com/v/ChestXray-NIHCC. "
     "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers, ChestX-ray8: Hospital-scale Chest X-ray Database and "
     "Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax Diseases, IEEE CVPR 2017, "
-    "pp. 3462-3471."
+    "pp. 3462-3471. By its terms the use of the films is not restricted; they ask for this link, citation and credit."
 )
 _COLUMNS = {
     "image": ("Image Index",),

@@ -109,10 +109,12 @@ def _data(contract: Contract, index: Mapping[str, Any]) -> str:
 
 def _evidence(contract: Contract, facts: Facts) -> str:
     if contract.kind != "generator":
-        return card_tables.scores(facts.scores.get(contract.kind, {}))
+        ranked = card_tables.ranking(facts.metrics) if contract.kind == "classifier" else ""
+        return "\n\n".join(part for part in (ranked, card_tables.scores(facts.scores.get(contract.kind, {}))) if part)
     gates = [f"- {gate['sentence']}" for gate in facts.verdict.get("gates", ())]
     verdict = "Every gate passed." if facts.verdict.get("passed") else "Not every gate passed."
-    parts = (card_tables.distances(facts.metrics), card_tables.memorisation(facts.metrics), verdict, "\n".join(gates))
+    tables = (card_tables.distances, card_tables.coverage, card_tables.memorisation)
+    parts = (*(table(facts.metrics) for table in tables), verdict, "\n".join(gates))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -123,6 +125,8 @@ def _limits(contract: Contract, facts: Facts) -> str:
     ]
     if contract.phantom:
         lines.insert(0, "- No real film was ever seen.")
+    if contract.kind == "generator":
+        lines += card_tables.surpluses(facts.metrics)
     lines += _weak(contract, facts)
     n_test = facts.metrics.get("n_real_test", 0)
     if n_test < MIN_FILMS:

@@ -1,4 +1,4 @@
-"""The tables of a model card: distances, memorisation, scores of a classifier, from what `evaluate` found."""
+"""The tables of a model card: distances, coverage, memorisation, scores of a classifier, by what `evaluate` found."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ def distances(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def coverage(metrics: Mapping[str, Any]) -> str:
+    """How much of the test films' variety images cover, as a share of what training films do; "" if not measured."""
+    held = [
+        f"{_number(found.get('relative'))} {_interval(found.get('relative_interval'))} in {extractor} features"
+        for extractor, found in sorted(metrics.get("coverage", {}).items())
+        if found.get("status") == "computed"
+    ]
+    return f"Coverage of test films, as a share of that of training films: {', '.join(held)}." if held else ""
+
+
 def memorisation(metrics: Mapping[str, Any]) -> str:
     """How near images lie to films learned from, against held-out films, in each space; "" where none was measured."""
     rows = []
-    for space, found in sorted(metrics.get("privacy", {}).items()):
-        if not isinstance(found, Mapping) or found.get("status") != "computed":
-            continue
+    for space, found in _spaces(metrics):
         attack = found.get("attack", {})
         rows.append(
             f"| {space} | {_percent(found.get('share'))} {_percents(found.get('share_interval'))}"
@@ -59,6 +67,32 @@ def memorisation(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def surpluses(metrics: Mapping[str, Any]) -> list[str]:
+    """A limit for each space in which more images lie near to films learned from than chance has it."""
+    return [
+        f"- In {space}, {_percent(found['share'])} of the images lie nearer to a film learned from than 99 in 100"
+        f" held-out films do, at the least {_percent(found['share_low'])}: more than the 1 % of chance."
+        for space, found in _spaces(metrics)
+        if found.get("share_low", 0) > found.get("expected", 1)
+    ]
+
+
+def ranking(metrics: Mapping[str, Any]) -> str:
+    """The classifier's mean AUROC on test films, within each source, and what needs no pixel; "" if not measured."""
+    found = metrics.get("classifier", {})
+    if found.get("status") != "computed":
+        return ""
+    mean, within, alone = (
+        f"{_number(found[name]['value'])} {_interval(found[name]['interval'])}"
+        for name in ("mean_auroc", "within_source", "source_and_view_alone")
+    )
+    return (
+        f"On {found['n_films']} test films of {found['n_patients']} patients, mean AUROC [95 %] of"
+        f" {', '.join(found['findings'])}: {mean}; the same within each source of films: {within}; source and view"
+        f" alone, no pixel seen, reach {alone}."
+    )
+
+
 def scores(scores: Mapping[str, Any]) -> str:
     """AUROC and average precision of each finding."""
     rows = ["| finding | AUROC [95 %] | average precision [95 %] | N | positive |", "|---|---|---|---|---|"]
@@ -70,6 +104,12 @@ def scores(scores: Mapping[str, Any]) -> str:
             f" | {found.get('n')} | {found.get('n_positive')} |"
         )
     return "Val films, intervals by bootstrap over patients.\n\n" + "\n".join(rows)
+
+
+def _spaces(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The spaces in which memorisation was measured, by name."""
+    held = sorted(metrics.get("privacy", {}).items())
+    return [(name, found) for name, found in held if isinstance(found, Mapping) and found.get("status") == "computed"]
 
 
 def _number(value: Any) -> str:

@@ -1,9 +1,12 @@
-"""A registered generator loads where there is only our wheel and what its requirements name: no torch, no source."""
+"""What works where there is only our wheel and what its requirements name, no torch, no source: the models that ship
+make images with no network, and a registered generator loads."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from installed import wheel, without_torch
 from registrable import write_project
 from standins import SIDE
 
-from synthcxr import config
+from synthcxr import config, records
 from synthcxr.registry import location
 from synthcxr.stages import register
 
@@ -32,14 +35,54 @@ print(json.dumps([
     "synthcxr" in list_evaluators(),
 ]))
 """
+OFFLINE = """
+import socket
+def refuse(*_):
+    raise OSError("this test has no network")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+"""
+STARTER = "synthcxr/bundled_files/starter/"
+MB = 1_000_000
+AT_MOST = {"generator.onnx": 12 * MB, "classifier.onnx": 7 * MB, "judge.onnx": 7 * MB}
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with our wheel, without torch and without our source."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our wheel."""
     pytest.importorskip("hatchling", reason="no hatchling to build a wheel with: pip install hatchling")
-    root = tmp_path_factory.mktemp("clean")
-    return without_torch(root / "environment", wheel(root))
+    return wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with our wheel, without torch and without our source."""
+    return without_torch(tmp_path_factory.mktemp("clean") / "environment", built)
+
+
+def test_the_wheel_brings_the_models_and_their_cards(built: Path) -> None:
+    """Each model has its card, and the sizes stay within what an install may weigh."""
+    with zipfile.ZipFile(built) as held:
+        sizes = {item.filename.removeprefix(STARTER): item.file_size for item in held.infolist()}
+    assert {"README.md", "classifier.md", "judge.md", "reference.npz", "proposal.onnx"} <= set(sizes)
+    assert {name: sizes[name] for name in AT_MOST if sizes[name] > AT_MOST[name]} == {}
+    assert sum(size for name, size in sizes.items() if name.endswith((".onnx", ".safetensors"))) <= 40 * MB
+
+
+def test_a_rare_finding_in_an_empty_folder_without_network(environment: Path, tmp_path: Path) -> None:
+    """The first command of README makes its hundred images with the models of the wheel, and nothing else."""
+    empty, hooks = tmp_path / "empty", tmp_path / "hooks"
+    empty.mkdir()
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
+    command = [environment / "bin" / "synthcxr", "generate", "--n", "100", "--label", "Cardiomegaly", "--out", "x"]
+    where = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "SYNTHCXR_"))}
+    where |= {"PYTHONPATH": str(hooks), "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=empty, env=where, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in empty.iterdir()] == ["x"]
+    labels = records.read_metadata(empty / "x")["Finding Labels"]
+    assert len(labels) == len(list((empty / "x" / "images").rglob("*.png"))) == 100
+    assert all("Cardiomegaly" in held.split("|") for held in labels)
 
 
 def test_a_champion_loads_from_the_wheel_alone(

@@ -48,14 +48,43 @@ def test_a_generators_card_says_how_much_was_memorised(tmp_path: Path) -> None:
     held = contract.read(write_folder(tmp_path / "models") / "generator.onnx")
     pixels = {"status": "computed", "share": 0.026, "share_interval": [0.014, 0.051], "detectable": 0.0104}
     pixels |= {"median_ratio": 0.934, "median_ratio_interval": [0.9, 0.97], "n": 5000, "n_learned": 895, "n_null": 387}
-    pixels |= {"attack": {"auroc": 0.537, "interval": [0.5, 0.57]}}
+    pixels |= {"attack": {"auroc": 0.537, "interval": [0.5, 0.57]}, "share_low": 0.014, "expected": 0.01}
+    by_chance = pixels | {"share_low": 0.009}
     privacy = {"pixels": pixels, "judge": {"status": "not computed"}, "n_flagged_in_any": 3, "status": "computed"}
+    privacy |= {"features": by_chance}
     facts = card.Facts({}, {"n_real_test": 60, "privacy": privacy}, {"passed": True}, {})
     row = "| pixels | 2.6 % [1.4, 5.1] | 1 % | 0.934 [0.9, 0.97] | 0.537 [0.5, 0.57] | 5000 / 895 / 387 |"
     text = card.write(held, facts)
     assert row in text
     assert "| judge |" not in text
+    assert "- In pixels, 2.6 % of the images lie nearer to a film learned from" in text
+    assert "at the least 1.4 %: more than the 1 % of chance" in text
+    assert "- In features" not in text
     assert "memorisation" not in card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}))
+
+
+def test_a_generators_card_says_how_much_it_covers(tmp_path: Path) -> None:
+    """Coverage beside that of training films, with its interval, where it was measured."""
+    held = contract.read(write_folder(tmp_path / "models") / "generator.onnx")
+    of_judge = {"status": "computed", "relative": 0.966, "relative_interval": [0.917, 1.01]}
+    metrics = {"n_real_test": 60, "coverage": {"judge": of_judge, "inception": {"status": "not computed"}}}
+    text = card.write(held, card.Facts({}, metrics, {"passed": True}, {}))
+    assert "as a share of that of training films: 0.966 [0.917, 1.01] in judge features." in text
+    assert "Coverage" not in card.write(held, card.Facts({}, {"n_real_test": 60}, {"passed": True}, {}))
+
+
+def test_a_classifiers_card_says_how_it_ranks_test_films(tmp_path: Path) -> None:
+    """Mean AUROC, within each source, and what source and view alone give; the judge, not measured so, says nothing."""
+    folder = write_folder(tmp_path / "models")
+    ranked = {"status": "computed", "n_films": 234, "n_patients": 182, "findings": ["Edema", "Mass"]}
+    ranked |= {"mean_auroc": {"value": 0.724, "interval": [0.68, 0.77]}}
+    ranked |= {"within_source": {"value": 0.717, "interval": [0.67, 0.76]}}
+    ranked |= {"source_and_view_alone": {"value": 0.659, "interval": [0.61, 0.71]}}
+    facts = card.Facts({}, {"n_real_test": 234, "classifier": ranked}, {"passed": True}, {})
+    text = card.write(contract.read(folder / "classifier.onnx"), facts)
+    assert "On 234 test films of 182 patients, mean AUROC [95 %] of Edema, Mass: 0.724 [0.68, 0.77];" in text
+    assert "within each source of films: 0.717 [0.67, 0.76]; source and view alone, no pixel seen, reach 0.659" in text
+    assert "182 patients" not in card.write(contract.read(folder / "judge.onnx"), facts)
 
 
 def test_a_judges_card_lists_findings_with_intervals(tmp_path: Path) -> None:
