@@ -4,7 +4,8 @@
 
 A table for each profile, named with its batch: `starter` pays r1 every 16th step, `nih-1024` wgan-gp at each. A side
 runs in a process of its own, in its turn: A B A B. Beside the ratio stand the operations of an image
-(networks/arithmetic.py), the rate reached, its share of the machine's matrix rate, and where the time goes.
+(networks/arithmetic.py), the rate reached, its share of the machine's matrix rate, taken before each round since it
+moves where others share the processor, and where the time goes.
 """
 
 from __future__ import annotations
@@ -84,14 +85,16 @@ def shares(take: Callable[[int], None], n_steps: int) -> dict[str, float]:
     return held | {"outside operations": max(0.0, 1 - sum(held.values()))}
 
 
-def compare(config: GanConfig, batch: int, rounds: int, rates: dict[str, float]) -> dict[str, Any]:
-    """All sides in turn; images/s are medians over rounds, ours those of the precision that is faster."""
+def compare(config: GanConfig, batch: int, rounds: int) -> dict[str, Any]:
+    """All sides in turn; images/s and matrix rates are medians over rounds, ours those of the faster precision."""
     n_steps = config.penalty_interval
     sides = ["fp32", "bf16", "plain"] if machine.has_bf16() else ["fp32", "plain"]
     took: dict[str, list[float]] = {side: [] for side in sides}
+    matrix: list[dict[str, float]] = []
     with ExitStack() as stack:
         held = {side: _started(stack, side, config, batch) for side in sides}
         for _ in range(rounds):
+            matrix.append(machine.matrix_rates())
             for side in sides:
                 took[side].append(batch * n_steps / _ask(held[side], n_steps))
         images_per_s = {side: statistics.median(each) for side, each in took.items()}
@@ -100,6 +103,7 @@ def compare(config: GanConfig, batch: int, rounds: int, rates: dict[str, float])
     flop = arithmetic.image_shown(
         config.latent, config.channels, config.blocks, config.resolution, penalty_interval=config.penalty_interval
     )
+    rates = {kind: statistics.median(each[kind] for each in matrix) for kind in matrix[0]}
     gflops = {side: flop / 1e9 * rate for side, rate in images_per_s.items()}
     return {
         "resolution": config.resolution,
@@ -110,6 +114,7 @@ def compare(config: GanConfig, batch: int, rounds: int, rates: dict[str, float])
         "precision": precision,
         "ratio": images_per_s[precision] / images_per_s["plain"],
         "gflops": gflops,
+        "matrix_gflops": rates,
         "share_of_matrix_rate": {
             side: each / rates["fp32" if side == "plain" else side] for side, each in gflops.items()
         },
@@ -157,7 +162,7 @@ def main() -> None:
         config = configs.load(PARAMS / f"{name}.yaml").train_gan
         rows = []
         for side in asked.resolutions:
-            rows.append(compare(sized(config, side), int(batch), asked.rounds, described["matrix_gflops"]))
+            rows.append(compare(sized(config, side), int(batch), asked.rounds))
             print(name, json.dumps(rows[-1]), flush=True)
         widths = {side: sized(config, side).channels for side in asked.resolutions}[max(asked.resolutions)]
         about = {"loss": config.loss, "penalty_interval": config.penalty_interval, "blocks": config.blocks}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from synthcxr import whole
 from synthcxr.config import GanConfig
 
 TakeStep = Callable[[int], None]
@@ -27,7 +28,7 @@ def choose(config: GanConfig, folder: Path, ready: Callable[[bool], TakeStep], s
     if not chosen.is_file():
         fp32, bf16 = _seconds([ready(False), ready(True)])
         faster = "bf16" if bf16 < _MARGIN * fp32 else "fp32"
-        chosen.write_text(faster, encoding="utf-8")
+        whole.text(chosen, faster)
         say(f"precision: a step takes {fp32:.3f} s in fp32 and {bf16:.3f} s in bf16; taking {faster}")
     return chosen.read_text(encoding="utf-8") == "bf16"
 

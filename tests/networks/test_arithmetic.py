@@ -13,6 +13,7 @@ from synthcxr.networks import arithmetic
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.layers import Blocks
+from synthcxr.networks.lite1 import Lite1
 from synthcxr.training import gan, loss, schedule, step
 
 CHANNELS = {4: 16, 8: 16, 16: 8, 32: 4}
@@ -111,6 +112,7 @@ class Counter(TorchDispatchMode):
     [
         ("nih-64", {4: 0.06, 8: 0.4895, 16: 1.134, 32: 1.778, 64: 2.423}),
         ("starter", {8: 0.3329, 16: 0.6639, 32: 0.9951, 64: 1.3267, 128: 2.4222}),
+        ("../docs/results/starter/params", {128: 8.446}),
         (
             "nih-1024",
             {4: 1.428, 8: 11.70, 16: 52.77, 32: 217.1, 64: 463.5, 128: 710.0, 256: 956.5, 512: 1203, 1024: 1450},
@@ -128,6 +130,13 @@ def test_the_counts_of_the_profiles_are_held(profile: str, gflop: dict[int, floa
         for side in gflop
     }
     assert found == pytest.approx(gflop, rel=0.01)
+
+
+def test_the_frozen_features_of_the_shipped_recipe_are_a_small_part() -> None:
+    """0.22 GFLOP to look at an image of 128 px, beside 8.4 of the step."""
+    network = Lite1()
+    network.freeze()
+    assert counted(network, torch.zeros(1, 1, 128, 128)) / 1e9 == pytest.approx(0.2204, rel=0.01)
 
 
 def test_a_schedule_is_the_sum_of_its_images() -> None:

@@ -68,19 +68,26 @@ def test_contracts_name_films_findings_and_thresholds(trained: Trained) -> None:
 
 
 def test_what_ships_of_the_films_is_counts_features_and_distances(trained: Trained) -> None:
-    """reference.npz loads without pickle, holds no test film and no array of an image's shape."""
+    """reference.npz loads without pickle, holds the features of val films and of no others, and nothing as large as an
+    image a film."""
     films = dataset.open_dataset(trained.data)
-    n_val = len(films.indices(16, ("val",)))
+    judge = Session.open(trained.onnx / "judge.onnx", device="cpu")
+    val = judge.run(images.to_float(films.images(16, ("val",))[0]))["features"]
+    n_val = len(val)
     with np.load(trained.onnx / "reference.npz", allow_pickle=False) as reference:
         assert int(reference["n_val"]) == n_val
-        assert reference["judge_features"].shape[0] == n_val
-        assert reference["judge_features"].dtype == np.float16
+        held = reference["judge_features"]
+        assert held.dtype == np.float16
+        apart = np.abs(held[:, None].astype(np.float32) - val).max(axis=2)
+        assert sorted(apart.argmin(axis=1)) == list(range(n_val))
+        assert apart.min(axis=1).max() < 1e-2 * np.abs(val).max()
         assert reference["counts"].shape == (15,)
         assert reference["counts"][0] <= n_val
         assert float(reference["floor_judge"]) > 0
         assert (np.diff(reference["nn_null_quantiles_judge"]) >= 0).all()
         assert str(reference["digest_judge"]) == contracts.read(trained.onnx / "judge.onnx").digest
-        assert not any(array.shape[-2:] == (16, 16) for array in reference.values())
+        others = [array for name, array in reference.items() if name != "judge_features"]
+        assert all(array.size < n_val * 16 * 16 for array in others)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from killable import LONG, running
+from killable import train as train_long
 from small_gan import CONFIG, Heard, films
 
 from synthcxr.config import GanConfig
@@ -128,8 +129,12 @@ def test_any_seed_gives_a_stream_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> None:
-    """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed."""
-    whole = gan.train(LONG, films, fingerprint="f", folder=tmp_path / "whole", listeners=Heard().listeners())
+    """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed, with the same
+    generator as its best, which is not its last."""
+    heard = Heard()
+    whole = train_long(LONG, tmp_path / "whole", heard)
+    tried = [row["val_distance"] for row in heard.rows if "val_distance" in row]
+    assert 0 < int(np.argmin(tried)) < len(tried) - 1
     rng, reached = np.random.default_rng(0), []
     for _ in range(10):
         with running(LONG, tmp_path / "killed") as (process, rows):
@@ -141,7 +146,7 @@ def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> 
             reached += seen[-1:]
     assert max(reached) > LONG.nimg[4]
     heard = Heard()
-    again = gan.train(LONG, films, fingerprint="f", folder=tmp_path / "killed", listeners=heard.listeners())
+    again = train_long(LONG, tmp_path / "killed", heard)
     assert 0 < heard.began[0] < again.nimg == 2048
     assert same(whole, again)
 
