@@ -71,7 +71,8 @@ def surpluses(metrics: Mapping[str, Any]) -> list[str]:
     """A limit for each space in which more images lie near to films learned from than chance has it."""
     return [
         f"- In {space}, {_percent(found['share'])} of the images lie nearer to a film learned from than 99 in 100"
-        f" held-out films do, at the least {_percent(found['share_low'])}: more than the 1 % of chance."
+        f" held-out films do, at the least {_percent(found['share_low'])}:"
+        f" more than the {_percent(found['expected'])} of chance."
         for space, found in _spaces(metrics)
         if found.get("share_low", 0) > found.get("expected", 1)
     ]
