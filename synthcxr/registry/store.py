@@ -21,6 +21,7 @@ from synthcxr.registry import location
 PROBE_TIMEOUT_S = 5
 _PROBE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_CLOSED = "Connection aborted"
 
 if "MLFLOW_LOGGING_LEVEL" not in os.environ:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -34,7 +35,12 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
     _check_database(uri, create=create)
     with speaking(uri), _environment({key: value for key, value in _PROBE.items() if key not in os.environ}):
         client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
+        try:
+            client.search_experiments(max_results=1)
+        except MlflowException as error:
+            if _CLOSED not in str(error):
+                raise
+            client.search_experiments(max_results=1)  # a connection kept from before, which the server has closed since
     return client
 
 
@@ -140,7 +146,7 @@ def _sentence(error: Exception) -> str:
         return "the server does not allow this (403); ask its administrator for the permission"
     if "503 error responses" in text:
         return "the server cannot do it now (503), as when its database is full or away; see to it, then try again"
-    if any(sign in text for sign in ("500 error responses", "500 Server Error", "Connection aborted")):
+    if any(sign in text for sign in ("500 error responses", "500 Server Error", _CLOSED)):
         return "the server broke off, as when the disk for its files is full; see its log, then try again"
     if "timed out" in text or "timeout" in text:
         return "no answer in time; see to the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
