@@ -217,7 +217,7 @@ def _weights() -> Iterator[Finding]:
             weights.find()
         except ArtifactError as error:
             named = os.environ.get(weights.variable)
-            yield Finding(weights.name, "TO DO" if named else "note", str(error))
+            yield Finding(weights.name, "TO DO" if named else "note", str(error).removeprefix(f"{weights.name}: "))
         else:
             yield Finding(weights.name, "OK", "its weights have the right sha256")
     yield _inception()
