@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from servers import Server, free_port
 
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import location, publish, resolve
+from synthcxr.registry import location, publish, resolve, store
 
 PublishOne = Callable[..., publish.Published]
 
@@ -34,6 +38,39 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(project: Path, monke
         monkeypatch.setenv(location.VARIABLE, f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(ArtifactError, match="no answer in time"):
             resolve(None)
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """Says that there are no experiments, but breaks off the server's first `broken` connections."""
+
+    def do_POST(self) -> None:
+        self.server.asked += 1  # type: ignore[attr-defined]
+        if self.server.asked <= self.server.broken:  # type: ignore[attr-defined]
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the tests' output clean."""
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_connection_that_breaks_is_asked_anew_once(broken: int) -> None:
+    """One that the server closed since is no broken server, two in a row are; the line says so."""
+    with HTTPServer(("127.0.0.1", 0), _Answering) as server:
+        server.asked, server.broken = 0, broken  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        expected = pytest.raises(ArtifactError, match="the server broke off") if broken > 1 else nullcontext()
+        try:
+            with expected:
+                store.connect(f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+        assert server.asked == min(broken, 1) + 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

@@ -62,6 +62,12 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
     assert shown.stderr == "Failed: something is to do about project, registry, EfficientNet-Lite0\n"
 
 
+def test_weights_that_are_absent_are_named_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package of the weights the line has their name and what to install."""
+    monkeypatch.setitem(sys.modules, lite_file.LITE0.package, None)
+    assert found(empty_folder)["EfficientNet-Lite0"].sentence.startswith("no weights here; install")
+
+
 @pytest.mark.slow
 def test_a_remote_that_is_a_folder(empty_folder: Path) -> None:
     """A folder that is there, one that a push would make, and one that nobody can."""
