@@ -20,8 +20,8 @@ import great_expectations
 import numpy as np
 import pandas as pd
 
-from synthcxr import labels, records
-from synthcxr.checks import films, label_sets, suite, synthetic
+from synthcxr.checks import films, gx_runner, label_sets, synthetic
+from synthcxr.data import findings, records
 
 PATIENTS = 30_805
 
@@ -41,7 +41,7 @@ def manifest(n: int) -> pd.DataFrame:
             "sha256": "0a" * 32,
         }
     )
-    for finding in labels.FINDINGS:
+    for finding in findings.FINDINGS:
         frame[finding] = (rng.random(n) < 0.05).astype(np.float32)
     return frame.loc[:, list(records.FILM_COLUMNS)]
 
@@ -62,13 +62,13 @@ def measure(n: int) -> dict[str, dict[str, float]]:
     held, made = films.table(manifest(n)), dataset(n)
     reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
     sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
-    expected = [*synthetic.expected(n, 256), suite.Expected("label sets", "label sets are as asked", sets)]
+    expected = [*synthetic.expected(n, 256), gx_runner.Expected("label sets", "label sets are as asked", sets)]
     with tempfile.TemporaryDirectory() as folder:
         works = {
             "the tables alone": lambda: None,
-            "films": lambda: suite.run(held, films.expected(1024), label=films.LABEL),
-            "dataset": lambda: suite.run(made, expected, label=synthetic.LABEL),
-            "films, all rows failing": lambda: suite.run(
+            "films": lambda: gx_runner.run(held, films.expected(1024), label=films.LABEL),
+            "dataset": lambda: gx_runner.run(made, expected, label=synthetic.LABEL),
+            "films, all rows failing": lambda: gx_runner.run(
                 held.assign(view="LL"), films.expected(1024), label=films.LABEL
             ),
             "films with Data Docs": lambda: _with_docs(held, Path(folder)),
@@ -77,8 +77,8 @@ def measure(n: int) -> dict[str, dict[str, float]]:
 
 
 def _with_docs(held: pd.DataFrame, folder: Path) -> None:
-    docs = suite.Docs(folder)
-    suite.run(held, films.expected(1024), label=films.LABEL, name="films", docs=docs)
+    docs = gx_runner.Docs(folder)
+    gx_runner.run(held, films.expected(1024), label=films.LABEL, name="films", docs=docs)
     docs.build()
 
 

@@ -21,17 +21,17 @@ from pathlib import Path
 import machine
 import torch
 
-from synthcxr import config as configs
-from synthcxr.config import GanConfig
-from synthcxr.contract import Contract
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import GanConfig
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.random_streams import latents
 from synthcxr.errors import ConfigError, SynthCXRError
-from synthcxr.labels import FINDINGS
-from synthcxr.networks import arithmetic, layers
-from synthcxr.networks.onnx import export
-from synthcxr.seeds import latents
-from synthcxr.synthesis.session import CUDA, Session
+from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.networks import flops, layers
+from synthcxr.networks.device import pick
+from synthcxr.networks.onnx_export import export
+from synthcxr.synthesis.runtime.onnx_session import CUDA, Session
 from synthcxr.training import gan, schedule, step
-from synthcxr.training.device import pick
 
 PARAMS = Path(__file__).parents[1] / "params"
 
@@ -52,7 +52,7 @@ def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> 
         gan.average(state, batch, config.ema_half_life_nimg)
     torch.cuda.synchronize()
     images_per_s = batch * n_steps / (time.perf_counter() - started)
-    flop = arithmetic.image_shown(
+    flop = flops.image_shown(
         config.latent, config.channels, config.blocks, resolution, penalty_interval=config.penalty_interval
     )
     return {

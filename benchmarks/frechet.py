@@ -21,7 +21,7 @@ import numpy as np
 import scipy
 import scipy.linalg
 
-from synthcxr.evaluation import fidelity
+from synthcxr.evaluation.metrics import frechet
 
 
 def features(n: int, d: int, seed: int) -> np.ndarray:
@@ -50,8 +50,8 @@ def by_sqrtm(means: list[np.ndarray], covariances: list[np.ndarray]) -> float:
 
 def by_factors(means: list[np.ndarray], covariances: list[np.ndarray]) -> float:
     """Ours, from covariances."""
-    pair = [fidelity.from_moments(mean, held) for mean, held in zip(means, covariances, strict=True)]
-    return fidelity.between(*pair)
+    pair = [frechet.from_moments(mean, held) for mean, held in zip(means, covariances, strict=True)]
+    return frechet.between(*pair)
 
 
 def machine() -> dict[str, Any]:
@@ -86,7 +86,7 @@ def main() -> None:
     moments, moments_s = timed(lambda: ([rows.mean(0) for rows in sets], [np.cov(x, rowvar=False) for x in sets]), 1)
     theirs, sqrtm_s = timed(lambda: by_sqrtm(*moments), given.repeats)
     ours, factors_s = timed(lambda: by_factors(*moments), given.repeats)
-    whole, whole_s = timed(lambda: fidelity.frechet_distance(real=sets[0], synthetic=sets[1]), given.repeats)
+    whole, whole_s = timed(lambda: frechet.frechet_distance(real=sets[0], synthetic=sets[1]), given.repeats)
     result = {
         "n": given.n,
         "d": given.d,

@@ -28,12 +28,12 @@ import onnx
 import onnxruntime as ort
 import torch
 
-from synthcxr.contract import Contract
-from synthcxr.labels import FINDINGS
+from synthcxr.data.findings import FINDINGS
+from synthcxr.model_files.onnx_metadata import Contract
 from synthcxr.networks import layers
 from synthcxr.networks.generator import Generator, paper_channels
-from synthcxr.networks.onnx import export
-from synthcxr.synthesis import merging
+from synthcxr.networks.onnx_export import export
+from synthcxr.synthesis.runtime import cpu_fusion
 
 LATENT = 256
 
@@ -91,7 +91,7 @@ def _n_flop(step: dict[str, Any]) -> int:
 
 def compare(model: onnx.ModelProto, batch: int, threads: int, repeats: int) -> dict[str, Any]:
     """Both sides of one generator."""
-    quicker, n_merged = merging.merged(model)
+    quicker, n_merged = cpu_fusion.merged(model)
     latent = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     z = np.random.default_rng(0).standard_normal((batch, latent), dtype=np.float32)
     sessions = session(model, threads), session(quicker, threads)

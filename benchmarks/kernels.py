@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.training.memory import keep_pages
+from synthcxr.training.malloc import keep_pages
 
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}
 KINDS = ("forward", "input gradient", "weight gradient")

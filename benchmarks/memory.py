@@ -21,10 +21,10 @@ from pathlib import Path
 import machine
 import torch
 
-from synthcxr import config as configs
-from synthcxr.networks import arithmetic
+from synthcxr.config import schema as configs
+from synthcxr.networks import flops
 from synthcxr.training import gan, schedule, step
-from synthcxr.training.memory import keep_pages
+from synthcxr.training.malloc import keep_pages
 
 PARAMS = Path(__file__).parents[1] / "params"
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
@@ -41,8 +41,8 @@ def one_step(profile: str, resolution: int, batch: int, told: Connection) -> Non
     step.run(state, schedule.Moment(resolution, 1.0, batch, 1.0, 0), real, config, bf16=False, index=0)
     gan.average(state, batch, config.ema_half_life_nimg)
     took_s, took_cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    flop = arithmetic.training_step(config.latent, config.channels, config.blocks, resolution)
-    flop += arithmetic.penalty(config.channels, config.blocks, resolution)
+    flop = flops.training_step(config.latent, config.channels, config.blocks, resolution)
+    flop += flops.penalty(config.channels, config.blocks, resolution)
     told.send(
         {
             "resolution": resolution,

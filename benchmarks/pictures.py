@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthcxr import config as configs
-from synthcxr import image_bytes, images, records
+from synthcxr.config import schema as configs
+from synthcxr.data import image_reader, images, records
 from synthcxr.errors import GateError
 from synthcxr.stages import generate
 
@@ -32,7 +32,7 @@ WAYS: dict[str, dict[str, object]] = {
 def row(dataset: Path) -> np.ndarray:
     """The images beside each other, two pixels of white between."""
     table = records.read_metadata(dataset)
-    squares = [image_bytes.pixels(data) for data in image_bytes.read_all(dataset, table["file_name"])]
+    squares = [image_reader.pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
     return np.concatenate([np.pad(square, 2, constant_values=255) for square in squares], axis=1)
 
 

@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.layers import Pointwise, minibatch_stddev
 from synthcxr.training import gan, loss, step
 from synthcxr.training.augment import augment
-from synthcxr.training.draws import Draws
-from synthcxr.training.state import State
+from synthcxr.training.checkpoint import State
+from synthcxr.training.step_rng import Draws
 
 CPU = torch.device("cpu")
 

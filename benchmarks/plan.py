@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from synthcxr import config as configs
-from synthcxr.config import GanConfig
-from synthcxr.networks import arithmetic
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import GanConfig
+from synthcxr.networks import flops
 
 PARAMS = Path(__file__).parents[1] / "params"
 CASES = (("fp32", 67e12, 0.45), ("TF32", 495e12, 0.15))
@@ -26,9 +26,7 @@ V100_FLOPS, KARRAS_DAYS = 15.7e12, 14
 
 def whole(config: GanConfig, nimg: dict[int, int]) -> int:
     """Operations of a schedule on the profile's networks."""
-    return arithmetic.training(
-        config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval
-    )
+    return flops.training(config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval)
 
 
 def main() -> None:
@@ -46,9 +44,9 @@ def main() -> None:
     print("| arithmetic | peak, TFLOP/s | utilisation assumed | GPUs | days |\n|---|---|---|---|---|")
     for name, peak, utilisation in CASES:
         for count, scaling in COUNTS:
-            days = arithmetic.days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
+            days = flops.days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
             print(f"| {name} | {peak / 1e12:.0f} | {utilisation:.0%} | {count} | {days:.1f} |")
-    reached = arithmetic.days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
+    reached = flops.days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
     print(f"\nKarras et al., {KARRAS_DAYS} days on a V100: {reached:.0%} of its fp32 peak")
 
 

@@ -19,14 +19,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from synthcxr import images, labelling
-from synthcxr.labels import FINDINGS, SEPARATOR
-from synthcxr.networks import latent
-from synthcxr.synthesis import nih_sets
-from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.search import Search
-from synthcxr.synthesis.session import Session
-from synthcxr.synthesis.wanted import Wanted
+from synthcxr.data import images
+from synthcxr.data.findings import FINDINGS, SEPARATOR
+from synthcxr.model_files import predictions
+from synthcxr.networks import latent_gradient
+from synthcxr.synthesis.request import nih_sets
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.sampling.latent_optimisation import Search
+from synthcxr.synthesis.sampling.strategy import Chooser
 
 SEED = 11
 LEAST = 5
@@ -60,7 +61,7 @@ def led(chooser: Chooser, judge: Session, finding: int, n_blocks: int) -> dict[s
             ended = judge.run(images.to_float(after.pixels))["logits"]
             moves.append(ended - begun[after.indices - at])
             steps += (after.steps if after.steps is not None else np.zeros(0)).tolist()
-            shown = labelling.present(labelling.probabilities(ended), judge.contract.thresholds)
+            shown = predictions.present(predictions.probabilities(ended), judge.contract.thresholds)
             agreed += shown[:, finding].tolist()
     n, n_led = len(agreed), n_blocks * sampler.batch
     spread = np.concatenate(starts).std(axis=0)
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--findings", nargs="+", choices=FINDINGS, default=FINDINGS)
     parser.add_argument("--out", type=Path, default=Path("docs/results/related"))
     given = parser.parse_args()
-    settings = {"batch": given.batch, "device": "cpu", "gradient": latent.logits_of_latents}
+    settings = {"batch": given.batch, "device": "cpu", "gradient": latent_gradient.logits_of_latents}
     chooser = Chooser.open(given.models, method="optimise", **settings)
     judge = Session.open(given.models / "judge.onnx", device="cpu")
     rows = []

@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr import images, labelling, seeds
-from synthcxr.labels import FINDINGS
-from synthcxr.networks import latent
-from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.proposal import Guide
-from synthcxr.synthesis.sampler import Drawn
-from synthcxr.synthesis.session import Session
-from synthcxr.synthesis.wanted import Wanted
+from synthcxr.data import images, random_streams
+from synthcxr.data.findings import FINDINGS
+from synthcxr.model_files import predictions
+from synthcxr.networks import latent_gradient
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.sampling.importance_guide import Guide
+from synthcxr.synthesis.sampling.rejection import Drawn
+from synthcxr.synthesis.sampling.strategy import Chooser
 
 SEED, LEAST, MOST = 7, 0.001, 0.02
 
@@ -36,7 +37,7 @@ def rates(chooser: Chooser, draws: int) -> np.ndarray:
     """The share of candidates that show each finding [14]."""
     sampler, n = chooser.sampler, -(-draws // chooser.sampler.batch)
     limits = sampler.classifier.contract.thresholds
-    shown = [labelling.present(sampler.block(SEED, at * sampler.batch).probabilities, limits) for at in range(n)]
+    shown = [predictions.present(sampler.block(SEED, at * sampler.batch).probabilities, limits) for at in range(n)]
     return np.concatenate(shown).mean(axis=0)
 
 
@@ -53,7 +54,7 @@ def processor_s(work: Callable[[], object], n: int) -> float:
 def costs(chooser: Chooser, guide: Guide) -> dict[str, float]:
     """Milliseconds of processor: an image made and classified, and a candidate led."""
     sampler = chooser.sampler
-    z = seeds.latents(SEED, 0, sampler.batch, sampler.generator.contract.latent)
+    z = random_streams.latents(SEED, 0, sampler.batch, sampler.generator.contract.latent)
     held = {"run": processor_s(lambda: sampler.seen(z), sampler.batch)}
     held["lead"] = processor_s(lambda: guide.led(SEED, 0, sampler.batch), sampler.batch)
     return {name: 1000 * each for name, each in held.items()}
@@ -71,8 +72,8 @@ def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[
         if sum(map(len, weights)) >= n:
             break
     wall_s, found = time.perf_counter() - started, np.concatenate(pixels)
-    opinion = labelling.probabilities(judge.run(images.to_float(found))["logits"])
-    agreed = labelling.present(opinion, judge.contract.thresholds)[:, finding].mean()
+    opinion = predictions.probabilities(judge.run(images.to_float(found))["logits"])
+    agreed = predictions.present(opinion, judge.contract.thresholds)[:, finding].mean()
     held = {
         "images": len(found),
         "runs": runs,
@@ -109,7 +110,7 @@ def main() -> None:
     result["reject"] = {"runs_an_image": float(1 / shares[finding]), "draws": given.draws}
     for method in given.methods:
         chooser = Chooser.open(
-            given.models, method=method, batch=given.batch, device="cpu", gradient=latent.logits_of_latents
+            given.models, method=method, batch=given.batch, device="cpu", gradient=latent_gradient.logits_of_latents
         )
         result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
         if chooser.proposal is not None:

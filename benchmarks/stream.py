@@ -20,7 +20,7 @@ from pathlib import Path
 
 import machine
 
-from synthcxr.synthesis.sampler import Sampler
+from synthcxr.synthesis.sampling.rejection import Sampler
 
 SEED = 1
 PROBED = """

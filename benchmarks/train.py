@@ -26,11 +26,11 @@ import machine
 import plain
 import torch
 
-from synthcxr import config as configs
-from synthcxr.config import GanConfig
-from synthcxr.networks import arithmetic
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import GanConfig
+from synthcxr.networks import flops
 from synthcxr.training import gan, schedule, step
-from synthcxr.training.memory import keep_pages
+from synthcxr.training.malloc import keep_pages
 
 PARAMS = Path(__file__).parents[1] / "params"
 KINDS = (
@@ -100,7 +100,7 @@ def compare(config: GanConfig, batch: int, rounds: int) -> dict[str, Any]:
         images_per_s = {side: statistics.median(each) for side, each in took.items()}
         precision = max((side for side in sides if side != "plain"), key=lambda side: images_per_s[side])
         profile = _ask(held[precision], -n_steps)
-    flop = arithmetic.image_shown(
+    flop = flops.image_shown(
         config.latent, config.channels, config.blocks, config.resolution, penalty_interval=config.penalty_interval
     )
     rates = {kind: statistics.median(each[kind] for each in matrix) for kind in matrix[0]}

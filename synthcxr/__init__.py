@@ -11,13 +11,13 @@ _PLACES = {
     "ArtifactError": "synthcxr.errors",
     "ConfigError": "synthcxr.errors",
     "DataError": "synthcxr.errors",
-    "FINDINGS": "synthcxr.labels",
+    "FINDINGS": "synthcxr.data.findings",
     "GateError": "synthcxr.errors",
-    "NO_FINDING": "synthcxr.labels",
+    "NO_FINDING": "synthcxr.data.findings",
     "READERS": "synthcxr.readers",
     "Sampler": "synthcxr.api",
     "SynthCXRError": "synthcxr.errors",
-    "open_dataset": "synthcxr.dataset",
+    "open_dataset": "synthcxr.data.film_dataset",
     "resolve": "synthcxr.registry",
 }
 __all__ = ["__version__", *_PLACES]

@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr import labelling, records, registry, seeds
-from synthcxr import labels as findings
-from synthcxr.config import Device
+from synthcxr import registry
+from synthcxr.config.schema import Device
+from synthcxr.data import findings, random_streams
+from synthcxr.data.records import PROBABILITY_COLUMNS
 from synthcxr.errors import ConfigError
-from synthcxr.records import PROBABILITY_COLUMNS
-from synthcxr.synthesis import proposal as proposals
-from synthcxr.synthesis import sampler
-from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.proposal import Proposal
-from synthcxr.synthesis.sampler import Drawn
-from synthcxr.synthesis.wanted import Wanted
+from synthcxr.model_files import predictions
+from synthcxr.storage import digests
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.sampling import importance_guide as proposals
+from synthcxr.synthesis.sampling import rejection
+from synthcxr.synthesis.sampling.importance_guide import Proposal
+from synthcxr.synthesis.sampling.rejection import Drawn
+from synthcxr.synthesis.sampling.strategy import Chooser
 
 Method = Literal["auto", "reject", "guided"]
 BATCH = 32
@@ -37,7 +39,7 @@ class Sampler:
     """
 
     name: str
-    drawing: sampler.Sampler
+    drawing: rejection.Sampler
     proposal: Proposal | None = None
 
     @classmethod
@@ -47,7 +49,7 @@ class Sampler:
         Without one: the champion of the registry that is here, else the starter that ships.
         """
         found = registry.resolve(None if address is None else str(address))
-        drawing, guide = sampler.Sampler.open(found.path, batch=BATCH, device=device), found.path / proposals.FILE
+        drawing, guide = rejection.Sampler.open(found.path, batch=BATCH, device=device), found.path / proposals.FILE
         return cls(found.name, drawing, Proposal.open(guide, drawing, device=device) if guide.is_file() else None)
 
     def sample(
@@ -103,7 +105,7 @@ class Sampler:
         calibration = self.drawing.classifier.contract.calibration
 
         def surely(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-            held = labelling.calibrated(probabilities, calibration)[:, columns] >= threshold
+            held = predictions.calibrated(probabilities, calibration)[:, columns] >= threshold
             every: NDArray[np.bool_] = np.all(held, axis=1)
             return every
 
@@ -115,11 +117,11 @@ class Sampler:
         table["seed"] = seed
         table["requested"] = findings.SEPARATOR.join(requested)
         table["Finding Labels"] = [findings.SEPARATOR.join(self.drawing.findings(row)) for row in probabilities]
-        written = labelling.calibrated(probabilities, self.drawing.classifier.contract.calibration)
+        written = predictions.calibrated(probabilities, self.drawing.classifier.contract.calibration)
         table = pd.concat([table, pd.DataFrame(written, columns=list(PROBABILITY_COLUMNS))], axis=1)
         table["weight"] = np.concatenate([part.weights for part in parts])
         table["latent_sha256"] = [
-            records.sha256_bytes(row.tobytes()) for part in parts for row in self._latents(part, seed)
+            digests.sha256_bytes(row.tobytes()) for part in parts for row in self._latents(part, seed)
         ]
         return table
 
@@ -127,7 +129,7 @@ class Sampler:
         """Of each image, [k, Z], little-endian."""
         size = self.drawing.generator.contract.latent
         own = part.latents is None
-        held = [seeds.latents(seed, int(at), 1, size) for at in part.indices] if own else part.latents
+        held = [random_streams.latents(seed, int(at), 1, size) for at in part.indices] if own else part.latents
         return np.asarray(held, dtype="<f4").reshape(-1, size)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils import data
 
-from synthcxr import image_bytes, images, labels, records
+from synthcxr.data import findings, image_reader, images, records
 
 
 class GeneratedDataset(data.Dataset[tuple[Any, torch.Tensor]]):
@@ -25,10 +25,10 @@ class GeneratedDataset(data.Dataset[tuple[Any, torch.Tensor]]):
     ) -> None:
         self.table = records.read_metadata(Path(dataset))
         self.transform = transform
-        self._images = image_bytes.Images(Path(dataset))
+        self._images = image_reader.Images(Path(dataset))
         self._names = self.table["file_name"].tolist()
-        shown = [labels.parse(names) for names in self.table["Finding Labels"]]
-        hard = np.array(shown, dtype=np.float32).reshape(-1, len(labels.FINDINGS))
+        shown = [findings.parse(names) for names in self.table["Finding Labels"]]
+        hard = np.array(shown, dtype=np.float32).reshape(-1, len(findings.FINDINGS))
         held = self.table[list(records.PROBABILITY_COLUMNS)].to_numpy(np.float32) if soft else hard
         self.labels = torch.from_numpy(held.copy())
 
@@ -36,6 +36,6 @@ class GeneratedDataset(data.Dataset[tuple[Any, torch.Tensor]]):
         return len(self._names)
 
     def __getitem__(self, at: int) -> tuple[Any, torch.Tensor]:
-        pixels = image_bytes.pixels(self._images.read(self._names[at]))
+        pixels = image_reader.pixels(self._images.read(self._names[at]))
         image = torch.from_numpy(images.to_float(pixels[np.newaxis])[0])
         return (image if self.transform is None else self.transform(image)), self.labels[at]

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import filelock
 import pytest
+from support.paths import REPOSITORY
 
-from synthcxr import config as configs
-from synthcxr.config import Config
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import Config
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
-
-REPOSITORY = Path(__file__).parents[1]
 
 
 @dataclasses.dataclass(frozen=True)

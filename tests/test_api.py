@@ -3,16 +3,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import asking
-import exported
 import numpy as np
 import pytest
-from standins import SIDE, write_folder
+from support import default_request as asking
+from support import exported_models as exported
+from support.stub_models import SIDE, write_folder
 
-from synthcxr import records
 from synthcxr.api import BATCH, Sampler
+from synthcxr.data import records
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.labels import FINDINGS
 from synthcxr.stages import generate
 
 

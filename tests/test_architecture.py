@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from support.paths import REPOSITORY
 
 import synthcxr
-from synthcxr import closure
+from synthcxr.project import import_closure
 
-ROOT = Path(__file__).parent.parent
-PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
 HEAVY = {
     *("torch", "monai", "mlflow", "great_expectations", "onnxruntime", "onnx", "matplotlib", "pandas", "sklearn"),
     *("scipy", "PIL", "dvc", "jinja2", "numpy", "ruamel"),
@@ -34,13 +34,13 @@ def loaded(code: str) -> set[str]:
 def test_imports_go_one_way() -> None:
     """The contracts of pyproject.toml hold: layers, independent stages, one door a heavy library."""
     command = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([command, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_pipeline_has_the_stages() -> None:
     """dvc.yaml's stages are those whose code is known, in the order of the data."""
-    assert list(PIPELINE["stages"]) == list(closure.STAGES)
+    assert list(PIPELINE["stages"]) == list(import_closure.STAGES)
 
 
 def source_deps(stage: str) -> Iterator[Path]:
@@ -48,20 +48,22 @@ def source_deps(stage: str) -> Iterator[Path]:
     return (Path(dep) for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("synthcxr/"))
 
 
-@pytest.mark.parametrize("stage", closure.STAGES)
+@pytest.mark.parametrize("stage", import_closure.STAGES)
 def test_dvc_reruns_a_stage_for_its_code(stage: str) -> None:
     """A stage's deps cover all that it imports: changed code never leaves an old result standing."""
     listed = list(source_deps(stage))
     bare = [
-        p.as_posix() for p in closure.closure(closure.STAGES[stage]) if not any(p.is_relative_to(d) for d in listed)
+        p.as_posix()
+        for p in import_closure.closure(import_closure.STAGES[stage])
+        if not any(p.is_relative_to(d) for d in listed)
     ]
     assert not bare, f"dvc.yaml: {stage}: add to deps: {', '.join(bare)}"
 
 
-@pytest.mark.parametrize("stage", closure.STAGES)
+@pytest.mark.parametrize("stage", import_closure.STAGES)
 def test_dvc_reruns_a_stage_for_nothing_else(stage: str) -> None:
     """A stage lists no source that it does not import: hours are not spent again for a change elsewhere."""
-    files = closure.closure(closure.STAGES[stage])
+    files = import_closure.closure(import_closure.STAGES[stage])
     idle = [dep.as_posix() for dep in source_deps(stage) if not any(path.is_relative_to(dep) for path in files)]
     assert not idle, f"dvc.yaml: {stage}: take from deps: {', '.join(idle)}"
 
@@ -69,7 +71,7 @@ def test_dvc_reruns_a_stage_for_nothing_else(stage: str) -> None:
 @pytest.mark.parametrize("arguments", [[], ["generate"], ["models", "pull"]])
 def test_help_is_light(arguments: list[str]) -> None:
     """--help of the program and of its verbs loads none of the heavy libraries, so that it answers at once."""
-    code = f"from synthcxr.cli import main\nmain({[*arguments, '--help']!r}, standalone_mode=False)"
+    code = f"from synthcxr.cli.main import main\nmain({[*arguments, '--help']!r}, standalone_mode=False)"
     assert not loaded(code) & HEAVY
 
 
@@ -89,10 +91,12 @@ def test_public_names() -> None:
 
 def test_no_vague_names() -> None:
     """No file is named for what it is not about."""
-    assert not [path for path in (ROOT / "synthcxr").rglob("*.py") if path.stem in VAGUE]
+    assert not [path for path in (REPOSITORY / "synthcxr").rglob("*.py") if path.stem in VAGUE]
 
 
 def test_files_stay_short() -> None:
     """A file answers one question; the command line, which is declarations, may be longer."""
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "synthcxr").rglob("*.py")}
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in (REPOSITORY / "synthcxr").rglob("*.py")
+    }
     assert not {path.name: n for path, n in lengths.items() if n > (440 if path.name == "cli.py" else 320)}

@@ -10,19 +10,18 @@ from types import ModuleType
 
 import pytest
 import torch
-from exported import write_folder
-from two_ranks import tensors
+from support.distributed_worker import tensors
+from support.exported_models import write_folder
+from support.paths import REPOSITORY
 
-from synthcxr import config as configs
-from synthcxr.config import GanConfig
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import GanConfig
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,7 +32,7 @@ def load(name: str) -> ModuleType:
 @pytest.fixture(params=["starter", "nih-1024"])
 def config(request: pytest.FixtureRequest) -> GanConfig:
     """A profile's training at 16 px, eight times narrower."""
-    held = configs.load(ROOT / "params" / f"{request.param}.yaml").train_gan
+    held = configs.load(REPOSITORY / "params" / f"{request.param}.yaml").train_gan
     channels = {side: n // 8 for side, n in held.channels.items() if side <= 16}
     return dataclasses.replace(held, resolution=16, channels=channels, device="cpu")
 
@@ -55,7 +54,7 @@ def test_the_plain_step_trains(config: GanConfig) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_one_line_says_so() -> None:
     """Exit 2, nothing measured on a CPU in its place."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "cuda.py")]
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "cuda.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -71,7 +70,7 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     found = related.correlation(lift, lift)
     assert found["spearman"] == pytest.approx(1) and found["pairs"] == 182
     models = write_folder(tmp_path / "onnx", rate=0.1)
-    command = [sys.executable, str(ROOT / "benchmarks" / "related.py"), str(models), "--blocks", "2"]
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "related.py"), str(models), "--blocks", "2"]
     command += ["--batch", "16", "--findings", "Mass", "Edema", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -84,7 +83,15 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
 def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
     """Peak and rate of both lengths, and of the sessions alone on the same candidates."""
     models = write_folder(tmp_path / "onnx", rate=0.1)
-    command = [sys.executable, str(ROOT / "benchmarks" / "stream.py"), str(models), "--short", "40", "--long", "80"]
+    command = [
+        sys.executable,
+        str(REPOSITORY / "benchmarks" / "stream.py"),
+        str(models),
+        "--short",
+        "40",
+        "--long",
+        "80",
+    ]
     command += ["--alone", "64", "--batch", "16", "--out", str(tmp_path / "stream.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

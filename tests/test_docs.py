@@ -9,15 +9,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import installed
 import numpy as np
-import postgres_server
 import pytest
-from servers import free_port
-from small_pipeline import ROOT, SIDE, write_params
-from walking import Walk, blocks
+from support import installed_package as installed
+from support import postgres_server
+from support.run_doc_blocks import Walk, blocks
+from support.servers import free_port
+from support.small_pipeline import ROOT, SIDE, write_params
 
-from synthcxr import images, labels
+from synthcxr.data import findings, images
 from synthcxr.readers import phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -52,7 +52,7 @@ def write_drawn(folder: Path) -> Path:
             name = f"{at:08}.png"
             pixels = np.rint(film.read() * 255).astype(np.uint8)
             (folder / "images" / name).write_bytes(images.encode_png(pixels))
-            table.writerow([name, labels.join(film.findings), film.patient_id, film.view])
+            table.writerow([name, findings.join(film.findings), film.patient_id, film.view])
     return folder
 
 

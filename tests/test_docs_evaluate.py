@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from synthcxr.evaluation import extractors, planted
-from synthcxr.labels import FINDINGS, NO_FINDING
+from support.paths import REPOSITORY
 
-DOCS = Path(__file__).parents[1] / "docs"
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.evaluation.features import extractors
+from synthcxr.evaluation.memorisation import planted_copies
+
+DOCS = REPOSITORY / "docs"
 PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## May the distance be trusted")[0], flags=re.MULTILINE)
 SAID_ONCE = re.compile(r"(\w+_)?interval|n|n_\w+|floor_n|k|at|subset")
@@ -44,7 +46,7 @@ def _is_number(value: Any) -> bool:
 def _placeholder(key: str, path: tuple[str, ...]) -> str:
     if key in (NO_FINDING, *FINDINGS):
         return "<finding>"
-    if key in planted.RULES:
+    if key in planted_copies.RULES:
         return "<kind>"
     if path == ("privacy",) and key in ("pixels", *extractors.KNOWN):
         return "<space>"

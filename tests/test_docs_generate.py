@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from support.paths import REPOSITORY
 
-from synthcxr.cli import main
+from synthcxr.cli.main import main
 
-PAGE = (Path(__file__).parents[1] / "docs" / "generate.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "generate.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^synthcxr (.+)$", PAGE, flags=re.MULTILINE)
 
 

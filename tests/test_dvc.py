@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from servers import free_port
-from small_pipeline import copied, run, stages_run
+from support.servers import free_port
+from support.small_pipeline import copied, run, stages_run
 
-from synthcxr import closure, images, records
-from synthcxr.records import Record
-from synthcxr.writers.webdataset import Shards
+from synthcxr.data import images
+from synthcxr.data.records import Record
+from synthcxr.project import import_closure
+from synthcxr.storage import digests
+from synthcxr.writers.formats.webdataset import Shards
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -32,7 +34,7 @@ RERUN: dict[str, tuple[str, ...]] = {
     "train_gan.lr_g=1.0e-3": ("train_gan", *AFTER_TRAINING),
     "train_classifier.n_epochs=3": ("train_classifier", *AFTER_TRAINING),
     "train_judge.seed=3": ("train_judge", *AFTER_TRAINING),
-    "prepare.seed=2": tuple(closure.STAGES),
+    "prepare.seed=2": tuple(import_closure.STAGES),
 }
 """A changed parameter and all that it may rerun, in the order of the data."""
 
@@ -99,7 +101,7 @@ def test_twenty_thousand_images_are_a_few_files(repository: Path, tmp_path: Path
     run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
     large = repository / "large"
     shards, png = Shards(large), images.encode_png(np.zeros((4, 4), np.uint8))
-    sha256 = records.sha256_bytes(png)
+    sha256 = digests.sha256_bytes(png)
     for at in range(20_000):
         record = Record(shards.file_name(at), at, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
         shards.write(at, png, record)
@@ -143,7 +145,7 @@ def test_an_s3_remote(repository: Path, s3: str, tmp_path: Path) -> None:
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
     run(clone, "dvc", "pull", "models/onnx/generator.onnx", "data/synthetic", **KEYS)
     assert len(list((clone / "data/synthetic/images").rglob("*.png"))) == 80
-    ours, theirs = (records.sha256_file(where / "models/onnx/generator.onnx") for where in (repository, clone))
+    ours, theirs = (digests.sha256_file(where / "models/onnx/generator.onnx") for where in (repository, clone))
     assert ours == theirs
     assert "remote: bucket answers" in run(clone, "synthcxr", "doctor", **KEYS)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from small_pipeline import write_params
+from support.small_pipeline import write_params
 
 if TYPE_CHECKING:
     from conftest import Trained

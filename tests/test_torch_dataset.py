@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from standins import SIDE, write_folder
+from support.stub_models import SIDE, write_folder
 from torch.utils.data import DataLoader
 
-from synthcxr import records
-from synthcxr.config import GenerateConfig
+from synthcxr.config.schema import GenerateConfig
+from synthcxr.data import records
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
-from synthcxr.labels import FINDINGS
 from synthcxr.stages import generate
 from synthcxr.torch_dataset import GeneratedDataset
 

@@ -11,9 +11,9 @@ import venv
 from pathlib import Path
 
 import pytest
-from standins import write_folder
+from support.paths import REPOSITORY
+from support.stub_models import write_folder
 
-ROOT = Path(__file__).parent.parent
 TORCH = ("torch", "monai", "functorch", "torchgen")
 ABSENT = """
 import sys
@@ -22,7 +22,7 @@ class Absent:
         if name.partition(".")[0] in {"torch", "monai"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-from synthcxr.cli import main
+from synthcxr.cli.main import main
 main(sys.argv[1:])
 """
 GENERATE = ("generate", "--n", "20", "--label", "Mass", "--model", "models", "--out", "x", "--device", "cpu")
@@ -30,7 +30,7 @@ OTHERS = (("models", "show", "models"), ("models", "pull", "models", "--out", "p
 
 
 def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -56,7 +56,7 @@ def test_generating_where_torch_cannot_be_imported(folder: Path) -> None:
 
 def test_a_verb_that_needs_torch_says_what_to_install(folder: Path) -> None:
     """Training there ends in one line that names the extra, exit 2."""
-    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     done = run(folder, sys.executable, "-c", ABSENT, "train-gan")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"

@@ -6,12 +6,12 @@ import functools
 
 import pandas as pd
 
-from synthcxr.checks import suite
-from synthcxr.checks.one_value import ExpectGroupsToKeepToOneValue
-from synthcxr.checks.result import CheckResult
-from synthcxr.checks.suite import Docs, Expected, expectations
-from synthcxr.labels import FINDINGS
-from synthcxr.records import FILM_COLUMNS, SPLITS
+from synthcxr.checks import gx_runner
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.checks.group_consistency import ExpectGroupsToKeepToOneValue
+from synthcxr.checks.gx_runner import Docs, Expected, expectations
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.records import FILM_COLUMNS, SPLITS
 
 VIEWS = ("PA", "AP", "")
 LABEL = "image_index"
@@ -24,7 +24,7 @@ def check(films: pd.DataFrame, *, resolution: int, docs: Docs | None = None) -> 
 
     Where columns are missing that is the one line: nothing else can be asked. `docs` get a page, "films".
     """
-    run = functools.partial(suite.run, label=LABEL, name="films", docs=docs)
+    run = functools.partial(gx_runner.run, label=LABEL, name="films", docs=docs)
     if not set(FILM_COLUMNS) <= set(films.columns):
         return run(films, [_columns()])
     return run(table(films), expected(resolution))

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr.checks import label_sets, one_value
-from synthcxr.checks.suite import Expected
+from synthcxr.checks import group_consistency, label_sets
+from synthcxr.checks.gx_runner import Expected
 from synthcxr.errors import DataError
 
 with warnings.catch_warnings():
@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-KNOWN_HERE = (label_sets.ExpectLabelSetsToBeDistributedAs, one_value.ExpectGroupsToKeepToOneValue)
+KNOWN_HERE = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
 """What a file may name beside the library's own: importing this module is what makes the library know them."""
 
 

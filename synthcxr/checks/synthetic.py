@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthcxr import image_bytes, labels, records
-from synthcxr.checks import suite
-from synthcxr.checks.result import CheckResult
-from synthcxr.checks.suite import Docs, Expected, expectations
+from synthcxr.checks import gx_runner
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.checks.gx_runner import Docs, Expected, expectations
+from synthcxr.data import findings, image_reader, records
 from synthcxr.errors import DataError
+from synthcxr.storage import digests, json_files
 
 SMOOTHING = 1e-3
 LABEL = "file_name"
-_KNOWN = "|".join(labels.FINDINGS)
-_VOCABULARY = rf"^(?:{labels.NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
+_KNOWN = "|".join(findings.FINDINGS)
+_VOCABULARY = rf"^(?:{findings.NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
 _REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
 
 
@@ -39,7 +40,7 @@ def check(
     `docs` get a page, "synthetic", and one for the labels, "synthetic labels".
     """
     held, n, side = _table(dataset, images=images)
-    found = suite.run(held, expected(n, side if images else None), label=LABEL, name="synthetic", docs=docs)
+    found = gx_runner.run(held, expected(n, side if images else None), label=LABEL, name="synthetic", docs=docs)
     if reference is None or max_label_kl is None or held.empty:
         return found
     judged = _label_check(held, smoothed(reference, not_judged), max_label_kl, docs)
@@ -57,7 +58,7 @@ def expected(n: int, side: int | None) -> list[Expected]:
 
 
 def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
-    held, run = _read_table(dataset), records.read_json(dataset / records.RUN)
+    held, run = _read_table(dataset), json_files.read_json(dataset / records.RUN)
     held[_REQUEST_MET] = _requests_met(held, run)
     held[_LATENT] = np.arange(len(held)) < _n_latents(dataset)
     held[_PROBABLE] = held[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
@@ -73,7 +74,7 @@ def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
 
 def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -> dict[str, float]:
     """Weights of what is judged as shares that sum to 1, a thousandth of it spread evenly: no bin is empty."""
-    names = [name for name in (labels.NO_FINDING, *labels.FINDINGS) if name not in not_judged]
+    names = [name for name in (findings.NO_FINDING, *findings.FINDINGS) if name not in not_judged]
     weights = np.array([reference.get(name, 0.0) for name in names], dtype=np.float64)
     if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
         raise DataError("the reference of the labels has no weights, or some below 0 or not finite")
@@ -84,7 +85,7 @@ def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -
 def _label_check(
     table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: Docs | None
 ) -> CheckResult:
-    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(labels.SEPARATOR))
+    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(findings.SEPARATOR))
     expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
         column="finding",
         partition_object={"values": list(shares), "weights": list(shares.values())},
@@ -95,7 +96,7 @@ def _label_check(
     exploded = exploded[exploded["finding"].isin(list(shares))].reset_index(drop=True)
     sentence = f"the labels' divergence from those of the real films is at most {max_label_kl:g} nats"
     line = Expected("label divergence", sentence, expectation)
-    return suite.run(exploded, [line], label="file_name", name="synthetic labels", docs=docs)
+    return gx_runner.run(exploded, [line], label="file_name", name="synthetic labels", docs=docs)
 
 
 def _read_table(dataset: Path) -> pd.DataFrame:
@@ -165,13 +166,13 @@ def _n_latents(dataset: Path) -> int:
 
 def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
     """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square)."""
-    for data, sha256 in zip(image_bytes.read(dataset, table["file_name"]), table["sha256"], strict=True):
-        yield data is not None and records.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
+    for data, sha256 in zip(image_reader.read(dataset, table["file_name"]), table["sha256"], strict=True):
+        yield data is not None and digests.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
 
 
 def _side(data: bytes) -> int:
     try:
-        height, width = image_bytes.pixels(data).shape
+        height, width = image_reader.pixels(data).shape
     except DataError:
         return 0
     return height if height == width else 0

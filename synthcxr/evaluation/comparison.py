@@ -8,12 +8,13 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import seeds
-from synthcxr.config import EvaluateConfig
-from synthcxr.evaluation import cache, fidelity
-from synthcxr.evaluation.features import Extractor, Outputs
-from synthcxr.evaluation.fidelity import Gaussian
-from synthcxr.evaluation.sets import RealSet, SyntheticSet
+from synthcxr.config.schema import EvaluateConfig
+from synthcxr.data import random_streams
+from synthcxr.evaluation.features import cache
+from synthcxr.evaluation.features.efficientnet_lite0 import Extractor, Outputs
+from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
+from synthcxr.evaluation.metrics import frechet
+from synthcxr.evaluation.metrics.frechet import Gaussian
 
 Float32 = NDArray[np.float32]
 
@@ -33,7 +34,7 @@ class Comparison:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A random stream of its own for each purpose, so that none depends on what else is computed."""
-        return seeds.stream(self.config.seed, zlib.crc32(purpose.encode()))
+        return random_streams.stream(self.config.seed, zlib.crc32(purpose.encode()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ class View:
         key = real.key(extractor, TEST) | {"statistics": "mean and covariance factor"}
 
         def fit() -> dict[str, NDArray[np.float64]]:
-            made = fidelity.fitted(self.test)
+            made = frechet.fitted(self.test)
             return {"mean": made.mean, "factor": made.factor}
 
         held = cache.cached(real.cache, key, fit)

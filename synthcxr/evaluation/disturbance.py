@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from synthcxr import images
-from synthcxr.images import Float32, UInt8
+from synthcxr.data import images
+from synthcxr.data.images import Float32, UInt8
 
 N_RECTANGLES, N_DISCS = 5, 400
 _NOISE_SPREAD = 1 / 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
-from synthcxr import seen
-from synthcxr.dataset import Dataset
+from synthcxr.data import leakage
+from synthcxr.data.film_dataset import Dataset
 from synthcxr.errors import DataError
 
 REFERENCE = "reference.npz"
@@ -19,14 +19,14 @@ def require(films: Dataset, splits: tuple[str, ...], *, learned_from: Set[str], 
     says which films those are, where they are not these.
     """
     others = learned_from - {films.fingerprint}
-    learned = seen.read_earlier(models / REFERENCE)
+    learned = leakage.read_earlier(models / REFERENCE)
     if others:
-        learned = seen.read(models / REFERENCE).joined(learned)
+        learned = leakage.read(models / REFERENCE).joined(learned)
     for unknown in sorted(others - {learned.training_data}):
         raise DataError(
             f"{subject}: comes of films {unknown}, of which {models} knows nothing; give the models that made it"
         )
-    n_films, n_patients = seen.of(films, splits).among(learned)
+    n_films, n_patients = leakage.of(films, splits).among(learned)
     if n_films or n_patients:
         raise DataError(
             f"{films.path}: the models have seen {n_films:,} of its {' and '.join(splits)} films and {n_patients:,} of"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.evaluation import auroc, bootstrap
-from synthcxr.evaluation.bootstrap import Interval
-from synthcxr.labels import FINDINGS
+from synthcxr.data.findings import FINDINGS
+from synthcxr.evaluation.metrics import auroc, bootstrap
+from synthcxr.evaluation.metrics.bootstrap import Interval
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from synthcxr.config import ClassifierConfig
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.labels import FINDINGS
-from synthcxr.networks import lite0
+from synthcxr.networks import efficientnet_lite0
 
 _IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 _STAGES = (1, 2, 4, 8)
@@ -81,7 +81,7 @@ def build(network: Mapping[str, Any]) -> Classifier:
     elif backbone == "densenet121":
         classifier = Classifier(_DenseNet121(), n_features=1024, **sides)
     elif backbone == "efficientnet-lite0":
-        classifier = Classifier(lite0.Lite0(), n_features=lite0.N_FEATURES, **sides)
+        classifier = Classifier(efficientnet_lite0.Lite0(), n_features=efficientnet_lite0.N_FEATURES, **sides)
     else:
         raise ArtifactError(f"unknown backbone {backbone!r}; known: small, densenet121, efficientnet-lite0")
     if network.get("folded"):
@@ -109,7 +109,7 @@ def fold(classifier: Classifier) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(chain, first, fuse_conv_bn_eval(conv, norm))
                 setattr(chain, second, nn.Identity())
-    lite0.fold(classifier)
+    efficientnet_lite0.fold(classifier)
 
 
 class _Small(nn.Module):

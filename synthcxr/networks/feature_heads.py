@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthcxr.networks.efficientnet_lite1 import MAPS
 from synthcxr.networks.layers import Conv, Dense, leaky, minibatch_stddev
-from synthcxr.networks.lite1 import MAPS
 
 _WIDTH = 64
 

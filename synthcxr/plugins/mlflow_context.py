@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from synthcxr import lineage
+from synthcxr.project import revision
 
 
 class DvcRunContext:
@@ -15,8 +15,8 @@ class DvcRunContext:
 
     def in_context(self) -> bool:
         """DVC has set the variables that it gives a stage."""
-        return any(name in os.environ for name in (*lineage.DVC_VARIABLES, lineage.DVC_ROOT))
+        return any(name in os.environ for name in (*revision.DVC_VARIABLES, revision.DVC_ROOT))
 
     def tags(self) -> dict[str, str]:
         """DVC_STAGE, DVC_EXP_NAME, DVC_EXP_BASELINE_REV, DVC_ROOT, and the git commit with whether files changed."""
-        return lineage.tags()
+        return revision.tags()

@@ -16,7 +16,7 @@ from mlflow.models.evaluation.base import ModelEvaluator
 if TYPE_CHECKING:
     from mlflow.models import EvaluationResult
 
-    from synthcxr.config import Config, GenerateConfig
+    from synthcxr.config.schema import Config, GenerateConfig
     from synthcxr.plugins.mlflow_model import Request
 
 MODEL_TYPE = "synthcxr"
@@ -93,17 +93,17 @@ class _Made:
         from mlflow.models import EvaluationResult
         from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact
 
-        from synthcxr.registry import decision, evidence
+        from synthcxr.registry import promotion_policy, run_metrics
 
         client, now_ms = MlflowClient(), int(time.time() * 1000)
-        points = evidence.metrics(self._read("metrics.json"))
+        points = run_metrics.metrics(self._read("metrics.json"))
         metrics = [Metric(point.name, point.value, now_ms, point.step, model_id=model_id) for point in points]
         for at in range(0, len(metrics), _METRICS_A_BATCH):
             client.log_batch(run_id, metrics=metrics[at : at + _METRICS_A_BATCH])
         client.log_artifacts(run_id, str(self.results), FOLDER)
         verdict = self._read("verdict.json")
-        client.set_tag(run_id, "synthcxr.why", decision.judged(verdict)[1])
-        headline = {point.name: point.value for point in evidence.metrics(self._read("summary.json"))}
+        client.set_tag(run_id, "synthcxr.why", promotion_policy.judged(verdict)[1])
+        headline = {point.name: point.value for point in run_metrics.metrics(self._read("summary.json"))}
         headline["gates_failed"] = float(sum(gate["status"] == "failed" for gate in verdict["gates"]))
         artifacts = {}
         for name in ("metrics.json", "verdict.json"):
@@ -114,21 +114,22 @@ class _Made:
         return EvaluationResult(headline, artifacts, run_id)  # type: ignore[no-untyped-call]
 
     def _read(self, name: str) -> Any:
-        from synthcxr import records
+        from synthcxr.storage import json_files
 
-        return records.read_json(self.results / name)
+        return json_files.read_json(self.results / name)
 
 
 def _settings(given: Mapping[str, Any]) -> Config:
     """The parameters to judge by, as `synthcxr evaluate` finds them."""
-    from synthcxr import bundled, config
+    from synthcxr.config import schema as config
     from synthcxr.errors import ConfigError
+    from synthcxr.project import packaged_files
 
     unknown = [key for key in given if key not in _KEYS]
     if unknown:
         raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
     asked = given.get("params")
-    return config.load(bundled.judging_params(None if asked is None else Path(asked)))
+    return config.load(packaged_files.judging_params(None if asked is None else Path(asked)))
 
 
 def _folder(model: Any) -> Path:
@@ -156,8 +157,8 @@ def _request(table: Any) -> Request:
 
 
 def _asked(config: GenerateConfig, request: Request) -> GenerateConfig:
-    from synthcxr import labels
     from synthcxr.api import DRAWS_AN_IMAGE, MIN_DRAWS
+    from synthcxr.data import findings as labels
 
     names = tuple(name for name in request.label.split(labels.SEPARATOR) if name)
     draws = max(MIN_DRAWS, DRAWS_AN_IMAGE * request.n) if names else request.n

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synthcxr.api import Method, Sampler
-    from synthcxr.contract import Kind
-    from synthcxr.synthesis.session import Session
+    from synthcxr.model_files.onnx_metadata import Kind
+    from synthcxr.synthesis.runtime.onnx_session import Session
 
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
@@ -58,7 +58,8 @@ class Generator:
         return pd.concat(made, ignore_index=True)
 
     def _made(self, at: int, request: Request, how: _How) -> pd.DataFrame:
-        from synthcxr import images, records
+        from synthcxr.data import images
+        from synthcxr.storage import digests
 
         pixels, table = self.sampler.sample(
             request.label,
@@ -71,7 +72,7 @@ class Generator:
         pngs = [images.encode_png(image) for image in pixels]
         table = table.drop(columns="requested")
         table.insert(0, "request", at)
-        table["sha256"] = [records.sha256_bytes(png) for png in pngs]
+        table["sha256"] = [digests.sha256_bytes(png) for png in pngs]
         table["latent_sha256"] = table.pop("latent_sha256")
         table["image"] = pngs
         return table
@@ -92,29 +93,30 @@ class Classifier:
         import numpy as np
         import pandas as pd
 
-        from synthcxr import labelling, labels, records
+        from synthcxr.data import findings, records
+        from synthcxr.model_files import predictions
 
         with as_bad_request():
             held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
             parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
-        raw = labelling.probabilities(np.concatenate(parts))
-        present = labelling.present(raw, self.session.contract.thresholds).astype(float)
-        probabilities = labelling.calibrated(raw, self.session.contract.calibration)
-        table = pd.DataFrame({"Finding Labels": [labels.join(row) for row in present]})
+        raw = predictions.probabilities(np.concatenate(parts))
+        present = predictions.present(raw, self.session.contract.thresholds).astype(float)
+        probabilities = predictions.calibrated(raw, self.session.contract.calibration)
+        table = pd.DataFrame({"Finding Labels": [findings.join(row) for row in present]})
         return pd.concat([table, pd.DataFrame(probabilities, columns=list(records.PROBABILITY_COLUMNS))], axis=1)
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Generator | Classifier:
     """Open the model folder that MLflow unpacked; `model_config` may hold `device`: auto, cuda or cpu."""
-    from synthcxr import model_index
     from synthcxr.api import Sampler
-    from synthcxr.synthesis.session import Session
+    from synthcxr.model_files import model_folder
+    from synthcxr.synthesis.runtime.onnx_session import Session
 
     folder = Path(path)
     device = dict(model_config or {}).get("device", "auto")
     if (folder / "generator.onnx").is_file():
         return Generator(Sampler.open(folder, device=device))
-    model_index.verify(folder)
+    model_folder.verify(folder)
     kind: Kind = "classifier" if (folder / "classifier.onnx").is_file() else "judge"
     return Classifier(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
 
@@ -130,8 +132,8 @@ class Request:
     @classmethod
     def read(cls, row: Mapping[Any, Any]) -> Request:
         """One row of the table; an absent label or seed is None or NaN there."""
+        from synthcxr.data.random_streams import MAX_SEED
         from synthcxr.errors import DataError
-        from synthcxr.seeds import MAX_SEED
 
         label, n, seed = row.get("label"), row.get("n"), row.get("seed")
         label = label if isinstance(label, str) else ""
@@ -179,7 +181,7 @@ class _How:
 def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:
     import numpy as np
 
-    from synthcxr import images
+    from synthcxr.data import images
     from synthcxr.errors import DataError
 
     if held.ndim != 4 or held.shape[1:] != (1, side, side) or not len(held):

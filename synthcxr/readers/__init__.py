@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from synthcxr.data.records import Film
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert, dicom, folder, nih, phantom
-from synthcxr.records import Film
 
 READERS: dict[str, Callable[..., Iterator[Film]]] = {
     "nih": nih.read,

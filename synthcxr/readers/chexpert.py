@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from synthcxr import images, labels
+from synthcxr.data import findings as labels
+from synthcxr.data import images
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import table
-from synthcxr.records import Film
+from synthcxr.readers import csv_table
 
 ATTRIBUTION = (
     "CheXpert, Stanford Machine Learning Group: J. Irvin, P. Rajpurkar, M. Ko et al., CheXpert: A Large Chest "
@@ -66,8 +67,8 @@ def read(
     films: list[Film] = []
     n_listed = n_lateral = 0
     for listing in _listings(root, csv):
-        listed = table.read(listing, required=_COLUMNS)
-        table.refuse_repeats(listed)
+        listed = csv_table.read(listing, required=_COLUMNS)
+        csv_table.refuse_repeats(listed)
         frontal = [row for row, side in enumerate(listed["side"]) if side.lower() == "frontal"]
         n_listed, n_lateral = n_listed + len(frontal), n_lateral + len(listed) - len(frontal)
         for row in frontal:
@@ -91,7 +92,7 @@ def read(
 def fits(path: Path) -> bool:
     """Whether a folder holds a table with CheXpert's columns."""
     try:
-        table.read(_listings(path, None)[0], required=_COLUMNS)
+        csv_table.read(_listings(path, None)[0], required=_COLUMNS)
     except DataError:
         return False
     return True
@@ -114,7 +115,7 @@ def _listings(root: Path, csv: str | None) -> Sequence[Path]:
     return found
 
 
-def _findings(listed: table.Table, row: int, meant: dict[str, float]) -> tuple[float, ...]:
+def _findings(listed: csv_table.Table, row: int, meant: dict[str, float]) -> tuple[float, ...]:
     values = {MAPPED[name]: _value(listed, row, name, meant) for name in MAPPED}
     if listed["none"][row] in {"1", "1.0"}:
         if contradicting := [name for name, value in values.items() if value == 1.0]:
@@ -123,7 +124,7 @@ def _findings(listed: table.Table, row: int, meant: dict[str, float]) -> tuple[f
     return tuple(values.get(finding, math.nan) for finding in labels.FINDINGS)
 
 
-def _value(listed: table.Table, row: int, name: str, meant: dict[str, float]) -> float:
+def _value(listed: csv_table.Table, row: int, name: str, meant: dict[str, float]) -> float:
     text = listed[name][row].removesuffix(".0")
     if text not in meant:
         raise listed.refuse(row, f"{name} is {text!r}; known: 1, 0, -1 and nothing")
@@ -142,7 +143,7 @@ def _file(root: Path, path: str) -> Path | None:
     return None
 
 
-def _film(listed: table.Table, row: int, findings: tuple[float, ...], file: Path, source: str, root: Path) -> Film:
+def _film(listed: csv_table.Table, row: int, findings: tuple[float, ...], file: Path, source: str, root: Path) -> Film:
     patient = _PATIENT.search(listed["image"][row])
     if patient is None:
         raise listed.refuse(row, f"{listed['image'][row]} names no patient; a path holds patient00001 or the like")
@@ -150,7 +151,7 @@ def _film(listed: table.Table, row: int, findings: tuple[float, ...], file: Path
         image_index=file.relative_to(root).as_posix(),
         patient_id=f"{source}:{patient[0]}",
         source=source,
-        view=table.view(listed["view"][row]),
+        view=csv_table.view(listed["view"][row]),
         findings=findings,
         read=functools.partial(images.read, file),
         read_size=functools.partial(images.read_size, file),

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr import labels
+from synthcxr.data import findings as labels
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import dicom_pixels, labelled, table
-from synthcxr.records import Film
+from synthcxr.readers import csv_table, dicom_pixels, label_csv
 
 ATTRIBUTION = ""
 _MAGIC_AT, _MAGIC = 128, b"DICM"
@@ -76,19 +76,19 @@ def read(
         raise ConfigError(f"view: {view!r} is neither PA nor AP")
     name = functools.partial(_hashed, _key(Path(salt).expanduser()))
     parse = functools.partial(
-        labelled.findings, separator=separator, aliases=labelled.aliases(map or {}), absent=others == "absent"
+        label_csv.findings, separator=separator, aliases=label_csv.aliases(map or {}), absent=others == "absent"
     )
     listed = _listed(root, csv, image_column, label_column)
-    findings = table.findings(listed, parse)
+    findings = csv_table.findings(listed, parse)
     headers = _headers(root, report)
     also = {header.uid: file for file, header in headers.items() if header.uid}
-    found = labelled.locate(root, list(headers), listed, also=also)
-    labelled.report_counts(root, listed, found=found, n_files=len(headers), report=report)
+    found = label_csv.locate(root, list(headers), listed, also=also)
+    label_csv.report_counts(root, listed, found=found, n_files=len(headers), report=report)
     films = []
     for row, file in found.items():
         header = headers[file]
         own = name(header.uid or file.relative_to(root).as_posix())
-        patient = table.unpadded(header.patient or (listed["patient"][row] if "patient" in listed else ""))
+        patient = csv_table.unpadded(header.patient or (listed["patient"][row] if "patient" in listed else ""))
         films.append(
             Film(
                 image_index=f"{source}-{own}",
@@ -108,8 +108,8 @@ def read(
 def fits(path: Path) -> bool:
     """Whether a folder holds a DICOM file beside a CSV; reads a few bytes of each file until it finds one."""
     try:
-        return labelled.listing(path, None) is not None and any(
-            _is_dicom(file) for file in labelled.walk(path, _may_be)
+        return label_csv.listing(path, None) is not None and any(
+            _is_dicom(file) for file in label_csv.walk(path, _may_be)
         )
     except DataError:
         return False
@@ -134,24 +134,24 @@ def _hashed(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode("utf-8", errors="surrogateescape"), hashlib.sha256).hexdigest()[:16]
 
 
-def _listed(root: Path, csv: str | None, image_column: str | None, label_column: str | None) -> table.Table:
+def _listed(root: Path, csv: str | None, image_column: str | None, label_column: str | None) -> csv_table.Table:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder of films")
-    listing = labelled.listing(root, csv)
+    listing = label_csv.listing(root, csv)
     if listing is None:
         raise DataError(f"{root}: holds no CSV of the films and their labels; say which with `csv`")
     required = {
-        "image": (image_column,) if image_column else (*labelled.IMAGE, "SOPInstanceUID", "sop_instance_uid"),
-        "labels": (label_column,) if label_column else labelled.LABELS,
+        "image": (image_column,) if image_column else (*label_csv.IMAGE, "SOPInstanceUID", "sop_instance_uid"),
+        "labels": (label_column,) if label_column else label_csv.LABELS,
     }
-    listed = table.read(listing, required=required, optional={"patient": labelled.PATIENT})
-    table.refuse_repeats(listed)
+    listed = csv_table.read(listing, required=required, optional={"patient": label_csv.PATIENT})
+    csv_table.refuse_repeats(listed)
     return listed
 
 
 def _headers(root: Path, report: Callable[[str], None]) -> dict[Path, _Header]:
     """The headers of all frontal chest films and of all broken files, and a line on what is left out."""
-    files = [file for file in labelled.walk(root, _may_be) if file.suffix.lower() in _SUFFIXES or _is_dicom(file)]
+    files = [file for file in label_csv.walk(root, _may_be) if file.suffix.lower() in _SUFFIXES or _is_dicom(file)]
     if not files:
         raise DataError(f"{root}: no films found: it holds no DICOM file")
     read = [_header(file) for file in files]
@@ -198,7 +198,7 @@ def _header(file: Path) -> _Header:
                 file,
                 uid=_text(tags, "SOPInstanceUID"),
                 patient=_text(tags, "PatientID"),
-                view=table.view(_text(tags, "ViewPosition")),
+                view=csv_table.view(_text(tags, "ViewPosition")),
                 side=min(int(tags.Rows), int(tags.Columns)),
             )
     except DataError as error:
@@ -211,7 +211,7 @@ def _barred(tags: Any) -> str:
     part = _text(tags, "BodyPartExamined").upper()
     if modality not in _MODALITIES:
         return f"of modality {modality[:16]}"
-    if view and not table.view(view):
+    if view and not csv_table.view(view):
         return f"of view {view[:16]}"
     if part and not any(word in part for word in _CHEST):
         return f"of {part[:16]}"
@@ -235,6 +235,6 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
             f"{root}: warning: {n_own:,} films name no patient and count as one patient each, so that one person's "
             "films may stand on two sides of the split"
         )
-    labelled.report_unlabelled(root, [film.findings for film in films], report)
+    label_csv.report_unlabelled(root, [film.findings for film in films], report)
     if all(math.isnan(value) for film in films for value in film.findings):
         report(f"{root}: warning: no film has a label")

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
-from synthcxr.images import Float32
-from synthcxr.readers import codestream
+from synthcxr.readers import jpeg_header
 
 MAX_PIXELS = 150_000_000
 """Of one film; the largest detectors have some 30 million."""
@@ -110,7 +110,7 @@ def _check_stream(path: Path, film: Any) -> None:
 
     if not film.file_meta.TransferSyntaxUID.is_compressed:
         return
-    stated = codestream.size(next(generate_frames(film.PixelData, number_of_frames=1))[:_STATED])
+    stated = jpeg_header.size(next(generate_frames(film.PixelData, number_of_frames=1))[:_STATED])
     if stated is not None and stated != (film.Rows, film.Columns):
         raise DataError(f"{path}: its pixels are {stated[0]:,} x {stated[1]:,}, not {film.Rows:,} x {film.Columns:,}")
 

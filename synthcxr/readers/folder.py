@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from synthcxr import images, labels
+from synthcxr.data import findings as labels
+from synthcxr.data import images
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import labelled, table
-from synthcxr.records import Film
+from synthcxr.readers import csv_table, label_csv
 
 ATTRIBUTION = ""
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
@@ -56,19 +57,19 @@ def read(
     root = Path(path).expanduser()
     _check_options(others=others, view=view)
     pattern = _compiled(patient_pattern)
-    aliases = labelled.aliases(map or {})
+    aliases = label_csv.aliases(map or {})
     files = _files(root)
-    listing = labelled.listing(root, csv)
+    listing = label_csv.listing(root, csv)
     if listing is None:
-        parse = functools.partial(labelled.findings, separator=None, aliases=aliases, absent=others == "absent")
+        parse = functools.partial(label_csv.findings, separator=None, aliases=aliases, absent=others == "absent")
         entries = _by_folder(root, files, parse)
     else:
-        parse = functools.partial(labelled.findings, separator=separator, aliases=aliases, absent=others != "unknown")
+        parse = functools.partial(label_csv.findings, separator=separator, aliases=aliases, absent=others != "unknown")
         roles = {
-            "image": (image_column,) if image_column else labelled.IMAGE,
-            "labels": (label_column,) if label_column else labelled.LABELS,
-            "patient": (patient_column,) if patient_column else labelled.PATIENT,
-            "view": (view_column,) if view_column else labelled.VIEW,
+            "image": (image_column,) if image_column else label_csv.IMAGE,
+            "labels": (label_column,) if label_column else label_csv.LABELS,
+            "patient": (patient_column,) if patient_column else label_csv.PATIENT,
+            "view": (view_column,) if view_column else label_csv.VIEW,
         }
         given = {role for role, name in (("patient", patient_column), ("view", view_column)) if name}
         entries = _by_table(root, files, listing, roles=roles, given=given, parse=parse, report=report)
@@ -80,10 +81,10 @@ def read(
 def fits(path: Path) -> bool:
     """Whether a folder holds a CSV with an image and a label column, or images in folders named for findings."""
     try:
-        listing = labelled.listing(path, None)
+        listing = label_csv.listing(path, None)
         if listing is not None:
-            table.read(listing, required={"image": labelled.IMAGE, "labels": labelled.LABELS})
-        return any(listing is not None or file.parent != path for file in labelled.walk(path, _is_film))
+            csv_table.read(listing, required={"image": label_csv.IMAGE, "labels": label_csv.LABELS})
+        return any(listing is not None or file.parent != path for file in label_csv.walk(path, _is_film))
     except DataError:
         return False
 
@@ -105,7 +106,7 @@ def _compiled(patient_pattern: str | None) -> re.Pattern[str] | None:
 def _files(root: Path) -> list[Path]:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder of films")
-    files = list(labelled.walk(root, _is_film))
+    files = list(label_csv.walk(root, _is_film))
     if not files:
         raise DataError(f"{root}: no films found: it holds no PNG or JPEG file")
     return files
@@ -147,22 +148,22 @@ def _by_table(
     report: Callable[[str], None],
 ) -> Iterator[_Entry]:
     required = {role: names for role, names in roles.items() if role in {"image", "labels"} | given}
-    listed = table.read(listing, required=required, optional=roles)
-    table.refuse_repeats(listed)
-    findings = table.findings(listed, parse)
-    found = labelled.locate(root, files, listed)
-    labelled.report_counts(root, listed, found=found, n_files=len(files), report=report)
+    listed = csv_table.read(listing, required=required, optional=roles)
+    csv_table.refuse_repeats(listed)
+    findings = csv_table.findings(listed, parse)
+    found = label_csv.locate(root, files, listed)
+    label_csv.report_counts(root, listed, found=found, n_files=len(files), report=report)
     for row, file in found.items():
         patient = listed["patient"][row] if "patient" in listed else ""
-        view = table.view(listed["view"][row]) if "view" in listed else ""
+        view = csv_table.view(listed["view"][row]) if "view" in listed else ""
         yield _Entry(listed["image"][row], file, findings[row], patient, view)
 
 
 def _film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
-    patient = table.unpadded(entry.patient)
+    patient = csv_table.unpadded(entry.patient)
     if pattern is not None and not patient:
         match = pattern.search(entry.file.name)
-        patient = "" if match is None else table.unpadded(match[1 if pattern.groups else 0] or "")
+        patient = "" if match is None else csv_table.unpadded(match[1 if pattern.groups else 0] or "")
         if not patient:
             raise DataError(f"{entry.file}: patient_pattern {pattern.pattern!r} finds no patient in its name")
     return Film(
@@ -188,4 +189,4 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
             f"{root}: warning: {n_own:,} films name no patient and count as one patient each, so that one person's "
             "films may stand on two sides of the split; give patient_column or patient_pattern"
         )
-    labelled.report_unlabelled(root, [film.findings for film in films], report)
+    label_csv.report_unlabelled(root, [film.findings for film in films], report)

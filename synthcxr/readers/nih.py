@@ -6,10 +6,11 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from synthcxr import images, labels
+from synthcxr.data import findings as labels
+from synthcxr.data import images
+from synthcxr.data.records import Film
 from synthcxr.errors import DataError
-from synthcxr.readers import table
-from synthcxr.records import Film
+from synthcxr.readers import csv_table
 
 ATTRIBUTION = (
     "NIH ChestX-ray14, provided by the NIH Clinical Center: https://nihcc.app.box.com/v/ChestXray-NIHCC. "
@@ -37,9 +38,9 @@ def read(
     Raises DataError where the folder, the table, its columns or every film is missing, and for an unknown finding.
     """
     root = Path(path).expanduser()
-    listed = table.read(_listing(root, csv), required=_COLUMNS, optional={"source": ("Source",)})
-    table.refuse_repeats(listed)
-    findings = table.findings(listed, labels.parse)
+    listed = csv_table.read(_listing(root, csv), required=_COLUMNS, optional={"source": ("Source",)})
+    csv_table.refuse_repeats(listed)
+    findings = csv_table.findings(listed, labels.parse)
     files = _files(root)
     present = [row for row, name in enumerate(listed["image"]) if name in files]
     _report_counts(root, listed, n_found=len(present), n_files=len(files), report=report)
@@ -50,14 +51,14 @@ def read(
 def fits(path: Path) -> bool:
     """Whether a folder holds a table with the NIH's columns."""
     try:
-        table.read(_listing(path, None), required=_COLUMNS)
+        csv_table.read(_listing(path, None), required=_COLUMNS)
     except DataError:
         return False
     return True
 
 
 def _film(
-    listed: table.Table,
+    listed: csv_table.Table,
     row: int,
     findings: tuple[float, ...],
     files: Mapping[str, Path],
@@ -69,9 +70,9 @@ def _film(
         raise listed.refuse(row, "no Patient ID")
     return Film(
         image_index=name,
-        patient_id=table.unpadded(listed["patient"][row]),
+        patient_id=csv_table.unpadded(listed["patient"][row]),
         source=(listed["source"][row] if "source" in listed else "") or source,
-        view=table.view(listed["view"][row]),
+        view=csv_table.view(listed["view"][row]),
         findings=findings,
         read=functools.partial(images.read, files[name]),
         read_size=functools.partial(images.read_size, files[name]),
@@ -105,7 +106,7 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 def _report_counts(
-    root: Path, listed: table.Table, *, n_found: int, n_files: int, report: Callable[[str], None]
+    root: Path, listed: csv_table.Table, *, n_found: int, n_files: int, report: Callable[[str], None]
 ) -> None:
     if n_found == 0:
         raise DataError(

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from synthcxr import labels, seeds
+from synthcxr.data import findings as labels
+from synthcxr.data import random_streams
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError
 from synthcxr.readers import phantom_anatomy, phantom_drawing, phantom_findings
 from synthcxr.readers.phantom_drawing import Float32
-from synthcxr.records import Film
 
 ATTRIBUTION = ""
 RESOLUTIONS = (8, 1024)
@@ -64,8 +65,8 @@ def read(
         raise ConfigError(f"n_films: {n_films} is not 1 or more")
     if not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
         raise ConfigError(f"resolution: {resolution} is not from {RESOLUTIONS[0]} to {RESOLUTIONS[1]}")
-    if not 0 <= seed <= seeds.MAX_SEED:
-        raise ConfigError(f"seed: {seed} is not from 0 to {seeds.MAX_SEED}")
+    if not 0 <= seed <= random_streams.MAX_SEED:
+        raise ConfigError(f"seed: {seed} is not from 0 to {random_streams.MAX_SEED}")
     report(f"{source}: {n_films:,} drawn phantoms; they prove the pipeline, never realism")
     return (_film(seed, index, resolution, source) for index in range(n_films))
 
@@ -130,7 +131,7 @@ def _size(resolution: int) -> int:
 
 def _stream(seed: int, index: int, role: str) -> np.random.Generator:
     """A stream of its own for each thing that is drawn, so that one finding more changes nothing else."""
-    return seeds.stream(seed, _ROLES[role] << _ROLE_BITS | index)
+    return random_streams.stream(seed, _ROLES[role] << _ROLE_BITS | index)
 
 
 def _findings(rng: np.random.Generator) -> tuple[str, ...]:

@@ -8,6 +8,6 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
-from synthcxr.registry.address import Resolved, resolve  # noqa: E402
+from synthcxr.registry.model_address import Resolved, resolve  # noqa: E402
 
 __all__ = ["Resolved", "resolve"]

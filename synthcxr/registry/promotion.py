@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synthcxr import records
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import alone, labellers, location, store
-from synthcxr.registry.address import CHAMPION, GENERATOR
-from synthcxr.registry.decision import Decision, Evaluated, decide
-from synthcxr.registry.fetch import DECISION_WHY_TAG as WHY
-from synthcxr.registry.fetch import METRICS_TAG, VERDICT_TAG, Registry, Version
+from synthcxr.registry import companion_aliases, connection, promotion_lock, tracking_uri
+from synthcxr.registry.client import DECISION_WHY_TAG as WHY
+from synthcxr.registry.client import METRICS_TAG, VERDICT_TAG, Registry, Version
+from synthcxr.registry.model_address import CHAMPION, GENERATOR
+from synthcxr.registry.promotion_policy import Decision, Evaluated, decide
+from synthcxr.storage import digests
 
 SETTLE_S = 1.0
 DECISION, AT, METRICS, OVER = (f"synthcxr.decision{part}" for part in ("", "_at", "_metrics_sha256", "_over"))
@@ -53,7 +53,7 @@ def evaluated(registry: Registry, version: Version) -> Evaluated | None:
         data = registry.run_file(version.run_id, name) if tag in version.tags else None
         if data is None:
             return None
-        if records.sha256_bytes(data) != version.tags[tag]:
+        if digests.sha256_bytes(data) != version.tags[tag]:
             raise ArtifactError(
                 f"models:/{version.name}/{version.version}: {name} of its run is not the one that was registered;"
                 " register it again"
@@ -64,14 +64,14 @@ def evaluated(registry: Registry, version: Version) -> Evaluated | None:
 
 def promote(registry: Registry, number: str, *, reason: str = "", wait: Wait = time.sleep) -> Outcome:
     """Make a version champion if its evidence allows it, or because `reason` says so; what is decided is recorded."""
-    with alone.promoting(registry.uri):
+    with promotion_lock.promoting(registry.uri):
         version, before = registry.version(GENERATOR, number), _champion(registry)
         if before == number:
             return _kept(registry, version)
         decision = Decision(True, reason) if reason else _decide(registry, version, before)
         if not decision.promote:
             _record(registry, version, REFUSED, decision.why)
-            return Outcome(number, REFUSED, decision.why, before, before, labellers.follow(registry))
+            return Outcome(number, REFUSED, decision.why, before, before, companion_aliases.follow(registry))
         registry.folder(version)
         _record(registry, version, PROMOTING, decision.why, over=before)
         if _champion(registry) != before:
@@ -81,15 +81,15 @@ def promote(registry: Registry, number: str, *, reason: str = "", wait: Wait = t
             return _overwritten(registry, version, decision.why, before)
         done = FORCED if reason else PROMOTED
         _record(registry, version, done, decision.why, over=before)
-        return Outcome(number, done, decision.why, before, number, labellers.follow(registry))
+        return Outcome(number, done, decision.why, before, number, companion_aliases.follow(registry))
 
 
 def rollback(registry: Registry, *, reason: str = "", wait: Wait = time.sleep) -> Outcome:
     """Give the alias back to the version that the champion replaced; ArtifactError where it replaced none."""
-    with alone.promoting(registry.uri):
+    with promotion_lock.promoting(registry.uri):
         number = _champion(registry)
         if not number:
-            raise ArtifactError(f"{location.shown(registry.uri)}: there is no champion to roll back")
+            raise ArtifactError(f"{tracking_uri.shown(registry.uri)}: there is no champion to roll back")
         champion = registry.version(GENERATOR, number)
         earlier = champion.tags.get(OVER, "")
         if not earlier:
@@ -101,7 +101,7 @@ def rollback(registry: Registry, *, reason: str = "", wait: Wait = time.sleep) -
             return _overwritten(registry, target, why, number)
         _record(registry, champion, ROLLED_BACK, why, over="")
         _record(registry, target, RESTORED, f"version {number} was rolled back: {why}")
-        return Outcome(earlier, RESTORED, why, number, earlier, labellers.follow(registry))
+        return Outcome(earlier, RESTORED, why, number, earlier, companion_aliases.follow(registry))
 
 
 def _decide(registry: Registry, version: Version, before: str) -> Decision:
@@ -120,14 +120,14 @@ def _kept(registry: Registry, version: Version) -> Outcome:
     if version.tags.get(DECISION) == PROMOTING:
         _record(registry, version, PROMOTED, why, over=version.tags.get(OVER, ""))
     number = version.version
-    return Outcome(number, KEPT, "is the champion already", number, number, labellers.follow(registry))
+    return Outcome(number, KEPT, "is the champion already", number, number, companion_aliases.follow(registry))
 
 
 def _overwritten(registry: Registry, version: Version, why: str, before: str) -> Outcome:
     now = _champion(registry)
     told = f"another promotion made version {now or 'none'} champion meanwhile ({why})"
     _record(registry, version, OVERWRITTEN, told)
-    return Outcome(version.version, OVERWRITTEN, told, before, now, labellers.follow(registry))
+    return Outcome(version.version, OVERWRITTEN, told, before, now, companion_aliases.follow(registry))
 
 
 def _champion(registry: Registry) -> str:
@@ -136,9 +136,9 @@ def _champion(registry: Registry) -> str:
 
 def _move(registry: Registry, number: str, wait: Wait) -> str:
     """Set the alias and say where it is then: on a server after others had their time to set it."""
-    with store.speaking(registry.uri):
+    with connection.speaking(registry.uri):
         registry.client.set_registered_model_alias(GENERATOR, CHAMPION, number)
-    if location.kind(registry.uri) == "server":
+    if tracking_uri.kind(registry.uri) == "server":
         wait(SETTLE_S)
     return _champion(registry)
 
@@ -153,6 +153,6 @@ def _record(registry: Registry, version: Version, decision: str, why: str, *, ov
         **({} if over is None else {OVER: over}),
         DECISION: decision,
     }
-    with store.speaking(registry.uri):
+    with connection.speaking(registry.uri):
         for key, value in tags.items():
             registry.client.set_model_version_tag(version.name, version.version, key, value)

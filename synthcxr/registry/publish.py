@@ -17,11 +17,13 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
-from synthcxr import model_index, records
-from synthcxr.contract import Kind
-from synthcxr.registry import begun, fetch, interface, labellers, location, store
-from synthcxr.registry.address import CANDIDATE, GENERATOR
-from synthcxr.registry.evidence import Evidence, Point
+from synthcxr.model_files import model_folder
+from synthcxr.model_files.onnx_metadata import Kind
+from synthcxr.registry import active_run, companion_aliases, connection, signature, tracking_uri
+from synthcxr.registry import client as fetch
+from synthcxr.registry.model_address import CANDIDATE, GENERATOR
+from synthcxr.registry.run_metrics import Evidence, Point
+from synthcxr.storage import digests
 
 _PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
 _EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -56,11 +58,11 @@ def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, why
 
     The run is the one that these trainings wrote their rows to, where there is one: it gets what it lacks.
     """
-    uri = location.find() or location.embedded()
-    client = store.connect(uri, create=True)
-    experiment_id = store.experiment(client, uri, experiment)
-    with store.speaking(uri), store.tracking(uri):
-        held = begun.find(client, experiment_id, films=evidence.training_data, trainings=evidence.trainings)
+    uri = tracking_uri.find() or tracking_uri.embedded()
+    client = connection.connect(uri, create=True)
+    experiment_id = connection.experiment(client, uri, experiment)
+    with connection.speaking(uri), connection.tracking(uri):
+        held = active_run.find(client, experiment_id, films=evidence.training_data, trainings=evidence.trainings)
         with _run(experiment_id, held, evidence.tags) as run:
             _log(client, run.info.run_id, evidence, held)
             made = [_register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why) for model in models]
@@ -70,16 +72,16 @@ def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, why
         _name_labellers(client, versions)
         for name, version in versions.items():
             client.set_registered_model_alias(name, CANDIDATE, version)
-    begun.leave()
-    return Published(run.info.run_id, versions, location.kind(uri))
+    active_run.leave()
+    return Published(run.info.run_id, versions, tracking_uri.kind(uri))
 
 
 def _name_labellers(client: MlflowClient, versions: Mapping[str, str]) -> None:
     """Let the generator's version say which labellers it was evaluated with: their aliases follow it."""
-    for kind in labellers.KINDS:
+    for kind in companion_aliases.KINDS:
         if GENERATOR in versions and f"synthcxr-{kind}" in versions:
             held = versions[f"synthcxr-{kind}"]
-            client.set_model_version_tag(GENERATOR, versions[GENERATOR], labellers.tag(kind), held)
+            client.set_model_version_tag(GENERATOR, versions[GENERATOR], companion_aliases.tag(kind), held)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +98,9 @@ def attach(run_id: str, file: Path, *, versions: Mapping[str, str], later: Seque
 
     What the run holds already is not logged again, nor what judges another model than the version in `versions`.
     """
-    uri = location.find() or location.embedded()
-    client = store.connect(uri)
-    with store.speaking(uri):
+    uri = tracking_uri.find() or tracking_uri.embedded()
+    client = connection.connect(uri)
+    with connection.speaking(uri):
         client.log_artifact(run_id, str(file))
         there = _points(client, client.get_run(run_id)) if later else set()
         for judged in later:
@@ -158,11 +160,11 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
 
     info = pyfunc.log_model(
         name=model.kind,
-        loader_module=interface.LOADER,
+        loader_module=signature.LOADER,
         data_path=str(model.folder),
-        signature=interface.signature(model.kind, model.example.shape[0]),
-        input_example=interface.example(model.kind, model.example),
-        pip_requirements=interface.requirements(),
+        signature=signature.signature(model.kind, model.example.shape[0]),
+        input_example=signature.example(model.kind, model.example),
+        pip_requirements=signature.requirements(),
         model_config={"device": "auto"},
         metadata={"synthcxr": model.tags},
     )
@@ -172,7 +174,7 @@ def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: s
         if error.error_code != _EXISTS:
             raise
     client.set_registered_model_tag(name, fetch.TAG, model.kind)
-    index_sha256 = records.sha256_file(model.folder / model_index.INDEX)
+    index_sha256 = digests.sha256_file(model.folder / model_folder.INDEX)
     tags = model.tags | {fetch.TAG: model.kind, fetch.INDEX_TAG: index_sha256, fetch.WHY_TAG: why}
     made = client.create_model_version(
         name, info.model_uri, run_id, tags=tags, description=model.summary, model_id=info.model_id

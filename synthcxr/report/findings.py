@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.report.page import Row, Table, features, interval, mark, number, percent, words
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.report.text import Row, Table, features, interval, mark, number, percent, words
 
 _DISTANCES = (
     "Finding",

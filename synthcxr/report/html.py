@@ -12,11 +12,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from synthcxr import images
-from synthcxr.report.page import Row, Table, Verdict
+from synthcxr.data import images
+from synthcxr.report.text import Row, Table, Verdict
 
 if TYPE_CHECKING:
-    from synthcxr.images import UInt8
+    from synthcxr.data.images import UInt8
 
 TILE_PX = 192
 _COMMAND = re.compile(r"`([^`]+)`")

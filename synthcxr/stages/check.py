@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthcxr import dataset as datasets
-from synthcxr import records
-from synthcxr.checks import films, suite, suite_file, synthetic
-from synthcxr.checks.result import CheckResult
-from synthcxr.checks.suite import Docs
+from synthcxr.checks import films, gx_runner, suite_file, synthetic
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.checks.gx_runner import Docs
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import records
 from synthcxr.errors import DataError
 
 FOLDER = Path("expectations")
@@ -34,7 +34,7 @@ def run(paths: Sequence[Path], *, docs: Path | None, own: Path | None = None) ->
     for path, kind in kinds.items():
         if asked is not None:
             table, label = _table(path, kind)
-            found[str(path)] = suite.run(table, asked, label=label, name=kind, docs=pages)
+            found[str(path)] = gx_runner.run(table, asked, label=label, name=kind, docs=pages)
         elif kind == "films":
             packed = datasets.open_dataset(path)
             found[str(path)] = films.check(packed.films, resolution=packed.resolution, docs=pages)

@@ -11,18 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import labelling, records
-from synthcxr.config import DistillConfig
-from synthcxr.contract import Contract
-from synthcxr.evaluation import bootstrap
-from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.networks.onnx import export
-from synthcxr.seeds import MAX_SEED
-from synthcxr.synthesis.guided import Guided
-from synthcxr.synthesis.proposal import ABOUT, FILE, Guide, Proposal
-from synthcxr.synthesis.sampler import Sampler
-from synthcxr.synthesis.wanted import Wanted
-from synthcxr.training import proposal as training
+from synthcxr.config.schema import DistillConfig
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.random_streams import MAX_SEED
+from synthcxr.evaluation.metrics import bootstrap
+from synthcxr.model_files import predictions
+from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.networks.onnx_export import export
+from synthcxr.storage import json_files
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.sampling.guided import Guided
+from synthcxr.synthesis.sampling.importance_guide import ABOUT, FILE, Guide, Proposal
+from synthcxr.synthesis.sampling.rejection import Sampler
+from synthcxr.training import distillation as training
 
 Float32 = NDArray[np.float32]
 Pairs = tuple[Float32, Float32]
@@ -54,7 +55,7 @@ def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
         unseen = {name: _joined(parts) for name, parts in kept.items()}
         proposal = _fitted(config, sampler, models, learning, unseen)
     measured = _measured(config, sampler, proposal, *held)
-    records.write_json(models / ABOUT, measured)
+    json_files.write_json(models / ABOUT, measured)
     return measured
 
 
@@ -92,7 +93,7 @@ def _pairs(sampler: Sampler, start: int, n: int) -> Pairs:
     rng = np.random.Generator(np.random.Philox(key=np.array([SEED, start], dtype=np.uint64)))
     z = rng.standard_normal((-(-n // BATCH) * BATCH, sampler.generator.contract.latent), dtype=np.float32)
     parts = [
-        labelling.logits(sampler.seen(z[at : at + BATCH])[1])
+        predictions.logits(sampler.seen(z[at : at + BATCH])[1])
         for at in tqdm(range(0, len(z), BATCH), unit="batch", disable=None)
     ]
     return z[:n], np.concatenate(parts)[:n].astype(np.float32)
@@ -104,7 +105,7 @@ def _led(sampler: Sampler, proposal: Proposal, finding: str, start: int, n: int)
     parts = []
     for at in tqdm(range(first, first + n, BATCH), unit="batch", desc=finding, disable=None):
         z, _ = guide.led(SEED, at, BATCH)
-        parts.append((z, labelling.logits(sampler.seen(z)[1]).astype(np.float32)))
+        parts.append((z, predictions.logits(sampler.seen(z)[1]).astype(np.float32)))
     return _joined(parts)
 
 
@@ -135,7 +136,7 @@ def _measured(
     config: DistillConfig, sampler: Sampler, proposal: Proposal, z: Float32, logits: Float32
 ) -> dict[str, Any]:
     """For No Finding and each finding: its rate, what reaching it costs, and what is lost without the weights."""
-    present = labelling.present(labelling.probabilities(logits), sampler.classifier.contract.thresholds)
+    present = predictions.present(predictions.probabilities(logits), sampler.classifier.contract.thresholds)
     guess = proposal.session.run(z)["logits"]
     fit = 1 - ((guess - logits) ** 2).mean(axis=0) / np.maximum(logits.var(axis=0), 1e-12)
     held = {

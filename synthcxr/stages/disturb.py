@@ -14,20 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset as datasets
-from synthcxr import records, seeds, whole
-from synthcxr.config import Device
-from synthcxr.dataset import Dataset
+from synthcxr.config.schema import Device
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import random_streams
+from synthcxr.data.film_dataset import Dataset
+from synthcxr.data.images import UInt8
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import cache, disturbance, extractors, features, monotone, unseen
+from synthcxr.evaluation import disturbance, unseen
 from synthcxr.evaluation.disturbance import DISTURBANCES
-from synthcxr.evaluation.extractors import JUDGE
-from synthcxr.evaluation.features import Extractor
-from synthcxr.evaluation.fidelity import MIN_FILMS
-from synthcxr.evaluation.monotone import Curve
-from synthcxr.images import UInt8
+from synthcxr.evaluation.features import cache, efficientnet_lite0, extractors
+from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
+from synthcxr.evaluation.features.extractors import JUDGE
+from synthcxr.evaluation.metrics import monotonicity
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS
+from synthcxr.evaluation.metrics.monotonicity import Curve
 from synthcxr.report import plots
-from synthcxr.synthesis.session import Session
+from synthcxr.storage import atomic, digests, json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
 
 JSON, CSV, FIGURE = "disturb.json", "disturb.csv", "disturb.svg"
 SPLIT = ("train",)  # no extractor learned from these films, and test patients are not looked at
@@ -109,36 +112,36 @@ class _Job:
             name: {level: self._features(changed, name, level) for level in held.levels[1:]}
             for name, held in DISTURBANCES.items()
         }
-        return monotone.curves(
+        return monotonicity.curves(
             reference=self._features(kept),
             untouched=self._features(changed),
             disturbed=levels,
             reference_patients=patients[0],
             disturbed_patients=patients[1],
             n_bootstrap=n_bootstrap,
-            rng=seeds.stream(self.seed, zlib.crc32(b"resamples")),
+            rng=random_streams.stream(self.seed, zlib.crc32(b"resamples")),
         )
 
-    def _features(self, squares: UInt8, name: str | None = None, level: float = 0.0) -> features.Float32:
+    def _features(self, squares: UInt8, name: str | None = None, level: float = 0.0) -> efficientnet_lite0.Float32:
         """Features [n, d] of films, disturbed where a disturbance is named, kept for the next run."""
         key = {
             "extractor": dataclasses.astuple(self.extractor.provenance),
             "device": self.extractor.device,
-            "films": records.sha256_bytes(squares.tobytes()),
+            "films": digests.sha256_bytes(squares.tobytes()),
             "disturbance": None if name is None else [name, DISTURBANCES[name].rule, level, self.seed],
         }
 
-        def compute() -> features.Outputs:
+        def compute() -> efficientnet_lite0.Outputs:
             held = squares if name is None else _disturbed(squares, name, level, self.seed)
             batches = (held[start : start + BATCH] for start in range(0, len(held), BATCH))
-            return {"features": features.extract(self.extractor.run, batches)["features"]}
+            return {"features": efficientnet_lite0.extract(self.extractor.run, batches)["features"]}
 
         return cache.cached(self.cache, key, compute)["features"]
 
 
 def _disturbed(squares: UInt8, name: str, level: float, seed: int) -> UInt8:
     kind = zlib.crc32(name.encode())
-    streams = (seeds.stream(seed, (kind << 32) + at) for at in range(len(squares)))
+    streams = (random_streams.stream(seed, (kind << 32) + at) for at in range(len(squares)))
     return np.stack([disturbance.disturbed(name, film, level, rng) for film, rng in zip(squares, streams, strict=True)])
 
 
@@ -165,7 +168,7 @@ def _halves(films: Dataset, side: int, *, n: int, seed: int) -> tuple[NDArray[np
     """Positions in `films.memmap(side)` of two sets of equally many films that share no patient."""
     at = films.indices(side, SPLIT)
     patients = films.patients(films.rows(side)[at])
-    order = seeds.stream(seed, zlib.crc32(b"halves")).permutation(sorted(set(patients)))
+    order = random_streams.stream(seed, zlib.crc32(b"halves")).permutation(sorted(set(patients)))
     first = np.isin(patients, order[: len(order) // 2])
     size = min(n, int(first.sum()), int((~first).sum()))
     if size < MIN_FILMS:
@@ -179,7 +182,7 @@ def _as_dict(curves: Mapping[str, Curve]) -> dict[str, Any]:
 
 
 def _write(out: Path, result: Mapping[str, Any], found: Mapping[str, Mapping[str, Curve]]) -> None:
-    records.write_json(out / JSON, result)
+    json_files.write_json(out / JSON, result)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -190,7 +193,7 @@ def _write(out: Path, result: Mapping[str, Any], found: Mapping[str, Mapping[str
                 cells = (at.value, *at.interval, *rises)
                 row = ("" if cell is None else f"{cell:.6g}" for cell in cells)
                 writer.writerow((name, kind, f"{at.level:g}", *row))
-    whole.text(out / CSV, table.getvalue())
+    atomic.text(out / CSV, table.getvalue())
     if found:
         computed = {name: held["disturbances"] for name, held in result["extractors"].items() if name in found}
-        whole.text(out / FIGURE, plots.standalone(plots.disturbances(computed)))
+        atomic.text(out / FIGURE, plots.standalone(plots.disturbances(computed)))

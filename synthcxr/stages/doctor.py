@@ -16,11 +16,13 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 import synthcxr
-from synthcxr import bundled, config, model_index
+from synthcxr.config import schema
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.evaluation import inception_file
-from synthcxr.networks import lite_file
-from synthcxr.registry import address, location
+from synthcxr.evaluation.features import inception_weights
+from synthcxr.model_files import model_folder
+from synthcxr.networks import efficientnet_weights
+from synthcxr.project import packaged_files
+from synthcxr.registry import model_address, tracking_uri
 
 PACKAGE = "synthcxr"
 NEEDED_GB = 5
@@ -107,20 +109,20 @@ def _lacks(extra: str, wanted: list[Requirement]) -> bool:
 
 def _providers() -> Iterator[Finding]:
     """What onnxruntime really gives for the starter's generator, and whether there is a GPU that it does not use."""
-    from synthcxr.synthesis import session
+    from synthcxr.synthesis.runtime import onnx_session
 
-    starter = bundled.find(address.STARTER)
+    starter = packaged_files.find(model_address.STARTER)
     if starter is None:
         yield Finding("provider", "note", "not tried: no model ships with this install")
         return
     try:
-        got = session.Session.open(starter / "generator.onnx", kind="generator", threads=1).provider
+        got = onnx_session.Session.open(starter / "generator.onnx", kind="generator", threads=1).provider
     except ArtifactError as error:
         yield Finding("provider", "TO DO", f"{error}; install {PACKAGE} again")
         return
-    yield Finding("provider", "OK", f"{got} by onnxruntime {session.VERSION}")
+    yield Finding("provider", "OK", f"{got} by onnxruntime {onnx_session.VERSION}")
     driver = shutil.which("nvidia-smi")
-    if got == session.CUDA:
+    if got == onnx_session.CUDA:
         yield Finding("GPU", "OK", "used for generating")
     elif driver:
         yield Finding(
@@ -146,7 +148,7 @@ def _project(folder: Path) -> Finding:
     if not params.is_file():
         return Finding("project", "note", "none here; `synthcxr init DIR --profile PROFILE` makes one")
     try:
-        config.load(params)
+        schema.load(params)
     except (ConfigError, DataError) as error:
         return Finding("project", "TO DO", f"{error}; `synthcxr init {folder} --upgrade` adds what a release added")
     if not (folder / "dvc.yaml").is_file():
@@ -155,22 +157,22 @@ def _project(folder: Path) -> Finding:
 
 
 def _registry() -> Finding:
-    uri = location.find()
+    uri = tracking_uri.find()
     if uri is None:
         return Finding(
             "registry",
             "note",
             "none here; `dvc repro` or `synthcxr models add-starter` makes one, or set"
-            f" {location.VARIABLE} to a server's address",
+            f" {tracking_uri.VARIABLE} to a server's address",
         )
-    from synthcxr.registry.fetch import Registry
+    from synthcxr.registry.client import Registry
 
     try:
-        champion = Registry.open(uri).aliases(address.GENERATOR).get(address.CHAMPION)
+        champion = Registry.open(uri).aliases(model_address.GENERATOR).get(model_address.CHAMPION)
     except ArtifactError as error:
         return Finding("registry", "TO DO", str(error))
     held = f"champion is version {champion}" if champion else "no champion yet"
-    return Finding("registry", "OK", f"{location.shown(uri)} answers, {held}")
+    return Finding("registry", "OK", f"{tracking_uri.shown(uri)} answers, {held}")
 
 
 def _remote(folder: Path) -> Finding:
@@ -203,16 +205,16 @@ def _dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _weights() -> Iterator[Finding]:
-    starter = bundled.find(address.STARTER)
+    starter = packaged_files.find(model_address.STARTER)
     try:
         if starter is not None:
-            model_index.verify(starter)
+            model_folder.verify(starter)
     except ArtifactError as error:
         yield Finding("starter", "TO DO", f"{error}; install {PACKAGE} again")
     else:
         what = "no models ship with this install" if starter is None else "its files are as they were made"
         yield Finding("starter", "note" if starter is None else "OK", what)
-    for weights in (lite_file.LITE0, lite_file.LITE1):
+    for weights in (efficientnet_weights.LITE0, efficientnet_weights.LITE1):
         try:
             weights.find()
         except ArtifactError as error:
@@ -225,13 +227,13 @@ def _weights() -> Iterator[Finding]:
 
 def _inception() -> Finding:
     """The Inception, where it is; it is never fetched from here."""
-    named = os.environ.get(inception_file.VARIABLE)
-    path = Path(named) if named else inception_file.cached()
+    named = os.environ.get(inception_weights.VARIABLE)
+    path = Path(named) if named else inception_weights.cached()
     if not named and not path.is_file():
-        todo = f"set {inception_file.VARIABLE} to a copy of {inception_file.URL.rpartition('/')[2]}"
+        todo = f"set {inception_weights.VARIABLE} to a copy of {inception_weights.URL.rpartition('/')[2]}"
         return Finding("Inception", "note", f"not here, so that no distance is called FID; {todo}")
     try:
-        inception_file.find()
+        inception_weights.find()
     except ArtifactError as error:
         return Finding("Inception", "TO DO", str(error))
     return Finding("Inception", "OK", "its file has the right sha256")

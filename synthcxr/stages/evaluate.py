@@ -10,35 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr import dataset as datasets
-from synthcxr import image_bytes, records
-from synthcxr.checks.result import CheckLine, CheckResult
-from synthcxr.config import EvaluateConfig
-from synthcxr.dataset import Dataset
+from synthcxr.checks.check_result import CheckLine, CheckResult
+from synthcxr.config.schema import EvaluateConfig
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import image_reader, records
+from synthcxr.data.film_dataset import Dataset
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import (
-    by_finding,
-    cache,
-    extractors,
-    label_evidence,
-    label_shift,
-    prevalence,
-    privacy_evidence,
-    protocol,
-    ranking,
-    sections,
-    summary,
-    unseen,
-    verdict,
-    without_films,
-)
+from synthcxr.evaluation import gates, headline_metrics, unseen
 from synthcxr.evaluation.comparison import TEST, Comparison, View
-from synthcxr.evaluation.extractors import JUDGE
-from synthcxr.evaluation.features import Extractor
-from synthcxr.evaluation.sets import RealSet, SyntheticSet
-from synthcxr.evaluation.verdict import NOT_APPLICABLE, NOT_COMPUTED, Verdict
-from synthcxr.labels import FINDINGS
-from synthcxr.synthesis.session import Session
+from synthcxr.evaluation.features import cache, extractors
+from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
+from synthcxr.evaluation.features.extractors import JUDGE
+from synthcxr.evaluation.gates import NOT_APPLICABLE, NOT_COMPUTED, Verdict
+from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
+from synthcxr.evaluation.metrics import label_distribution
+from synthcxr.evaluation.sections import (
+    classifier_auroc,
+    distances_by_finding,
+    memorisation,
+    protocol,
+    reference_only,
+    reference_prevalence,
+)
+from synthcxr.evaluation.sections import distances as sections
+from synthcxr.evaluation.sections import labels as label_evidence
+from synthcxr.storage import digests, json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
 
 
 def run(
@@ -60,7 +58,7 @@ def run(
     each other.
     """
     unavailable = _check(config)
-    wanted = None if distribution is None else prevalence.load(distribution)
+    wanted = None if distribution is None else reference_prevalence.load(distribution)
     made = _open(dataset, features_cache)
     judge = Session.open(models / "judge.onnx", kind="judge", device=config.device)
     if judge.contract.resolution != made.resolution:
@@ -118,16 +116,16 @@ def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping
     labels = label_evidence.examine(judged, judge.contract, wanted=job.wanted)
     labels.write(job.out)
     job.say("nearest films")
-    near = privacy_evidence.examine(comparison, views)
-    privacy_evidence.write(job.out / privacy_evidence.CSV, comparison, near)
+    near = memorisation.examine(comparison, views)
+    memorisation.write(job.out / memorisation.CSV, comparison, near)
     job.say("distances and intervals")
     return {
         "n_real_test": len(patients),
         "phantom": films.phantom or made.phantom or judge.contract.phantom,
         **sections.by_extractor(views, absent, order=config.extractors),
-        "by_finding": by_finding.sections(views, judged, judge.contract, absent),
+        "by_finding": distances_by_finding.sections(views, judged, judge.contract, absent),
         "similarity": sections.similar(comparison),
-        "privacy": privacy_evidence.section(comparison, near, absent),
+        "privacy": memorisation.section(comparison, near, absent),
         "labels": labels.section,
         "agreement": _agreement(judged, judge, classifier),
         "classifier": _ranking(comparison, classifier),
@@ -155,17 +153,17 @@ def _view(job: _Job, name: str, comparison: Comparison) -> View:
 def _without_films(job: _Job) -> dict[str, Any]:
     """The same sections, those that need films saying so."""
     config, judge = job.config, job.judge
-    reference = without_films.Reference.read(job.models / unseen.REFERENCE)
+    reference = reference_only.Reference.read(job.models / unseen.REFERENCE)
     n_val = reference.n_val
     reference = reference.without_any() if job.made.chosen else reference
     extractor, weak = job.judged, label_evidence.weak(judge.contract)
     seen_by_judge = job.made.outputs(extractor)
-    present = label_shift.present(seen_by_judge["logits"], judge.contract.thresholds)
-    labels = without_films.labels(reference, present, weak=weak)
+    present = label_distribution.present(seen_by_judge["logits"], judge.contract.thresholds)
+    labels = reference_only.labels(reference, present, weak=weak)
     label_evidence.write_shares(job.out / label_evidence.SHARES, labels["shares"])
-    nothing = {"status": without_films.NO_FILMS}
+    nothing = {"status": reference_only.NO_FILMS}
     distances = {
-        name: without_films.distance(
+        name: reference_only.distance(
             reference,
             synthetic=seen_by_judge["features"],
             provenance=extractor.provenance,
@@ -226,7 +224,7 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
         return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
     films = comparison.real.unconditional.outputs(extractors.labeller(classifier), TEST)["logits"]
     called = np.array([[name in record.findings for name in FINDINGS] for record in comparison.synthetic.held])
-    called_real = label_shift.present(films, classifier.contract.thresholds)
+    called_real = label_distribution.present(films, classifier.contract.thresholds)
     found = label_evidence.agreed(
         judged, judge.contract, classifier=classifier.contract, called=called, called_real=called_real
     )
@@ -236,14 +234,14 @@ def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict
 def _ranking(comparison: Comparison, classifier: Session | None) -> dict[str, Any]:
     if classifier is None:
         return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
-    return ranking.section(comparison, extractors.labeller(classifier))
+    return classifier_auroc.section(comparison, extractors.labeller(classifier))
 
 
 def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
-    judged = verdict.judge(metrics, job.config.gates)
-    records.write_json(job.out / "metrics.json", metrics)
-    records.write_json(job.out / "verdict.json", judged.as_dict())
-    records.write_json(job.out / "summary.json", summary.of(metrics, judged))
+    judged = gates.judge(metrics, job.config.gates)
+    json_files.write_json(job.out / "metrics.json", metrics)
+    json_files.write_json(job.out / "verdict.json", judged.as_dict())
+    json_files.write_json(job.out / "summary.json", headline_metrics.of(metrics, judged))
     return judged
 
 
@@ -252,7 +250,7 @@ def _check(config: EvaluateConfig) -> dict[str, str]:
     extractors.require_known(config.extractors)
     if config.n_bootstrap < 1:
         raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
-    verdict.check(config.gates, config.extractors)
+    gates.check(config.gates, config.extractors)
     unavailable = extractors.missing(config.extractors)
     for at, gate in enumerate(config.gates):
         for name, what in unavailable.items():
@@ -269,7 +267,7 @@ def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
         return SyntheticSet(
             path=dataset,
             held=held,
-            read=functools.partial(image_bytes.read_whole, dataset),
+            read=functools.partial(image_reader.read_whole, dataset),
             resolution=int(about["model"]["resolution"]),
             requested=tuple(about["request"]["labels"]),
             without=tuple(about["request"].get("without", ())),
@@ -279,7 +277,7 @@ def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
             classifier=str(about["model"]["digests"]["classifier"]),
             training_data=str(about["model"]["training_data"]),
             phantom=bool(about["model"]["phantom"]),
-            digest=records.sha256_file(dataset / records.METADATA),
+            digest=digests.sha256_file(dataset / records.METADATA),
             cache=features_cache,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, images, labelling, records, seen
-from synthcxr.config import ExportConfig
-from synthcxr.contract import Contract, Kind, amend
+from synthcxr.config.schema import ExportConfig
+from synthcxr.data import film_dataset, images, leakage
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation import calibration, fidelity
-from synthcxr.evaluation.thresholds import Thresholds, matched_all
-from synthcxr.labels import FINDINGS
+from synthcxr.evaluation.metrics import calibration, frechet
+from synthcxr.evaluation.metrics.thresholds import Thresholds, matched_all
+from synthcxr.model_files import predictions
+from synthcxr.model_files.onnx_metadata import Contract, Kind, amend
 from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import generator as generators
-from synthcxr.networks import layers, weights
-from synthcxr.networks.onnx import export
-from synthcxr.synthesis.session import Session
+from synthcxr.networks import layers, safetensors_files
+from synthcxr.networks.onnx_export import export
+from synthcxr.storage import digests, json_files, overwrite_guard
+from synthcxr.synthesis.runtime.onnx_session import Session
 
 Float32 = NDArray[np.float32]
 WRITTEN = ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json")
@@ -34,9 +36,9 @@ CELLS = 2**23  # 64 MiB of distances
 
 def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
     """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; returns the last."""
-    records.refuse_strangers(out, (*WRITTEN, *BESIDE))
-    films = dataset.open_dataset(data)
-    about = records.read_json(gan / "config.json")
+    overwrite_guard.refuse_strangers(out, (*WRITTEN, *BESIDE))
+    films = film_dataset.open_dataset(data)
+    about = json_files.read_json(gan / "config.json")
     resolution = int(about["resolution"])
     for folder in (gan, classifier, judge):
         _require_same_films(folder, films)
@@ -46,10 +48,10 @@ def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan:
         "judge.onnx": _export_classifier(config, films, "judge", judge, resolution, out),
     }
     judge_session = Session.open(out / "judge.onnx", kind="judge", device="cpu")
-    _write_reference(config, films, resolution, judge_session, out, earlier=seen.read_earlier(gan / seen.FILE))
+    _write_reference(config, films, resolution, judge_session, out, earlier=leakage.read_earlier(gan / leakage.FILE))
     summary = {
         "files": {name: _describe(out / name, contract) for name, contract in contracts.items()}
-        | {"reference.npz": {"sha256": records.sha256_file(out / "reference.npz"), "kind": "reference"}},
+        | {"reference.npz": {"sha256": digests.sha256_file(out / "reference.npz"), "kind": "reference"}},
         "training_data": films.fingerprint,
         "phantom": about["phantom"],
         "attribution": list(about["attribution"]),
@@ -57,12 +59,12 @@ def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan:
         "latent": about["network"]["latent"],
         "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
     }
-    records.write_json(out / "model.json", summary)
+    json_files.write_json(out / "model.json", summary)
     return summary
 
 
-def _require_same_films(folder: Path, films: dataset.Dataset) -> None:
-    held = records.read_json(folder / "config.json")["training_data"]
+def _require_same_films(folder: Path, films: film_dataset.Dataset) -> None:
+    held = json_files.read_json(folder / "config.json")["training_data"]
     if held != films.fingerprint:
         raise ArtifactError(
             f"{folder}: was trained on films {held}, and {films.path} holds {films.fingerprint}; train it again"
@@ -70,12 +72,12 @@ def _require_same_films(folder: Path, films: dataset.Dataset) -> None:
 
 
 def _describe(path: Path, contract: Contract) -> dict[str, str]:
-    return {"sha256": records.sha256_file(path), "digest": contract.digest, "kind": contract.kind}
+    return {"sha256": digests.sha256_file(path), "digest": contract.digest, "kind": contract.kind}
 
 
 def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any], path: Path) -> Contract:
     network = generators.build(about["network"])
-    weights.restore(network, gan / "generator.safetensors")
+    safetensors_files.restore(network, gan / "generator.safetensors")
     layers.fold_scales(network)
     contract = _contract("generator", config, about, about["resolution"])
     return export(
@@ -90,13 +92,13 @@ def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any],
 
 
 def _export_classifier(
-    config: ExportConfig, films: dataset.Dataset, kind: Kind, folder: Path, resolution: int, out: Path
+    config: ExportConfig, films: film_dataset.Dataset, kind: Kind, folder: Path, resolution: int, out: Path
 ) -> Contract:
-    about, path = records.read_json(folder / "config.json"), out / f"{kind}.onnx"
+    about, path = json_files.read_json(folder / "config.json"), out / f"{kind}.onnx"
     trained_at = about["network"]["image_resolution"]
     about["network"] |= {"image_resolution": resolution}
     network = classifiers.build(about["network"])
-    weights.restore(network, folder / "weights.safetensors")
+    safetensors_files.restore(network, folder / "weights.safetensors")
     classifiers.fold(network)
     about["network"] |= {"folded": True}
     held = Thresholds(about["thresholds"], about["thresholds_from"])
@@ -117,24 +119,24 @@ def _export_classifier(
     return amend(path, dataclasses.replace(stamped, calibration=_calibration(films, model).as_dict()))
 
 
-def _calibration(films: dataset.Dataset, model: Session) -> labelling.Calibration:
+def _calibration(films: film_dataset.Dataset, model: Session) -> predictions.Calibration:
     """What makes the probabilities of val films as large as the generator's images mean what they say."""
     side = model.contract.resolution
     _, logits = _features(films, side, "val", model)
     return calibration.fit(logits=logits, findings=_findings(films, side, "val"))
 
 
-def _findings(films: dataset.Dataset, side: int, split: str) -> Float32:
+def _findings(films: film_dataset.Dataset, side: int, split: str) -> Float32:
     return films.findings(films.rows(side)[films.indices(side, (split,))])
 
 
-def _rematched(films: dataset.Dataset, model: Session, split: str) -> Thresholds:
+def _rematched(films: film_dataset.Dataset, model: Session, split: str) -> Thresholds:
     """Thresholds for images as large as the generator's, where training matched them on films of another size."""
     side = model.contract.resolution
     held = {}
     for name in ("val", split):
         _, logits = _features(films, side, name, model)
-        held[name] = labelling.probabilities(logits), _findings(films, side, name)
+        held[name] = predictions.probabilities(logits), _findings(films, side, name)
     return matched_all(
         val_probabilities=held["val"][0],
         val_findings=held["val"][1],
@@ -158,7 +160,13 @@ def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolu
 
 
 def _write_reference(
-    config: ExportConfig, films: dataset.Dataset, resolution: int, judge: Session, out: Path, *, earlier: seen.Seen
+    config: ExportConfig,
+    films: film_dataset.Dataset,
+    resolution: int,
+    judge: Session,
+    out: Path,
+    *,
+    earlier: leakage.Seen,
 ) -> None:
     """Counts, features and distances of the val films as the judge sees them; no pixel, no test film, no name.
 
@@ -171,8 +179,8 @@ def _write_reference(
     if len(val) < 2 or len(train) < 2:
         raise ArtifactError(f"{films.path}: {len(val)} val and {len(train)} train films are too few for a reference")
     n = min(len(val), len(train))
-    floor = fidelity.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    positive = labelling.present(labelling.probabilities(val_logits), judge.contract.thresholds)
+    floor = frechet.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
+    positive = predictions.present(predictions.probabilities(val_logits), judge.contract.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_nearest(val, train), np.linspace(0, 1, QUANTILES))
     np.savez(
@@ -185,11 +193,11 @@ def _write_reference(
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
         attribution=np.str_("\n".join(films.attribution)),
-        **seen.of(films, seen.LEARNED).arrays(earlier),
+        **leakage.of(films, leakage.LEARNED).arrays(earlier),
     )
 
 
-def _features(films: dataset.Dataset, resolution: int, split: str, judge: Session) -> tuple[Float32, Float32]:
+def _features(films: film_dataset.Dataset, resolution: int, split: str, judge: Session) -> tuple[Float32, Float32]:
     """Features [n, F] and logits [n, 14] of one split."""
     pixels, at = films.memmap(resolution), films.indices(resolution, (split,))
     outputs = [judge.run(images.to_float(np.asarray(pixels[at[i : i + BATCH]]))) for i in range(0, len(at), BATCH)]

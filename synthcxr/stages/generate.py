@@ -14,27 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthcxr import model_index, records
-from synthcxr.checks.result import CheckResult
-from synthcxr.config import GenerateConfig
-from synthcxr.contract import Contract
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.config.schema import GenerateConfig
+from synthcxr.data import records
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.synthesis import asked, session, work
+from synthcxr.model_files import model_folder
+from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.synthesis import tasks as work
 from synthcxr.synthesis.apart import Apart
-from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.mixture import Quotas
-from synthcxr.synthesis.sampler import Drawn
-from synthcxr.synthesis.search import Differentiate
-from synthcxr.synthesis.wanted import Wanted
-from synthcxr.synthesis.work import Engine, Kit, Run
-from synthcxr.writers import beside, place, plan, space, stores, summary
-from synthcxr.writers import run as run_file
-from synthcxr.writers.growing import Growing
+from synthcxr.synthesis.request import asked
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.request.label_mixture import Quotas
+from synthcxr.synthesis.runtime import onnx_session
+from synthcxr.synthesis.sampling.latent_optimisation import Differentiate
+from synthcxr.synthesis.sampling.rejection import Drawn
+from synthcxr.synthesis.sampling.strategy import Chooser
+from synthcxr.synthesis.tasks import Engine, Kit, Run
+from synthcxr.writers import disk_space, messages, resume_plan, staging
+from synthcxr.writers.dataset_writer import Growing
+from synthcxr.writers.formats import stores
+from synthcxr.writers.formats.store import LATENTS, Format, Store
+from synthcxr.writers.generation_request import WINDOW, Part, Request
 from synthcxr.writers.journal import NAME, Journal
-from synthcxr.writers.plan import Plan
-from synthcxr.writers.request import WINDOW, Part, Request
-from synthcxr.writers.run import Origin
-from synthcxr.writers.store import LATENTS, Format, Store
+from synthcxr.writers.resume_plan import Plan
+from synthcxr.writers.sidecars import run_json as run_file
+from synthcxr.writers.sidecars import write_all
+from synthcxr.writers.sidecars.run_json import Origin
 
 FILES_UP_TO = 10_000
 MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
@@ -98,28 +103,28 @@ def run(
     leaves what stood at `out` as it was. `engine` draws elsewhere, by
     processes of `threads` threads each; what comes of it is the same.
     """
-    quotas, home = asked.quotas(config), place.real(out)
+    quotas, home = asked.quotas(config), staging.real(out)
     chooser = _open(config, model, threads)
     sampler = chooser.sampler
     distant = apart(sampler.generator.contract) if apart else None
     request = _request(config, quotas, chooser, form, distant)
     models = sampler.generator.contract, sampler.classifier.contract
-    origin = Origin(model_name, *models, tuple(command), model_index.attribution(model))
+    origin = Origin(model_name, *models, tuple(command), model_folder.attribution(model))
     job = _Job(request, chooser, origin, out, home, distant, model, engine)
     if append and request.parts:
         raise ConfigError("--append: a request for several sets of findings does not grow; make another with --out")
     if dry_run:
-        return _dry_run(job, plan.make(home, request, append=append, force=force))
-    with place.locked(home), space.full_disk_is_one_line(out):
-        place.recover(home)
-        planned = plan.make(home, request, append=append, force=force)
+        return _dry_run(job, resume_plan.make(home, request, append=append, force=force))
+    with staging.locked(home), disk_space.full_disk_is_one_line(out):
+        staging.recover(home)
+        planned = resume_plan.make(home, request, append=append, force=force)
         if planned.done is not None:
             return _report(job, "already finished", planned.done)
-        space.check(home, _n_bytes(job, planned))
+        disk_space.check(home, _n_bytes(job, planned))
         try:
             return _make(_going_on(job, planned, model, config), planned)
         finally:
-            place.drop_if_empty(home)
+            staging.drop_if_empty(home)
 
 
 def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Chooser:
@@ -137,9 +142,9 @@ def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Ch
 
 
 def _gradient(generator: Path, classifier: Path, threads: int) -> Differentiate:
-    from synthcxr.networks import latent  # needs torch, which nothing else here does
+    from synthcxr.networks import latent_gradient  # needs torch, which nothing else here does
 
-    return latent.logits_of_latents(generator, classifier, threads)
+    return latent_gradient.logits_of_latents(generator, classifier, threads)
 
 
 def _pins(chooser: Chooser, form: Format) -> dict[str, str]:
@@ -147,9 +152,9 @@ def _pins(chooser: Chooser, form: Format) -> dict[str, str]:
     held = run_file.pins(**chooser.sampler.generator.pins()) | stores.pins(form)
     if chooser.method != "optimise":
         return held
-    from synthcxr.networks import latent
+    from synthcxr.networks import latent_gradient
 
-    return held | {"torch": latent.version()}
+    return held | {"torch": latent_gradient.version()}
 
 
 def _request(
@@ -191,25 +196,25 @@ def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> 
 def _n_bytes(job: _Job, planned: Plan) -> int:
     n = job.request.n if planned.source else job.request.n - planned.n_held
     made, form = job.origin.generator, job.request.format
-    return space.estimate(n, resolution=made.resolution, latent=made.latent, form=form)
+    return disk_space.estimate(n, resolution=made.resolution, latent=made.latent, form=form)
 
 
 def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
     if planned.done is not None:
         return _report(job, "already finished", planned.done)
     n_bytes, asked, side = _n_bytes(job, planned), job.request, job.origin.generator.resolution
-    space.check(job.home, n_bytes)
+    disk_space.check(job.home, n_bytes)
     held = f", {planned.n_held} of them there already" if planned.n_held else ""
     lines = (
-        f"{job.out}: would make {asked.n} images of {side} px{summary.asked(asked)} ({asked.format}{held}) from at most"
-        f" {asked.max_draws} candidates, about {space.readable(n_bytes)}, on {asked.pins['provider']}",
+        f"{job.out}: would make {asked.n} images of {side} px{messages.asked(asked)} ({asked.format}{held}) from at most"
+        f" {asked.max_draws} candidates, about {disk_space.readable(n_bytes)}, on {asked.pins['provider']}",
         "dry run: nothing was written",
     )
     return GenerateReport("dry run", job.out, asked.n, planned.n_held, 0, asked.pins["provider"], lines)
 
 
 def _make(job: _Job, planned: Plan) -> GenerateReport:
-    grown = place.begin(job.home, job.request.as_dict(), afresh=planned.afresh)
+    grown = staging.begin(job.home, job.request.as_dict(), afresh=planned.afresh)
     with Growing(_store(job, job.request.format, grown), Journal(grown / NAME)) as growing:
         growing.resume()
         if planned.source is not None:
@@ -217,15 +222,15 @@ def _make(job: _Job, planned: Plan) -> GenerateReport:
             _copy(job, growing, source, planned.source)
         n_held = growing.found
         _draw(job, growing)
-    made = beside.finish(grown, job.request, job.origin)
+    made = write_all.finish(grown, job.request, job.origin)
     mixed = job.request.shares() if made["complete"] and job.request.exact else None
     from synthcxr.checks import synthetic  # great-expectations takes seconds to import
 
     checks = synthetic.check(grown, images=True, reference=mixed, max_label_kl=MAX_MIX_KL)
     if not checks.passed:
         found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
-        raise DataError(f"{place.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
-    place.settle(job.home)
+        raise DataError(f"{staging.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
+    staging.settle(job.home)
     return _report(job, "made", made, checks, n_held)
 
 
@@ -293,15 +298,15 @@ def _report(
 ) -> GenerateReport:
     """The report on what run.json says; GateError where the draws ran out."""
     counts = made["counts"]
-    what = summary.made(job.out, made, job.request)
+    what = messages.made(job.out, made, job.request)
     if not made["complete"]:
-        raise GateError(summary.short(what, made, job.request, records.read_metadata(job.home)["index"]))
-    lines = [f"{what} ({summary.drawn(made)}, on {made['provider']})"]
+        raise GateError(messages.short(what, made, job.request, records.read_metadata(job.home)["index"]))
+    lines = [f"{what} ({messages.drawn(made)}, on {made['provider']})"]
     if status == "already finished":
         lines.append("already finished by this command: nothing to do")
     if n_held:
         lines.append(f"{n_held} of them were there already")
-    if n_held and job.request.threads != session.n_threads():
+    if n_held and job.request.threads != onnx_session.n_threads():
         lines.append(f"worked with {made['threads']} threads, as it was begun, so that the bytes are the same")
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
@@ -312,6 +317,6 @@ def _report(
         found=counts["found"],
         draws=counts["draws"],
         provider=made["provider"],
-        lines=(*lines, *summary.warnings(made, job.request)),
+        lines=(*lines, *messages.warnings(made, job.request)),
         checks=checks,
     )

@@ -17,8 +17,10 @@ from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 import synthcxr
-from synthcxr import bundled, closure, config, pipeline, readers
+from synthcxr import readers
+from synthcxr.config import schema
 from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.project import dvc_pipeline, import_closure, packaged_files
 
 DRAWN = "phantom"
 _IGNORED = (
@@ -59,7 +61,7 @@ class Project:
 
 def profiles() -> tuple[str, ...]:
     """The names of the profiles that ship."""
-    folder = bundled.find("params")
+    folder = packaged_files.find("params")
     return (DRAWN, *sorted(path.stem for path in folder.glob("*.yaml"))) if folder else (DRAWN,)
 
 
@@ -84,10 +86,17 @@ def run(
     _profile(profile)
     source = None if films is None else _source(films, folder, reader)
     theirs = _read(folder / "dvc.yaml")
-    params = pipeline.PARAMS if theirs is None or not (folder / pipeline.PARAMS).exists() else pipeline.OWN_PARAMS
-    added = pipeline.text(params=params, films=_dep(source, params))
+    params = (
+        dvc_pipeline.PARAMS
+        if theirs is None or not (folder / dvc_pipeline.PARAMS).exists()
+        else dvc_pipeline.OWN_PARAMS
+    )
+    added = dvc_pipeline.text(params=params, films=_dep(source, params))
     stages, left_out = (added, ()) if theirs is None else _beside(folder, theirs, added)
-    files = {Path(params): _params(profile, source), Path(pipeline.LOCK): closure.lock_text(synthcxr.__version__)}
+    files = {
+        Path(params): _params(profile, source),
+        Path(dvc_pipeline.LOCK): import_closure.lock_text(synthcxr.__version__),
+    }
     files |= {} if ci is None else {_CI[ci]: _ci(ci)}
     files |= {name: text for name, text in (suites or {}).items() if not (folder / name).exists()}
     salt = source is not None and source["reader"] == "dicom" and not (folder / _SALT).exists()
@@ -136,7 +145,7 @@ def _dep(source: dict[str, str] | None, params: str) -> str | None:
     """How dvc.yaml names the films: by the parameter, or plainly where the parameters lie in a file of another name."""
     if source is None:
         return None
-    return pipeline.SOURCES if params == pipeline.PARAMS else source["path"]
+    return dvc_pipeline.SOURCES if params == dvc_pipeline.PARAMS else source["path"]
 
 
 def _read(path: Path) -> str | None:
@@ -144,12 +153,12 @@ def _read(path: Path) -> str | None:
 
 
 def _beside(folder: Path, theirs: str, ours: str) -> tuple[str, tuple[str, ...]]:
-    if (folder / pipeline.LOCK).exists():
+    if (folder / dvc_pipeline.LOCK).exists():
         raise DataError(
-            f"{folder}: holds {pipeline.LOCK} already; `synthcxr init {folder} --upgrade` says what changed"
+            f"{folder}: holds {dvc_pipeline.LOCK} already; `synthcxr init {folder} --upgrade` says what changed"
         )
     try:
-        return pipeline.added_to(theirs, ours)
+        return dvc_pipeline.added_to(theirs, ours)
     except DataError as error:
         raise DataError(f"{folder}: {error}; nothing was written, choose a folder below it") from error
 
@@ -167,7 +176,7 @@ def _refuse_standing(folder: Path, names: Sequence[Path]) -> None:
 
 
 def _ci(kind: str) -> str:
-    return (Path(synthcxr.__file__).parent / "ci" / f"{kind}.yml").read_text(encoding="utf-8")
+    return (Path(synthcxr.__file__).parent / "project" / "ci" / f"{kind}.yml").read_text(encoding="utf-8")
 
 
 def _write_salt(path: Path) -> None:
@@ -193,19 +202,19 @@ def _params(profile: str, source: dict[str, str] | None) -> str:
         return path.read_text(encoding="utf-8")
     if source is None:
         raise ConfigError(f"profile {profile} needs films of yours: --films PATH")
-    config.load(path)
-    yaml = pipeline.round_trip()
+    schema.load(path)
+    yaml = dvc_pipeline.round_trip()
     tree = yaml.load(path.read_text(encoding="utf-8"))
     row = CommentedMap(source)
     row.fa.set_flow_style()
     tree["prepare"]["sources"] = [row]
-    return pipeline.dump(yaml, tree)
+    return dvc_pipeline.dump(yaml, tree)
 
 
 def _profile(name: str) -> Path:
     if name not in profiles():
         raise ConfigError(f"unknown profile {name!r}; known: {', '.join(profiles())}")
-    folder = bundled.find("params.yaml" if name == DRAWN else "params")
+    folder = packaged_files.find("params.yaml" if name == DRAWN else "params")
     if folder is None:
         raise ArtifactError("the profiles that ship with synthcxr are missing; install it again")
     return folder if name == DRAWN else folder / f"{name}.yaml"

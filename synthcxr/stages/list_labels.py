@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr import contract as contracts
-from synthcxr import labelling, records
-from synthcxr.config import Device
-from synthcxr.evaluation import bootstrap
-from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.synthesis.proposal import ABOUT, FILE
-from synthcxr.synthesis.sampler import CLASSIFIER, GENERATOR, Sampler
+from synthcxr.config.schema import Device
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.evaluation.metrics import bootstrap
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files import predictions
+from synthcxr.storage import json_files
+from synthcxr.synthesis.sampling.importance_guide import ABOUT, FILE
+from synthcxr.synthesis.sampling.rejection import CLASSIFIER, GENERATOR, Sampler
 
 N = 2048
 SEED = 2**63
@@ -65,7 +66,7 @@ def run(*, model: Path, n: int | None, device: Device, batch: int) -> tuple[Rate
     sampler = Sampler.open(model, batch=batch, device=device)
     contract = sampler.classifier.contract
     present = np.concatenate(
-        [labelling.present(p, contract.thresholds) for p in _probabilities(sampler, -(-n // batch))]
+        [predictions.present(p, contract.thresholds) for p in _probabilities(sampler, -(-n // batch))]
     )
     counts = {NO_FINDING: int((~present.any(axis=1)).sum())} | dict(
         zip(FINDINGS, map(int, present.sum(axis=0)), strict=True)
@@ -77,7 +78,7 @@ def _counted(model: Path) -> tuple[Rate, ...]:
     """The rates that proposal.json holds of this generator and classifier; none where it was made of others."""
     if not (model / ABOUT).is_file() or not (model / FILE).is_file():
         return ()
-    held, distilled = records.read_json(model / ABOUT), contracts.read(model / FILE, kind="proposal")
+    held, distilled = json_files.read_json(model / ABOUT), contracts.read(model / FILE, kind="proposal")
     classifier = contracts.read(model / CLASSIFIER, kind="classifier")
     of = {"generator": contracts.read(model / GENERATOR, kind="generator").digest, "classifier": classifier.digest}
     if held.get("digest") != distilled.digest or any(distilled.network.get(kind) != of[kind] for kind in of):

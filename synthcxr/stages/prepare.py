@@ -11,14 +11,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from synthcxr import dataset, records, whole
-from synthcxr.checks.result import CheckResult
-from synthcxr.config import PrepareConfig
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.config.schema import PrepareConfig
+from synthcxr.data import film_dataset
+from synthcxr.data.patient_split import split
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import sources
 from synthcxr.readers.sources import Source
-from synthcxr.records import Film
-from synthcxr.split import split
+from synthcxr.storage import atomic, json_files
 
 Report = Callable[[str], None]
 
@@ -58,7 +59,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
     films, left_out = _gather(opened, config.view, report)
     sides = split(films, config.shares, config.seed)
     with _written_whole(out) as partial:
-        built = dataset.build(
+        built = film_dataset.build(
             films,
             out=partial,
             resolution=config.resolution,
@@ -75,7 +76,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
 
         checks = film_checks.check(built.films, resolution=config.resolution)
         _refuse_failed(checks)
-        records.write_json(partial / dataset.CHECKS, checks.as_dict())
+        json_files.write_json(partial / film_dataset.CHECKS, checks.as_dict())
     n_test = built.counts["by_split"]["test"]
     if n_test < _FEW:
         report(f"{n_test:,} test films: a comparison wants at least {_FEW}, so that evaluate will judge little")
@@ -107,7 +108,7 @@ def _gather(opened: Sequence[Source], view: str, report: Report) -> tuple[list[F
     return films, left_out
 
 
-def _refuse_emptied(built: dataset.BuildReport, sides: set[str]) -> None:
+def _refuse_emptied(built: film_dataset.BuildReport, sides: set[str]) -> None:
     empty = sorted(sides - set(built.films["split"]))
     if empty:
         raise DataError(f"no readable film is left for {', '.join(empty)}; replace the {len(built.bad):,} broken ones")
@@ -126,15 +127,15 @@ def _written_whole(out: Path) -> Iterator[Path]:
 
     A process killed in between leaves `out` as it was, and a folder beside it that the next run clears away.
     """
-    for suffix in (whole.PARTIAL, whole.REPLACED):
-        _refuse_foreign(whole.beside(out.resolve(), suffix))
+    for suffix in (atomic.PARTIAL, atomic.REPLACED):
+        _refuse_foreign(atomic.beside(out.resolve(), suffix))
     try:
-        with whole.folder(out) as partial:
+        with atomic.folder(out) as partial:
             yield partial
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror or error}); what was there is unharmed") from error
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and dataset.holds_only_ours(folder)):
+    if folder.exists() and not (folder.is_dir() and film_dataset.holds_only_ours(folder)):
         raise DataError(f"{folder}: holds something other than a packed dataset; choose another folder, or clear it")

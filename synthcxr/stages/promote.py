@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from synthcxr.errors import ArtifactError, ConfigError, GateError
-from synthcxr.registry import decision, location, promotion
-from synthcxr.registry.address import CANDIDATE, CHAMPION, GENERATOR
-from synthcxr.registry.decision import Compared, Evaluated
-from synthcxr.registry.fetch import Registry
+from synthcxr.registry import promotion, promotion_policy, tracking_uri
+from synthcxr.registry.client import Registry
+from synthcxr.registry.model_address import CANDIDATE, CHAMPION, GENERATOR
 from synthcxr.registry.promotion import Outcome
+from synthcxr.registry.promotion_policy import Compared, Evaluated
 
 _ADDRESS = re.compile(rf"(?:models:/{GENERATOR}(?:/|(?=@)))?(?P<what>\d+|@[^/@]+)")
 
@@ -20,7 +20,7 @@ def compare(candidate: str | None, champion: str | None) -> tuple[Compared, ...]
     one, other = _number(registry, candidate, CANDIDATE), _number(registry, champion, CHAMPION)
     if one == other:
         raise ArtifactError(f"version {one} is candidate and champion; name the two to compare, as in `compare 1 2`")
-    return decision.compare(_evaluated(registry, one), _evaluated(registry, other))
+    return promotion_policy.compare(_evaluated(registry, one), _evaluated(registry, other))
 
 
 def promote(address: str | None, *, force: bool, reason: str) -> Outcome:
@@ -66,14 +66,14 @@ def _number(registry: Registry, address: str | None, alias: str) -> str:
         return what
     aliases = registry.aliases(GENERATOR)
     if what[1:] not in aliases:
-        raise ArtifactError(f"{location.shown(registry.uri)}: no version of {GENERATOR} is {what[1:]}")
+        raise ArtifactError(f"{tracking_uri.shown(registry.uri)}: no version of {GENERATOR} is {what[1:]}")
     return aliases[what[1:]]
 
 
 def _registry() -> Registry:
-    uri = location.find()
+    uri = tracking_uri.find()
     if uri is None:
         raise ArtifactError(
-            f"no registry here; go to the folder that holds {location.EMBEDDED} or set {location.VARIABLE} to a server"
+            f"no registry here; go to the folder that holds {tracking_uri.EMBEDDED} or set {tracking_uri.VARIABLE} to a server"
         )
     return Registry.open(uri)

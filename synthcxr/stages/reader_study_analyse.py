@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthcxr import records, whole
 from synthcxr.errors import DataError
+from synthcxr.reader_study import analysis, answer, conclusions, public_files, results_page, scored_answers
+from synthcxr.reader_study import answer_key as keys
+from synthcxr.reader_study.answer_store import FILES, Answers
+from synthcxr.reader_study.scored_answers import Given
 from synthcxr.report import plots
-from synthcxr.study import analysis, answer, readings, served, sheet, statements
-from synthcxr.study import key as keys
-from synthcxr.study.answers import FILES, Answers
-from synthcxr.study.readings import Given
+from synthcxr.storage import atomic, json_files, overwrite_guard
 
 RESULTS = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
@@ -37,10 +37,10 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
 
     DataError where there is no study, no key of it, or nobody has answered.
     """
-    shown, held = served.read(study), keys.read(key)
+    shown, held = public_files.read(study), keys.read(key)
     if held.study != shown.study:
         raise DataError(f"{key}: is the key of another study than {study}")
-    records.refuse_strangers(out, RESULTS)
+    overwrite_guard.refuse_strangers(out, RESULTS)
     database = study / FILES[False]
     if not database.is_file():
         raise DataError(f"{study}: nobody has read yet; start `synthcxr reader-study serve {study}`")
@@ -48,14 +48,14 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
         Given(reader, position, answer.of_json(text), seconds)
         for reader, position, text, seconds in Answers(database, shown.study).everything()
     )
-    rows = readings.table(held, given)
+    rows = scored_answers.table(held, given)
     result = analysis.analyse(rows, held, seed=seed)
-    sentences = statements.of(result)
-    page = sheet.render(result, sentences, _figures(result), shown.title)
-    records.write_json(out / "analysis.json", result | {"statements": list(sentences)})
-    whole.text(out / "readings.csv", sheet.readings_csv(rows))
-    whole.text(out / "readers.csv", sheet.readers_csv(result))
-    whole.text(out / "analysis.html", page)
+    sentences = conclusions.of(result)
+    page = results_page.render(result, sentences, _figures(result), shown.title)
+    json_files.write_json(out / "analysis.json", result | {"statements": list(sentences)})
+    atomic.text(out / "readings.csv", results_page.readings_csv(rows))
+    atomic.text(out / "readers.csv", results_page.readers_csv(result))
+    atomic.text(out / "analysis.html", page)
     return Analysed(out, result, sentences)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from synthcxr.errors import DataError
-from synthcxr.study import app, lessons, served, serving
-from synthcxr.study import key as keys
-from synthcxr.study.answers import FILES, Answers
-from synthcxr.study.lessons import Lesson
-from synthcxr.study.served import Served
+from synthcxr.reader_study import answer_key as keys
+from synthcxr.reader_study import app, public_files, server, teaching
+from synthcxr.reader_study.answer_store import FILES, Answers
+from synthcxr.reader_study.public_files import Served
+from synthcxr.reader_study.teaching import Lesson
 
 
 def run(
@@ -22,22 +22,22 @@ def run(
     ConfigError for an address that could be overheard or is taken; DataError for a folder that holds no study, for
     one that only teaches, and for teaching while readers are at work on it.
     """
-    serving.check(host=host, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy)
-    shown = served.read(study)
+    server.check(host=host, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy)
+    shown = public_files.read(study)
     taught = _lessons(study, shown) if teach else None
     if taught is not None:
-        shown = lessons.only(shown, taught)
+        shown = teaching.only(shown, taught)
     elif shown.only_teaches:
         raise DataError(f"{study}: holds synthetic images alone and tests nobody; serve it with --mode teach")
-    with serving.listen(host, port) as opened:
+    with server.listen(host, port) as opened:
         port = opened.getsockname()[1]
-        origins = serving.origins(host=host, port=port, tls=tls_cert is not None, proxy=proxy)
+        origins = server.origins(host=host, port=port, tls=tls_cert is not None, proxy=proxy)
         made = app.make(
             study, shown, Answers(study / FILES[teach], shown.study), origins=origins, taught=taught,
             key=study / keys.FOLDER,
         )  # fmt: skip
         say(f"{'lessons' if teach else 'study'} at {min(origins.held)}")
-        serving.run(made, opened, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, say=say)
+        server.run(made, opened, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, say=say)
 
 
 def _lessons(study: Path, shown: Served) -> dict[str, Lesson]:
@@ -48,4 +48,4 @@ def _lessons(study: Path, shown: Served) -> dict[str, Lesson]:
         late = [r.number for r in shown.readers if 0 < len(answers.versions(r.number)) < len(r.cases)]
         if late:
             raise DataError(f"{study}: reader {late[0]} is in the middle of it, and teaching tells which are synthetic")
-    return lessons.read(study / keys.FOLDER)
+    return teaching.read(study / keys.FOLDER)

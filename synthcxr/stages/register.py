@@ -11,13 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import config as configs
-from synthcxr import contract, image_bytes, lineage, model_index, records
-from synthcxr.config import RegisterConfig
-from synthcxr.contract import Kind
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import RegisterConfig
+from synthcxr.data import image_reader, records
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.registry import bundle, card, decision, evidence, fetch, location, promotion, publish
-from synthcxr.registry.address import GENERATOR
+from synthcxr.model_files import model_folder, onnx_metadata
+from synthcxr.model_files.onnx_metadata import Kind
+from synthcxr.project import revision
+from synthcxr.registry import (
+    client,
+    model_bundle,
+    model_card,
+    promotion,
+    promotion_policy,
+    publish,
+    run_metrics,
+    tracking_uri,
+)
+from synthcxr.registry.model_address import GENERATOR
+from synthcxr.storage import digests, json_files
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
@@ -39,16 +51,16 @@ def run(
     out: Path,
 ) -> dict[str, Any]:
     """Log, register and name; writes and returns registered.json. Nothing reaches MLflow before all input is read."""
-    model_index.verify(models)
+    model_folder.verify(models)
     trained = {"generator": gan, "classifier": classifier, "judge": judge}
-    facts = card.Facts(
-        index=model_index.read(models),
-        metrics=records.read_json(results / "metrics.json"),
-        verdict=records.read_json(results / "verdict.json"),
+    facts = model_card.Facts(
+        index=model_folder.read(models),
+        metrics=json_files.read_json(results / "metrics.json"),
+        verdict=json_files.read_json(results / "verdict.json"),
         scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in LABELLERS},
-        weak={kind: contract.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
+        weak={kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
     )
-    _, why = decision.judged(facts.verdict)
+    _, why = promotion_policy.judged(facts.verdict)
     held = _evidence(params, results, dataset, facts, _trainings(trained))
     _require_judged(facts.metrics, models, dataset)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
@@ -60,13 +72,13 @@ def run(
         "champion": outcome.champion == outcome.version,
         "why": outcome.why,
     }
-    records.write_json(out, registered)
+    json_files.write_json(out, registered)
     return registered
 
 
 def _promote(published: publish.Published) -> promotion.Outcome:
     """Ask for the champion's name: given where every gate passed and nothing is worse than the champion."""
-    registry = fetch.Registry.open(location.find() or location.embedded())
+    registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded())
     return promotion.promote(registry, published.versions[GENERATOR])
 
 
@@ -74,10 +86,10 @@ def _require_judged(metrics: Mapping[str, Any], models: Path, dataset: Path) -> 
     """ArtifactError unless the evidence is of these very models and of this dataset."""
     seen = metrics.get("models", {})
     for kind in KINDS:
-        if seen.get(kind) != contract.read(models / f"{kind}.onnx", kind=kind).digest:
+        if seen.get(kind) != onnx_metadata.read(models / f"{kind}.onnx", kind=kind).digest:
             raise ArtifactError(f"{models}: the results are of another {kind}; run `synthcxr evaluate` on these models")
     records.read_metadata(dataset)
-    if metrics.get("dataset") != records.sha256_file(dataset / records.METADATA):
+    if metrics.get("dataset") != digests.sha256_file(dataset / records.METADATA):
         raise ArtifactError(f"{dataset}: the results are of another dataset; run `synthcxr evaluate` on this one")
 
 
@@ -88,20 +100,20 @@ def _trainings(trained: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _evidence(
-    params: Path, results: Path, dataset: Path, facts: card.Facts, trainings: dict[str, str]
-) -> evidence.Evidence:
+    params: Path, results: Path, dataset: Path, facts: model_card.Facts, trainings: dict[str, str]
+) -> run_metrics.Evidence:
     made = records.read_run(dataset)
-    points = evidence.metrics(made.get("counts", {}), "generate")
+    points = run_metrics.metrics(made.get("counts", {}), "generate")
     for name in CURVES:
         if (results / name).is_file():
-            points += evidence.curve(results / name)
+            points += run_metrics.curve(results / name)
     snapshots = sorted((results / "snapshots").glob("*.png"))
     files = {path: "snapshots" for path in snapshots} | {results / name: "" for name in RESULTS}
     films = str(facts.index["training_data"])
-    return evidence.Evidence(
-        params=evidence.params(dataclasses.asdict(configs.load(params))),
+    return run_metrics.Evidence(
+        params=run_metrics.params(dataclasses.asdict(configs.load(params))),
         points=tuple(points),
-        tags=lineage.tags() | _tags(facts.index),
+        tags=revision.tags() | _tags(facts.index),
         files=files | {dataset / records.RUN: "synthetic", params: ""},
         training_data=films,
         trainings=trainings,
@@ -111,7 +123,7 @@ def _evidence(
 def _tags(index: Mapping[str, Any]) -> dict[str, str]:
     return {
         "synthcxr.training_data": str(index["training_data"]),
-        fetch.PHANTOM_TAG: str(index["phantom"]).lower(),
+        client.PHANTOM_TAG: str(index["phantom"]).lower(),
         "synthcxr.resolution": str(index["resolution"]),
     }
 
@@ -119,41 +131,43 @@ def _tags(index: Mapping[str, Any]) -> dict[str, str]:
 def _digests(results: Path) -> dict[str, str]:
     """What vouches for the evidence by which a generator's version is promoted."""
     return {
-        fetch.METRICS_TAG: records.sha256_file(results / "metrics.json"),
-        fetch.VERDICT_TAG: records.sha256_file(results / "verdict.json"),
+        client.METRICS_TAG: digests.sha256_file(results / "metrics.json"),
+        client.VERDICT_TAG: digests.sha256_file(results / "verdict.json"),
     }
 
 
-def _model(kind: Kind, parent: Path, models: Path, trained: Path, facts: card.Facts, dataset: Path) -> publish.Model:
-    held = contract.read(models / f"{kind}.onnx", kind=kind)
+def _model(
+    kind: Kind, parent: Path, models: Path, trained: Path, facts: model_card.Facts, dataset: Path
+) -> publish.Model:
+    held = onnx_metadata.read(models / f"{kind}.onnx", kind=kind)
     cards = {}
     if kind == "generator":  # whose folder stands alone, and so holds what its labellers are
-        labellers = {of: contract.read(models / f"{of}.onnx", kind=of) for of in LABELLERS}
-        cards = {bundle.card_of(of): card.write(labeller, facts) for of, labeller in labellers.items()}
-    folder = bundle.build(
-        parent, index=facts.index, files=_files(kind, models, trained), card=card.write(held, facts), cards=cards
+        labellers = {of: onnx_metadata.read(models / f"{of}.onnx", kind=of) for of in LABELLERS}
+        cards = {model_bundle.card_of(of): model_card.write(labeller, facts) for of, labeller in labellers.items()}
+    folder = model_bundle.build(
+        parent, index=facts.index, files=_files(kind, models, trained), card=model_card.write(held, facts), cards=cards
     )
-    tags = _tags(facts.index) | {fetch.DIGEST_TAG: held.digest}
+    tags = _tags(facts.index) | {client.DIGEST_TAG: held.digest}
     return publish.Model(
-        kind, folder, card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
+        kind, folder, model_card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
     )
 
 
-def _figures(kind: Kind, facts: card.Facts) -> tuple[evidence.Point, ...]:
+def _figures(kind: Kind, facts: model_card.Facts) -> tuple[run_metrics.Point, ...]:
     """The figures that judge a model: of its training films' val side, and what `evaluate` found of it."""
     if kind == "generator":
         found = {name: held for name, held in facts.metrics.items() if name not in OF_CLASSIFIER}
-        return tuple(evidence.metrics(found))
+        return tuple(run_metrics.metrics(found))
     found = {name: facts.metrics[name] for name in OF_CLASSIFIER if kind == "classifier" and name in facts.metrics}
-    return tuple(evidence.metrics(found) + evidence.metrics(facts.scores[kind], f"{kind}.val"))
+    return tuple(run_metrics.metrics(found) + run_metrics.metrics(facts.scores[kind], f"{kind}.val"))
 
 
 def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
     """The files of a version: a generator's stands alone, and every one holds the weights to go on training from."""
     shipped: tuple[str, ...] = (f"{kind}.onnx",)
     if kind == "generator":
-        shipped = (*model_index.ONNX_FILES, "reference.npz")
-        shipped += tuple(name for name in model_index.PROPOSAL_FILES if (models / name).is_file())
+        shipped = (*model_folder.ONNX_FILES, "reference.npz")
+        shipped += tuple(name for name in model_folder.PROPOSAL_FILES if (models / name).is_file())
     weights = sorted(trained.glob("*.safetensors"))
     if not weights:
         raise ArtifactError(f"{trained}: holds no weights (*.safetensors); train the {kind} again")
@@ -165,12 +179,12 @@ def _example(dataset: Path, side: int) -> NDArray[np.uint8]:
     table = records.read_metadata(dataset)
     if table.empty:
         raise DataError(f"{dataset}: holds no image; generate at least one")
-    (data,) = image_bytes.read_all(dataset, [str(table["file_name"].iloc[0])])
-    image = image_bytes.pixels(data)
+    (data,) = image_reader.read_all(dataset, [str(table["file_name"].iloc[0])])
+    image = image_reader.pixels(data)
     if image.shape != (side, side):
         raise DataError(f"{dataset}: its images are {image.shape[0]} px, the models' {side} px; generate it again")
     return image
 
 
 def _read_if_there(path: Path) -> dict[str, Any]:
-    return dict(records.read_json(path)) if path.is_file() else {}
+    return dict(json_files.read_json(path)) if path.is_file() else {}

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from synthcxr import records, whole
-from synthcxr.config import Device
+from synthcxr.config.schema import Device
+from synthcxr.data import records
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.synthesis import session
-from synthcxr.synthesis.chooser import Chooser
-from synthcxr.synthesis.search import Differentiate
-from synthcxr.synthesis.wanted import Wanted
-from synthcxr.writers import request as requests
-from synthcxr.writers import run as run_file
-from synthcxr.writers import stores
-from synthcxr.writers.request import WINDOW, Part, Request
+from synthcxr.storage import atomic, digests
+from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.runtime import onnx_session
+from synthcxr.synthesis.sampling.latent_optimisation import Differentiate
+from synthcxr.synthesis.sampling.strategy import Chooser
+from synthcxr.writers import generation_request as requests
+from synthcxr.writers.formats import stores
+from synthcxr.writers.generation_request import WINDOW, Part, Request
+from synthcxr.writers.sidecars import run_json as run_file
 
 
 def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
@@ -31,16 +32,16 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
         raise DataError(f"{dataset}: has no image of candidate {index}; the column index of metadata.csv lists them")
     chooser = _open(request, model)
     made = _file(chooser, request, index)
-    sha256, wanted = records.sha256_bytes(made), str(rows["sha256"].iloc[0])
+    sha256, wanted = digests.sha256_bytes(made), str(rows["sha256"].iloc[0])
     if sha256 != wanted:
         raise DataError(f"{dataset}: candidate {index} has other bytes here ({_why(chooser, request)})")
-    with whole.file(out) as file:
+    with atomic.file(out) as file:
         file.write(made)
     return sha256
 
 
 def _open(request: Request, model: Path) -> Chooser:
-    device: Device = "cuda" if request.pins.get("provider") == session.CUDA else "cpu"
+    device: Device = "cuda" if request.pins.get("provider") == onnx_session.CUDA else "cpu"
     settings: dict[str, Any] = {"batch": request.batch, "device": device, "threads": request.threads}
     chooser = Chooser.open(model, method=request.method, gradient=_gradient, **settings)
     held = chooser.digests()
@@ -71,6 +72,6 @@ def _why(chooser: Chooser, request: Request) -> str:
 
 
 def _gradient(generator: Path, classifier: Path, threads: int) -> Differentiate:
-    from synthcxr.networks import latent  # needs torch, which nothing else here does
+    from synthcxr.networks import latent_gradient  # needs torch, which nothing else here does
 
-    return latent.logits_of_latents(generator, classifier, threads)
+    return latent_gradient.logits_of_latents(generator, classifier, threads)

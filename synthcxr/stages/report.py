@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthcxr import dataset as packed
-from synthcxr import image_bytes, images, labels, records, whole
-from synthcxr.config import ReportConfig
+from synthcxr.config.schema import ReportConfig
+from synthcxr.data import film_dataset as packed
+from synthcxr.data import findings as labels
+from synthcxr.data import image_reader, images, records
+from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
-from synthcxr.images import UInt8
-from synthcxr.report import copies, diversity, findings, html, labeller, neighbours, page, plots, trials
+from synthcxr.report import classifier, findings, html, memorisation, nearest_films, other_metrics, plots, text
+from synthcxr.report import optional_experiments as trials
+from synthcxr.storage import atomic, json_files
 
 PRIVATE = "report-private.html"
 _PRIVATE = "Private: this file shows real films of patients. Do not share it; the report beside it shows none."
@@ -33,7 +36,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
     """
     found = _read(results, dataset)
     public = _report(config, found)
-    whole.text(out, html.render(public))
+    atomic.text(out, html.render(public))
     written = [out]
     if with_films:
         films = packed.open_dataset(with_films)
@@ -43,7 +46,7 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
             grids=(*public.grids, *_film_grids(found, films, config)),
         )
         written.append(out.with_name(PRIVATE))
-        whole.text(written[-1], html.render(private))
+        atomic.text(written[-1], html.render(private))
     if found.registered:
         _log_to_run(found, found.registered, out)
     return tuple(written)
@@ -51,16 +54,19 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
 
 def _log_to_run(found: _Found, registered: Mapping[str, Any], out: Path) -> None:
     """Log the report, and what disturb and utility found: to the generator's and the judge's version, or the run."""
-    from synthcxr.registry import evidence, publish  # MLflow takes seconds to import: a report alone needs none of it
+    from synthcxr.registry import (  # MLflow takes seconds to import: a report alone needs none of it
+        publish,
+        run_metrics,
+    )
 
     later = []
     if used := found.trials.utility:
         figures = {name: used[name] for name in ("arms", "differences", "n_test", "n_patients")}
-        points = evidence.metrics(figures, "utility")
+        points = run_metrics.metrics(figures, "utility")
         later.append(publish.Judged("synthcxr-generator", used["generator"], tuple(points)))
     for name, held in found.trials.disturb.items():
         figures = {"disturbances": held["disturbances"], "passed": int(held["passed"])}
-        points = evidence.metrics(figures, f"disturb.{name}")
+        points = run_metrics.metrics(figures, f"disturb.{name}")
         later.append(publish.Judged("synthcxr-judge" if name == "judge" else None, held["digest"], tuple(points)))
     publish.attach(registered["run_id"], out, versions=registered["versions"], later=later)
 
@@ -84,14 +90,14 @@ def _read(results: Path, dataset: Path) -> _Found:
     for name in ("metrics.json", "verdict.json"):
         if not (results / name).is_file():
             raise DataError(f"{results}: holds no {name}; run `synthcxr evaluate` first")
-    registered, metrics = results / "registered.json", records.read_json(results / "metrics.json")
+    registered, metrics = results / "registered.json", json_files.read_json(results / "metrics.json")
     return _Found(
         dataset=dataset,
         records=records.read_metadata(dataset),
         run=records.read_run(dataset),
         metrics=metrics,
-        verdict=records.read_json(results / "verdict.json"),
-        registered=records.read_json(registered) if registered.is_file() else None,
+        verdict=json_files.read_json(results / "verdict.json"),
+        registered=json_files.read_json(registered) if registered.is_file() else None,
         logs={name: log for name in ("gan", "classifier", "judge") if len(log := _log(results / f"train_{name}.csv"))},
         together=_log(results / "curves" / "cooccurrence.csv"),
         trials=trials.read(results, metrics),
@@ -105,22 +111,22 @@ def _log(path: Path) -> pd.DataFrame:
 
 def _report(config: ReportConfig, found: _Found) -> html.Report:
     try:
-        table, notes = page.distances(found.metrics)
+        table, notes = text.distances(found.metrics)
         return html.Report(
             title=config.title,
             private="",
-            verdict=page.verdict(found.verdict),
-            warnings=page.warnings(run=found.run, metrics=found.metrics, held=found.verdict),
-            summary=page.summary(run=found.run),
+            verdict=text.verdict(found.verdict),
+            warnings=text.warnings(run=found.run, metrics=found.metrics, held=found.verdict),
+            summary=text.summary(run=found.run),
             grids=(_synthetic_grid(found, config.n_images),),
             label_plot=_label_plot(findings.shares(found.metrics["labels"])),
             label_table=findings.table(found.metrics["labels"]),
             label_notes=findings.notes(found.metrics["labels"]),
             together_plot=_together_plot(found.together),
             by_finding=findings.distances(found.metrics.get("by_finding", {})),
-            agreement=labeller.agreement(found.metrics.get("agreement", {}), found.run["request"]["labels"]),
-            ranking=labeller.ranking(found.metrics.get("classifier", {})),
-            labeller_notes=labeller.notes(found.metrics),
+            agreement=classifier.agreement(found.metrics.get("agreement", {}), found.run["request"]["labels"]),
+            ranking=classifier.ranking(found.metrics.get("classifier", {})),
+            labeller_notes=classifier.notes(found.metrics),
             distances=table,
             distance_notes=notes,
             disturbed=trials.disturbed(found.trials.disturb),
@@ -129,19 +135,19 @@ def _report(config: ReportConfig, found: _Found) -> html.Report:
             utility=trials.utility(found.trials.utility),
             utility_plot=_utility_plot(found.trials.utility),
             utility_notes=trials.utility_notes(found.trials.utility),
-            diversity=diversity.table(found.metrics),
-            diversity_notes=diversity.notes(found.metrics),
-            copies=copies.table(found.metrics.get("privacy", {})),
-            copy_notes=copies.notes(found.metrics.get("privacy", {})),
-            pairs=copies.pairs(found.metrics.get("privacy", {})),
+            diversity=other_metrics.table(found.metrics),
+            diversity_notes=other_metrics.notes(found.metrics),
+            copies=memorisation.table(found.metrics.get("privacy", {})),
+            copy_notes=memorisation.notes(found.metrics.get("privacy", {})),
+            pairs=memorisation.pairs(found.metrics.get("privacy", {})),
             training=_training_plots(found.logs),
-            checks=page.checks(found.metrics["checks"]),
+            checks=text.checks(found.metrics["checks"]),
             provenance=(
-                *page.provenance(found.run),
-                *page.extractors(found.metrics),
-                *page.registration(found.registered),
+                *text.provenance(found.run),
+                *text.extractors(found.metrics),
+                *text.registration(found.registered),
             ),
-            protocol=page.protocol(found.metrics),
+            protocol=text.protocol(found.metrics),
             attribution=tuple(found.run["model"].get("attribution", ())),
         )
     except (KeyError, TypeError) as error:
@@ -152,12 +158,12 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
     rows = found.records.head(n)
     shown = [
         html.picture(
-            image_bytes.pixels(data),
+            image_reader.pixels(data),
             alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
             caption=_spoken(held),
         )
         for data, index, held in zip(
-            image_bytes.read_all(found.dataset, rows["file_name"]), rows["index"], rows["Finding Labels"], strict=True
+            image_reader.read_all(found.dataset, rows["file_name"]), rows["index"], rows["Finding Labels"], strict=True
         )
     ]
     note = (
@@ -259,9 +265,9 @@ def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid 
     if not pairs or found.run["model"]["training_data"] != films.fingerprint:
         return None
     shown = []
-    for pair, png in zip(pairs, image_bytes.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True):
+    for pair, png in zip(pairs, image_reader.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True):
         made = f"synthetic, at {pair['distance']:.3g}"
-        shown.append(html.picture(_at(image_bytes.pixels(png), side), alt="synthetic image", caption=made))
+        shown.append(html.picture(_at(image_reader.pixels(png), side), alt="synthetic image", caption=made))
         film = _film(films, pair["film"], side)
         shown.append(html.picture(film, alt="its nearest film", caption=f"film {pair['film']}"))
     note = f"The {len(pairs)} closest in pixels, the closest first; of all films that the generator learned from."
@@ -279,8 +285,8 @@ def _film(films: packed.Dataset, row: int, side: int) -> UInt8:
 
 def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
     """The first synthetic images beside the films nearest to them."""
-    held = image_bytes.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
-    synthetic = np.stack([_at(image_bytes.pixels(data), side) for data in held])
+    held = image_reader.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
+    synthetic = np.stack([_at(image_reader.pixels(data), side) for data in held])
     pairs = zip(
         synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )
@@ -288,7 +294,7 @@ def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
     beside = tuple(
         html.picture(shown, alt=kind, caption=kind) for row in pairs for shown, kind in zip(row, kinds, strict=True)
     )
-    near = f"Nearest by pixels at {neighbours.SIDE_PX} px or less, brightness and contrast set aside."
+    near = f"Nearest by pixels at {nearest_films.SIDE_PX} px or less, brightness and contrast set aside."
     return html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3)
 
 
@@ -296,7 +302,7 @@ def _nearest(films: packed.Dataset, side: int, splits: tuple[str, ...], syntheti
     """The film of these splits nearest to each synthetic image, [n, side, side]; a batch is read at a time."""
     pixels, at = films.memmap(side), films.indices(side, splits)
     batches = (np.asarray(pixels[at[start : start + _BATCH]]) for start in range(0, len(at), _BATCH))
-    return np.asarray(pixels[at[neighbours.nearest(synthetic=synthetic, films=batches)]])
+    return np.asarray(pixels[at[nearest_films.nearest(synthetic=synthetic, films=batches)]])
 
 
 def _at(pixels: UInt8, side: int) -> UInt8:

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset, labelling, packing, records, whole
-from synthcxr.config import ClassifierConfig
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data import film_dataset, pyramid
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import auroc
-from synthcxr.evaluation.thresholds import Thresholds, matched_all
-from synthcxr.networks import imagenet, lite0, lite_file, weights
+from synthcxr.evaluation.metrics import auroc
+from synthcxr.evaluation.metrics.thresholds import Thresholds, matched_all
+from synthcxr.model_files import predictions
+from synthcxr.networks import densenet_weights, efficientnet_lite0, efficientnet_weights, safetensors_files
 from synthcxr.networks.classifier import Classifier, initialise, network_config
+from synthcxr.storage import atomic, digests, json_files, overwrite_guard
 from synthcxr.training.classifier import Epoch, Films, predict, train
-from synthcxr.training.followers import Follow, Hear, nobody
+from synthcxr.training.log_callbacks import Follow, Hear, nobody
 
 WEIGHTS, CONFIG, METRICS = "weights.safetensors", "config.json", "metrics.json"
 COLUMNS = ("epoch", "loss", "val_loss", "val_auroc_mean", "lr", "wall_s")
@@ -38,13 +40,13 @@ def run(
     leaves what was there. `follow` is told of the training and hears its rows. Test films are not looked at.
     """
     _check(config, split)
-    records.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
+    overwrite_guard.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
     start = _find_start(config) if config.weights == "imagenet" else None
-    films = dataset.open_dataset(data)
+    films = film_dataset.open_dataset(data)
     side = _side(config, films.resolution)
     held, val = _films(films, side, split), _films(films, side, "val")
     network = network_config(config, side)
-    fingerprint = records.fingerprint([dataclasses.asdict(config), films.fingerprint, split])
+    fingerprint = digests.fingerprint([dataclasses.asdict(config), films.fingerprint, split])
     classifier = initialise(network, config.seed)
     if start is not None:
         _start(config, classifier, start)
@@ -85,35 +87,35 @@ def _check(config: ClassifierConfig, split: str) -> None:
         raise ConfigError(f"{section}.width: must be at least 1, is {config.width}")
     if config.backbone == "densenet121" and config.resolution < _LEAST_DENSENET:
         raise ConfigError(f"{section}.resolution: densenet121 needs at least {_LEAST_DENSENET}, is {config.resolution}")
-    if config.backbone == "efficientnet-lite0" and config.resolution % lite0.STRIDE:
+    if config.backbone == "efficientnet-lite0" and config.resolution % efficientnet_lite0.STRIDE:
         raise ConfigError(
-            f"{section}.resolution: efficientnet-lite0 needs a multiple of {lite0.STRIDE}, is {config.resolution}"
+            f"{section}.resolution: efficientnet-lite0 needs a multiple of {efficientnet_lite0.STRIDE}, is {config.resolution}"
         )
     if config.backbone == "small" and config.weights == "imagenet":
         raise ConfigError(f"{section}.weights: there are no imagenet weights of backbone small; set it to none")
 
 
 def _find_start(config: ClassifierConfig) -> Path:
-    return imagenet.find() if config.backbone == "densenet121" else lite_file.LITE0.find()
+    return densenet_weights.find() if config.backbone == "densenet121" else efficientnet_weights.LITE0.find()
 
 
 def _start(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:
     if config.backbone == "densenet121":
-        imagenet.start(classifier, path)
+        densenet_weights.start(classifier, path)
     else:
-        lite0.start(classifier.backbone, path)
+        efficientnet_lite0.start(classifier.backbone, path)
 
 
 def _side(config: ClassifierConfig, packed: int) -> int:
     """The smallest packed side that the backbone's resolution does not exceed, or the largest there is."""
-    return next((side for side in packing.packed_sides(packed) if side >= config.resolution), packed)
+    return next((side for side in pyramid.packed_sides(packed) if side >= config.resolution), packed)
 
 
-def _rows(films: dataset.Dataset, side: int, split: str) -> NDArray[np.int64]:
+def _rows(films: film_dataset.Dataset, side: int, split: str) -> NDArray[np.int64]:
     return films.rows(side)[films.indices(side, (split,))]
 
 
-def _films(films: dataset.Dataset, side: int, split: str) -> Films:
+def _films(films: film_dataset.Dataset, side: int, split: str) -> Films:
     """One side's films, left on disk and read by position."""
     pixels, at = films.memmap(side), films.indices(side, (split,))
     if len(at) < 2:
@@ -143,7 +145,7 @@ def _logger(log: Path, hear: Hear) -> Callable[[Epoch], None]:
 
 def _probabilities(classifier: Classifier, films: Films, batch: int) -> Float64:
     logits = predict(classifier, films.read, len(films.findings), batch=batch)
-    return labelling.probabilities(logits)
+    return predictions.probabilities(logits)
 
 
 def _metrics(scores: auroc.Scores, best: Epoch, *, n_films: int) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _metrics(scores: auroc.Scores, best: Epoch, *, n_films: int) -> dict[str, An
 
 def _about(
     config: ClassifierConfig,
-    films: dataset.Dataset,
+    films: film_dataset.Dataset,
     network: dict[str, Any],
     thresholds: Thresholds,
     split: str,
@@ -191,7 +193,7 @@ def _about(
 
 
 def _write(out: Path, classifier: Classifier, about: dict[str, Any], metrics: dict[str, Any]) -> None:
-    with whole.folder(out) as partial:
-        weights.save(partial / WEIGHTS, classifier.cpu(), {})
-        records.write_json(partial / CONFIG, about)
-        records.write_json(partial / METRICS, metrics)
+    with atomic.folder(out) as partial:
+        safetensors_files.save(partial / WEIGHTS, classifier.cpu(), {})
+        json_files.write_json(partial / CONFIG, about)
+        json_files.write_json(partial / METRICS, metrics)

@@ -15,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr import dataset, records, seen, whole
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
+from synthcxr.data import film_dataset
+from synthcxr.data import leakage as seen
+from synthcxr.data.images import UInt8
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.evaluation import features, fidelity
-from synthcxr.images import UInt8
-from synthcxr.networks import lite_file, weights
+from synthcxr.evaluation.features import efficientnet_lite0
+from synthcxr.evaluation.metrics import frechet
+from synthcxr.networks import efficientnet_weights, safetensors_files
 from synthcxr.networks.generator import Generator
+from synthcxr.storage import atomic, digests, json_files, overwrite_guard
 from synthcxr.training import gan
-from synthcxr.training.followers import Follow, Hear, nobody
-from synthcxr.training.ranks import joined
-from synthcxr.training.selection import Distance
+from synthcxr.training.best_checkpoint import Distance
+from synthcxr.training.distributed import joined
+from synthcxr.training.log_callbacks import Follow, Hear, nobody
 
 SPLITS = ("train", "judge")
 WRITTEN = ("generator.safetensors", "discriminator.safetensors", "config.json", "metrics.json", seen.FILE)
@@ -64,8 +67,8 @@ def run(
     to go on from; `follow` is told of the training and hears its rows. Of several processes that torchrun has started
     the first writes all of that, and the others return no metrics.
     """
-    records.refuse_strangers(out, WRITTEN)
-    films = dataset.open_dataset(data)
+    overwrite_guard.refuse_strangers(out, WRITTEN)
+    films = film_dataset.open_dataset(data)
     if films.resolution < config.resolution:
         raise DataError(f"{data}: packed up to {films.resolution} px, train_gan.resolution is {config.resolution} px")
     if len(films.indices(config.resolution, SPLITS)) == 0:
@@ -90,12 +93,12 @@ def run(
             start=begin,
             ranks=ranks,
             val_distance=_val_distance(config, films) if ranks.first else None,
-            feature_weights=None if config.feature_critic is None else lite_file.LITE1.find(),
+            feature_weights=None if config.feature_critic is None else efficientnet_weights.LITE1.find(),
         )
     return _write(out, config, state.ema, state.discriminator, films, origin, journal) if ranks.first else {}
 
 
-def _reader(films: dataset.Dataset) -> Any:
+def _reader(films: film_dataset.Dataset) -> Any:
     arrays: dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
 
     def read(resolution: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -106,24 +109,24 @@ def _reader(films: dataset.Dataset) -> Any:
     return read
 
 
-def _val_distance(config: GanConfig, films: dataset.Dataset) -> Distance | None:
+def _val_distance(config: GanConfig, films: film_dataset.Dataset) -> Distance | None:
     """Frechet distance to the val films in EfficientNet-Lite0 features; None where the last weights are taken."""
     if config.n_val_distance == 0:
         return None
-    if (what := features.missing()) is not None:
-        raise ConfigError(f"train_gan.n_val_distance wants {features.LITE0}: {what}, or set it to 0")
+    if (what := efficientnet_lite0.missing()) is not None:
+        raise ConfigError(f"train_gan.n_val_distance wants {efficientnet_lite0.LITE0}: {what}, or set it to 0")
     pixels, _ = films.images(config.resolution, ("val",))
-    if len(pixels) < fidelity.MIN_FILMS:
+    if len(pixels) < frechet.MIN_FILMS:
         raise DataError(
-            f"{len(pixels)} val films of {config.resolution} px choose no generator (at least {fidelity.MIN_FILMS});"
+            f"{len(pixels)} val films of {config.resolution} px choose no generator (at least {frechet.MIN_FILMS});"
             " set train_gan.n_val_distance to 0, or give val a larger share"
         )
-    extractor = features.efficientnet_lite0(config.device)
+    extractor = efficientnet_lite0.efficientnet_lite0(config.device)
     batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
-    held_out = fidelity.fitted(features.extract(extractor.run, batches)["features"])
+    held_out = frechet.fitted(efficientnet_lite0.extract(extractor.run, batches)["features"])
 
     def distance(made: Iterator[UInt8]) -> float:
-        return fidelity.distance_to(held_out, features.extract(extractor.run, made)["features"])
+        return frechet.distance_to(held_out, efficientnet_lite0.extract(extractor.run, made)["features"])
 
     return distance
 
@@ -145,11 +148,11 @@ class _Origin:
     seen: dict[str, Any]
 
 
-def _origin(films: dataset.Dataset, start: Path | None) -> _Origin:
+def _origin(films: film_dataset.Dataset, start: Path | None) -> _Origin:
     own = seen.of(films, seen.LEARNED)
     if start is None:
         return _Origin(films.phantom, list(films.attribution), own.arrays())
-    about = records.read_json(start / "config.json")
+    about = json_files.read_json(start / "config.json")
     path = start / seen.FILE if (start / seen.FILE).is_file() else start / "reference.npz"
     earlier = seen.read_earlier(path)
     if about["training_data"] != films.fingerprint:
@@ -167,8 +170,8 @@ def _origin(films: dataset.Dataset, start: Path | None) -> _Origin:
 def _fingerprint(config: GanConfig, films: str, start: gan.Start | None) -> str:
     """What a checkpoint belongs to; of `start_from` the weights count, since an address may come to mean others."""
     fields = {key: value for key, value in dataclasses.asdict(config).items() if key not in _NO_MATTER}
-    begun = {} if start is None else {"start": [records.sha256_file(path) for path in dataclasses.astuple(start)]}
-    return records.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films} | begun)
+    begun = {} if start is None else {"start": [digests.sha256_file(path) for path in dataclasses.astuple(start)]}
+    return digests.fingerprint({"config": {k: str(v) for k, v in fields.items()}, "films": films} | begun)
 
 
 def _say(line: str) -> None:
@@ -219,7 +222,7 @@ class Journal:
         writer.writeheader()
         writer.writerows(self.rows)
         for path in (self.folder / "log.csv", self.log):
-            whole.text(path, table.getvalue())
+            atomic.text(path, table.getvalue())
 
     def _publish(self, grid: Path) -> None:
         self.snapshots.mkdir(parents=True, exist_ok=True)
@@ -238,17 +241,17 @@ def _write(
     config: GanConfig,
     ema: Generator,
     discriminator: Any,
-    films: dataset.Dataset,
+    films: film_dataset.Dataset,
     origin: _Origin,
     journal: Journal,
 ) -> dict[str, Any]:
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     network = ema.network_config(channels)
     metadata = {"training_data": films.fingerprint, "phantom": str(origin.phantom)}
-    weights.save(out / "generator.safetensors", ema, {"kind": "generator"} | metadata)
-    weights.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | metadata)
+    safetensors_files.save(out / "generator.safetensors", ema, {"kind": "generator"} | metadata)
+    safetensors_files.save(out / "discriminator.safetensors", discriminator, {"kind": "discriminator"} | metadata)
     np.savez(out / seen.FILE, **origin.seen)
-    records.write_json(
+    json_files.write_json(
         out / "config.json",
         {
             "network": network,
@@ -270,5 +273,5 @@ def _write(
         "n_parameters_generator": sum(p.numel() for p in ema.parameters()),
         "n_parameters_discriminator": sum(p.numel() for p in discriminator.parameters()),
     }
-    records.write_json(out / "metrics.json", metrics)
+    json_files.write_json(out / "metrics.json", metrics)
     return metrics

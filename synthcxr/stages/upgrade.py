@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 import synthcxr
-from synthcxr import bundled, closure, pipeline
 from synthcxr.errors import DataError
+from synthcxr.project import dvc_pipeline, import_closure, packaged_files
 
 
 def run(folder: Path) -> Iterator[str]:
@@ -19,11 +19,11 @@ def run(folder: Path) -> Iterator[str]:
 
     DataError for a folder that is no project of synthcxr.
     """
-    lock = folder / pipeline.LOCK
+    lock = folder / dvc_pipeline.LOCK
     if not lock.is_file():
-        raise DataError(f"{folder}: holds no {pipeline.LOCK}; `synthcxr init` without --upgrade starts a project")
+        raise DataError(f"{folder}: holds no {dvc_pipeline.LOCK}; `synthcxr init` without --upgrade starts a project")
     held = _read(lock)
-    params = pipeline.OWN_PARAMS if (folder / pipeline.OWN_PARAMS).is_file() else pipeline.PARAMS
+    params = dvc_pipeline.OWN_PARAMS if (folder / dvc_pipeline.OWN_PARAMS).is_file() else dvc_pipeline.PARAMS
     yield f"version: {held.get('version')} then, {synthcxr.__version__} now"
     yield from _code(held.get("stages") or {})
     yield from _pipeline(_read(folder / "dvc.yaml"), params)
@@ -31,7 +31,7 @@ def run(folder: Path) -> Iterator[str]:
 
 
 def _code(held: Mapping[str, Any]) -> Iterator[str]:
-    now = {stage: closure.digest(module) for stage, module in closure.STAGES.items()}
+    now = {stage: import_closure.digest(module) for stage, module in import_closure.STAGES.items()}
     changed = [stage for stage, digest in now.items() if held.get(stage) != digest]
     if changed:
         yield f"code: changed for {', '.join(changed)}; `dvc repro` reruns them and what follows"
@@ -40,7 +40,7 @@ def _code(held: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pipeline(held: Mapping[str, Any], params: str) -> Iterator[str]:
-    ours = YAML(typ="safe", pure=True).load(pipeline.text(params=params, films=None))["stages"]
+    ours = YAML(typ="safe", pure=True).load(dvc_pipeline.text(params=params, films=None))["stages"]
     theirs = held.get("stages") or {}
     for name, stage in ours.items():
         if name not in theirs:
@@ -55,7 +55,7 @@ def _pipeline(held: Mapping[str, Any], params: str) -> Iterator[str]:
 
 
 def _params(held: Mapping[str, Any], name: str) -> Iterator[str]:
-    path = bundled.find("params.yaml")
+    path = packaged_files.find("params.yaml")
     shipped = {} if path is None else _read(path)
     for section, values in shipped.items():
         theirs = held.get(section)

@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr import dataset as datasets
-from synthcxr import image_bytes, labels, records, whole
-from synthcxr.config import ClassifierConfig
-from synthcxr.dataset import Dataset
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import findings as labels
+from synthcxr.data import image_reader, records
+from synthcxr.data.film_dataset import Dataset
+from synthcxr.data.images import UInt8
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import auroc, unseen, utility
-from synthcxr.evaluation.fidelity import MIN_FILMS
+from synthcxr.evaluation import unseen, utility
+from synthcxr.evaluation.metrics import auroc
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS
 from synthcxr.evaluation.utility import Utility
-from synthcxr.images import UInt8
 from synthcxr.networks.classifier import initialise, network_config
-from synthcxr.report import plots, trials
+from synthcxr.report import optional_experiments, plots
+from synthcxr.storage import atomic, digests, json_files
 from synthcxr.training.classifier import Films, predict, train
 
 JSON, CSV, FIGURE = "utility.json", "utility.csv", "utility.svg"
@@ -162,13 +165,13 @@ class _Made:
             raise DataError(f"{path / records.RUN}: not the run.json of a dataset; generate it again") from error
         if asked:
             raise DataError(f"{path}: was made on request ({' and '.join(asked)}); give a set of all kinds")
-        return cls(path, held, side, films, generator, records.sha256_file(path / records.METADATA))
+        return cls(path, held, side, films, generator, digests.sha256_file(path / records.METADATA))
 
     def first(self, n: int) -> _Side:
         """The first `n` images with the labels that metadata.csv gives them."""
         held = self.held[:n]
-        read = functools.partial(image_bytes.read_all, self.path)
-        pixels = np.stack([image_bytes.pixels(png) for png in read(record.file_name for record in held)])
+        read = functools.partial(image_reader.read_all, self.path)
+        pixels = np.stack([image_reader.pixels(png) for png in read(record.file_name for record in held)])
         findings = np.array([labels.vector(record.findings) for record in held], dtype=np.float32)
         return _Side(pixels, findings, np.full(len(held), "", dtype=object))
 
@@ -198,7 +201,7 @@ def _train(config: ClassifierConfig, learned: _Side, val: _Side, test: _Side) ->
 
 
 def _write(out: Path, result: dict[str, Any], found: Utility) -> None:
-    records.write_json(out / JSON, result)
+    json_files.write_json(out / JSON, result)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -207,5 +210,5 @@ def _write(out: Path, result: dict[str, Any], found: Utility) -> None:
             figures = [f"{value:.4f}" for value in (rank.value, *rank.interval)]
             seeds = " ".join(f"{value:.4f}" for value in rank.by_seed)
             writer.writerow((name, arm.n_images, finding, found.n_positive.get(finding, ""), *figures, seeds))
-    whole.text(out / CSV, table.getvalue())
-    whole.text(out / FIGURE, plots.standalone(plots.utility(trials.arms(result))))
+    atomic.text(out / CSV, table.getvalue())
+    atomic.text(out / FIGURE, plots.standalone(plots.utility(optional_experiments.arms(result))))

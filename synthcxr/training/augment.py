@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.config import Augment
-from synthcxr.training.draws import Draws
+from synthcxr.config.schema import Augment
+from synthcxr.training.step_rng import Draws
 
 
 def augment(images: Tensor, config: Augment, draws: Draws) -> Tensor:

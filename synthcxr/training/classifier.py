@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from synthcxr import images
-from synthcxr.config import ClassifierConfig
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data import images
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.networks import device as devices
 from synthcxr.networks.classifier import Classifier
-from synthcxr.training import device as devices
 
 Float32 = NDArray[np.float32]
 Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]

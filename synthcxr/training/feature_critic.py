@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcxr.config import FeatureCritic as Config
-from synthcxr.networks import lite0
+from synthcxr.config.schema import FeatureCritic as Config
+from synthcxr.networks import efficientnet_lite0
+from synthcxr.networks.efficientnet_lite1 import LEAST, Lite1
 from synthcxr.networks.feature_heads import FeatureHeads
-from synthcxr.networks.lite1 import LEAST, Lite1
-from synthcxr.training import loss, moments
-from synthcxr.training.ranks import ALONE, Ranks
+from synthcxr.training import loss, moment_matching
+from synthcxr.training.distributed import ALONE, Ranks
 
 _LOSS = "r1"
 
@@ -30,9 +30,9 @@ class FeatureCritic:
     def __init__(self, config: Config, weights: Path, device: torch.device) -> None:
         self.config = config
         self.heads = FeatureHeads().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.moments = moments.Moments(moments.N_FEATURES).to(device)
+        self.moments = moment_matching.Moments(moment_matching.N_FEATURES).to(device)
         self._backbone = Lite1()
-        lite0.start(self._backbone, weights)
+        efficientnet_lite0.start(self._backbone, weights)
         self._backbone.freeze()
         self._backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -66,6 +66,6 @@ class FeatureCritic:
         if not self.config.moments:
             return total
         distance: Tensor = self.moments(
-            real=moments.of_features(real), synthetic=moments.of_features(synthetic), ranks=ranks
+            real=moment_matching.of_features(real), synthetic=moment_matching.of_features(synthetic), ranks=ranks
         )
         return total + self.config.moments * distance

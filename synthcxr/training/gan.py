@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from synthcxr import images, seeds
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
+from synthcxr.data import images, random_streams
 from synthcxr.errors import ArtifactError, ConfigError
-from synthcxr.networks import weights, widen
+from synthcxr.networks import net2wider, safetensors_files
+from synthcxr.networks.device import pick
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
-from synthcxr.training import moments, precision, schedule, step
-from synthcxr.training.batches import Films, reals
-from synthcxr.training.device import pick
+from synthcxr.training import mixed_precision, moment_matching, schedule, step
+from synthcxr.training.best_checkpoint import Distance, Selection
+from synthcxr.training.checkpoint import State, checkpoints, resume, save
+from synthcxr.training.distributed import ALONE, Ranks, divide
 from synthcxr.training.feature_critic import FeatureCritic
-from synthcxr.training.interruption import held_back
-from synthcxr.training.memory import keep_pages
-from synthcxr.training.moments import Moments
-from synthcxr.training.ranks import ALONE, Ranks, divide
-from synthcxr.training.selection import Distance, Selection
-from synthcxr.training.state import State, checkpoints, resume, save
+from synthcxr.training.film_order import Films, reals
+from synthcxr.training.graceful_stop import held_back
+from synthcxr.training.malloc import keep_pages
+from synthcxr.training.moment_matching import Moments
 
 Row = dict[str, float]
 GRID = 64
@@ -89,7 +89,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     divide(phases, ranks, listeners.say)
     ranks.require_same(fingerprint)
-    quicker = ranks.first and precision.choose(config, folder, _ready(config, films, device), listeners.say)
+    quicker = ranks.first and mixed_precision.choose(config, folder, _ready(config, films, device), listeners.say)
     bf16 = bool(ranks.from_first(quicker))
     identity = {"fingerprint": fingerprint, "bf16": str(bf16)}
     resume(folder, state, identity, listeners.say, ranks)
@@ -182,7 +182,9 @@ def new_state(config: GanConfig, device: torch.device, feature_weights: Path | N
     ema = copy.deepcopy(generator).requires_grad_(False)
     adam_g, adam_d = _adam(config, generator, config.lr_g), _adam(config, discriminator, config.lr_d)
     adam_h = None if features is None else _adam(config, features.heads, config.lr_d)
-    held = {name: Moments(moments.N_CELLS).to(device) for name in moments.OF_IMAGES if getattr(config, name)}
+    held = {
+        name: Moments(moment_matching.N_CELLS).to(device) for name in moment_matching.OF_IMAGES if getattr(config, name)
+    }
     return State(generator, discriminator, ema, adam_g, adam_d, 0, -1, features, adam_h, held)
 
 
@@ -193,10 +195,10 @@ def begin(state: State, start: Start, seed: int) -> None:
     of G, so that it begins as both. Raises ArtifactError for files of networks of other widths, latents or blocks.
     """
     for network, path in ((state.generator, start.generator), (state.discriminator, start.discriminator)):
-        tensors, _ = weights.load(path)
+        tensors, _ = safetensors_files.load(path)
         fresh = network.state_dict()
         try:
-            taken = widen.widen(tensors, {name: tensor.shape for name, tensor in fresh.items()}, seed)
+            taken = net2wider.widen(tensors, {name: tensor.shape for name, tensor in fresh.items()}, seed)
         except ArtifactError as error:
             raise ArtifactError(
                 f"{path}: does not fit train_gan.latent, channels and blocks ({error}); take over those of"
@@ -234,7 +236,7 @@ def average(state: State, batch: int, half_life_nimg: int) -> None:
 def sample(generator: Generator, config: GanConfig, moment: schedule.Moment) -> NDArray[np.uint8]:
     """The same 64 latents' images at any time, uint8 [64, R, R]."""
     device = next(generator.parameters()).device
-    z = torch.from_numpy(seeds.latents(config.seed, 0, GRID, config.latent)).to(device)
+    z = torch.from_numpy(random_streams.latents(config.seed, 0, GRID, config.latent)).to(device)
     with torch.no_grad():
         return images.to_uint8(generator(z, moment.resolution, moment.alpha).cpu().numpy())
 
@@ -265,13 +267,13 @@ def _row(
     } | {name: value for name, value in looked.items() if not math.isnan(value)}
 
 
-def _ready(config: GanConfig, films: Films, device: torch.device) -> Callable[[bool], precision.TakeStep]:
+def _ready(config: GanConfig, films: Films, device: torch.device) -> Callable[[bool], mixed_precision.TakeStep]:
     """Steps of the final resolution on networks of their own, by whether they run in bf16."""
     batch = config.batch[config.resolution]
     moment = schedule.Moment(config.resolution, 1.0, batch, 1.0, 0)
     real = reals(films, seed=config.seed, resolution=config.resolution, nimg=0, batch=batch).to(device)
 
-    def ready(bf16: bool) -> precision.TakeStep:
+    def ready(bf16: bool) -> mixed_precision.TakeStep:
         state = new_state(config, device)
 
         def take(index: int) -> None:

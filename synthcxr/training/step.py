@@ -8,15 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from synthcxr import seeds
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
+from synthcxr.data import random_streams
 from synthcxr.networks.layers import downsample, upsample
-from synthcxr.training import loss, moments
+from synthcxr.training import loss, moment_matching
 from synthcxr.training.augment import augment
-from synthcxr.training.draws import Draws
-from synthcxr.training.ranks import ALONE, Ranks
+from synthcxr.training.checkpoint import State
+from synthcxr.training.distributed import ALONE, Ranks
 from synthcxr.training.schedule import Moment
-from synthcxr.training.state import State
+from synthcxr.training.step_rng import Draws
 
 _STEPS = 1 << 62  # apart from the latents' and the films' streams of the same seed
 
@@ -36,7 +36,7 @@ class Losses:
 
 def stream(seed: int, nimg: int) -> torch.Generator:
     """The random stream of the step at `nimg`, the same whenever and wherever it is run."""
-    return torch.Generator().manual_seed(int(seeds.stream(seed, _STEPS + nimg).integers(2**32)))
+    return torch.Generator().manual_seed(int(random_streams.stream(seed, _STEPS + nimg).integers(2**32)))
 
 
 def crossfade(real: Tensor, alpha: float) -> Tensor:
@@ -84,7 +84,7 @@ def run(
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
     total = loss_g if looked is None else loss_g + looked[1]
     for name, held in state.moments.items():
-        describe, least = moments.OF_IMAGES[name]
+        describe, least = moment_matching.OF_IMAGES[name]
         if moment.resolution >= least:
             distance = held(real=describe(shown), synthetic=describe(made), ranks=ranks)
             total = total + getattr(config, name) * distance

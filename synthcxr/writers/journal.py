@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.records import Record
+from synthcxr.data.records import Record
 
 NAME = "journal.jsonl"
 

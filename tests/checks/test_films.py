@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from synthcxr.checks import films as film_checks
-from synthcxr.checks import suite
-from synthcxr.labels import FINDINGS
-from synthcxr.records import FILM_COLUMNS
+from synthcxr.checks import gx_runner
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.records import FILM_COLUMNS
 
 
 def _manifest(n: int = 12) -> pd.DataFrame:
@@ -100,16 +100,18 @@ def test_an_empty_manifest_and_one_below_its_resolution_fail() -> None:
 def test_at_most_twenty_rows_are_named_and_all_are_counted() -> None:
     """A fault of every row stays readable."""
     (line,) = film_checks.check(_manifest(60).assign(view="LL"), resolution=64).failed
-    assert len(line.rows) == suite.MAX_ROWS
+    assert len(line.rows) == gx_runner.MAX_ROWS
     assert line.sentence.endswith("not so for 60 of 60 rows")
 
 
 def test_an_expectation_that_cannot_be_computed_fails_with_the_reason() -> None:
     """A column that is not there is a failed line with the library's message, never a pass."""
-    asked = suite.Expected(
-        "colour", "colour is red", suite.expectations.ExpectColumnValuesToBeInSet(column="colour", value_set=["red"])
+    asked = gx_runner.Expected(
+        "colour",
+        "colour is red",
+        gx_runner.expectations.ExpectColumnValuesToBeInSet(column="colour", value_set=["red"]),
     )
-    (line,) = suite.run(_manifest(), [asked], label="image_index").lines
+    (line,) = gx_runner.run(_manifest(), [asked], label="image_index").lines
     assert not line.passed
     assert 'could not be checked (Error: The column "colour" in BatchData does not exist.)' in line.sentence
 
@@ -120,7 +122,7 @@ def test_the_suite_shows_writes_and_warns_of_nothing(tmp_path: Any) -> None:
     code = (
         "import pandas as pd\n"
         "from synthcxr.checks import films\n"
-        "from synthcxr.records import FILM_COLUMNS\n"
+        "from synthcxr.data.records import FILM_COLUMNS\n"
         "films.check(pd.DataFrame({column: ['x'] for column in FILM_COLUMNS}), resolution=8)\n"
     )
     done = subprocess.run(

@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthcxr import images, labels, records
 from synthcxr.checks import synthetic
-from synthcxr.checks.result import CheckResult
+from synthcxr.checks.check_result import CheckResult
+from synthcxr.data import findings as labels
+from synthcxr.data import images, records
+from synthcxr.data.records import Record
 from synthcxr.errors import DataError
-from synthcxr.records import Record
-from synthcxr.writers.png import PngFolder
-from synthcxr.writers.webdataset import Shards
+from synthcxr.storage import digests, json_files
+from synthcxr.writers.formats.image_folder import PngFolder
+from synthcxr.writers.formats.webdataset import Shards
 
 SHOWN = [("No Finding",), ("Edema",), ("Edema", "Mass"), ("Hernia",)]
 
@@ -27,14 +29,14 @@ def make(root: Path, kind: type = PngFolder, shown: list[tuple[str, ...]] = SHOW
     store, made = kind(root), []
     for at, findings in enumerate(shown):
         png = images.encode_png(np.full((8, 8), at % 256, np.uint8))
-        name, sha256 = store.file_name(at), records.sha256_bytes(png)
+        name, sha256 = store.file_name(at), digests.sha256_bytes(png)
         made.append(Record(name, 3 * at, 1, requested, findings, (0.25,) * 14, 1.0, sha256))
         store.write(at, png, made[-1])
     store.close()
     root.mkdir(exist_ok=True)
     records.write_metadata(root / "metadata.csv", map(records.to_row, made))
     np.save(root / "latents.npy", np.zeros((len(made), 4), np.float32))
-    records.write_json(root / "run.json", {"counts": {"found": len(made)}, "model": {"resolution": 8}})
+    json_files.write_json(root / "run.json", {"counts": {"found": len(made)}, "model": {"resolution": 8}})
     return root
 
 

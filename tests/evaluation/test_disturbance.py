@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from synthcxr import images
+from synthcxr.data import images
 from synthcxr.evaluation import disturbance
 from synthcxr.evaluation.disturbance import DISTURBANCES, disturbed
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthcxr.evaluation import auroc, utility
+from synthcxr.data.findings import FINDINGS
+from synthcxr.evaluation import utility
+from synthcxr.evaluation.metrics import auroc
 from synthcxr.evaluation.utility import BOTH, REAL, SYNTHETIC, TWICE, Utility
-from synthcxr.labels import FINDINGS
 
 N = 160
 

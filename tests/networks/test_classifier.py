@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 import torch
 
-from synthcxr import images
-from synthcxr.config import ClassifierConfig
-from synthcxr.contract import Contract
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data import images
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.labels import FINDINGS
+from synthcxr.model_files.onnx_metadata import Contract
 from synthcxr.networks.classifier import Classifier, build, fold, initialise, network_config, resize
-from synthcxr.networks.onnx import export
+from synthcxr.networks.onnx_export import export
 
 SMALL = {"backbone": "small", "resolution": 16, "image_resolution": 32, "width": 4}
 DENSE = {"backbone": "densenet121", "resolution": 32, "image_resolution": 16}

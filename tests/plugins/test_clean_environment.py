@@ -10,12 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from installed import wheel, without_torch
-from registrable import write_project
-from standins import SIDE
+from support.installed_package import wheel, without_torch
+from support.registered_project import write_project
+from support.stub_models import SIDE
 
-from synthcxr import config, records
-from synthcxr.registry import location
+from synthcxr.config import schema
+from synthcxr.data import records
+from synthcxr.registry import tracking_uri
 from synthcxr.stages import register
 
 pytestmark = pytest.mark.slow
@@ -90,11 +91,11 @@ def test_a_champion_loads_from_the_wheel_alone(
 ) -> None:
     """`mlflow.pyfunc.load_model` gives images in an environment with our wheel, without torch and without our source;
     the wheel brings the plugins with it."""
-    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    register.run(config.RegisterConfig(experiment="e"), **write_project(project))
+    register.run(schema.RegisterConfig(experiment="e"), **write_project(project))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     command = [environment / "bin" / "python", "-W", "ignore", "-c", PROGRAM]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

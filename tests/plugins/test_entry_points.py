@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from installed import entry_points, run
-from registrable import write_dataset
-from standins import write_folder
+from support.installed_package import entry_points, run
+from support.registered_project import write_dataset
+from support.stub_models import write_folder
 
 LOADED = "import json, sys; import mlflow; print(json.dumps(sorted(sys.modules)))"
 LIGHT = {
     "synthcxr",
-    "synthcxr.lineage",
+    "synthcxr.project.revision",
     "synthcxr.plugins",
     *(f"synthcxr.plugins.mlflow_{name}" for name in ("context", "evaluator", "source")),
 }
@@ -61,7 +61,7 @@ def test_a_dataset_is_a_runs_input_and_found_again(installed: Path, tmp_path: Pa
     program = (
         "import json, mlflow; from pathlib import Path\n"
         "from mlflow.data.dataset_source_registry import resolve_dataset_source\n"
-        "from synthcxr.plugins.mlflow_source import as_input\n"
+        "from synthcxr.plugins.mlflow_dataset_source import as_input\n"
         "mlflow.set_tracking_uri('sqlite:///m.db')\n"
         "with mlflow.start_run() as run: mlflow.log_input(as_input('data/synthetic'), context='evaluation')\n"
         "(held,) = mlflow.get_run(run.info.run_id).inputs.dataset_inputs\n"

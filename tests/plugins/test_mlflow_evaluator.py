@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, Trained
-from installed import entry_points, run
+from support.installed_package import entry_points, run
 
 pytestmark = pytest.mark.slow
 

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from PIL import Image
-from standins import LATENT, SIDE, write_folder
+from support.stub_models import LATENT, SIDE, write_folder
 
-from synthcxr import images, labels, model_index, records, seeds
+from synthcxr.data import findings, images, random_streams
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.records import PROBABILITY_COLUMNS
 from synthcxr.errors import ArtifactError
-from synthcxr.labels import FINDINGS
+from synthcxr.model_files import model_folder
 from synthcxr.plugins import mlflow_model
 from synthcxr.plugins.mlflow_model import _load_pyfunc
-from synthcxr.records import PROBABILITY_COLUMNS
-from synthcxr.registry import bundle
+from synthcxr.registry import model_bundle
+from synthcxr.storage import digests
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,9 @@ def generator(models: Path) -> mlflow_model.Generator:
 
 @pytest.fixture(scope="module")
 def judge(models: Path, tmp_path_factory: pytest.TempPathFactory) -> mlflow_model.Classifier:
-    index = model_index.read(models)
+    index = model_folder.read(models)
     parent = tmp_path_factory.mktemp("judge")
-    folder = bundle.build(parent, index=index, files={"judge.onnx": models / "judge.onnx"}, card="# A card")
+    folder = model_bundle.build(parent, index=index, files={"judge.onnx": models / "judge.onnx"}, card="# A card")
     loaded = _load_pyfunc(str(folder))
     assert isinstance(loaded, mlflow_model.Classifier)
     return loaded
@@ -52,13 +54,13 @@ def test_a_request_gives_a_row_an_image(generator: mlflow_model.Generator) -> No
     for row in table.itertuples():
         with Image.open(io.BytesIO(row.image)) as image:
             assert (image.mode, image.size) == ("L", (SIDE, SIDE))
-        assert row.sha256 == records.sha256_bytes(row.image)
-        latent = seeds.latents(row.seed, row.index, 1, LATENT)
-        assert row.latent_sha256 == records.sha256_bytes(latent.tobytes())
+        assert row.sha256 == digests.sha256_bytes(row.image)
+        latent = random_streams.latents(row.seed, row.index, 1, LATENT)
+        assert row.latent_sha256 == digests.sha256_bytes(latent.tobytes())
     for text in table["Finding Labels"][3:]:
         assert {"Edema", "Mass"} <= set(text.split("|"))
     held = table.loc[:, list(PROBABILITY_COLUMNS)].to_numpy() >= 0.5
-    assert [labels.join(row) for row in held.astype(float)] == list(table["Finding Labels"])
+    assert [findings.join(row) for row in held.astype(float)] == list(table["Finding Labels"])
 
 
 def test_label_and_seed_may_be_absent(generator: mlflow_model.Generator) -> None:
@@ -146,7 +148,7 @@ def test_a_harmed_folder_does_not_load(tmp_path: Path) -> None:
 
 def test_cuda_is_an_error_where_there_is_none(models: Path) -> None:
     """A device named in model_config is the device used, or an error."""
-    from synthcxr.synthesis.session import Session
+    from synthcxr.synthesis.runtime.onnx_session import Session
 
     if Session.open(models / "judge.onnx").provider != "CPUExecutionProvider":
         pytest.skip("this machine has a GPU")

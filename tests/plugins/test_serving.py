@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registrable import write_project
-from servers import START_S, free_port
-from standins import SIDE
+from support.paths import REPOSITORY
+from support.registered_project import write_project
+from support.servers import START_S, free_port
+from support.stub_models import SIDE
 
-from synthcxr import config, images, records
-from synthcxr.registry import location
+from synthcxr.config import schema
+from synthcxr.data import images
+from synthcxr.registry import tracking_uri
 from synthcxr.stages import register
+from synthcxr.storage import digests
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -52,9 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion, as `register` leaves it."""
     root = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(location.VARIABLE, raising=False)
+        patch.delenv(tracking_uri.VARIABLE, raising=False)
         patch.chdir(root)
-        register.run(config.RegisterConfig(experiment="e"), **write_project(root))
+        register.run(schema.RegisterConfig(experiment="e"), **write_project(root))
     return root
 
 
@@ -63,7 +65,10 @@ def serve(project: Path, model: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    held = os.environ | {location.VARIABLE: f"sqlite:///{project}/registry/mlflow.db", "PYTHONPATH": str(ROOT)}
+    held = os.environ | {
+        tracking_uri.VARIABLE: f"sqlite:///{project}/registry/mlflow.db",
+        "PYTHONPATH": str(REPOSITORY),
+    }
     held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
     with (project / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=project, env=held, stdout=log, stderr=log, start_new_session=True)
@@ -97,7 +102,7 @@ def test_images_come_as_base64_and_limits_are_said(generator: str) -> None:
     assert len(rows) == 4
     for row in rows:
         data = base64.b64decode(row["image"])
-        assert records.sha256_bytes(data) == row["sha256"]
+        assert digests.sha256_bytes(data) == row["sha256"]
         assert images.decode_png(data).shape == (SIDE, SIDE)
         assert "Cardiomegaly" in row["Finding Labels"].split("|")
     for wrong, line in (

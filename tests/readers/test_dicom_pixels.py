@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import film, jpeg_film, phantom_12_bit, save
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -21,9 +20,10 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+from support.dicom_files import film, jpeg_film, phantom_12_bit, save
 
+from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
-from synthcxr.images import Float32
 from synthcxr.readers import dicom_pixels
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65

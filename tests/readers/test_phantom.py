@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthcxr import labels
+from synthcxr.data import findings as labels
 from synthcxr.errors import ConfigError
 from synthcxr.readers import phantom
 

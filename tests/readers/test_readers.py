@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synthcxr import images, readers
+from synthcxr import readers
+from synthcxr.data import images
 from synthcxr.errors import DataError
 from synthcxr.readers import phantom
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from synthcxr.data.records import Film
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import sources
-from synthcxr.records import Film
 
 
 def _film(name: str, patient: str, size: int | None, *, source: str = "a", official: str = "") -> Film:

@@ -9,25 +9,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import postgres_server
 import pytest
-from postgres_server import ADMIN, PASSWORD, TeamServer
-from servers import Server
-from standins import SIDE, write_folder
+from support import postgres_server
+from support.postgres_server import ADMIN, PASSWORD, TeamServer
+from support.servers import Server
+from support.stub_models import SIDE, write_folder
 
-from synthcxr import bundled, model_index, records
-from synthcxr.contract import Kind
-from synthcxr.registry import bundle, evidence, fetch, location, promotion, publish, store
-from synthcxr.registry.address import GENERATOR
+from synthcxr.model_files import model_folder
+from synthcxr.model_files.onnx_metadata import Kind
+from synthcxr.project import packaged_files
+from synthcxr.registry import client, connection, model_bundle, promotion, publish, run_metrics, tracking_uri
+from synthcxr.registry.model_address import GENERATOR
+from synthcxr.storage import digests, json_files
 
-EVIDENCE = evidence.Evidence({"a.b": "1"}, (evidence.Point("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
+EVIDENCE = run_metrics.Evidence({"a.b": "1"}, (run_metrics.Point("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
 
 
 def _version(models: Path, parent: Path, kind: Kind = "generator") -> publish.Model:
     """A model ready to publish."""
-    names = (*model_index.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
-    index = model_index.read(models)
-    folder = bundle.build(parent / kind, index=index, files={name: models / name for name in names}, card="# A card\n")
+    names = (*model_folder.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
+    index = model_folder.read(models)
+    folder = model_bundle.build(
+        parent / kind, index=index, files={name: models / name for name in names}, card="# A card\n"
+    )
     return publish.Model(kind, folder, "a stand-in", {"synthcxr.phantom": "true"}, np.zeros((SIDE, SIDE), np.uint8))
 
 
@@ -45,7 +49,7 @@ def publish_one(tmp_path: Path) -> Callable[..., publish.Published]:
         model = _version(write_folder(tmp_path / f"models{seed}", seed), tmp_path / f"bundles{seed}")
         made = publish.publish([model], EVIDENCE, experiment="e", why="as told")
         if champion:
-            registry = fetch.Registry.open(location.find() or location.embedded())
+            registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded())
             promotion.promote(registry, made.versions[GENERATOR], reason="as told")
         return made
 
@@ -66,13 +70,13 @@ def publish_judged(tmp_path: Path) -> Callable[..., str]:
         found = {"n_real_test": 60, "distance": {"judge": distance}}
         results = {"metrics.json": found, "verdict.json": {"passed": passed, "gates": [gate]}}
         for name, content in results.items():
-            records.write_json(tmp_path / f"results{at}" / name, content)
+            json_files.write_json(tmp_path / f"results{at}" / name, content)
         made = [_version(models, tmp_path / f"versions{at}", kind) for kind in ("generator", "classifier")]
         made[0].tags.update(
             {
                 "synthcxr.training_data": "f",
-                fetch.METRICS_TAG: records.sha256_file(tmp_path / f"results{at}" / "metrics.json"),
-                fetch.VERDICT_TAG: records.sha256_file(tmp_path / f"results{at}" / "verdict.json"),
+                client.METRICS_TAG: digests.sha256_file(tmp_path / f"results{at}" / "metrics.json"),
+                client.VERDICT_TAG: digests.sha256_file(tmp_path / f"results{at}" / "verdict.json"),
             }
         )
         files = {tmp_path / f"results{at}" / name: "" for name in results}
@@ -86,7 +90,7 @@ def publish_judged(tmp_path: Path) -> Callable[..., str]:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables and nothing in them: they take seconds to make."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.connect(f"sqlite:///{path}", create=True)
+    connection.connect(f"sqlite:///{path}", create=True)
     return path
 
 
@@ -104,7 +108,7 @@ def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to stand in, with a cache of its own and no MLflow server."""
-    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
     monkeypatch.setenv("SYNTHCXR_CACHE", str(tmp_path / "cache"))
     here = tmp_path / "project"
     here.mkdir()
@@ -116,7 +120,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def registry(project: Path, empty_store: Path) -> Path:
     """A project folder with an embedded registry that holds nothing yet."""
     (project / "registry").mkdir()
-    shutil.copyfile(empty_store, project / location.EMBEDDED)
+    shutil.copyfile(empty_store, project / tracking_uri.EMBEDDED)
     return project
 
 
@@ -130,29 +134,29 @@ def team() -> Iterator[TeamServer]:
 
 
 @pytest.fixture
-def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> fetch.Registry:
+def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> client.Registry:
     """This project speaks to the team's server, with its password, about models of its own."""
-    monkeypatch.setenv(location.VARIABLE, team.url)
+    monkeypatch.setenv(tracking_uri.VARIABLE, team.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    registry = fetch.Registry.open(team.url)
+    registry = client.Registry.open(team.url)
     for model in registry.client.search_registered_models():
         registry.client.delete_registered_model(model.name)
     return registry
 
 
 @pytest.fixture(params=["embedded", pytest.param("team", marks=pytest.mark.slow)])
-def any_registry(request: pytest.FixtureRequest) -> fetch.Registry:
+def any_registry(request: pytest.FixtureRequest) -> client.Registry:
     """The store that a test is about, empty: the folder's own, and in `make test-all` a team's server as well."""
     if request.param == "team":
-        held: fetch.Registry = request.getfixturevalue("let_in")
+        held: client.Registry = request.getfixturevalue("let_in")
         return held
     request.getfixturevalue("registry")
-    return fetch.Registry.open(location.embedded())
+    return client.Registry.open(tracking_uri.embedded())
 
 
 @pytest.fixture
 def no_starter(monkeypatch: pytest.MonkeyPatch) -> None:
     """An install without starter models."""
-    monkeypatch.setattr(bundled, "find", lambda name: None)
+    monkeypatch.setattr(packaged_files, "find", lambda name: None)

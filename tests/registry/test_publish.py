@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from standins import write_folder
+from support.stub_models import write_folder
 
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import evidence, fetch, publish, resolve
+from synthcxr.registry import client as fetch
+from synthcxr.registry import publish, resolve, run_metrics
 
 PublishOne = Callable[..., publish.Published]
 
@@ -33,7 +34,7 @@ def test_a_failed_logging_moves_no_alias(
     models = write_folder(tmp_path / "models2", 2)
     whole = version(models, tmp_path / "b2")
     shutil.rmtree(whole.folder)
-    nothing = evidence.Evidence({}, (), {}, {}, "0123456789abcdef")
+    nothing = run_metrics.Evidence({}, (), {}, {}, "0123456789abcdef")
     with pytest.raises((ArtifactError, OSError)):
         publish.publish([whole], nothing, experiment="e", why="")
     assert any_registry.aliases("synthcxr-generator") == {"candidate": "1", "champion": "1"}

@@ -10,17 +10,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from servers import Server, free_port
+from support.servers import Server, free_port
 
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import location, publish, resolve, store
+from synthcxr.registry import connection, publish, resolve, tracking_uri
 
 PublishOne = Callable[..., publish.Published]
 
 
 def test_a_server_that_is_down_is_one_line_in_seconds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that nobody runs is said within seconds, not after MLflow's minutes of retries, without its password."""
-    monkeypatch.setenv(location.VARIABLE, f"http://user:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setenv(tracking_uri.VARIABLE, f"http://user:secret@127.0.0.1:{free_port()}")
     began = time.monotonic()
     with pytest.raises(ArtifactError, match="nobody answers; start the server") as caught:
         resolve(None)
@@ -35,7 +35,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(project: Path, monke
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        monkeypatch.setenv(location.VARIABLE, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv(tracking_uri.VARIABLE, f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(ArtifactError, match="no answer in time"):
             resolve(None)
 
@@ -67,7 +67,7 @@ def test_a_connection_that_breaks_is_asked_anew_once(broken: int) -> None:
         expected = pytest.raises(ArtifactError, match="the server broke off") if broken > 1 else nullcontext()
         try:
             with expected:
-                store.connect(f"http://127.0.0.1:{server.server_port}")
+                connection.connect(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
         assert server.asked == min(broken, 1) + 1  # type: ignore[attr-defined]
@@ -83,7 +83,7 @@ def test_a_real_server_takes_and_gives_the_same_bytes(
     publish_one: PublishOne,
 ) -> None:
     """Models go to a server and come back verified into the cache, which mends itself; nothing is made here."""
-    monkeypatch.setenv(location.VARIABLE, server.url)
+    monkeypatch.setenv(tracking_uri.VARIABLE, server.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published = publish_one(champion=True)
     assert published.tracking_uri_kind == "server"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import ADMIN, PASSWORD, TeamServer
+from support.postgres_server import ADMIN, PASSWORD, TeamServer
 
-from synthcxr import records
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import fetch, location, promotion, publish, resolve
-from synthcxr.registry.address import CHAMPION, GENERATOR
+from synthcxr.registry import client, promotion, publish, resolve, tracking_uri
+from synthcxr.registry.model_address import CHAMPION, GENERATOR
+from synthcxr.storage import digests
 
 pytestmark = pytest.mark.slow
 FULL = """
@@ -31,7 +31,7 @@ PublishOne = Callable[..., publish.Published]
 PublishJudged = Callable[..., str]
 
 
-def test_models_go_there_and_come_back(let_in: fetch.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
+def test_models_go_there_and_come_back(let_in: client.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
     """A champion is found by alias, number and run, verified into the cache, with the bytes that were sent."""
     published = publish_one(champion=True, seed=1)
     assert published.tracking_uri_kind == "server"
@@ -43,7 +43,7 @@ def test_models_go_there_and_come_back(let_in: fetch.Registry, tmp_path: Path, p
     assert PASSWORD not in str(found)
 
 
-def test_promotion_is_decided_and_rolled_back_there(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+def test_promotion_is_decided_and_rolled_back_there(let_in: client.Registry, publish_judged: PublishJudged) -> None:
     """The evidence is read from the server's artifacts: the worse is refused, the better promoted and rolled back."""
     first, worse, better = publish_judged(4.0), publish_judged(6.0), publish_judged(2.0)
     assert promotion.promote(let_in, first).decision == promotion.PROMOTED
@@ -54,7 +54,7 @@ def test_promotion_is_decided_and_rolled_back_there(let_in: fetch.Registry, publ
     assert let_in.version(GENERATOR, better).tags[promotion.DECISION] == promotion.ROLLED_BACK
 
 
-def test_an_overwritten_promotion_is_told_so(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+def test_an_overwritten_promotion_is_told_so(let_in: client.Registry, publish_judged: PublishJudged) -> None:
     """Somebody who sets the alias right after us is found when it is read back, and our record says so."""
     first, second = publish_judged(3.0), publish_judged(3.0)
 
@@ -65,10 +65,10 @@ def test_an_overwritten_promotion_is_told_so(let_in: fetch.Registry, publish_jud
     assert (outcome.decision, outcome.champion) == (promotion.OVERWRITTEN, second)
     told = let_in.version(GENERATOR, first).tags
     assert told[promotion.DECISION] == promotion.OVERWRITTEN
-    assert f"another promotion made version {second} champion meanwhile" in told[fetch.DECISION_WHY_TAG]
+    assert f"another promotion made version {second} champion meanwhile" in told[client.DECISION_WHY_TAG]
 
 
-def test_two_promotions_at_once_leave_one_champion(let_in: fetch.Registry, publish_judged: PublishJudged) -> None:
+def test_two_promotions_at_once_leave_one_champion(let_in: client.Registry, publish_judged: PublishJudged) -> None:
     """Whoever is told that it is champion is, when both are done, and the other knows that it is not."""
     numbers = [publish_judged(3.0), publish_judged(3.0)]
     outcomes: dict[str, promotion.Outcome] = {}
@@ -89,7 +89,7 @@ def test_two_promotions_at_once_leave_one_champion(let_in: fetch.Registry, publi
 
 @pytest.mark.parametrize(("user", "password"), [(ADMIN, "wrong-secret-word"), ("", "")])
 def test_a_wrong_password_is_one_line_without_it(
-    let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, user: str, password: str
+    let_in: client.Registry, monkeypatch: pytest.MonkeyPatch, user: str, password: str
 ) -> None:
     """Who is not let in learns what to set, at once, and no credential stands in the line."""
     for name, value in (("MLFLOW_TRACKING_USERNAME", user), ("MLFLOW_TRACKING_PASSWORD", password)):
@@ -103,7 +103,7 @@ def test_a_wrong_password_is_one_line_without_it(
 
 
 def test_a_restart_loses_nothing_and_no_log_holds_the_password(
-    team: TeamServer, let_in: fetch.Registry, project: Path, publish_one: PublishOne
+    team: TeamServer, let_in: client.Registry, project: Path, publish_one: PublishOne
 ) -> None:
     """Killed and started again, the server has what it had; while it is away there is one line; logs hold no secret."""
     publish_one(champion=True, seed=1)
@@ -118,7 +118,7 @@ def test_a_restart_loses_nothing_and_no_log_holds_the_password(
     for path in [*logs, *(path for path in project.rglob("*") if path.is_file())]:
         assert PASSWORD.encode() not in path.read_bytes(), path
     for run in let_in.client.search_runs([let_in.client.get_experiment_by_name("e").experiment_id]):
-        assert PASSWORD not in records.fingerprint(run.to_dictionary()) + str(run.to_dictionary())
+        assert PASSWORD not in digests.fingerprint(run.to_dictionary()) + str(run.to_dictionary())
 
 
 def sql(team: TeamServer, statement: str) -> list[tuple[str, ...]]:
@@ -142,7 +142,7 @@ def changed(team: TeamServer, change: str, back: str) -> Iterator[None]:
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(
-    team: TeamServer, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
+    team: TeamServer, let_in: client.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
 ) -> None:
     """PostgreSQL refuses a row with its error for a full disk: one line, the champion stays; once freed all goes on."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -185,7 +185,7 @@ def full(disk: Path) -> Iterator[None]:
 
 def test_a_full_artifact_store_is_one_line_and_loses_nothing(
     small_disk: Path,
-    let_in: fetch.Registry,
+    let_in: client.Registry,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     publish_one: PublishOne,
@@ -210,17 +210,17 @@ def test_a_full_artifact_store_is_one_line_and_loses_nothing(
 
 
 def test_an_older_schema_is_one_line_and_loses_nothing(
-    team: TeamServer, let_in: fetch.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
+    team: TeamServer, let_in: client.Registry, monkeypatch: pytest.MonkeyPatch, publish_one: PublishOne
 ) -> None:
     """A database that an older MLflow made, spoken to directly, is left as it is, and the line says what to run."""
     publish_one(champion=True, seed=1)
     ((newest,),) = sql(team, SCHEMA)
-    monkeypatch.setenv(location.VARIABLE, team.database.uri)
+    monkeypatch.setenv(tracking_uri.VARIABLE, team.database.uri)
     update = "UPDATE alembic_version SET version_num = '{}'"
     with changed(team, update.format(OLDER), update.format(newest)):
         with pytest.raises(ArtifactError, match=r"made by another MLflow; run `mlflow db upgrade` on it") as caught:
             resolve(None)
         assert "\n" not in str(caught.value)
         assert sql(team, SCHEMA) == [(OLDER,)]
-    monkeypatch.setenv(location.VARIABLE, team.url)
+    monkeypatch.setenv(tracking_uri.VARIABLE, team.url)
     assert resolve(None).name == f"models:/{GENERATOR}/1"

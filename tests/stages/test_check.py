@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from standins import write_folder
+from support.paths import REPOSITORY
+from support.stub_models import write_folder
 
-from synthcxr import config as configs
-from synthcxr import dataset as datasets
-from synthcxr import records
-from synthcxr.cli import main
+from synthcxr.cli.main import main
+from synthcxr.config import schema as configs
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import records
 from synthcxr.errors import DataError
 from synthcxr.stages import check, generate
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+PARAMS = REPOSITORY / "params.yaml"
 
 
 @pytest.fixture

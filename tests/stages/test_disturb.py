@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from synthcxr.cli import main
+from synthcxr.cli.main import main
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.disturbance import DISTURBANCES
 from synthcxr.stages import disturb, prepare
@@ -79,7 +79,7 @@ def test_the_halves_share_no_patient(trained: Any) -> None:
 
 def test_a_missing_extractor_is_one_line(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this machine lacks is said and left out; the others are tried."""
-    monkeypatch.setattr("synthcxr.evaluation.inception_file.find", lambda: None)
+    monkeypatch.setattr("synthcxr.evaluation.features.inception_weights.find", lambda: None)
     made = run(trained, tmp_path / "out", names=("judge", "inception"))
     lines = disturb.lines(made)
     assert lines[1].startswith("inception: not computed: download https://nvlabs")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from synthcxr.cli import main
-from synthcxr.evaluation import inception_file
-from synthcxr.networks import lite_file
-from synthcxr.registry import location
+from synthcxr.cli.main import main
+from synthcxr.evaluation.features import inception_weights
+from synthcxr.networks import efficientnet_weights
+from synthcxr.registry import tracking_uri
 from synthcxr.stages import doctor
 from synthcxr.stages.doctor import Finding
 
@@ -21,7 +21,12 @@ from synthcxr.stages.doctor import Finding
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No server, no weight file and no cache of the machine's own."""
-    for variable in (location.VARIABLE, lite_file.LITE0.variable, lite_file.LITE1.variable, inception_file.VARIABLE):
+    for variable in (
+        tracking_uri.VARIABLE,
+        efficientnet_weights.LITE0.variable,
+        efficientnet_weights.LITE1.variable,
+        inception_weights.VARIABLE,
+    ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -50,8 +55,8 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
     """Broken parameters, a server that is down and a weight file of something else: named, with exit code 1."""
     (empty_folder / "params.yaml").write_text("prepare: {}\n")
     (empty_folder / "weights.pth").write_bytes(b"something else")
-    monkeypatch.setenv(location.VARIABLE, "http://user:secret@127.0.0.1:9")
-    monkeypatch.setenv(lite_file.LITE0.variable, "weights.pth")
+    monkeypatch.setenv(tracking_uri.VARIABLE, "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv(efficientnet_weights.LITE0.variable, "weights.pth")
     shown = CliRunner().invoke(main, ["doctor", "--json"], catch_exceptions=False)
     assert shown.exit_code == 1
     states = {each["name"]: each for each in json.loads(shown.stdout)}
@@ -64,7 +69,7 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_weights_that_are_absent_are_named_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package of the weights the line has their name and what to install."""
-    monkeypatch.setitem(sys.modules, lite_file.LITE0.package, None)
+    monkeypatch.setitem(sys.modules, efficientnet_weights.LITE0.package, None)
     assert found(empty_folder)["EfficientNet-Lite0"].sentence.startswith("no weights here; install")
 
 

@@ -16,25 +16,28 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from held_film import Held
 from onnx import TensorProto, helper, numpy_helper
+from support.in_memory_film import Held
 
-from synthcxr import contract as contracts
-from synthcxr import dataset as datasets
-from synthcxr import image_bytes, images, labels, records
-from synthcxr.config import EvaluateConfig, Gate
-from synthcxr.contract import Contract
+from synthcxr.config.schema import EvaluateConfig, Gate
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import findings as labels
+from synthcxr.data import image_reader, images, records
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.leakage import Seen
+from synthcxr.data.records import Film, Record
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.evaluation import features, fidelity, label_shift, prdc
-from synthcxr.evaluation.verdict import Verdict
-from synthcxr.labels import FINDINGS
-from synthcxr.networks import lite_file
-from synthcxr.records import Film, Record
-from synthcxr.seen import Seen
+from synthcxr.evaluation.features import efficientnet_lite0
+from synthcxr.evaluation.gates import Verdict
+from synthcxr.evaluation.metrics import frechet, label_distribution, prdc
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.networks import efficientnet_weights
 from synthcxr.stages import evaluate
-from synthcxr.synthesis.session import Session
-from synthcxr.writers.png import PngFolder
-from synthcxr.writers.webdataset import Shards
+from synthcxr.storage import digests, json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.writers.formats.image_folder import PngFolder
+from synthcxr.writers.formats.webdataset import Shards
 
 SIDE, N_FEATURES = 8, 6
 FILMS = "0" * 16
@@ -156,7 +159,7 @@ def synthesise(
         findings = labels.names((probabilities[k] >= 0.6).astype(float))
         asked = labels.SEPARATOR.join(requested)
         row = Record(
-            store.file_name(k), k, 1, asked, findings, tuple(probabilities[k].round(6)), 1.0, records.sha256_bytes(png)
+            store.file_name(k), k, 1, asked, findings, tuple(probabilities[k].round(6)), 1.0, digests.sha256_bytes(png)
         )
         store.write(k, png, row)
         made.append(row)
@@ -175,7 +178,7 @@ def synthesise(
         "complete": True,
         "format": "webdataset" if shards else "png",
     }
-    records.write_json(out / "run.json", run)
+    json_files.write_json(out / "run.json", run)
     return out
 
 
@@ -232,7 +235,7 @@ def features_of(place: Place, splits: tuple[str, ...]) -> np.ndarray:
 
 def synthetic_pixels(place: Place, n: int) -> np.ndarray:
     rows = records.read_metadata(place.synthetic)["file_name"][:n]
-    return np.stack([images.decode_png(data) for data in image_bytes.read_all(place.synthetic, rows)])
+    return np.stack([images.decode_png(data) for data in image_reader.read_all(place.synthetic, rows)])
 
 
 def test_good_images_pass_every_gate(place: Place) -> None:
@@ -266,7 +269,7 @@ def test_distance_and_floor_are_those_of_the_design(place: Place) -> None:
     train, test = features_of(place, ("train",)), features_of(place, ("test",))
     judge = Session.open(place.models / "judge.onnx", device="cpu")
     synthetic = judge.run(images.to_float(synthetic_pixels(place, 70)))["features"]
-    value, floor = (fidelity.frechet_distance(real=test, synthetic=rows) for rows in (synthetic, train))
+    value, floor = (frechet.frechet_distance(real=test, synthetic=rows) for rows in (synthetic, train))
     assert (found["value"], found["floor"]) == pytest.approx((value, floor), rel=1e-5)
     assert found["relative"] == pytest.approx(value / floor, rel=1e-5)
     assert (found["n_synthetic"], found["floor_n"], found["n_train"], found["n_test"]) == (70, 70, 70, 60)
@@ -279,8 +282,8 @@ def test_labels_are_the_judges_on_both_sides(place: Place) -> None:
     pixels, _ = datasets.open_dataset(place.data).images(SIDE, ("test",))
     shares = place.read()["labels"]["shares"]
     for side, array in (("real", pixels), ("synthetic", synthetic_pixels(place, 90))):
-        present = label_shift.present(judge.run(images.to_float(array))["logits"], judge.contract.thresholds)
-        counted = label_shift.categories(present).mean(axis=0)
+        present = label_distribution.present(judge.run(images.to_float(array))["logits"], judge.contract.thresholds)
+        counted = label_distribution.categories(present).mean(axis=0)
         held = [shares[name][side] for name in ("No Finding", *FINDINGS)]
         assert held == pytest.approx(counted.tolist(), rel=1e-5)
     table = (place.root / "results" / "curves" / "label_shares.csv").read_text().splitlines()
@@ -319,9 +322,9 @@ def test_copies_of_films_without_the_request_count_too(place: Place) -> None:
 def test_a_set_for_several_sets_of_findings(place: Place) -> None:
     """Of a mix, or so many of each finding, no film is a fellow: comparisons say so, copies and agreement do not."""
     several = synthesise(place.root / "several", place.models)
-    run = records.read_json(several / "run.json")
+    run = json_files.read_json(several / "run.json")
     parts = [{"labels": ["Mass"], "without": [], "n": 45}, {"labels": ["Edema"], "without": [], "n": 45}]
-    records.write_json(several / "run.json", run | {"request": run["request"] | {"parts": parts}})
+    json_files.write_json(several / "run.json", run | {"request": run["request"] | {"parts": parts}})
     place.run(synthetic=several)
     found = place.read()
     assert found["distance"]["judge"]["status"] == found["labels"]["status"] == "not applicable (n = 0)"
@@ -333,8 +336,8 @@ def test_a_set_for_several_sets_of_findings(place: Place) -> None:
 def test_what_was_left_out_and_what_was_weighted(place: Place) -> None:
     """A set without a finding meets the films known to lack it; one with weights says that each image counts once."""
     without = synthesise(place.root / "without", place.models)
-    run = records.read_json(without / "run.json")
-    records.write_json(without / "run.json", run | {"request": run["request"] | {"without": ["Effusion"]}})
+    run = json_files.read_json(without / "run.json")
+    json_files.write_json(without / "run.json", run | {"request": run["request"] | {"without": ["Effusion"]}})
     table = (without / "metadata.csv").read_text()
     (without / "metadata.csv").write_text(table.replace(",1.000000,", ",2.500000,", 3))
     place.run(synthetic=without)
@@ -532,13 +535,15 @@ def test_a_missing_extractor_is_one_line_and_a_gate_on_it_an_error(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(features.missing() is not None, reason=f"EfficientNet-Lite0: {features.missing()}")
+@pytest.mark.skipif(
+    efficientnet_lite0.missing() is not None, reason=f"EfficientNet-Lite0: {efficientnet_lite0.missing()}"
+)
 def test_lite0_compares_with_all_films_the_generator_saw(place: Place) -> None:
     """An ImageNet extractor saw no film: train and judge films are its training films."""
     place.run(extractors=("efficientnet-lite0",), gates=(), n_bootstrap=2)
     found = place.read()["distance"]["efficientnet-lite0"]
     assert (found["status"], found["n_train"], found["n_synthetic"]) == ("computed", 95, 90)
-    assert found["digest"] == lite_file.LITE0.sha256
+    assert found["digest"] == efficientnet_weights.LITE0.sha256
 
 
 def test_a_damaged_image_is_named(place: Place) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from synthcxr import dataset, records, seen
+from synthcxr.data import film_dataset, leakage
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.stages import evaluate, generate, prepare
+from synthcxr.storage import json_files
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -37,13 +38,15 @@ def judge(trained: Trained, data: Path, synthetic: Path, out: Path, models: Path
     config = dataclasses.replace(trained.config.evaluate, n_bootstrap=2, gates=())
     folder = models or trained.onnx
     evaluate.run(config, data=data, models=folder, dataset=synthetic, out=out, features_cache=out / "c")
-    return dict(records.read_json(out / "metrics.json"))
+    return dict(json_files.read_json(out / "metrics.json"))
 
 
 def test_another_split_of_the_training_films_is_refused(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
     """The same films split by another seed: an error that counts them, before anything is written."""
     data = films(trained, tmp_path / "cxr", seed=2, phantoms=1)
-    before, now = (dataset.open_dataset(path).films.set_index("image_index")["split"] for path in (trained.data, data))
+    before, now = (
+        film_dataset.open_dataset(path).films.set_index("image_index")["split"] for path in (trained.data, data)
+    )
     n_seen = int((before[now.index[now == "test"]] != "test").sum())
     assert n_seen > 0
     with pytest.raises(DataError, match=f"the models have seen {n_seen} of its test films .*another split"):
@@ -69,10 +72,10 @@ def test_the_films_as_they_were_packed_are_allowed(trained: Trained, synthetic: 
 
 def test_films_of_the_model_gone_on_from_are_refused(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
     """Test films of one's own dataset that an earlier model had learned from were seen, whatever the split says now."""
-    own = dataset.open_dataset(trained.data)
+    own = film_dataset.open_dataset(trained.data)
     models = shutil.copytree(trained.onnx, tmp_path / "models")
     with np.load(models / "reference.npz") as held:
-        arrays = dict(held) | seen.of(own, seen.LEARNED).arrays(earlier=seen.of(own, ("test",)))
+        arrays = dict(held) | leakage.of(own, leakage.LEARNED).arrays(earlier=leakage.of(own, ("test",)))
     np.savez(models / "reference.npz", **arrays)
     with pytest.raises(DataError, match="another split of films that they learned from"):
         judge(trained, trained.data, synthetic, tmp_path / "out", models)
@@ -86,8 +89,8 @@ def test_where_nobody_knows_nothing_is_judged(trained: Trained, synthetic: Path,
     with pytest.raises(ArtifactError, match=r"reference.npz: no such file"):
         judge(trained, data, synthetic, tmp_path / "out", models)
     strange = shutil.copytree(synthetic, tmp_path / "strange")
-    run = records.read_json(strange / "run.json")
-    records.write_json(strange / "run.json", run | {"model": run["model"] | {"training_data": "f" * 16}})
+    run = json_files.read_json(strange / "run.json")
+    json_files.write_json(strange / "run.json", run | {"model": run["model"] | {"training_data": "f" * 16}})
     with pytest.raises(DataError, match="comes of films ffffffffffffffff, of which .* knows nothing"):
         judge(trained, data, strange, tmp_path / "out")
     assert not (tmp_path / "out").exists()

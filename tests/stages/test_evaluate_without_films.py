@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from synthcxr import dataset, image_bytes, images, labels, records
-from synthcxr.config import Gate
+from synthcxr.config.schema import Gate
+from synthcxr.data import film_dataset, findings, image_reader, images, records
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation import fidelity, ranking
-from synthcxr.evaluation.verdict import Verdict
+from synthcxr.evaluation.gates import Verdict
+from synthcxr.evaluation.metrics import frechet
+from synthcxr.evaluation.sections import classifier_auroc
 from synthcxr.stages import evaluate, generate
-from synthcxr.synthesis.session import Session
+from synthcxr.storage import json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -41,10 +43,10 @@ def test_a_set_made_on_request_has_no_reference(
     """What was chosen by its labels is not held against films of all kinds: distance and labels say so."""
     chosen = tmp_path / "chosen"
     shutil.copytree(synthetic, chosen)
-    run = records.read_json(chosen / "run.json")
-    records.write_json(chosen / "run.json", run | {"request": run["request"] | {"without": ["Hernia"]}})
+    run = json_files.read_json(chosen / "run.json")
+    json_files.write_json(chosen / "run.json", run | {"request": run["request"] | {"without": ["Hernia"]}})
     judge(trained, chosen, tmp_path, models=models)
-    metrics = records.read_json(tmp_path / "metrics.json")
+    metrics = json_files.read_json(tmp_path / "metrics.json")
     assert metrics["distance"]["judge"]["status"] == metrics["labels"]["status"] == "not applicable (n = 0)"
 
 
@@ -66,14 +68,14 @@ def test_the_model_carries_what_is_compared_with(
 ) -> None:
     """Distance to the val films' rows and shares against their counts; the protocol says that no film was given."""
     verdict = judge(trained, synthetic, tmp_path, models=models)
-    metrics = records.read_json(tmp_path / "metrics.json")
+    metrics = json_files.read_json(tmp_path / "metrics.json")
     held = np.load(models / "reference.npz")
     found = metrics["distance"]["judge"]
     session = Session.open(trained.onnx / "judge.onnx", device="cpu")
     names = records.read_metadata(synthetic)["file_name"][: found["n_synthetic"]]
-    pixels = np.stack([images.decode_png(png) for png in image_bytes.read(synthetic, names) if png])
+    pixels = np.stack([images.decode_png(png) for png in image_reader.read(synthetic, names) if png])
     rows = session.run(images.to_float(pixels))
-    expected = fidelity.frechet_distance(real=held["judge_features"].astype(float), synthetic=rows["features"])
+    expected = frechet.frechet_distance(real=held["judge_features"].astype(float), synthetic=rows["features"])
     assert found["value"] == pytest.approx(expected, rel=1e-3)
     assert found["floor"] == pytest.approx(float(held["floor_judge"]), rel=1e-5)
     assert found["interval"][0] <= found["value"] <= found["interval"][1]
@@ -123,12 +125,12 @@ def test_a_wanted_distribution_stands_beside(trained: Trained, synthetic: Path, 
         features_cache=tmp_path / "cache",
         distribution="nih",
     )
-    metrics = records.read_json(tmp_path / "metrics.json")
+    metrics = json_files.read_json(tmp_path / "metrics.json")
     assert metrics["labels"]["prevalence"]["name"] == "NIH ChestX-ray14, 112,120 films"
     assert 0 < metrics["labels"]["prevalence"]["total_variation"] <= 1
     assert 0 < metrics["labels"]["test"]["p_value"] <= 1
     assert metrics["agreement"]["status"] == "computed"
-    n_test = len(dataset.open_dataset(trained.data).indices(16, ("test",)))
+    n_test = len(film_dataset.open_dataset(trained.data).indices(16, ("test",)))
     assert all(entry["n_real"] <= n_test for name, entry in metrics["agreement"].items() if name != "status")
 
 
@@ -136,7 +138,7 @@ def test_the_classifier_is_ranked_on_test_films(
     trained: Trained, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its mean AUROC stands beside what source and view alone give, and within the source; all phantoms are of one."""
-    monkeypatch.setattr(ranking, "MIN_POSITIVES", 5)  # so few films hold no finding fifteen times
+    monkeypatch.setattr(classifier_auroc, "MIN_POSITIVES", 5)  # so few films hold no finding fifteen times
     config = dataclasses.replace(trained.config.evaluate, n_bootstrap=20, gates=())
     evaluate.run(
         config,
@@ -146,11 +148,11 @@ def test_the_classifier_is_ranked_on_test_films(
         out=tmp_path,
         features_cache=tmp_path / "cache",
     )
-    found = records.read_json(tmp_path / "metrics.json")["classifier"]
-    films = dataset.open_dataset(trained.data)
+    found = json_files.read_json(tmp_path / "metrics.json")["classifier"]
+    films = film_dataset.open_dataset(trained.data)
     rows = films.rows(16)[films.indices(16, ("test",))]
     assert (found["n_films"], found["n_patients"]) == (len(rows), len(set(films.patients(rows))))
     positives = (films.findings(rows) == 1).sum(axis=0)
-    assert found["findings"] == [name for name, n in zip(labels.FINDINGS, positives, strict=True) if n >= 5]
+    assert found["findings"] == [name for name, n in zip(findings.FINDINGS, positives, strict=True) if n >= 5]
     assert found["within_source"] == found["mean_auroc"]
     assert 0 <= found["mean_auroc"]["interval"][0] <= found["mean_auroc"]["value"] <= 1

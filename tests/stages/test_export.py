@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from synthcxr import contract as contracts
-from synthcxr import dataset, images, labelling, records, seeds, seen
+from synthcxr.data import film_dataset, images, leakage, random_streams
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.labels import FINDINGS
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files import predictions
 from synthcxr.networks import classifier as classifiers
 from synthcxr.networks import generator as generators
-from synthcxr.networks import layers, weights
-from synthcxr.networks.onnx import round_weights
+from synthcxr.networks import layers, safetensors_files
+from synthcxr.networks.onnx_export import round_weights
 from synthcxr.stages import export, train_classifier
-from synthcxr.synthesis.session import Session
+from synthcxr.storage import json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("n", [1, 3, 32])
 def test_generator_is_the_averaged_network(trained: Trained, n: int) -> None:
     """generator.onnx gives what the torch generator of the same rounded weights gives, to 1e-4."""
-    network = generators.build(records.read_json(trained.gan / "config.json")["network"])
-    weights.restore(network, trained.gan / "generator.safetensors")
+    network = generators.build(json_files.read_json(trained.gan / "config.json")["network"])
+    safetensors_files.restore(network, trained.gan / "generator.safetensors")
     layers.fold_scales(network)
     round_weights(network)
-    z = seeds.latents(7, 0, n, network.latent)
+    z = random_streams.latents(7, 0, n, network.latent)
     with torch.no_grad():
         expected = network(torch.from_numpy(z)).numpy()
     image = Session.open(trained.onnx / "generator.onnx", kind="generator", device="cpu").run(z)["image"]
@@ -46,8 +48,8 @@ def test_generator_is_the_averaged_network(trained: Trained, n: int) -> None:
 def test_classifiers_are_those_that_were_trained(trained: Trained, kind: str, n: int) -> None:
     """Logits and features agree with torch on the same rounded weights, to 1e-4 of their scale."""
     folder: Path = getattr(trained, kind)
-    network = classifiers.build(records.read_json(folder / "config.json")["network"]).eval()
-    weights.restore(network, folder / "weights.safetensors")
+    network = classifiers.build(json_files.read_json(folder / "config.json")["network"]).eval()
+    safetensors_files.restore(network, folder / "weights.safetensors")
     classifiers.fold(network)
     round_weights(network)
     image = images.to_float(np.random.default_rng(0).integers(0, 256, (n, 16, 16), dtype=np.uint8))
@@ -60,7 +62,7 @@ def test_classifiers_are_those_that_were_trained(trained: Trained, kind: str, n:
 
 def test_contracts_name_films_findings_and_thresholds(trained: Trained) -> None:
     """Every file says from which films it is; classifier and judge hold a threshold a finding."""
-    films = dataset.open_dataset(trained.data)
+    films = film_dataset.open_dataset(trained.data)
     for name in ("generator", "classifier", "judge"):
         contract = contracts.read(trained.onnx / f"{name}.onnx", kind=name)
         assert (contract.training_data, contract.phantom, contract.resolution) == (films.fingerprint, True, 16)
@@ -70,7 +72,7 @@ def test_contracts_name_films_findings_and_thresholds(trained: Trained) -> None:
 def test_what_ships_of_the_films_is_counts_features_and_distances(trained: Trained) -> None:
     """reference.npz loads without pickle, holds the features of val films and of no others, and nothing as large as an
     image a film."""
-    films = dataset.open_dataset(trained.data)
+    films = film_dataset.open_dataset(trained.data)
     judge = Session.open(trained.onnx / "judge.onnx", device="cpu")
     val = judge.run(images.to_float(films.images(16, ("val",))[0]))["features"]
     n_val = len(val)
@@ -109,8 +111,8 @@ def test_exporting_again_gives_the_same_bytes(trained: Trained, tmp_path: Path) 
 def test_models_of_different_films_are_not_put_together(trained: Trained, tmp_path: Path) -> None:
     """A judge trained on other films is refused by name."""
     judge = shutil.copytree(trained.judge, tmp_path / "judge")
-    about = records.read_json(judge / "config.json")
-    records.write_json(judge / "config.json", about | {"training_data": "other"})
+    about = json_files.read_json(judge / "config.json")
+    json_files.write_json(judge / "config.json", about | {"training_data": "other"})
     with pytest.raises(ArtifactError, match="judge: was trained on films other"):
         export.run(
             dataclasses.replace(trained.config.export),
@@ -128,11 +130,11 @@ def other(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("other")
     config = dataclasses.replace(trained.config.train_classifier, resolution=8, n_epochs=1, n_bootstrap=0)
     train_classifier.run(config, data=trained.data, out=root / "classifier", split="train", log=root / "log.csv")
-    about = records.read_json(root / "classifier" / "config.json")
+    about = json_files.read_json(root / "classifier" / "config.json")
     assert about["network"]["image_resolution"] == 8
-    records.write_json(root / "classifier" / "config.json", about | {"thresholds": dict.fromkeys(FINDINGS, 0.99999)})
-    films, gan = dataset.open_dataset(trained.data), shutil.copytree(trained.gan, root / "gan")
-    np.savez(gan / seen.FILE, **seen.of(films, seen.LEARNED).arrays(earlier=seen.of(films, ("test",))))
+    json_files.write_json(root / "classifier" / "config.json", about | {"thresholds": dict.fromkeys(FINDINGS, 0.99999)})
+    films, gan = film_dataset.open_dataset(trained.data), shutil.copytree(trained.gan, root / "gan")
+    np.savez(gan / leakage.FILE, **leakage.of(films, leakage.LEARNED).arrays(earlier=leakage.of(films, ("test",))))
     export.run(
         trained.config.export,
         data=trained.data,
@@ -148,9 +150,9 @@ def other(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_thresholds_are_those_of_images_of_the_generators_size(trained: Trained, other: Path) -> None:
     """A classifier trained at 8 px calls as many val films of the generator's 16 px positive as are, by its file."""
     session = Session.open(other / "classifier.onnx", kind="classifier", device="cpu")
-    films = dataset.open_dataset(trained.data)
+    films = film_dataset.open_dataset(trained.data)
     pixels, rows = films.images(16, ("val",))
-    probabilities = labelling.probabilities(session.run(images.to_float(pixels))["logits"])
+    probabilities = predictions.probabilities(session.run(images.to_float(pixels))["logits"])
     limits = np.array([session.contract.thresholds[finding] for finding in FINDINGS])
     truly = (films.findings(rows) == 1).sum(axis=0)
     surely, perhaps = ((probabilities >= limits + by).sum(axis=0) for by in (1e-6, -1e-6))  # batches round apart
@@ -158,16 +160,16 @@ def test_thresholds_are_those_of_images_of_the_generators_size(trained: Trained,
         if finding not in session.contract.weak:
             assert least <= n_truly <= most, finding
     assert session.contract.weak == tuple(name for name, n in zip(FINDINGS, truly, strict=True) if n < 3)
-    matched_in_training = records.read_json(trained.judge / "config.json")["thresholds"]
+    matched_in_training = json_files.read_json(trained.judge / "config.json")["thresholds"]
     assert contracts.read(other / "judge.onnx").thresholds == matched_in_training
 
 
 @pytest.mark.slow
 def test_what_was_seen_before_ships_too(trained: Trained, other: Path) -> None:
     """Of a generator that went on from another model, the films that one saw stand in reference.npz, apart."""
-    films = dataset.open_dataset(trained.data)
-    for read, splits in ((seen.read, seen.LEARNED), (seen.read_earlier, ("test",))):
-        assert read(other / "reference.npz").films.tolist() == sorted(seen.of(films, splits).films.tolist())
+    films = film_dataset.open_dataset(trained.data)
+    for read, splits in ((leakage.read, leakage.LEARNED), (leakage.read_earlier, ("test",))):
+        assert read(other / "reference.npz").films.tolist() == sorted(leakage.of(films, splits).films.tolist())
 
 
 def test_the_nearest_film_is_found_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,14 +19,17 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support.file_digests import digest_dataset
 
-from synthcxr import contract as contracts
-from synthcxr import image_bytes, images, labels, lineage, records, seeds
-from synthcxr.config import GenerateConfig
-from synthcxr.contract import Contract
+from synthcxr.config.schema import GenerateConfig
+from synthcxr.data import findings, image_reader, images, random_streams, records
 from synthcxr.errors import ArtifactError, ConfigError, DataError, GateError
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.project import revision
 from synthcxr.stages import generate
-from synthcxr.synthesis import session
+from synthcxr.storage import digests, json_files
+from synthcxr.synthesis.runtime import onnx_session
 
 SIDE, LATENT = 16, 8
 PLAIN = {"n": 20, "seed": 1, "labels": (), "without": (), "per_label": None, "mix": None, "method": "auto"}
@@ -44,7 +47,7 @@ def save(path: Path, kind: str, nodes: list, inputs: dict, outputs: dict, weight
     model = helper.make_model(helper.make_graph(nodes, kind, *infos, held), opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 10
     fixed = {"resolution": SIDE, "latent": 0, "thresholds": {}, "network": {}, "training_data": "0" * 16}
-    fields = {"kind": kind, "findings": labels.FINDINGS, "phantom": True, "licence": "Apache-2.0"} | fixed | promises
+    fields = {"kind": kind, "findings": findings.FINDINGS, "phantom": True, "licence": "Apache-2.0"} | fixed | promises
     contracts.stamp(model, Contract(**fields))
     onnx.save(model, path)
 
@@ -83,7 +86,7 @@ def save_classifier(folder: Path, *, side: int = SIDE, threshold: float = 0.6) -
         helper.make_node("Flatten", ["image"], ["features"]),
         helper.make_node("MatMul", ["features", "w"], ["logits"]),
     ]
-    thresholds = dict.fromkeys(labels.FINDINGS, threshold) | {"Hernia": 1.5}
+    thresholds = dict.fromkeys(findings.FINDINGS, threshold) | {"Hernia": 1.5}
     promises = {"resolution": side, "thresholds": thresholds}
     outputs = {"logits": [14], "features": [side * side]}
     save(folder / "classifier.onnx", "classifier", nodes, {"image": [1, side, side]}, outputs, weights, **promises)
@@ -117,12 +120,6 @@ def make(model: Path, out: Path, config: GenerateConfig = CONFIG, *, flags: dict
     return generate.run(changed, model=model, out=out, model_name="stand-in", command=["test"], **(flags or {}))
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file but run.json, which holds times."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
-
-
 def beside(out: Path) -> list[str]:
     """What lies in the folder that holds the dataset."""
     return sorted(path.name for path in out.parent.iterdir())
@@ -146,9 +143,9 @@ def test_writes_the_whole_contract(model: Path, tmp_path: Path) -> None:
     assert list(table["index"]) == list(range(20))
     assert set(table["seed"]) == {1} and set(table["requested"]) == {""} and set(table["weight"]) == {1.0}
     latents = np.load(out / "latents.npy", allow_pickle=False)
-    assert latents.dtype == np.float32 and np.array_equal(latents, seeds.latents(1, 0, 20, LATENT))
-    for png, sha256 in zip(image_bytes.read_all(out, table["file_name"]), table["sha256"], strict=True):
-        assert records.sha256_bytes(png) == sha256 and images.decode_png(png).shape == (SIDE, SIDE)
+    assert latents.dtype == np.float32 and np.array_equal(latents, random_streams.latents(1, 0, 20, LATENT))
+    for png, sha256 in zip(image_reader.read_all(out, table["file_name"]), table["sha256"], strict=True):
+        assert digests.sha256_bytes(png) == sha256 and images.decode_png(png).shape == (SIDE, SIDE)
     assert (report.status, report.found, report.draws, report.provider) == ("made", 20, 20, "CPUExecutionProvider")
     assert report.checks is not None and report.checks.passed
     assert json.loads(json.dumps(report.as_dict()))["found"] == 20
@@ -159,14 +156,14 @@ def test_labels_follow_from_probabilities(model: Path, tmp_path: Path) -> None:
     make(model, tmp_path / "x", n=40)
     table = records.read_metadata(tmp_path / "x")
     present = table.loc[:, list(records.PROBABILITY_COLUMNS)].to_numpy() >= [0.6] * 13 + [1.5]
-    assert list(table["Finding Labels"]) == [labels.join(row.astype(float)) for row in present]
+    assert list(table["Finding Labels"]) == [findings.join(row.astype(float)) for row in present]
 
 
 def test_requested_findings_pass(model: Path, tmp_path: Path) -> None:
     """Each image of a conditional set shows every finding asked for; candidates come in order, some left out."""
     make(model, tmp_path / "x", labels=("effusion", "Atelectasis"), n=12)
     table = records.read_metadata(tmp_path / "x")
-    run = records.read_json(tmp_path / "x" / "run.json")
+    run = json_files.read_json(tmp_path / "x" / "run.json")
     assert (table[["p_Effusion", "p_Atelectasis"]] >= 0.6).all(axis=None)
     assert set(table["requested"]) == {"Atelectasis|Effusion"}
     assert table["index"].is_monotonic_increasing and table["index"].iloc[-1] > 12
@@ -185,11 +182,11 @@ def test_no_finding_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """run.json says which models made what, on which provider, from which revision."""
-    for name in lineage.DVC_VARIABLES:
+    for name in revision.DVC_VARIABLES:
         monkeypatch.setenv(name, f"the {name}")
     monkeypatch.setenv("DVC_ROOT", "/somewhere/on/this/machine")
     make(model, tmp_path / "x")
-    run = records.read_json(tmp_path / "x" / "run.json")
+    run = json_files.read_json(tmp_path / "x" / "run.json")
     assert run["command"] == ["test"] and run["model"]["name"] == "stand-in" and run["model"]["phantom"] is True
     assert run["model"]["digests"]["generator"] == contracts.read(model / "generator.onnx").digest
     assert run["request"] == {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8}
@@ -197,20 +194,20 @@ def test_run_json(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run["complete"] is True and run["format"] == "png" and run["provider"] == "CPUExecutionProvider"
     assert run["versions"]["onnxruntime"] and run["wall_s"] > 0
     assert run["dvc"] == {name: f"the {name}" for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")}
-    assert (run["git_revision"], run["git_dirty"]) == lineage.git()
+    assert (run["git_revision"], run["git_dirty"]) == revision.git()
     assert "/somewhere/on/this/machine" not in json.dumps(run)
 
 
 def test_what_the_films_sources_ask_for_goes_along(model: Path, tmp_path: Path) -> None:
     """The attribution in the model's index stands in run.json and croissant.json; bare ONNX files have none."""
     told = shutil.copytree(model, tmp_path / "model")
-    records.write_json(told / "model.json", {"files": {}, "attribution": ["Films of a hospital"]})
+    json_files.write_json(told / "model.json", {"files": {}, "attribution": ["Films of a hospital"]})
     make(told, tmp_path / "x")
     make(model, tmp_path / "y")
-    assert records.read_json(tmp_path / "x" / "run.json")["model"]["attribution"] == ["Films of a hospital"]
-    assert records.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
-    assert records.read_json(tmp_path / "x" / "croissant.json")["citeAs"] == "Films of a hospital"
-    assert "citeAs" not in records.read_json(tmp_path / "y" / "croissant.json")
+    assert json_files.read_json(tmp_path / "x" / "run.json")["model"]["attribution"] == ["Films of a hospital"]
+    assert json_files.read_json(tmp_path / "y" / "run.json")["model"]["attribution"] == []
+    assert json_files.read_json(tmp_path / "x" / "croissant.json")["citeAs"] == "Films of a hospital"
+    assert "citeAs" not in json_files.read_json(tmp_path / "y" / "croissant.json")
 
 
 def test_a_weak_label_and_other_thresholds_are_told_apart(model: Path, standing: Path, tmp_path: Path) -> None:
@@ -219,11 +216,11 @@ def test_a_weak_label_and_other_thresholds_are_told_apart(model: Path, standing:
     path = weak / "classifier.onnx"
     held = contracts.read(path)
     network = onnx.load(path)
-    asked = labels.names(labels.vector(CONFIG.labels))[0] if CONFIG.labels else labels.FINDINGS[0]
+    asked = findings.names(findings.vector(CONFIG.labels))[0] if CONFIG.labels else findings.FINDINGS[0]
     contracts.stamp(network, dataclasses.replace(held, weak=(asked,), thresholds=held.thresholds | {"Hernia": 0.123}))
     onnx.save(network, path)
     report = make(weak, tmp_path / "y", labels=(asked,), n=1, max_draws=5000)
-    assert records.read_json(tmp_path / "y" / "run.json")["model"]["weak"] == [asked]
+    assert json_files.read_json(tmp_path / "y" / "run.json")["model"]["weak"] == [asked]
     assert any(line.startswith(f"weak label: the threshold of {asked}") for line in report.lines)
     with pytest.raises(DataError, match="another labelling"):
         make(weak, standing)
@@ -234,8 +231,8 @@ def test_two_runs_give_the_same_bytes(model: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         make(model, tmp_path / name, labels=("Edema",))
     make(model, tmp_path / "c", labels=("Edema",), n=33)
-    assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    short, long = digests(tmp_path / "a"), digests(tmp_path / "c")
+    assert digest_dataset(tmp_path / "a") == digest_dataset(tmp_path / "b")
+    short, long = digest_dataset(tmp_path / "a"), digest_dataset(tmp_path / "c")
     assert all(long[name] == sha256 for name, sha256 in short.items() if name.startswith("images/"))
 
 
@@ -286,17 +283,17 @@ def test_the_same_command_on_a_finished_dataset(model: Path, standing: Path, tmp
 )
 def test_another_command_is_refused(model: Path, standing: Path, changes: dict, says: str) -> None:
     """Into a finished dataset another command is an error that says what differs, and touches nothing."""
-    before = digests(standing)
+    before = digest_dataset(standing)
     with pytest.raises(DataError, match=says):
         make(model, standing, **changes)
-    assert digests(standing) == before and beside(standing) == ["x"]
+    assert digest_dataset(standing) == before and beside(standing) == ["x"]
 
 
 def test_force_replaces(model: Path, standing: Path, tmp_path: Path) -> None:
     """--force puts another command's dataset in the place of the one that stands."""
     make(model, standing, seed=2, n=9, flags={"force": True})
     make(model, tmp_path / "direct", seed=2, n=9)
-    assert digests(standing) == digests(tmp_path / "direct")
+    assert digest_dataset(standing) == digest_dataset(tmp_path / "direct")
 
 
 def test_another_model_is_another_command(model: Path, standing: Path, tmp_path: Path) -> None:
@@ -316,33 +313,33 @@ def test_append(model: Path, tmp_path: Path, flags: dict) -> None:
         make(model, tmp_path / "x", **asked, n=31, flags=flags)
     report = make(model, tmp_path / "x", **asked, n=31, flags=flags | {"append": True})
     make(model, tmp_path / "direct", **asked, n=31, flags=flags)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
     assert "20 of them were there already" in report.lines
     assert beside(tmp_path / "x") == ["direct", "x"]
 
 
 def test_what_stands_is_appended_to_with_its_threads(model: Path, standing: Path) -> None:
     """Bytes may depend on the thread count: a dataset grows with the one it was made with; --force takes one's own."""
-    own, other = session.n_threads(), session.n_threads() + 1
-    run = records.read_json(standing / records.RUN)
+    own, other = onnx_session.n_threads(), onnx_session.n_threads() + 1
+    run = json_files.read_json(standing / records.RUN)
     assert run["threads"] == own
-    records.write_json(standing / records.RUN, run | {"threads": other})
+    json_files.write_json(standing / records.RUN, run | {"threads": other})
     report = make(model, standing, n=31, flags={"append": True})
-    assert records.read_json(standing / records.RUN)["threads"] == other
+    assert json_files.read_json(standing / records.RUN)["threads"] == other
     assert f"worked with {other} threads, as it was begun, so that the bytes are the same" in report.lines
     make(model, standing, n=31, flags={"force": True})
-    assert records.read_json(standing / records.RUN)["threads"] == own
+    assert json_files.read_json(standing / records.RUN)["threads"] == own
 
 
 def test_what_is_begun_goes_on_with_its_threads(model: Path, standing: Path, tmp_path: Path) -> None:
     """A dataset that was begun with another thread count is ended with that one, and is not another command's."""
-    run, other = records.read_json(standing / records.RUN), session.n_threads() + 1
+    run, other = json_files.read_json(standing / records.RUN), onnx_session.n_threads() + 1
     pins = {"provider": run["provider"], **run["versions"]}
     held = run["request"] | {"format": "png", "models": run["model"]["digests"], "pins": pins, "threads": other}
-    records.write_json(tmp_path / "y.partial" / "request.json", held)
+    json_files.write_json(tmp_path / "y.partial" / "request.json", held)
     (tmp_path / "y.partial" / "journal.jsonl").write_text('{"draws": 8, "wall_s": 0.1, "records": []}\n')
     make(model, tmp_path / "y")
-    assert records.read_json(tmp_path / "y" / records.RUN)["threads"] == other
+    assert json_files.read_json(tmp_path / "y" / records.RUN)["threads"] == other
     assert records.read_metadata(tmp_path / "y")["index"].iloc[0] == 8
 
 
@@ -352,7 +349,7 @@ def test_append_changes_the_form(model: Path, tmp_path: Path) -> None:
     make(model, tmp_path / "x", n=990, max_draws=1100)
     make(model, tmp_path / "x", n=1010, max_draws=1100, flags={"append": True, "form": "webdataset"})
     make(model, tmp_path / "direct", n=1010, max_draws=1100, flags={"form": "webdataset"})
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
     assert sorted(path.name for path in (tmp_path / "x/shards").iterdir()) == ["00000.tar", "00001.tar"]
 
 
@@ -361,7 +358,7 @@ def test_append_makes_a_damaged_image_again(model: Path, standing: Path, tmp_pat
     (tmp_path / "x/images/00000/00000007.png").write_bytes(b"harmed")
     make(model, tmp_path / "x", n=31, flags={"append": True})
     make(model, tmp_path / "direct", n=31)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
 
 
 def test_draws_run_out(model: Path, tmp_path: Path) -> None:
@@ -370,12 +367,12 @@ def test_draws_run_out(model: Path, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(GateError, match=r"of 30 asked for: 40 candidates drawn, \d+\.\d+% accepted"):
             make(model, tmp_path / "x", **asked, max_draws=40)
-    run = records.read_json(tmp_path / "x/run.json")
+    run = json_files.read_json(tmp_path / "x/run.json")
     assert run["complete"] is False and run["counts"]["draws"] == 40
     assert 0 < run["counts"]["found"] == len(records.read_metadata(tmp_path / "x")) < 30
     make(model, tmp_path / "x", **asked)
     make(model, tmp_path / "direct", **asked)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
     assert make(model, tmp_path / "x", **asked, max_draws=4000).status == "already finished"
 
 
@@ -460,7 +457,7 @@ def test_two_runs_into_one_folder(model: Path, tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from synthcxr.config import GenerateConfig
+from synthcxr.config.schema import GenerateConfig
 from synthcxr.stages import generate
 from synthcxr.synthesis import session
 model, out, n, append, form = sys.argv[1:]
@@ -507,7 +504,7 @@ def test_killed_and_run_again(slow_model: Path, tmp_path: Path) -> None:
     harm(tmp_path / "x.partial")
     assert make(slow_model, out, **asked).found == 40
     make(slow_model, tmp_path / "direct", **asked)
-    assert digests(out) == digests(tmp_path / "direct")
+    assert digest_dataset(out) == digest_dataset(tmp_path / "direct")
     assert beside(out) == ["direct", "x"]
 
 
@@ -520,7 +517,7 @@ def test_killed_while_appending(slow_model: Path, tmp_path: Path) -> None:
     assert len(records.read_metadata(out)) == 40
     make(slow_model, out, **asked, n=80, flags=flags | {"append": True})
     make(slow_model, tmp_path / "direct", **asked, n=80, flags=flags)
-    assert digests(out) == digests(tmp_path / "direct")
+    assert digest_dataset(out) == digest_dataset(tmp_path / "direct")
     assert beside(out) == ["direct", "x"]
 
 
@@ -538,13 +535,13 @@ def test_force_drops_what_another_command_began(model: Path, made: Path, tmp_pat
     shutil.copytree(made / "images", grown / "images")
     asked = {"n": 20, "seed": 1, "labels": [], "max_draws": 400, "batch": 8, "format": "png", "models": {}, "pins": {}}
     asked |= {"threads": 1}
-    records.write_json(grown / "request.json", asked)
+    json_files.write_json(grown / "request.json", asked)
     rows = [json.dumps({"draws": 8, "wall_s": 0.1, "records": []}) + "\n"]
     (grown / "journal.jsonl").write_text("".join(rows))
     with pytest.raises(DataError, match="another generator; another classifier"):
         make(model, tmp_path / "x")
     make(model, tmp_path / "x", flags={"force": True})
-    assert digests(tmp_path / "x") == digests(made)
+    assert digest_dataset(tmp_path / "x") == digest_dataset(made)
     assert beside(tmp_path / "x") == ["x"]
 
 
@@ -555,7 +552,7 @@ ls "$DISK"; exit $status
 FULL = """
 import os, sys
 from pathlib import Path
-from synthcxr.config import GenerateConfig
+from synthcxr.config.schema import GenerateConfig
 from synthcxr.errors import DataError
 from synthcxr.stages import generate
 from synthcxr.synthesis import session

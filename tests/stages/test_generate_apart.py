@@ -6,22 +6,23 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asking
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support import default_request as asking
 
-from synthcxr import contract as contracts
-from synthcxr import dataset, images, packing, records
 from synthcxr.checks import synthetic as suite
-from synthcxr.contract import Contract
+from synthcxr.data import film_dataset, images, pyramid, records
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError, GateError
-from synthcxr.evaluation import planted
-from synthcxr.evaluation.memorised import keeper
-from synthcxr.labels import FINDINGS
+from synthcxr.evaluation.memorisation import planted_copies
+from synthcxr.evaluation.memorisation.copy_filter import keeper
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files.onnx_metadata import Contract
 from synthcxr.readers import phantom
 from synthcxr.stages import generate
+from synthcxr.storage import json_files
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -33,7 +34,7 @@ CONFIG = dataclasses.replace(asking.PLAIN, n=40, method="auto", max_draws=400, b
 def strangers(n: int) -> np.ndarray:
     """Phantoms of another seed, uint8 [n, 16, 16]: nobody learned from them."""
     drawn = phantom.read(n_films=n, resolution=SIDE, seed=77)
-    return np.stack([packing.pyramid(film.read(), SIDE)[0] for film in drawn])
+    return np.stack([pyramid.pyramid(film.read(), SIDE)[0] for film in drawn])
 
 
 def stand_in(path: Path, pictures: np.ndarray, training_data: str) -> None:
@@ -67,10 +68,10 @@ def stand_in(path: Path, pictures: np.ndarray, training_data: str) -> None:
 @pytest.fixture(scope="module")
 def model(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quarter of what it makes are copies of train films: two exact, two shifted, two of new contrast, two noisy."""
-    films = dataset.open_dataset(trained.data)
+    films = film_dataset.open_dataset(trained.data)
     learned, _ = films.images(SIDE, ("train",))
-    kinds = planted.copies(learned[10 : 10 + N_COPIED], np.random.default_rng(2))
-    copies = [kinds[kind][2 * k + i] for k, kind in enumerate(planted.RULES) for i in range(2)]
+    kinds = planted_copies.copies(learned[10 : 10 + N_COPIED], np.random.default_rng(2))
+    copies = [kinds[kind][2 * k + i] for k, kind in enumerate(planted_copies.RULES) for i in range(2)]
     folder = tmp_path_factory.mktemp("model")
     stand_in(folder / "generator.onnx", np.concatenate([copies, strangers(N_NEW)]), films.fingerprint)
     (folder / "classifier.onnx").symlink_to(trained.onnx / "classifier.onnx")
@@ -98,8 +99,8 @@ def test_no_copy_is_left(model: Path, trained: Trained, tmp_path: Path) -> None:
     threshold = keeper(trained.data)(contracts.read(model / "generator.onnx")).threshold
     assert (table["train_distance"] >= threshold).all()
     assert "train_distance" not in records.read_metadata(tmp_path / "plain")
-    assert records.read_json(tmp_path / "apart" / "run.json")["counts"]["draws"] > CONFIG.n
-    fields = records.read_json(tmp_path / "apart" / "croissant.json")["recordSet"][0]["field"]
+    assert json_files.read_json(tmp_path / "apart" / "run.json")["counts"]["draws"] > CONFIG.n
+    fields = json_files.read_json(tmp_path / "apart" / "croissant.json")["recordSet"][0]["field"]
     assert "train_distance" in {field["name"] for field in fields}
     assert suite.check(tmp_path / "apart", images=True, reference=None, max_label_kl=None).passed
 
@@ -124,7 +125,7 @@ def test_with_and_without_are_different_commands(model: Path, trained: Trained, 
 
 def test_a_generator_of_copies_only_runs_out(trained: Trained, tmp_path: Path) -> None:
     """Where every candidate copies a film nothing is kept, and the draws that were looked at are said."""
-    films = dataset.open_dataset(trained.data)
+    films = film_dataset.open_dataset(trained.data)
     learned, _ = films.images(SIDE, ("train",))
     stand_in(tmp_path / "generator.onnx", learned[:8], films.fingerprint)
     (tmp_path / "classifier.onnx").symlink_to(trained.onnx / "classifier.onnx")

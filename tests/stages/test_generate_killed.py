@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from exported import write_guided_folder
-from touching import digests, make, run
+from support.exported_models import write_guided_folder
+from support.file_digests import digest_dataset
+from support.kill_at_each_write import make, run
 
-from synthcxr import records
+from synthcxr.data import records
 from synthcxr.errors import ArtifactError
-from synthcxr.synthesis import proposal
-from synthcxr.writers import place
+from synthcxr.synthesis.sampling import importance_guide
+from synthcxr.writers import staging
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def test_killed_anywhere(model: Path, tmp_path: Path, form: str, method: str) ->
     for at in sorted(random.Random(seed).sample(range(2, total), 3)):
         run(at, model, out, asked, flags)  # a run that goes on touches less, and may end before it comes to this
     run(None, model, out, asked, flags)
-    assert digests(out) == digests(tmp_path / "direct"), f"seed {seed}"
+    assert digest_dataset(out) == digest_dataset(tmp_path / "direct"), f"seed {seed}"
     assert {path.name for path in tmp_path.iterdir()} == {"x", "direct"}
 
 
@@ -61,11 +62,11 @@ def test_killed_while_appending(model: Path, tmp_path: Path, form: str, method: 
     shutil.copytree(tmp_path / "short", out)
     for at in (random.randrange(2, total), total - 3, total - 1):
         run(at, model, out, long, {"form": form, "append": True})
-        with place.locked(out):
-            place.recover(out)
+        with staging.locked(out):
+            staging.recover(out)
         assert len(records.read_metadata(out)) in (40, 70)
     run(None, model, out, long, {"form": form, "append": True})
-    assert digests(out) == digests(tmp_path / "direct")
+    assert digest_dataset(out) == digest_dataset(tmp_path / "direct")
 
 
 def test_append_into_another_format(model: Path, tmp_path: Path) -> None:
@@ -75,13 +76,13 @@ def test_append_into_another_format(model: Path, tmp_path: Path) -> None:
         longer = METHODS["guided"] | {"n": n}
         make(model, tmp_path / "x", longer, form=form, append=True)
         make(model, tmp_path / form, longer, form=form)
-        assert digests(tmp_path / "x") == digests(tmp_path / form)
+        assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / form)
 
 
 def test_a_model_without_what_the_method_needs(model: Path, tmp_path: Path) -> None:
     """Guided without a proposal is refused before anything is touched."""
     bare = shutil.copytree(model, tmp_path / "bare")
-    (bare / proposal.FILE).unlink()
+    (bare / importance_guide.FILE).unlink()
     with pytest.raises(ArtifactError, match=r"proposal\.onnx"):
         make(bare, tmp_path / "x", METHODS["guided"])
     assert {path.name for path in tmp_path.iterdir()} == {"bare"}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import asking
 import numpy as np
 import pytest
-from exported import write_folder
+from support import default_request as asking
+from support.exported_models import write_folder
+from support.file_digests import digest_dataset
 
-from synthcxr import records, seeds
+from synthcxr.data import random_streams, records
 from synthcxr.errors import DataError
-from synthcxr.networks import latent
+from synthcxr.networks import latent_gradient
 from synthcxr.stages import generate
+from synthcxr.storage import json_files
 from synthcxr.writers.journal import Journal
 
 pytestmark = pytest.mark.slow
@@ -38,19 +40,14 @@ def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
-
-
 def test_a_set_that_was_searched_for(made: Path) -> None:
     """The table has the steps of each image, latents.npy what the search came to, run.json the method and torch."""
-    table, run = records.read_metadata(made), records.read_json(made / "run.json")
+    table, run = records.read_metadata(made), json_files.read_json(made / "run.json")
     assert set(table["requested"]) == {"Mass"} and table[records.STEPS].max() > 0
-    assert run["request"]["method"] == "optimise" and run["versions"]["torch"] == latent.version()
+    assert run["request"]["method"] == "optimise" and run["versions"]["torch"] == latent_gradient.version()
     assert run["counts"]["runs"] > run["counts"]["draws"] >= 20
     latents = np.load(made / "latents.npy", allow_pickle=False)
-    own = np.concatenate([seeds.latents(1, int(index), 1, latents.shape[1]) for index in table["index"]])
+    own = np.concatenate([random_streams.latents(1, int(index), 1, latents.shape[1]) for index in table["index"]])
     np.testing.assert_allclose(np.linalg.norm(latents, axis=1), np.sqrt(latents.shape[1]), rtol=1e-5)
     assert (latents != own).any(axis=1).all()
     assert records.read_records(made)[0].steps == table[records.STEPS].iloc[0]
@@ -71,10 +68,10 @@ def test_stopped_and_longer(model: Path, made: Path, tmp_path: Path, monkeypatch
     monkeypatch.undo()
     assert calls and (tmp_path / "x.partial").is_dir()
     make(model, tmp_path / "x")
-    assert digests(tmp_path / "x") == digests(made)
+    assert digest_dataset(tmp_path / "x") == digest_dataset(made)
     make(model, tmp_path / "x", n=40, append=True)
     make(model, tmp_path / "direct", n=40)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
 
 
 def test_another_method_is_another_command(model: Path, made: Path) -> None:
@@ -88,4 +85,4 @@ def test_without(model: Path, tmp_path: Path) -> None:
     make(model, tmp_path / "x", method="reject", labels=(), without=("Mass", "Edema"), n=30)
     shown = records.read_metadata(tmp_path / "x")["Finding Labels"].str.split("|")
     assert not shown.map(lambda names: {"Mass", "Edema"} & set(names)).any()
-    assert records.read_json(tmp_path / "x" / "run.json")["request"]["without"] == ["Mass", "Edema"]
+    assert json_files.read_json(tmp_path / "x" / "run.json")["request"]["without"] == ["Mass", "Edema"]

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import asking
 import numpy as np
 import pandas as pd
 import pytest
-from standins import write_folder
+from support import default_request as asking
+from support.stub_models import write_folder
 
-from synthcxr import image_bytes, records
+from synthcxr.data import image_reader, records
 from synthcxr.stages import generate
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pixels(dataset: Path) -> list[np.ndarray]:
     table = records.read_metadata(dataset)
-    return [image_bytes.pixels(data) for data in image_bytes.read_all(dataset, table["file_name"])]
+    return [image_reader.pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
 
 
 def in_a_process(code: str, *arguments: Path, home: Path) -> str:

@@ -6,21 +6,25 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import asking
 import numpy as np
 import pytest
-from exported import write_folder
+from support import default_request as asking
+from support.exported_models import write_folder
+from support.file_digests import digest_dataset
+from support.paths import REPOSITORY
 
-from synthcxr import config as configs
-from synthcxr import contract as contracts
-from synthcxr import image_bytes, images, labelling, records
-from synthcxr.config import DistillConfig
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import DistillConfig
+from synthcxr.data import image_reader, images, records
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ConfigError, GateError
-from synthcxr.labels import FINDINGS
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files import predictions
 from synthcxr.stages import distill, generate, list_labels
-from synthcxr.synthesis.session import Session
+from synthcxr.storage import json_files
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.writers.generation_request import WINDOW
 from synthcxr.writers.journal import Journal
-from synthcxr.writers.request import WINDOW
 
 pytestmark = pytest.mark.slow
 
@@ -40,11 +44,6 @@ def make(model: Path, out: Path, **changes: object) -> generate.GenerateReport:
 
 def shown(out: Path) -> list[set[str]]:
     return [set(text.split("|")) for text in records.read_metadata(out)["Finding Labels"]]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != records.RUN]
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in files}
 
 
 def test_so_many_of_each_finding(model: Path, tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_stopped_and_gone_on_with(model: Path, tmp_path: Path, monkeypatch: pyte
             make(model, tmp_path / "x", per_label=3)
     monkeypatch.undo()
     make(model, tmp_path / "x", per_label=3)
-    assert digests(tmp_path / "x") == digests(tmp_path / "direct")
+    assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
 
 
 def test_a_set_that_is_not_reached_holds_up_no_other(model: Path, tmp_path: Path) -> None:
@@ -113,9 +112,9 @@ def test_the_judges_columns(model: Path, tmp_path: Path) -> None:
     """--with-judge adds what the judge makes of the very files, and makes another dataset of it."""
     make(model, tmp_path / "x", with_judge=True, n=10)
     table = records.read_metadata(tmp_path / "x")
-    pixels = np.stack([images.decode_png(png) for png in image_bytes.read_all(tmp_path / "x", table["file_name"])])
+    pixels = np.stack([images.decode_png(png) for png in image_reader.read_all(tmp_path / "x", table["file_name"])])
     logits = Session.open(model / "judge.onnx", device="cpu").run(images.to_float(pixels))["logits"]
-    np.testing.assert_allclose(table[list(records.JUDGE_COLUMNS)], labelling.probabilities(logits), atol=2e-6)
+    np.testing.assert_allclose(table[list(records.JUDGE_COLUMNS)], predictions.probabilities(logits), atol=2e-6)
     assert records.read_records(tmp_path / "x")[0].judged == tuple(table[list(records.JUDGE_COLUMNS)].iloc[0])
     assert records.JUDGE_COLUMNS[0] in (tmp_path / "x" / "croissant.json").read_text()
 
@@ -138,7 +137,7 @@ def test_probabilities_are_calibrated_and_labels_are_not_moved(model: Path, tmp_
     columns = list(records.PROBABILITY_COLUMNS)
     logits = np.log(plain[columns] / (1 - plain[columns]))
     np.testing.assert_allclose(other[columns], 1 / (1 + np.exp(-(logits / 2 - 0.5))), atol=1e-5)
-    least = records.read_json(tmp_path / "y" / "run.json")["model"]["thresholds"]
+    least = json_files.read_json(tmp_path / "y" / "run.json")["model"]["thresholds"]
     sure = (other[columns] - np.array([least[name] for name in FINDINGS])).abs() > 1e-5
     present = (other[columns] >= np.array([least[name] for name in FINDINGS])).to_numpy()
     listed = np.array([[name in names for name in FINDINGS] for names in shown(tmp_path / "y")])
@@ -158,12 +157,12 @@ def test_how_often_each_finding_shows(model: Path) -> None:
 def test_what_was_counted_when_distilling_is_taken(model: Path, tmp_path: Path) -> None:
     """With the proposal's own record of these models no image is drawn; with another's, or a number, they are."""
     told = shutil.copytree(model, tmp_path / "told")
-    plain = vars(configs.load(Path(__file__).parents[2] / "params.yaml").distill)
+    plain = vars(configs.load(REPOSITORY / "params.yaml").distill)
     few = {"n_pairs": 1000, "n_held": 3000, "n_led": 0, "n_measured": 64, "width": 16, "n_epochs": 1, "device": "cpu"}
     held = distill.run(DistillConfig(**plain | few), models=told)
     rates = {rate.finding: rate for rate in list_labels.run(model=told, n=None, device="cpu", batch=32)}
     assert len(rates) == 15 and {rate.drawn for rate in rates.values()} == {3000}
     assert rates["Mass"].found == held["findings"]["Mass"]["n_shown"]
-    records.write_json(told / "proposal.json", held | {"digest": "0" * 64})
+    json_files.write_json(told / "proposal.json", held | {"digest": "0" * 64})
     assert list_labels.run(model=told, n=None, device="cpu", batch=32)[0].drawn == list_labels.N
     assert list_labels.run(model=told, n=64, device="cpu", batch=32)[0].drawn == 64

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from dvc.repo import Repo
 from PIL import Image
 from ruamel.yaml import YAML
+from support.file_digests import digest_files
 
-from synthcxr import closure, config, records
-from synthcxr.cli import main
+from synthcxr.cli.main import main
+from synthcxr.config import schema
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.project import import_closure
 from synthcxr.stages import init, upgrade
 
 WRITTEN = ("params.yaml", "dvc.yaml", "synthcxr.lock", ".gitignore", ".dvcignore")
@@ -33,11 +35,6 @@ def films(tmp_path: Path) -> Path:
     return folder
 
 
-def digests(folder: Path) -> dict[Path, str]:
-    """What every file below a folder holds, those of git and DVC too."""
-    return {path: records.sha256_file(path) for path in folder.rglob("*") if path.is_file()}
-
-
 def read(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
 
@@ -51,7 +48,7 @@ def test_a_project_around_films(tmp_path: Path, films: Path) -> None:
     assert made.commands[0].startswith(f"cd {folder} && git add . && git commit")
     assert made.commands[1] == "dvc repro"
     assert len(made.commands) == 3
-    assert config.load(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
+    assert schema.load(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
     assert (folder / ".git").is_dir()
     assert (folder / ".dvc" / "config").is_file()
 
@@ -62,9 +59,9 @@ def test_its_pipeline_watches_films_and_code(tmp_path: Path, films: Path) -> Non
     init.run(folder=folder, profile="nih-64", films=films)
     with Repo(str(folder)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
-    assert set(stages) == {"lock", *closure.STAGES}
+    assert set(stages) == {"lock", *import_closure.STAGES}
     assert str(films) in [str(dep) for dep in stages["prepare"].deps]
-    for name in closure.STAGES:
+    for name in import_closure.STAGES:
         deps = [str(dep) for dep in stages[name].deps]
         assert "synthcxr.lock" in deps
         assert not [dep for dep in deps if dep.startswith("synthcxr/")]
@@ -89,7 +86,7 @@ def test_films_inside_the_project_stay_out_of_git(tmp_path: Path, films: Path) -
     folder = films.parent
     made = init.run(folder=folder, profile="nih-64", films=films)
     assert made.films == films
-    assert config.load(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
+    assert schema.load(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
     seen = subprocess.run(
         ["git", "status", "--porcelain", "-uall"], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -208,11 +205,11 @@ def test_stages_are_added_to_those_of_others(theirs: Path) -> None:
     kept = DVC_OF_OTHERS.splitlines()
     assert [line for line in text.splitlines() if line in kept and line] == [line for line in kept if line]
     assert read(theirs / "params.yaml") == {"clean": {"rows": 3}}
-    assert config.load(theirs / "synthcxr-params.yaml").generate.n == 600
+    assert schema.load(theirs / "synthcxr-params.yaml").generate.n == 600
     with Repo(str(theirs)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
-    assert set(stages) == {"clean", "lock", *closure.STAGES}
-    assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in closure.STAGES)
+    assert set(stages) == {"clean", "lock", *import_closure.STAGES}
+    assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in import_closure.STAGES)
     assert [dep.params for dep in stages["generate"].deps if str(dep) == "synthcxr-params.yaml"] == [["generate"]]
     assert made.left_out == ("plots",)
     assert read(theirs / "dvc.yaml")["metrics"] == ["models/gan/metrics.json", "results/registered.json"]
@@ -241,7 +238,7 @@ def test_films_of_a_format_that_is_said(tmp_path: Path, films: Path) -> None:
     """--format names the reader, none by another name; dicom gets a salt that git ignores and the owner alone reads."""
     made = init.run(folder=tmp_path / "project", profile="nih-64", films=films, reader="dicom")
     assert made.reader == "dicom"
-    source = config.load(tmp_path / "project" / "params.yaml").prepare.sources[0]
+    source = schema.load(tmp_path / "project" / "params.yaml").prepare.sources[0]
     salt = tmp_path / "project" / source["salt"]
     assert len(salt.read_text().strip()) == 64 and salt.stat().st_mode & 0o077 == 0
     seen = subprocess.run(
@@ -287,16 +284,16 @@ def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
     init.run(folder=folder, profile="phantom", films=None)
     assert [line.split(":")[0] for line in upgrade.run(folder)] == ["version", "code"]
     lock = (folder / "synthcxr.lock").read_text()
-    lock = lock.replace(closure.digest(closure.STAGES["report"]), "0123456789abcdef")
+    lock = lock.replace(import_closure.digest(import_closure.STAGES["report"]), "0123456789abcdef")
     (folder / "synthcxr.lock").write_text(re.sub("version: .*", "version: '0.0.1'", lock))
     pipeline = (folder / "dvc.yaml").read_text()
     (folder / "dvc.yaml").write_text(pipeline.replace("synthcxr distill --models", "synthcxr distil --models"))
     params = (folder / "params.yaml").read_text()
     params = params.replace("  n_val_distance: 0\n", "").replace("  fp16: true\n", "  fp16: true\n  half: true\n")
     (folder / "params.yaml").write_text(params)
-    before = digests(tmp_path)
+    before = digest_files(tmp_path)
     lines = CliRunner().invoke(main, ["init", str(folder), "--upgrade"], catch_exceptions=False).output
-    assert digests(tmp_path) == before
+    assert digest_files(tmp_path) == before
     assert "version: 0.0.1 then" in lines
     assert "code: changed for report;" in lines
     assert "dvc.yaml: distill.cmd is now 'synthcxr distill" in lines

@@ -18,10 +18,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthcxr import dataset, whole
-from synthcxr.config import PrepareConfig, Shares
+from synthcxr.config.schema import PrepareConfig, Shares
+from synthcxr.data import film_dataset
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.stages import prepare
+from synthcxr.storage import atomic
 
 SHARES = Shares(train=0.50, judge=0.20, val=0.12, test=0.18)
 
@@ -67,7 +68,7 @@ def test_two_sources_become_one_dataset(tmp_path: Path) -> None:
     assert summary.counts["films"] == 40
     assert summary.counts["by_resolution"] == {"4": 40, "8": 40, "16": 40, "32": 24}
     assert any("4 films are left out" in line for line in lines)
-    packed = dataset.open_dataset(tmp_path / "cxr")
+    packed = film_dataset.open_dataset(tmp_path / "cxr")
     films = packed.films.set_index("image_index")
     assert films.loc["00000008_000.png", ["source", "size", "view"]].tolist() == ["large", 32, "AP"]
     assert films.groupby("patient_id")["split"].nunique().max() == 1
@@ -98,7 +99,7 @@ def test_one_view_alone_can_be_chosen(tmp_path: Path) -> None:
     lines: list[str] = []
     summary = prepare.run(_config(*sources, view="AP"), out=tmp_path / "cxr", report=lines.append)
     assert summary.counts["other_view"] == 40
-    assert set(dataset.open_dataset(tmp_path / "cxr").films["view"]) == {"AP"}
+    assert set(film_dataset.open_dataset(tmp_path / "cxr").films["view"]) == {"AP"}
     assert "40 films are left out: their view is not known to be AP" in lines
     with pytest.raises(DataError, match="no films found: the sources hold 20, of view AP none"):
         prepare.run(_config(sources[0], view="AP"), out=tmp_path / "none", report=lines.append)
@@ -132,7 +133,7 @@ def test_a_side_without_a_readable_film_is_refused(tmp_path: Path) -> None:
     """A test side that lost all its films is no test side."""
     source = _source(tmp_path / "films", range(4), 16)
     prepare.run(_config(source), out=tmp_path / "cxr", report=lambda line: None)
-    films = dataset.open_dataset(tmp_path / "cxr").films
+    films = film_dataset.open_dataset(tmp_path / "cxr").films
     for name in films.loc[films["split"] == "test", "image_index"]:
         (tmp_path / "films" / name).write_bytes(b"")
     with pytest.raises(DataError, match="no readable film is left for test"):
@@ -181,7 +182,7 @@ def test_a_dataset_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     prepare.run(_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
     prepare.run(_config(PHANTOMS, resolution=8), out=tmp_path / "cxr", report=lambda line: None)
     assert not (tmp_path / "cxr" / "images_0016.npy").exists()
-    assert dataset.open_dataset(tmp_path / "cxr").resolution == 8
+    assert film_dataset.open_dataset(tmp_path / "cxr").resolution == 8
     assert [folder.name for folder in tmp_path.iterdir()] == ["cxr"]
 
 
@@ -191,7 +192,7 @@ def test_killed_and_run_again_gives_the_same_dataset(tmp_path: Path) -> None:
     entry = PHANTOMS | {"n_films": 300}
     code = (
         "from pathlib import Path\n"
-        "from synthcxr.config import PrepareConfig, Shares\n"
+        "from synthcxr.config.schema import PrepareConfig, Shares\n"
         "from synthcxr.stages import prepare\n"
         f"config = PrepareConfig(({entry!r},), 16, 'both', Shares(.50, .20, .12, .18), 1, 'error')\n"
         "prepare.run(config, out=Path('cxr'))\n"
@@ -215,7 +216,7 @@ def test_killed_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     """The dataset before is found under its other name and put back, even when the next run fails."""
     prepare.run(_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
     before = _bytes(tmp_path / "cxr")
-    (tmp_path / "cxr").rename(whole.beside(tmp_path / "cxr", whole.REPLACED))
+    (tmp_path / "cxr").rename(atomic.beside(tmp_path / "cxr", atomic.REPLACED))
     with pytest.raises(DataError, match="above every film's own"):
         prepare.run(_config(PHANTOMS, resolution=64), out=tmp_path / "cxr", report=lambda line: None)
     assert _bytes(tmp_path / "cxr") == before

@@ -10,19 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from registrable import write_judged, write_project, write_results
-from standins import SIDE
+from support.registered_project import write_judged, write_project, write_results
+from support.stub_models import SIDE
 
-from synthcxr import bundled, config, images, model_index, records
+from synthcxr.config import schema
+from synthcxr.data import images
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.registry import decision, fetch, location, resolve, store
+from synthcxr.model_files import model_folder
+from synthcxr.project import packaged_files
+from synthcxr.registry import client as fetch
+from synthcxr.registry import connection, promotion_policy, resolve, tracking_uri
 from synthcxr.stages import models as models_stage
 from synthcxr.stages import register
+from synthcxr.storage import json_files
 
 NAMES = ("synthcxr-classifier", "synthcxr-generator", "synthcxr-judge")
 
 
-CONFIG = config.RegisterConfig(experiment="phantoms")
+CONFIG = schema.RegisterConfig(experiment="phantoms")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Registered:
 def run_in(root: Path, given: dict[str, Any]) -> Registered:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
-        patch.delenv(location.VARIABLE, raising=False)
+        patch.delenv(tracking_uri.VARIABLE, raising=False)
         patch.setenv("DVC_STAGE", "register")
         patch.chdir(root)
         return Registered(root, given, register.run(CONFIG, **given), printed.getvalue())
@@ -69,7 +74,7 @@ def third(second: Registered) -> Registered:
 @pytest.fixture
 def here(first: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
     """Stand in the project of `first`; its version 1 is read, its aliases may have moved on."""
-    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
     monkeypatch.chdir(first.root)
     return first
 
@@ -87,10 +92,10 @@ def test_a_run_is_logged_whole(here: Registered) -> None:
     assert told["versions"] == dict.fromkeys(NAMES, "1")
     assert (told["champion"], told["tracking_uri_kind"]) == (True, "embedded")
     assert told["why"] == "passed: distance.judge.relative 3.5 (max 4)"
-    client = fetch.Registry.open(location.embedded()).client
+    client = fetch.Registry.open(tracking_uri.embedded()).client
     run = client.get_run(told["run_id"])
     assert run.info.status == "FINISHED"
-    settings = config.load(here.given["params"])
+    settings = schema.load(here.given["params"])
     for resolution, nimg in settings.train_gan.nimg.items():
         assert run.data.params[f"train_gan.nimg.{resolution}"] == str(nimg)
     assert run.data.params["prepare.sources.0.reader"] == "phantom"
@@ -110,7 +115,7 @@ def test_a_run_is_logged_whole(here: Registered) -> None:
 
 def test_every_figure_stands_with_the_model_that_it_judges(here: Registered) -> None:
     """What evaluate found of the images judges the generator's version, a labeller's val figures its own."""
-    client, held = fetch.Registry.open(location.embedded()).client, {}
+    client, held = fetch.Registry.open(tracking_uri.embedded()).client, {}
     for kind in ("generator", "classifier", "judge"):
         source = client.get_model_version(f"synthcxr-{kind}", "1").source
         model = client.get_logged_model(source.removeprefix("models:/"))
@@ -127,8 +132,8 @@ def test_the_generators_version_stands_alone(here: Registered) -> None:
     held = {path.name for path in folder.iterdir()}
     weights = {"generator.safetensors", "discriminator.safetensors", "config.json"}
     cards = {"README.md", "classifier.md", "judge.md"}
-    assert held == {*model_index.ONNX_FILES, "reference.npz", "model.json", *cards, *weights}
-    assert set(model_index.read(folder)["files"]) == held - {"model.json"}
+    assert held == {*model_folder.ONNX_FILES, "reference.npz", "model.json", *cards, *weights}
+    assert set(model_folder.read(folder)["files"]) == held - {"model.json"}
     assert "Relative distance 3.5." in (folder / "README.md").read_text()
     assert "| Edema | 0.8 [0.7, 0.9] |" in (folder / "judge.md").read_text()
     judge = resolve("models:/synthcxr-judge/1").path
@@ -140,7 +145,7 @@ def test_the_generators_version_stands_alone(here: Registered) -> None:
 
 def test_a_registered_model_is_served_by_its_address(here: Registered) -> None:
     """MLflow loads each version, takes what its signature says and gives what it promises."""
-    with store.speaking(location.embedded()), store.tracking(location.embedded()):
+    with connection.speaking(tracking_uri.embedded()), connection.tracking(tracking_uri.embedded()):
         import mlflow.pyfunc as pyfunc
 
         generator = pyfunc.load_model("models:/synthcxr-generator@champion", model_config={"device": "cpu"})
@@ -171,8 +176,8 @@ def test_a_failed_gate_leaves_a_candidate_only(here: Registered, third: Register
     """A failed verdict registers a candidate with the reason; the champion before stays."""
     assert third.told["champion"] is False
     assert third.told["why"] == "failed: distance.judge.relative 3.5 (max 3)"
-    assert third.told == records.read_json(third.given["out"])
-    reached = fetch.Registry.open(location.embedded())
+    assert third.told == json_files.read_json(third.given["out"])
+    reached = fetch.Registry.open(tracking_uri.embedded())
     for name in NAMES:
         assert reached.aliases(name) == {"candidate": "3", "champion": "2"}
         assert reached.version(name, "3").tags[fetch.WHY_TAG] == third.told["why"]
@@ -190,7 +195,7 @@ def test_a_model_is_shown_with_contract_and_card(here: Registered) -> None:
     """`models show` gives the contracts that the files carry, and the card."""
     shown = models_stage.show("models:/synthcxr-generator/1")
     assert shown.name == "models:/synthcxr-generator/1"
-    assert set(shown.contracts) == set(model_index.ONNX_FILES)
+    assert set(shown.contracts) == set(model_folder.ONNX_FILES)
     assert shown.contracts["generator.onnx"]["resolution"] == SIDE
     assert shown.card.startswith("---\n")
 
@@ -200,7 +205,7 @@ def test_a_pulled_model_is_whole_and_verified(here: Registered, tmp_path: Path) 
     out = tmp_path / "pulled"
     pulled = models_stage.pull("models:/synthcxr-generator/1", out=out)
     assert pulled.path == out
-    model_index.verify(out)
+    model_folder.verify(out)
     assert models_stage.pull("models:/synthcxr-generator/1", out=out).note == "already there"
     (out / "judge.onnx").write_bytes(b"harmed")
     with pytest.raises(ArtifactError, match=r"judge.onnx: sha256 differs"):
@@ -218,7 +223,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
     models_stage.pull("models:/synthcxr-judge/1", out=tmp_path / "pulled")
     assert [path.name for path in tmp_path.iterdir()] == ["pulled"]
     assert not (tmp_path / "pulled" / "half").exists()
-    model_index.verify(tmp_path / "pulled")
+    model_folder.verify(tmp_path / "pulled")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +239,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
 def test_only_a_gate_that_passed_makes_a_champion(statuses: list[str], passed: bool, champion: bool, why: str) -> None:
     """No failed gate, and at least one that applied and passed; a verdict without evidence makes no champion."""
     gates = [{"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": one} for one in statuses]
-    assert decision.judged({"passed": passed, "gates": gates}) == (champion, why)
+    assert promotion_policy.judged({"passed": passed, "gates": gates}) == (champion, why)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_what_is_missing_is_named_before_a_store_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, error: type[Exception], line: str
 ) -> None:
     """Input that is absent is one line, and no registry is made for it."""
-    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     given = write_project(tmp_path)
     (tmp_path / harm).unlink()
@@ -263,9 +268,9 @@ def test_what_is_missing_is_named_before_a_store_is_made(
 
 def test_without_registry_and_starter_nothing_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`models list` of nothing is empty, and makes no registry."""
-    monkeypatch.delenv(location.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bundled, "find", lambda name: None)
+    monkeypatch.setattr(packaged_files, "find", lambda name: None)
     assert models_stage.list_models() == ()
     assert list(tmp_path.iterdir()) == []
 
@@ -274,9 +279,9 @@ def test_without_registry_and_starter_nothing_is_listed(tmp_path: Path, monkeypa
 def test_results_of_other_models_or_images_register_nothing(tmp_path: Path, other: str) -> None:
     """A verdict makes a champion only of what it judged: the line says to evaluate again, and no store is made."""
     project = write_project(tmp_path)
-    metrics = records.read_json(project["results"] / "metrics.json")
+    metrics = json_files.read_json(project["results"] / "metrics.json")
     changed = {"generator": "00" * 32} if other == "models" else "00" * 32
-    records.write_json(project["results"] / "metrics.json", metrics | {other: changed})
+    json_files.write_json(project["results"] / "metrics.json", metrics | {other: changed})
     with pytest.raises(ArtifactError, match="run `synthcxr evaluate`"):
         register.run(CONFIG, **project)
     assert not (tmp_path / "registry").exists()

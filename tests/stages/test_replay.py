@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exported import write_folder, write_guided_folder
+from support.exported_models import write_folder, write_guided_folder
 
-from synthcxr import records
-from synthcxr.config import GenerateConfig
+from synthcxr.config.schema import GenerateConfig
+from synthcxr.data import records
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.stages import generate, replay
 

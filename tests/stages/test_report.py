@@ -15,13 +15,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthcxr import images, records
-from synthcxr.config import ReportConfig
+from synthcxr.config.schema import ReportConfig
+from synthcxr.data import images, records
+from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.errors import DataError
-from synthcxr.labels import FINDINGS, NO_FINDING
-from synthcxr.registry import fetch, location, store
+from synthcxr.registry import client as fetch
+from synthcxr.registry import connection, tracking_uri
 from synthcxr.report import html
 from synthcxr.stages import report
+from synthcxr.storage import digests, json_files
 
 CONFIG = ReportConfig(title="Chest films <64 px>", n_images=12)
 SIDE = 64
@@ -136,8 +138,8 @@ RUN: dict[str, Any] = {
 
 def write_results(folder: Path, *, metrics: dict[str, Any] = METRICS, verdict: dict[str, Any] = VERDICT) -> Path:
     """A results folder as the stages leave it."""
-    records.write_json(folder / "metrics.json", metrics)
-    records.write_json(folder / "verdict.json", verdict)
+    json_files.write_json(folder / "metrics.json", metrics)
+    json_files.write_json(folder / "verdict.json", verdict)
     steps = np.arange(1, 901)
     rows = ["nimg,resolution,alpha,lr,loss_d,loss_g,penalty,real_logit,synthetic_logit,images_per_s,wall_s"]
     for step in steps:
@@ -167,10 +169,10 @@ def write_dataset(folder: Path, *, run: dict[str, Any] = RUN) -> Path:
         (folder / name).write_bytes(png)
         findings = (NO_FINDING,) if index % 3 else ("Effusion", "Pleural_Thickening")
         rows.append(
-            records.to_row(records.Record(name, index, 1, "", findings, (0.1,) * 14, 1.0, records.sha256_bytes(png)))
+            records.to_row(records.Record(name, index, 1, "", findings, (0.1,) * 14, 1.0, digests.sha256_bytes(png)))
         )
     records.write_metadata(folder / records.METADATA, rows)
-    records.write_json(folder / records.RUN, run)
+    json_files.write_json(folder / records.RUN, run)
     return folder
 
 
@@ -197,7 +199,7 @@ def write_films(folder: Path) -> Path:
     np.save(folder / "images_0064.npy", pixels)
     np.save(folder / "rows_0064.npy", np.arange(n))
     about = {"fingerprint": "f", "resolution": SIDE, "phantom": False, "sources": [], "counts": {}, "attribution": []}
-    records.write_json(folder / "dataset.json", about)
+    json_files.write_json(folder / "dataset.json", about)
     return folder
 
 
@@ -285,16 +287,16 @@ def test_is_logged_to_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The run that registered.json names gets the report, and never the private one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    uri = location.embedded()
-    client = store.connect(uri, create=True)
-    with store.speaking(uri):
-        run_id = client.create_run(store.experiment(client, uri, "reports")).info.run_id
+    uri = tracking_uri.embedded()
+    client = connection.connect(uri, create=True)
+    with connection.speaking(uri):
+        run_id = client.create_run(connection.experiment(client, uri, "reports")).info.run_id
     results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
     registered = {"run_id": run_id, "versions": {"synthcxr-generator": "1"}, "champion": False, "why": "no gate"}
-    records.write_json(results / "registered.json", registered | {"tracking_uri_kind": "embedded"})
+    json_files.write_json(results / "registered.json", registered | {"tracking_uri_kind": "embedded"})
     films = write_films(tmp_path / "cxr")
     report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
-    with store.speaking(uri):
+    with connection.speaking(uri):
         assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
     text = Page((results / "report.html").read_text(encoding="utf-8")).text
     assert "synthcxr-generator version 1" in text
@@ -334,8 +336,8 @@ OF_MODELS = METRICS | {"models": {"generator": GENERATOR, "judge": JUDGE}}
 
 def write_trials(results: Path) -> None:
     """What `synthcxr utility` and `disturb` leave below a results folder."""
-    records.write_json(results / "utility/utility.json", UTILITY)
-    records.write_json(results / "disturb/disturb.json", DISTURB)
+    json_files.write_json(results / "utility/utility.json", UTILITY)
+    json_files.write_json(results / "disturb/disturb.json", DISTURB)
 
 
 def test_trials_stand_in_the_report(tmp_path: Path) -> None:
@@ -368,10 +370,10 @@ def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkey
     """Utility judges the generator's version, the disturbances the judge's; a second report logs nothing again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    uri = location.embedded()
-    client, models = store.connect(uri, create=True), {}
-    with store.speaking(uri), store.tracking(uri):
-        experiment = store.experiment(client, uri, "reports")
+    uri = tracking_uri.embedded()
+    client, models = connection.connect(uri, create=True), {}
+    with connection.speaking(uri), connection.tracking(uri):
+        experiment = connection.experiment(client, uri, "reports")
         run_id = client.create_run(experiment).info.run_id
         for name, digest in (("synthcxr-generator", GENERATOR), ("synthcxr-judge", "ee" * 32)):
             client.create_registered_model(name)
@@ -382,10 +384,10 @@ def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkey
     results, dataset = write_results(tmp_path / "results", metrics=OF_MODELS), write_dataset(tmp_path / "synthetic")
     write_trials(results)
     registered = {"run_id": run_id, "versions": dict.fromkeys(models, "1"), "champion": False, "why": ""}
-    records.write_json(results / "registered.json", registered)
+    json_files.write_json(results / "registered.json", registered)
     for _ in range(2):
         report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
-    with store.speaking(uri):
+    with connection.speaking(uri):
         held = {
             name: {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics or ()}
             for name, model_id in models.items()

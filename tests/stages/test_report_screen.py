@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.paths import REPOSITORY
 
-from synthcxr import records
-from synthcxr.config import ReportConfig
+from synthcxr.config.schema import ReportConfig
 from synthcxr.stages import evaluate, generate, report
+from synthcxr.storage import json_files
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
@@ -22,7 +23,7 @@ CHROMIUM = next(
 )
 PHONE_PX, DESK_PX = 390, 1280
 LONG_PX, SCREEN_PX = 16000, 1000
-SHIPPED = Path(__file__).parents[2] / "docs" / "results"
+SHIPPED = REPOSITORY / "docs" / "results"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
@@ -62,15 +63,15 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fill(results: Path) -> None:
     """What only many films and hours give: figures and trials of the models that ship, as if they were of these."""
-    metrics, shipped = (records.read_json(f / "metrics.json") for f in (results, SHIPPED / "starter"))
+    metrics, shipped = (json_files.read_json(f / "metrics.json") for f in (results, SHIPPED / "starter"))
     metrics |= {name: shipped[name] for name in ("distance", "by_finding", "agreement", "classifier")}
-    records.write_json(results / "metrics.json", metrics)
-    tried = records.read_json(SHIPPED / "disturb/starter/disturb.json")
+    json_files.write_json(results / "metrics.json", metrics)
+    tried = json_files.read_json(SHIPPED / "disturb/starter/disturb.json")
     for name, held in tried["extractors"].items():
         held["digest"] = metrics["distance"].get(name, held)["digest"]
-    records.write_json(results / "disturb/disturb.json", tried)
-    used = records.read_json(SHIPPED / "utility/utility.json")
-    records.write_json(results / "utility/utility.json", used | {"generator": metrics["models"]["generator"]})
+    json_files.write_json(results / "disturb/disturb.json", tried)
+    used = json_files.read_json(SHIPPED / "utility/utility.json")
+    json_files.write_json(results / "utility/utility.json", used | {"generator": metrics["models"]["generator"]})
 
 
 def browse(page: Path, *options: str) -> str:

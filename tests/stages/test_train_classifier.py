@@ -16,16 +16,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.paths import REPOSITORY
 
-from synthcxr import config as configs
-from synthcxr import dataset, records
-from synthcxr.config import ClassifierConfig
+from synthcxr.config import schema as configs
+from synthcxr.config.schema import ClassifierConfig
+from synthcxr.data import film_dataset, records
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.records import Film
 from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.labels import FINDINGS
-from synthcxr.networks import weights
+from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build
-from synthcxr.records import Film
 from synthcxr.stages import train_classifier
+from synthcxr.storage import json_files
 
 CONFIG = ClassifierConfig(
     backbone="small",
@@ -100,7 +102,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = [film(number) for number in range(len(sides))]
     out = tmp_path_factory.mktemp("cxr")
     split = {held.image_index: side for held, side in zip(films, sides, strict=True)}
-    dataset.build(films, out=out, resolution=16, sides=split, on_bad="error")
+    film_dataset.build(films, out=out, resolution=16, sides=split, on_bad="error")
     return out
 
 
@@ -115,14 +117,14 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_rebuilds_the_network(trained: Path, data: Path) -> None:
     """config.json and weights.safetensors make the classifier again, and say on what it was trained."""
-    about = records.read_json(trained / "classifier" / "config.json")
+    about = json_files.read_json(trained / "classifier" / "config.json")
     network = build(about["network"])
-    network.load_state_dict(weights.load(trained / "classifier" / "weights.safetensors")[0])
+    network.load_state_dict(safetensors_files.load(trained / "classifier" / "weights.safetensors")[0])
     logits, _ = network.eval()(torch.zeros(1, 1, 16, 16))
     assert logits.isfinite().all()
     assert about["network"]["image_resolution"] == 16
     assert about["resolution"] == 12
-    assert about["training_data"] == dataset.open_dataset(data).fingerprint
+    assert about["training_data"] == film_dataset.open_dataset(data).fingerprint
     assert (about["phantom"], about["split"]) == (True, "train")
     assert sorted(path.name for path in (trained / "classifier").iterdir()) == [
         "config.json",
@@ -133,18 +135,18 @@ def test_the_folder_rebuilds_the_network(trained: Path, data: Path) -> None:
 
 def test_the_judge_learns_from_other_patients(trained: Path) -> None:
     """The same stage on the judge's side learns from its films, is chosen on the same val films, and differs."""
-    metrics = {name: records.read_json(trained / name / "metrics.json") for name in ("classifier", "judge")}
+    metrics = {name: json_files.read_json(trained / name / "metrics.json") for name in ("classifier", "judge")}
     assert metrics["classifier"]["n_trained_on"] == 60
     assert metrics["judge"]["n_trained_on"] == 30
     assert metrics["classifier"]["n"] == metrics["judge"]["n"] == 40
-    assert records.read_json(trained / "judge" / "config.json")["split"] == "judge"
-    held = [weights.load(trained / name / "weights.safetensors")[0]["head.weight"] for name in metrics]
+    assert json_files.read_json(trained / "judge" / "config.json")["split"] == "judge"
+    held = [safetensors_files.load(trained / name / "weights.safetensors")[0]["head.weight"] for name in metrics]
     assert not torch.equal(*held)
 
 
 def test_metrics_name_their_films_and_findings(trained: Path) -> None:
     """Every figure states its N, and the mean AUROC the findings that it is over; what is undefined is null."""
-    metrics = records.read_json(trained / "classifier" / "metrics.json")
+    metrics = json_files.read_json(trained / "classifier" / "metrics.json")
     assert metrics["films"] == "val"
     assert metrics["n_patients"] == 20
     assert metrics["mean_auroc"]["findings"] == ["Atelectasis", "Cardiomegaly"]
@@ -158,11 +160,11 @@ def test_metrics_name_their_films_and_findings(trained: Path) -> None:
 
 def test_thresholds_say_where_they_come_from(trained: Path) -> None:
     """Findings with 3 val positives are matched on val; the others are listed as weak."""
-    about = records.read_json(trained / "classifier" / "config.json")
+    about = json_files.read_json(trained / "classifier" / "config.json")
     assert list(FINDINGS) == sorted(about["thresholds"], key=FINDINGS.index)
     assert about["thresholds_from"]["Atelectasis"] == "val"
     assert about["weak_findings"] == list(FINDINGS[2:])
-    assert records.read_json(trained / "classifier" / "metrics.json")["weak_findings"] == list(FINDINGS[2:])
+    assert json_files.read_json(trained / "classifier" / "metrics.json")["weak_findings"] == list(FINDINGS[2:])
     assert {about["thresholds_from"][finding] for finding in FINDINGS[2:]} == {"train+val"}
 
 
@@ -186,8 +188,8 @@ def test_a_follower_hears_the_log(data: Path, tmp_path: Path) -> None:
     train_classifier.run(CONFIG, data=data, out=out, split="judge", log=log, follow=follow)
     with log.open(newline="") as file:
         assert heard == list(csv.DictReader(file))
-    about = records.read_json(out / "config.json")
-    assert told == [(dataset.open_dataset(data).fingerprint, about["fingerprint"], dataclasses.asdict(CONFIG))]
+    about = json_files.read_json(out / "config.json")
+    assert told == [(film_dataset.open_dataset(data).fingerprint, about["fingerprint"], dataclasses.asdict(CONFIG))]
 
 
 def test_the_same_run_gives_the_same_bytes(trained: Path, data: Path, tmp_path: Path) -> None:
@@ -205,7 +207,7 @@ def test_test_films_are_never_read(trained: Path, data: Path, tmp_path: Path) ->
     copy.mkdir()
     for path in data.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    films = dataset.open_dataset(copy)
+    films = film_dataset.open_dataset(copy)
     pixels = np.load(copy / "images_0016.npy")
     pixels[films.indices(16, ("test",))] = 0
     np.save(copy / "images_0016.npy", pixels)
@@ -227,7 +229,7 @@ def test_an_interruption_leaves_what_was_there(data: Path, tmp_path: Path) -> No
     code = (
         "from pathlib import Path; import json, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits it ignored
-        "from synthcxr.config import ClassifierConfig; from synthcxr.stages import train_classifier\n"
+        "from synthcxr.config.schema import ClassifierConfig; from synthcxr.stages import train_classifier\n"
         "config, data, out, log = sys.argv[1:]\n"
         "train_classifier.run(ClassifierConfig(**json.loads(config)), data=Path(data), out=Path(out),"
         " split='train', log=Path(log))"
@@ -236,7 +238,7 @@ def test_an_interruption_leaves_what_was_there(data: Path, tmp_path: Path) -> No
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     deadline = time.monotonic() + 120
     while not (log.is_file() and len(log.read_text().splitlines()) > 1) and process.poll() is None:
@@ -296,7 +298,7 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
     for sides, said in ((["train"] * 6, "prepare.shares.val"), (["val"] * 6, "prepare.shares.train")):
         data = tmp_path / said
         split = {held.image_index: side for held, side in zip(films, sides, strict=True)}
-        dataset.build(films, out=data, resolution=16, sides=split, on_bad="error")
+        film_dataset.build(films, out=data, resolution=16, sides=split, on_bad="error")
         with pytest.raises(DataError, match=f"0 .* films at 16 px are too few; .*{said}"):
             train_classifier.run(CONFIG, data=data, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
 
@@ -306,7 +308,7 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
 )
 def test_every_profile_that_ships_can_be_trained_with(profile: str) -> None:
     """Its values pass the stage's own checks for classifier and judge."""
-    loaded = configs.load(Path(__file__).parents[2] / profile)
+    loaded = configs.load(REPOSITORY / profile)
     train_classifier._check(loaded.train_classifier, "train")
     train_classifier._check(loaded.train_judge, "judge")
     assert loaded.train_classifier.n_epochs > 0

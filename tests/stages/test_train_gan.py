@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from synthcxr import dataset, records
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
+from synthcxr.data import film_dataset
 from synthcxr.stages import train_gan
+from synthcxr.storage import json_files
 
 if TYPE_CHECKING:
     from conftest import Trained
@@ -73,8 +74,8 @@ def test_a_follower_hears_the_table(trained: Trained, config: GanConfig, tmp_pat
     rows = train(config, trained.data, tmp_path, follower)
     assert [row["nimg"] for row in rows] == [str(nimg) for nimg in range(32, 257, 32)]
     assert follower.rows == rows
-    about = records.read_json(tmp_path / "gan" / "config.json")
-    assert follower.told == [(dataset.open_dataset(trained.data).fingerprint, about["fingerprint"])]
+    about = json_files.read_json(tmp_path / "gan" / "config.json")
+    assert follower.told == [(film_dataset.open_dataset(trained.data).fingerprint, about["fingerprint"])]
     assert (tmp_path / "checkpoints" / about["fingerprint"]).is_dir()
 
 

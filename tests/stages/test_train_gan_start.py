@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from synthcxr import cli, dataset, records, seen
+from synthcxr.cli.main import main
+from synthcxr.data import film_dataset, leakage
 from synthcxr.errors import ArtifactError
 from synthcxr.stages import prepare, train_gan
+from synthcxr.storage import json_files
 
 
 def run(project: Any, folder: Path, start: Path | None) -> dict[str, Any]:
@@ -45,13 +47,13 @@ def test_what_the_networks_saw_before_goes_along(trained: Any, tmp_path: Path) -
         dataclasses.replace(trained.config.prepare, sources=(source,)), out=other.data, report=lambda line: None
     )
     start = shutil.copytree(trained.gan, tmp_path / "start")
-    about = records.read_json(start / "config.json")
-    records.write_json(start / "config.json", about | {"attribution": ["Films of a hospital"]})
+    about = json_files.read_json(start / "config.json")
+    json_files.write_json(start / "config.json", about | {"attribution": ["Films of a hospital"]})
     run(other, tmp_path, start)
-    before = seen.of(dataset.open_dataset(trained.data), seen.LEARNED)
-    assert seen.read_earlier(tmp_path / "gan" / seen.FILE).films.tolist() == sorted(before.films.tolist())
-    assert records.read_json(tmp_path / "gan" / "config.json")["attribution"] == ["Films of a hospital"]
-    (start / seen.FILE).unlink()
+    before = leakage.of(film_dataset.open_dataset(trained.data), leakage.LEARNED)
+    assert leakage.read_earlier(tmp_path / "gan" / leakage.FILE).films.tolist() == sorted(before.films.tolist())
+    assert json_files.read_json(tmp_path / "gan" / "config.json")["attribution"] == ["Films of a hospital"]
+    (start / leakage.FILE).unlink()
     with pytest.raises(ArtifactError, match="learned from other films and does not say which; run its train-gan"):
         run(other, tmp_path / "again", start)
     assert run(trained, tmp_path / "same", start)["nimg"] == 160
@@ -85,7 +87,7 @@ def test_the_command_goes_on_from_the_address_in_the_parameters(
             "--snapshots": tmp_path / "snapshots",
             "--checkpoints": tmp_path / "checkpoints",
         }
-        return CliRunner().invoke(cli.main, ["train-gan", *[str(part) for pair in flags.items() for part in pair]])
+        return CliRunner().invoke(main.main, ["train-gan", *[str(part) for pair in flags.items() for part in pair]])
 
     assert invoke().exit_code == 0
     assert (tmp_path / "gan" / "generator.safetensors").is_file()

@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from support.paths import REPOSITORY
 
-from synthcxr import config as configs
-from synthcxr import dataset as datasets
-from synthcxr import images, labels, records
-from synthcxr.cli import main
+from synthcxr.cli.main import main
+from synthcxr.config import schema as configs
+from synthcxr.data import film_dataset as datasets
+from synthcxr.data import findings as labels
+from synthcxr.data import images, records
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.utility import ARMS
 from synthcxr.networks import classifier
 from synthcxr.stages import prepare, utility
-from synthcxr.writers.png import PngFolder
+from synthcxr.storage import json_files
+from synthcxr.writers.formats.image_folder import PngFolder
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +42,7 @@ def write(out: Path, data: Path, *, n: int = 60, requested: tuple[str, ...] = ()
     store.close()
     records.write_metadata(out / records.METADATA, map(records.to_row, made))
     model = {"resolution": 16, "training_data": films.fingerprint, "digests": {"generator": "ab" * 32}}
-    records.write_json(out / records.RUN, {"model": model, "request": {"labels": list(requested)}})
+    json_files.write_json(out / records.RUN, {"model": model, "request": {"labels": list(requested)}})
     return out
 
 
@@ -69,7 +72,7 @@ def test_four_trainings_are_compared_on_test_films(trained: Any, tmp_path: Path)
 
 def test_the_small_classifier_fits_any_profile() -> None:
     """A profile that trains another backbone, and so has no width, still gives a small network that can be built."""
-    profile = configs.load(Path(__file__).parents[2] / "params/starter.yaml").train_classifier
+    profile = configs.load(REPOSITORY / "params/starter.yaml").train_classifier
     assert (profile.backbone, profile.width) == ("efficientnet-lite0", 0)
     made = utility.small(profile)
     built = classifier.build(classifier.network_config(made, 128))
@@ -115,7 +118,7 @@ def test_by_command(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The verb takes the profile's classifier, small and short, and prints a line for each arm and difference."""
     monkeypatch.chdir(tmp_path)
     synthetic = write(tmp_path / "synthetic", trained.data)
-    root = Path(__file__).parents[2]
+    root = REPOSITORY
     options = ["--epochs", "1", "--seeds", "1", "--n", "16", "--out", "out"]
     paths = ["--params", str(root / "params.yaml"), "--data", str(trained.data), "--models", str(trained.onnx)]
     result = CliRunner().invoke(main, ["utility", str(synthetic), *paths, *options], catch_exceptions=False)

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from synthcxr import contract as contracts
-from synthcxr import labels
-from synthcxr.contract import Contract
+from synthcxr.data import findings
+from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files.onnx_metadata import Contract
 
 SIDE, LATENT = 8, 4
 Save = Callable[..., Path]
@@ -29,7 +29,7 @@ def save(path: Path, kind: str, nodes: list, shapes: tuple[dict, dict], weights:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 10
     fields = {"kind": kind, "resolution": SIDE, "latent": LATENT if kind == "generator" else 0}
-    fields |= {"findings": labels.FINDINGS, "thresholds": {}, "network": {}, "training_data": "0" * 16}
+    fields |= {"findings": findings.FINDINGS, "thresholds": {}, "network": {}, "training_data": "0" * 16}
     contracts.stamp(model, Contract(**(fields | {"phantom": True, "licence": "Apache-2.0"} | promises)))
     onnx.save(model, path)
     return path
@@ -65,7 +65,7 @@ def save_classifier(tmp_path: Path) -> Save:
         ]
         sizes = {"logits": [14], "features": [SIDE * SIDE]}
         shapes = {"image": [1, SIDE, SIDE]}, {name: sizes[name] for name in outputs}
-        fields = {"thresholds": dict.fromkeys(labels.FINDINGS, 0.5)} | promises
+        fields = {"thresholds": dict.fromkeys(findings.FINDINGS, 0.5)} | promises
         return save(tmp_path / f"{kind}.onnx", kind, nodes, shapes, {"w": w}, fields)
 
     return write

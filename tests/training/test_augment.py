@@ -2,9 +2,9 @@
 
 import torch
 
-from synthcxr.config import Augment
+from synthcxr.config.schema import Augment
 from synthcxr.training.augment import augment
-from synthcxr.training.draws import Draws
+from synthcxr.training.step_rng import Draws
 
 OFF = Augment(translate=0, brightness=0, contrast=0, cutout=0, cutout_p=0)
 

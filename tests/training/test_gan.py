@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from killable import LONG, running
-from killable import train as train_long
-from small_gan import CONFIG, Heard, films
+from support.killable_training import LONG, running
+from support.killable_training import train as train_long
+from support.small_gan import CONFIG, Heard, films
 
-from synthcxr.config import GanConfig
+from synthcxr.config.schema import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
-from synthcxr.networks import weights
-from synthcxr.training import batches, device, gan, state, step
+from synthcxr.networks import device, safetensors_files
+from synthcxr.training import checkpoint, film_order, gan, step
 
 CONFIGS = {
     "r1": CONFIG,
@@ -28,11 +28,11 @@ CONFIGS = {
 }
 
 
-def train(config: GanConfig, folder: Path, heard: Heard | None = None) -> state.State:
+def train(config: GanConfig, folder: Path, heard: Heard | None = None) -> checkpoint.State:
     return gan.train(config, films, fingerprint="f", folder=folder, listeners=(heard or Heard()).listeners())
 
 
-def same(one: state.State, other: state.State) -> bool:
+def same(one: checkpoint.State, other: checkpoint.State) -> bool:
     pairs = [
         (getattr(one, n).state_dict(), getattr(other, n).state_dict()) for n in ("generator", "discriminator", "ema")
     ]
@@ -46,7 +46,7 @@ def test_interrupted_and_resumed_ends_bit_identical(tmp_path: Path, name: str) -
     heard = Heard(stop_at=112)
     with pytest.raises(KeyboardInterrupt):
         train(CONFIGS[name], tmp_path / "stopped", heard)
-    assert state.checkpoints(tmp_path / "stopped")[-1].name == "nimg-000000112.safetensors"
+    assert checkpoint.checkpoints(tmp_path / "stopped")[-1].name == "nimg-000000112.safetensors"
     again = Heard()
     resumed = train(CONFIGS[name], tmp_path / "stopped", again)
     assert again.began == [112]
@@ -63,7 +63,7 @@ def test_training_changes_the_networks_and_reports_figures(tmp_path: Path) -> No
     assert [row["nimg"] for row in heard.rows] == list(range(16, 257, 16))
     assert {row["resolution"] for row in heard.rows} == {4, 8}
     assert all(np.isfinite(list(row.values())).all() for row in heard.rows)
-    assert len(state.checkpoints(tmp_path)) == state.KEPT
+    assert len(checkpoint.checkpoints(tmp_path)) == checkpoint.KEPT
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(tmp_path: Path) -> None:
     """Cut short, flipped by a bit, or of other films: each is named, and the weights still end the same."""
     whole = train(CONFIG, tmp_path)
-    *_, middle, last = state.checkpoints(tmp_path)
+    *_, middle, last = checkpoint.checkpoints(tmp_path)
     last.write_bytes(last.read_bytes()[:-10])
     held = bytearray(middle.read_bytes())
     held[-100] ^= 1
@@ -88,8 +88,8 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(tmp_pat
     assert any(last.name in line for line in heard.said)
     assert any(middle.name in line for line in heard.said)
     assert heard.began[0] < 256
-    tensors, metadata = weights.load(state.checkpoints(tmp_path)[-1])
-    weights.save(tmp_path / "nimg-000000999.safetensors", tensors, metadata | {"fingerprint": "other"})
+    tensors, metadata = safetensors_files.load(checkpoint.checkpoints(tmp_path)[-1])
+    safetensors_files.save(tmp_path / "nimg-000000999.safetensors", tensors, metadata | {"fingerprint": "other"})
     heard = Heard()
     train(CONFIG, tmp_path, heard)
     assert any("another fingerprint" in line for line in heard.said)
@@ -101,7 +101,7 @@ def test_divergence_stops_with_the_step_and_keeps_the_last_good_checkpoint(tmp_p
     wild = dataclasses.replace(CONFIG, lr_g=1e30, lr_d=1e30)
     with pytest.raises(ArtifactError, match=r"not finite at nimg \d+; the last good checkpoint is .*nimg-\d+"):
         train(wild, tmp_path)
-    weights.load(state.checkpoints(tmp_path)[-1])
+    safetensors_files.load(checkpoint.checkpoints(tmp_path)[-1])
 
 
 def test_cuda_without_a_gpu_is_an_error() -> None:
@@ -115,10 +115,10 @@ def test_cuda_without_a_gpu_is_an_error() -> None:
 
 def test_every_film_is_shown_once_a_pass() -> None:
     """Positions over a whole pass are a permutation, in another order the next time, whatever the batch."""
-    one = np.concatenate([batches.positions(3, 20, at, 5) for at in range(0, 20, 5)])
+    one = np.concatenate([film_order.positions(3, 20, at, 5) for at in range(0, 20, 5)])
     assert sorted(one) == list(range(20))
-    assert list(batches.positions(3, 20, 0, 20)) == list(one)
-    assert list(batches.positions(3, 20, 20, 20)) != list(one)
+    assert list(film_order.positions(3, 20, 0, 20)) == list(one)
+    assert list(film_order.positions(3, 20, 20, 20)) != list(one)
 
 
 def test_any_seed_gives_a_stream_of_its_own() -> None:

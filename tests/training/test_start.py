@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_gan import CONFIG, Heard, films
+from support.small_gan import CONFIG, Heard, films
 
 from synthcxr.errors import ArtifactError
-from synthcxr.networks import weights
+from synthcxr.networks import safetensors_files
 from synthcxr.training import gan
 
 CPU = torch.device("cpu")
@@ -19,8 +19,8 @@ def trained(folder: Path, **changes: object) -> gan.Start:
     config = dataclasses.replace(CONFIG, nimg={4: 64, 8: 64}, **changes)
     state = gan.train(config, films, fingerprint="first", folder=folder / "first", listeners=Heard().listeners())
     start = gan.Start(folder / "generator.safetensors", folder / "discriminator.safetensors")
-    weights.save(start.generator, state.ema, {})
-    weights.save(start.discriminator, state.discriminator, {})
+    safetensors_files.save(start.generator, state.ema, {})
+    safetensors_files.save(start.discriminator, state.discriminator, {})
     return start
 
 
@@ -30,9 +30,9 @@ def test_training_begins_at_the_earlier_networks(tmp_path: Path) -> None:
     state = gan.new_state(CONFIG, CPU)
     gan.begin(state, start, seed=1)
     for network, path in ((state.generator, start.generator), (state.ema, start.generator)):
-        held, _ = weights.load(path)
+        held, _ = safetensors_files.load(path)
         assert all(torch.equal(value, held[name]) for name, value in network.state_dict().items())
-    held, _ = weights.load(start.discriminator)
+    held, _ = safetensors_files.load(start.discriminator)
     assert all(torch.equal(value, held[name]) for name, value in state.discriminator.state_dict().items())
     ends = [
         gan.train(CONFIG, films, fingerprint=name, folder=tmp_path / name, listeners=Heard().listeners(), start=begin)
@@ -49,7 +49,7 @@ def test_a_smaller_model_grows(tmp_path: Path) -> None:
     fresh, state = gan.new_state(taller, CPU), gan.new_state(taller, CPU)
     gan.begin(state, start, seed=1)
     assert torch.equal(state.generator.blocks["16"].conv1.weight, fresh.generator.blocks["16"].conv1.weight)
-    held, _ = weights.load(start.generator)
+    held, _ = safetensors_files.load(start.generator)
     assert torch.equal(state.generator.blocks["8"].conv1.weight, held["blocks.8.conv1.weight"])
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from synthcxr import images, records
-from synthcxr.records import Record
-from synthcxr.writers.store import Store
+from synthcxr.data import images
+from synthcxr.data.records import Record
+from synthcxr.storage import digests
+from synthcxr.writers.formats.store import Store
 
 Fill = Callable[..., list[Record]]
 
@@ -33,7 +34,7 @@ def fill() -> Fill:
         made = []
         for at in range(start, stop):
             png = png_of(at)
-            fields = vars(described(at)) | {"file_name": store.file_name(at), "sha256": records.sha256_bytes(png)}
+            fields = vars(described(at)) | {"file_name": store.file_name(at), "sha256": digests.sha256_bytes(png)}
             made.append(Record(**fields))
             store.write(at, png, made[-1])
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthcxr.records import Record
+from synthcxr.data.records import Record
 from synthcxr.writers.journal import Journal, Line
 
 RECORD = Record("images/00000/00000000.png", 3, 2**64 - 1, "", ("No Finding",), (0.1,) * 14, 1.0, "ab" * 32)

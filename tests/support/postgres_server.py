@@ -1,0 +1,198 @@
+"""MLflow as a team runs it, on loopback: PostgreSQL below, artifacts through the server, a password to get in.
+
+By hand: `python tests/postgres_server.py start FOLDER` starts it and prints the two lines to export,
+`python tests/postgres_server.py stop FOLDER` ends it; what it holds stays in FOLDER for the next start. PostgreSQL is
+Debian's: `apt-get install postgresql`. It refuses to run as root, so that root starts it as the user `postgres`, who
+comes with the package and must be able to enter FOLDER.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.servers import START_S, free_port
+
+ADMIN = "admin"
+PASSWORD = "a-long-loopback-password"  # guards a server on loopback that holds test data
+_CONFIG = """[mlflow]
+default_permission = READ
+database_uri = sqlite:///{folder}/auth.db
+admin_username = {admin}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
+"""
+
+
+def missing() -> str:
+    """What is not there that the server needs, "" where all is."""
+    if _bin() is None:
+        return "no PostgreSQL: apt-get install postgresql"
+    for module in ("psycopg2", "flask_wtf"):
+        try:
+            __import__(module)
+        except ImportError:
+            return f"no {module}: pip install psycopg2-binary Flask-WTF"
+    return ""
+
+
+def _bin() -> Path | None:
+    """The folder of PostgreSQL's newest programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+class Postgres:
+    """A database cluster in a folder, of the user `postgres` where root asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = _bin()
+        assert programs is not None
+        self.programs, self.folder, self.port = programs, folder, free_port()
+        self.uri = f"postgresql+psycopg2://mlflow@127.0.0.1:{self.port}/postgres"
+        self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+
+    def start(self) -> None:
+        """Make the cluster where there is none, and run it."""
+        self.folder.mkdir(exist_ok=True)
+        if self._user is not None:
+            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        cluster = self.folder / "cluster"
+        if not cluster.exists():
+            self._run("initdb", "-D", str(cluster), "-U", "mlflow", "-A", "trust", "--no-sync", "-E", "UTF8")
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        self._run("pg_ctl", "-D", str(cluster), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._run("pg_ctl", "-D", str(self.folder / "cluster"), "-m", "immediate", "stop", check=False)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)
+        with (self.folder / "made.log").open("ab") as log:
+            subprocess.run(
+                [self.programs / program, *arguments],
+                cwd=self.folder,
+                user=uid,
+                group=gid,
+                extra_groups=[] if self._user else None,
+                stdout=log,
+                stderr=log,
+                check=check,
+            )
+
+
+class TeamServer:
+    """An MLflow server over that database; it can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port, self.database = folder, free_port(), Postgres(folder / "postgres")
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; the database runs already."""
+        config = self.folder / "auth.ini"
+        config.write_text(_CONFIG.format(folder=self.folder, admin=ADMIN))
+        command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--app-name", "basic-auth"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command += ["--backend-store-uri", self.database.uri, "--artifacts-destination", str(self.folder / "files")]
+        environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | {
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this folder",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        (self.folder / "pid").write_text(str(self._process.pid))
+        self._wait(self._process)
+
+    def kill(self) -> None:
+        """End the server at once, with its workers; the database stays."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            try:
+                opener.open(f"{self.url}/health", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+            else:
+                return
+        raise TimeoutError(self.url)
+
+
+@contextlib.contextmanager
+def enterable() -> Iterator[Path]:
+    """A scratch folder that the user `postgres` may enter, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="synthcxr-team-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[TeamServer]:
+    """Database and server, ended together; the folder must be one that the user `postgres` may enter."""
+    server = TeamServer(folder)
+    server.database.start()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        server.database.stop()
+
+
+def start(folder: Path) -> None:
+    """Leave database and server running, and print what to export."""
+    if problem := missing():
+        sys.exit(problem)
+    server = TeamServer(folder)
+    server.database.start()
+    try:
+        server.start()
+    except BaseException:
+        server.kill()
+        server.database.stop()
+        raise
+    sys.stdout.write(f"export MLFLOW_TRACKING_URI={server.url}\n")
+    sys.stdout.write(f"export MLFLOW_TRACKING_USERNAME={ADMIN} MLFLOW_TRACKING_PASSWORD={PASSWORD}\n")
+
+
+def stop(folder: Path) -> None:
+    """End what `start` left running in this folder."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    (folder / "pid").unlink()
+    Postgres(folder / "postgres").stop()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in ("start", "stop"):
+        sys.exit("usage: python tests/postgres_server.py start|stop FOLDER")
+    (start if sys.argv[1] == "start" else stop)(Path(sys.argv[2]).absolute())

@@ -1,0 +1,95 @@
+"""A project as its trainings, `generate` and `evaluate` leave it, made of stand-ins: what `register` reads."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from support.stub_models import SIDE, write_folder
+
+from synthcxr.data import findings, images, records
+from synthcxr.data.records import Record
+from synthcxr.model_files import onnx_metadata
+from synthcxr.project import packaged_files
+from synthcxr.storage import digests, json_files
+
+
+def write_trained(folder: Path, *names: str) -> Path:
+    """A folder of weights as a training stage leaves it."""
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    json_files.write_json(folder / "config.json", {"resolution": SIDE})
+    auroc = {"value": 0.8, "interval": [0.7, 0.9]}
+    score = {"n": 60, "n_positive": 9, "auroc": auroc, "average_precision": auroc}
+    json_files.write_json(folder / "metrics.json", {"findings": {"Edema": score}})
+    return folder
+
+
+def write_results(folder: Path, *, passed: bool) -> Path:
+    """results/ as training and evaluate leave it."""
+    gate = {"metric": "distance.judge.relative", "value": 3.5, "threshold": 4.0 if passed else 3.0, "direction": "max"}
+    gate |= {"status": "passed" if passed else "failed", "sentence": "Relative distance 3.5."}
+    absent = {"metric": "labels.total_variation", "value": None, "threshold": 0.6, "direction": "max"}
+    absent |= {"status": "not applicable", "sentence": "Not applicable."}
+    json_files.write_json(folder / "verdict.json", {"passed": passed, "gates": [gate, absent]})
+    distance = {"value": 80.0, "interval": [75.0, 85.0], "relative": 3.5, "status": "computed"}
+    distance |= {"relative_interval": [3.2, 3.9], "digest": "of the judge"}
+    metrics = {"n_synthetic": 2, "n_real_test": 60, "phantom": True, "distance": {"judge": distance}}
+    json_files.write_json(folder / "metrics.json", metrics)
+    for name, step in (("train_gan", "nimg"), ("train_classifier", "epoch"), ("train_judge", "epoch")):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([[step, "loss"], *([at * 100, 1 / (at + 1)] for at in range(3))])
+    (folder / "snapshots").mkdir()
+    grid = images.encode_png(np.zeros((16, 16), np.uint8))
+    (folder / "snapshots" / "grid_000001000.png").write_bytes(grid)
+    return folder
+
+
+def write_dataset(folder: Path, models: Path) -> Path:
+    """A synthetic dataset of two images, made by these models as its run.json has it."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for index in range(2):
+        png = images.encode_png(np.full((SIDE, SIDE), 100 + index, np.uint8))
+        (folder / "images" / f"{index}.png").write_bytes(png)
+        name = f"images/{index}.png"
+        record = Record(name, index, 1, "", (findings.NO_FINDING,), (0.1,) * 14, 1.0, digests.sha256_bytes(png))
+        rows.append(records.to_row(record))
+    records.write_metadata(folder / records.METADATA, rows)
+    counts = {"draws": 2, "found": 2, "acceptance_rate": 1.0}
+    model_digests = {kind: onnx_metadata.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier")}
+    model = {"name": str(models), "digests": model_digests, "training_data": "0123456789abcdef", "phantom": True}
+    about = {"command": ["synthcxr", "generate"], "git_revision": "", "git_dirty": False, "model": model}
+    json_files.write_json(folder / records.RUN, about | {"counts": counts})
+    return folder
+
+
+def write_judged(results: Path, models: Path, dataset: Path) -> None:
+    """Make the results those of these models and images."""
+    metrics = json_files.read_json(results / "metrics.json")
+    judged = {kind: onnx_metadata.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier", "judge")}
+    digest = digests.sha256_file(dataset / records.METADATA)
+    json_files.write_json(results / "metrics.json", metrics | {"models": judged, "dataset": digest})
+
+
+def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:
+    """Everything that register reads, as keyword arguments of its run."""
+    source = packaged_files.find("params.yaml")
+    assert source is not None
+    shutil.copyfile(source, root / "params.yaml")
+    project: dict[str, Any] = {
+        "params": root / "params.yaml",
+        "models": write_folder(root / "models" / "onnx"),
+        "gan": write_trained(root / "models" / "gan", "generator.safetensors", "discriminator.safetensors"),
+        "classifier": write_trained(root / "models" / "classifier", "weights.safetensors"),
+        "judge": write_trained(root / "models" / "judge", "weights.safetensors"),
+        "results": write_results(root / "results", passed=passed),
+        "dataset": write_dataset(root / "data" / "synthetic", root / "models" / "onnx"),
+        "out": root / "results" / "registered.json",
+    }
+    write_judged(project["results"], project["models"], project["dataset"])
+    return project
