@@ -23,7 +23,7 @@ install: .venv/installed
 # The models that ship: images, evidence, report. From another folder, `--model starter` is what is taken anyway.
 demo: install
 	synthcxr generate --n 200 --seed 1 --model starter --out demo/synthetic --force
-	synthcxr evaluate demo/synthetic --params params/starter.yaml --models registry/starter --out demo/results --record
+	synthcxr evaluate --dataset demo/synthetic --params params/starter.yaml --models registry/starter --out demo/results --record
 	synthcxr report --params params/starter.yaml --results demo/results --dataset demo/synthetic --out demo/report.html
 	@echo "images: demo/synthetic/images"
 	@echo "report: demo/report.html"

@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 
 from synthcxr.checks import films, gx_runner, label_sets, synthetic
-from synthcxr.data import findings, records
+from synthcxr.data.films import MANIFEST_COLUMNS, SPLITS
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 
 PATIENTS = 30_805
 
@@ -36,14 +38,14 @@ def manifest(n: int) -> pd.DataFrame:
             "patient_id": patient.astype(str),
             "source": "nih",
             "view": rng.choice(["PA", "AP"], n),
-            "split": np.array(records.SPLITS)[patient % len(records.SPLITS)],
+            "split": np.array(SPLITS)[patient % len(SPLITS)],
             "size": 1024,
             "sha256": "0a" * 32,
         }
     )
-    for finding in findings.FINDINGS:
+    for finding in FINDINGS:
         frame[finding] = (rng.random(n) < 0.05).astype(np.float32)
-    return frame.loc[:, list(records.FILM_COLUMNS)]
+    return frame.loc[:, list(MANIFEST_COLUMNS)]
 
 
 def dataset(n: int) -> pd.DataFrame:
@@ -52,7 +54,7 @@ def dataset(n: int) -> pd.DataFrame:
     frame = pd.DataFrame({"file_name": [f"shards/00000.tar/{at:08d}.png" for at in range(n)], "index": range(n)})
     frame["Finding Labels"] = rng.choice(["No Finding", "Edema", "Edema|Mass", "Hernia"], n, p=[0.5, 0.3, 0.15, 0.05])
     frame = frame.assign(seed=1, requested="", weight=1.0, sha256="0a" * 32)
-    for column in records.PROBABILITY_COLUMNS:
+    for column in PROBABILITY_COLUMNS:
         frame[column] = rng.random(n)
     return frame.assign(**{"request met": True, "probable": True, "latent": True, "file": True, "side": 256})
 

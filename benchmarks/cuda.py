@@ -21,38 +21,37 @@ from pathlib import Path
 import machine
 import torch
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import GanConfig
+from synthcxr.config.schema import GanConfig, load_config
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.random_streams import latents
+from synthcxr.data.random_streams import draw_latents
 from synthcxr.errors import ConfigError, SynthCXRError
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.networks import flops, layers
-from synthcxr.networks.device import pick
-from synthcxr.networks.onnx_export import export
+from synthcxr.networks.device import select_device
+from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.synthesis.runtime.onnx_session import CUDA, Session
-from synthcxr.training import gan, schedule, step
+from synthcxr.training import gan_state, schedule, step
 
 PARAMS = Path(__file__).parents[1] / "params"
 
 
 def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> dict[str, object]:
     """Images/s and peak memory of the step as training takes it; the penalty is paid as often as the profile says."""
-    device = pick("cuda")
+    device = select_device("cuda")
     torch.cuda.reset_peak_memory_stats()
-    state, batch = gan.new_state(config, device), config.batch[resolution]
-    moment = schedule.Moment(resolution, 1.0, batch, 1.0, 0)
+    state, batch = gan_state.create_state(config, device), config.batch[resolution]
+    schedule_point = schedule.SchedulePoint(resolution, 1.0, batch, 1.0, 0)
     real = torch.rand(batch, 1, resolution, resolution, device=device) * 2 - 1
     n_steps = -(-n_steps // config.penalty_interval) * config.penalty_interval
     for index in range(-2, n_steps):
         if index == 0:
             torch.cuda.synchronize()
             started = time.perf_counter()
-        step.run(state, moment, real, config, bf16=bf16, index=index)
-        gan.average(state, batch, config.ema_half_life_nimg)
+        step.run_step(state, schedule_point, real, config, bf16=bf16, index=index)
+        gan_state.update_ema(state, batch, config.ema_half_life_nimg)
     torch.cuda.synchronize()
     images_per_s = batch * n_steps / (time.perf_counter() - started)
-    flop = flops.image_shown(
+    flop = flops.count_image_flops(
         config.latent, config.channels, config.blocks, resolution, penalty_interval=config.penalty_interval
     )
     return {
@@ -67,15 +66,15 @@ def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> 
 
 def generated(config: GanConfig, batch: int, n_batches: int) -> dict[str, object]:
     """Images/s of a generator of the profile's size, through the file that `export` writes; its weights are fresh."""
-    network = gan.new_state(config, torch.device("cpu")).ema
+    network = gan_state.create_state(config, torch.device("cpu")).ema
     layers.fold_scales(network)
-    contract = Contract(
+    metadata = ModelMetadata(
         kind="generator",
         resolution=config.resolution,
         latent=config.latent,
         findings=FINDINGS,
         thresholds={},
-        network=network.network_config(config.channels),
+        network=network.build_network_config(config.channels),
         training_data="none",
         phantom=True,
         licence="Apache-2.0",
@@ -83,10 +82,10 @@ def generated(config: GanConfig, batch: int, n_batches: int) -> dict[str, object
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generator.onnx"
         row = (config.latent,)
-        export(network, path=path, contract=contract, row=row, input_name="z", output_names=("image",), fp16=True)
+        export_onnx(network, path=path, metadata=metadata, row=row, input_name="z", output_names=("image",), fp16=True)
         session = Session.open(path, kind="generator", device="cuda")
         require_cuda(session.provider)
-        z = latents(1, 0, batch, config.latent)
+        z = draw_latents(1, 0, batch, config.latent)
         session.run(z)
         started = time.perf_counter()
         for _ in range(n_batches):
@@ -124,7 +123,7 @@ def main() -> None:
 
 def measured(asked: argparse.Namespace) -> dict[str, object]:
     """Everything, in both precisions."""
-    config = dataclasses.replace(configs.load(PARAMS / f"{asked.profile}.yaml").train_gan, device="cuda")
+    config = dataclasses.replace(load_config(PARAMS / f"{asked.profile}.yaml").train_gan, device="cuda")
     rows = []
     for side in asked.resolutions or sorted(config.channels, reverse=True):
         for bf16 in (False, True):

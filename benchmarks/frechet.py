@@ -50,8 +50,8 @@ def by_sqrtm(means: list[np.ndarray], covariances: list[np.ndarray]) -> float:
 
 def by_factors(means: list[np.ndarray], covariances: list[np.ndarray]) -> float:
     """Ours, from covariances."""
-    pair = [frechet.from_moments(mean, held) for mean, held in zip(means, covariances, strict=True)]
-    return frechet.between(*pair)
+    pair = [frechet.gaussian_from_moments(mean, held) for mean, held in zip(means, covariances, strict=True)]
+    return frechet.frechet_distance_between(*pair)
 
 
 def machine() -> dict[str, Any]:

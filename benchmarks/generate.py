@@ -29,10 +29,10 @@ import onnxruntime as ort
 import torch
 
 from synthcxr.data.findings import FINDINGS
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.networks import layers
 from synthcxr.networks.generator import Generator, paper_channels
-from synthcxr.networks.onnx_export import export
+from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.synthesis.runtime import cpu_fusion
 
 LATENT = 256
@@ -48,8 +48,8 @@ def write(path: Path, side: int, blocks: str) -> None:
     torch.manual_seed(0)
     network = Generator(LATENT, widths(side), blocks).eval()  # type: ignore[arg-type]
     layers.fold_scales(network)
-    held = Contract("generator", side, LATENT, FINDINGS, {}, network.network_config(widths(side)), "", True, "")
-    export(network, path=path, contract=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=True)
+    held = ModelMetadata("generator", side, LATENT, FINDINGS, {}, network.build_network_config(widths(side)), "", True, "")
+    export_onnx(network, path=path, metadata=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=True)
 
 
 def session(model: onnx.ModelProto, threads: int, *, profile: str = "") -> ort.InferenceSession:
@@ -91,7 +91,7 @@ def _n_flop(step: dict[str, Any]) -> int:
 
 def compare(model: onnx.ModelProto, batch: int, threads: int, repeats: int) -> dict[str, Any]:
     """Both sides of one generator."""
-    quicker, n_merged = cpu_fusion.merged(model)
+    quicker, n_merged = cpu_fusion.fuse_for_cpu(model)
     latent = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     z = np.random.default_rng(0).standard_normal((batch, latent), dtype=np.float32)
     sessions = session(model, threads), session(quicker, threads)

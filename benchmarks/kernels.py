@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.training.malloc import keep_pages
+from synthcxr.training.malloc import retain_freed_memory
 
 LAYOUTS = {"channels last": torch.channels_last, "channels first": torch.contiguous_format}
 KINDS = ("forward", "input gradient", "weight gradient")
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    keep_pages()
+    retain_freed_memory()
     described = machine.describe()
     print(json.dumps(described))
     rows: list[dict[str, Any]] = []

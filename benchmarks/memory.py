@@ -21,10 +21,10 @@ from pathlib import Path
 import machine
 import torch
 
-from synthcxr.config import schema as configs
+from synthcxr.config.schema import load_config
 from synthcxr.networks import flops
-from synthcxr.training import gan, schedule, step
-from synthcxr.training.malloc import keep_pages
+from synthcxr.training import gan_state, schedule, step
+from synthcxr.training.malloc import retain_freed_memory
 
 PARAMS = Path(__file__).parents[1] / "params"
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
@@ -32,17 +32,17 @@ UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
 
 def one_step(profile: str, resolution: int, batch: int, told: Connection) -> None:
     """Send what a step took."""
-    config = configs.load(PARAMS / f"{profile}.yaml").train_gan
-    keep_pages()
-    state = gan.new_state(config, torch.device("cpu"))
+    config = load_config(PARAMS / f"{profile}.yaml").train_gan
+    retain_freed_memory()
+    state = gan_state.create_state(config, torch.device("cpu"))
     real = torch.rand(batch, 1, resolution, resolution) * 2 - 1
     before = peak_bytes()
     started, started_cpu = time.perf_counter(), time.process_time()
-    step.run(state, schedule.Moment(resolution, 1.0, batch, 1.0, 0), real, config, bf16=False, index=0)
-    gan.average(state, batch, config.ema_half_life_nimg)
+    step.run_step(state, schedule.SchedulePoint(resolution, 1.0, batch, 1.0, 0), real, config, bf16=False, index=0)
+    gan_state.update_ema(state, batch, config.ema_half_life_nimg)
     took_s, took_cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    flop = flops.training_step(config.latent, config.channels, config.blocks, resolution)
-    flop += flops.penalty(config.channels, config.blocks, resolution)
+    flop = flops.count_step_flops(config.latent, config.channels, config.blocks, resolution)
+    flop += flops.count_penalty_flops(config.channels, config.blocks, resolution)
     told.send(
         {
             "resolution": resolution,
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--resolutions", type=int, nargs="+")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    config = configs.load(PARAMS / f"{asked.profile}.yaml").train_gan
+    config = load_config(PARAMS / f"{asked.profile}.yaml").train_gan
     rows = []
     for side in asked.resolutions or sorted(config.channels, reverse=True):
         batch = min(asked.batch, config.batch[side])

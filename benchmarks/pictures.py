@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from synthcxr.config import schema as configs
-from synthcxr.data import image_reader, images, records
+from synthcxr.config.schema import load_config
+from synthcxr.data import image_reader, images
+from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import GateError
 from synthcxr.stages import generate
 
-PLAIN = configs.load(Path(__file__).parents[1] / "params" / "starter.yaml").generate
+PLAIN = load_config(Path(__file__).parents[1] / "params" / "starter.yaml").generate
 WAYS: dict[str, dict[str, object]] = {
     "anything": {},
     "cardiomegaly": {"labels": ("Cardiomegaly",)},
@@ -31,8 +32,8 @@ WAYS: dict[str, dict[str, object]] = {
 
 def row(dataset: Path) -> np.ndarray:
     """The images beside each other, two pixels of white between."""
-    table = records.read_metadata(dataset)
-    squares = [image_reader.pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
+    table = read_metadata(dataset)
+    squares = [image_reader.decode_pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
     return np.concatenate([np.pad(square, 2, constant_values=255) for square in squares], axis=1)
 
 
@@ -52,7 +53,7 @@ def main() -> None:
                 generate.run(config, model=given.models, out=made, model_name=given.models.name)
             except GateError as error:
                 print(f"{name}: {error}")
-            if len(records.read_metadata(made)):
+            if len(read_metadata(made)):
                 (given.out / f"{name}.png").write_bytes(images.encode_png(row(made)))
                 print(given.out / f"{name}.png")
 

@@ -17,10 +17,10 @@ from synthcxr.config.schema import GanConfig
 from synthcxr.networks.discriminator import Discriminator
 from synthcxr.networks.generator import Generator
 from synthcxr.networks.layers import Pointwise, minibatch_stddev
-from synthcxr.training import gan, loss, step
+from synthcxr.training import gan_state, loss, step
 from synthcxr.training.augment import augment
-from synthcxr.training.checkpoint import State
-from synthcxr.training.step_rng import Draws
+from synthcxr.training.gan_state import GanState
+from synthcxr.training.step_rng import StepRng
 
 CPU = torch.device("cpu")
 
@@ -56,19 +56,19 @@ def judge(network: Discriminator, images: Tensor, *, lean: bool) -> Tensor:
 
 def difference(config: GanConfig) -> float:
     """The largest by which an image's or a logit's value is another than in the package's networks while they train."""
-    state = gan.new_state(config, CPU)
+    state = gan_state.create_state(config, CPU)
     z = torch.randn(2, config.latent)
     theirs, own = generate(state.generator, z), state.generator(z)
     logits = judge(state.discriminator, own, lean=config.blocks == "lean") - state.discriminator(own)
     return max(float(each.detach().abs().max()) for each in (theirs - own, logits))
 
 
-def fresh(config: GanConfig) -> State:
+def fresh(config: GanConfig) -> GanState:
     """Networks in NCHW."""
-    return gan.new_state(dataclasses.replace(config, channels_last=False), CPU)
+    return gan_state.create_state(dataclasses.replace(config, channels_last=False), CPU)
 
 
-def step_of(config: GanConfig, state: State, batch: int) -> Callable[[int], None]:
+def step_of(config: GanConfig, state: GanState, batch: int) -> Callable[[int], None]:
     """The training step; it takes the step's number."""
     real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
     adam_g = torch.optim.Adam(state.generator.parameters(), lr=config.lr_g, betas=config.betas)
@@ -79,7 +79,7 @@ def step_of(config: GanConfig, state: State, batch: int) -> Callable[[int], None
         return judge(state.discriminator, images, lean=config.blocks == "lean")
 
     def take(index: int) -> None:
-        draws = Draws(step.stream(config.seed, index))
+        draws = StepRng(step.step_stream(config.seed, index))
         seen = augment(real, config.augment, draws)
         with torch.no_grad():
             made = augment(generate(state.generator, torch.randn(batch, config.latent)), config.augment, draws)
@@ -115,4 +115,4 @@ def _active(x: Tensor) -> Tensor:
 
 
 def _one_by_one(layer: Pointwise, x: Tensor) -> Tensor:
-    return F.conv2d(x, layer.scaled(), layer.bias)
+    return F.conv2d(x, layer.scaled_weight(), layer.bias)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import GanConfig
+from synthcxr.config.schema import GanConfig, load_config
 from synthcxr.networks import flops
 
 PARAMS = Path(__file__).parents[1] / "params"
@@ -26,7 +25,7 @@ V100_FLOPS, KARRAS_DAYS = 15.7e12, 14
 
 def whole(config: GanConfig, nimg: dict[int, int]) -> int:
     """Operations of a schedule on the profile's networks."""
-    return flops.training(config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval)
+    return flops.count_training_flops(config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval)
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="nih-1024")
     asked = parser.parse_args()
-    config = configs.load(PARAMS / f"{asked.profile}.yaml").train_gan
+    config = load_config(PARAMS / f"{asked.profile}.yaml").train_gan
     total = whole(config, config.nimg)
     print("| resolution | images shown | GFLOP an image | EFLOP | share |\n|---|---|---|---|---|")
     for side, nimg in config.nimg.items():
@@ -44,9 +43,9 @@ def main() -> None:
     print("| arithmetic | peak, TFLOP/s | utilisation assumed | GPUs | days |\n|---|---|---|---|---|")
     for name, peak, utilisation in CASES:
         for count, scaling in COUNTS:
-            days = flops.days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
+            days = flops.estimate_days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
             print(f"| {name} | {peak / 1e12:.0f} | {utilisation:.0%} | {count} | {days:.1f} |")
-    reached = flops.days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
+    reached = flops.estimate_days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
     print(f"\nKarras et al., {KARRAS_DAYS} days on a V100: {reached:.0%} of its fp32 peak")
 
 

@@ -20,14 +20,13 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from synthcxr.data import images
-from synthcxr.data.findings import FINDINGS, SEPARATOR
+from synthcxr.data.findings import FINDINGS
 from synthcxr.model_files import predictions
-from synthcxr.networks import latent_gradient
-from synthcxr.synthesis.request import nih_sets
-from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.request.label_mixture import NIH_LABEL_SETS, read_mixture
 from synthcxr.synthesis.runtime.onnx_session import Session
-from synthcxr.synthesis.sampling.latent_optimisation import Search
-from synthcxr.synthesis.sampling.strategy import Chooser
+from synthcxr.synthesis.sampling.latent_optimisation import LatentOptimiser
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
 SEED = 11
 LEAST = 5
@@ -36,34 +35,34 @@ LEAST = 5
 
 def together() -> np.ndarray:
     """Float [14, 14]: log2 of how often two findings share a film against chance, over NIH's listed sets."""
-    films = nih_sets.films()
-    carried = np.array([[name in names.split(SEPARATOR) for name in FINDINGS] for names in films], dtype=float)
+    films = read_mixture(NIH_LABEL_SETS)
+    carried = np.array([[name in names for name in FINDINGS] for names in films], dtype=float)
     counts = np.array(list(films.values()), dtype=float)
     single = counts @ carried / counts.sum()
     pair = (carried * counts[:, None]).T @ carried / counts.sum()
     return np.log2(np.maximum(pair, 0.5 / counts.sum()) / np.outer(single, single))
 
 
-def led(chooser: Chooser, judge: Session, finding: int, n_blocks: int) -> dict[str, Any]:
+def led(chooser: SamplingStrategy, judge: Session, finding: int, n_blocks: int) -> dict[str, Any]:
     """What the search for one finding takes and does, over `n_blocks` blocks of candidates."""
     if chooser.differentiate is None:
         raise SystemExit("the search needs torch: pip install 'synthcxr[train]'")
-    sampler, wanted = chooser.sampler, Wanted.of([FINDINGS[finding]])
-    search = Search(sampler, chooser.differentiate, wanted)
+    sampler, wanted = chooser.sampler, LabelCondition.from_names([FINDINGS[finding]])
+    search = LatentOptimiser(sampler, chooser.differentiate, wanted)
     starts, moves, steps, runs = [], [], [], 0
     agreed = []
-    for at in range(0, n_blocks * sampler.batch, sampler.batch):
-        before, after = sampler.block(SEED, at), search.block(SEED, at)
+    for at in range(0, n_blocks * sampler.batch_size, sampler.batch_size):
+        before, after = sampler.draw_block(SEED, at), search.draw_block(SEED, at)
         begun = judge.run(images.to_float(before.pixels))["logits"]
         starts.append(begun)
-        runs += after.runs
+        runs += after.generator_runs
         if len(after.indices):
             ended = judge.run(images.to_float(after.pixels))["logits"]
             moves.append(ended - begun[after.indices - at])
             steps += (after.steps if after.steps is not None else np.zeros(0)).tolist()
-            shown = predictions.present(predictions.probabilities(ended), judge.contract.thresholds)
+            shown = predictions.is_present(predictions.to_probabilities(ended), judge.metadata.thresholds)
             agreed += shown[:, finding].tolist()
-    n, n_led = len(agreed), n_blocks * sampler.batch
+    n, n_led = len(agreed), n_blocks * sampler.batch_size
     spread = np.concatenate(starts).std(axis=0)
     rises = np.concatenate(moves).mean(axis=0) / spread if n >= LEAST else np.full(len(FINDINGS), np.nan)
     return {
@@ -128,8 +127,7 @@ def main() -> None:
     parser.add_argument("--findings", nargs="+", choices=FINDINGS, default=FINDINGS)
     parser.add_argument("--out", type=Path, default=Path("docs/results/related"))
     given = parser.parse_args()
-    settings = {"batch": given.batch, "device": "cpu", "gradient": latent_gradient.logits_of_latents}
-    chooser = Chooser.open(given.models, method="optimise", **settings)
+    chooser = SamplingStrategy.open(given.models, method="optimise", batch_size=given.batch, device="cpu")
     judge = Session.open(given.models / "judge.onnx", device="cpu")
     rows = []
     for name in given.findings:
@@ -141,7 +139,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     write(rows, given.out / "related.csv")
     draw(rises, given.out / "related.png")
-    summary = {"models": chooser.digests(), "related": correlation(rises, together())}
+    summary = {"models": chooser.collect_digests(), "related": correlation(rises, together())}
     print(json.dumps(summary["related"]))
     held = [
         row | {"rises": [round(value, 4) if np.isfinite(value) else None for value in row["rises"]]} for row in rows

@@ -23,21 +23,20 @@ import numpy as np
 from synthcxr.data import images, random_streams
 from synthcxr.data.findings import FINDINGS
 from synthcxr.model_files import predictions
-from synthcxr.networks import latent_gradient
-from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 from synthcxr.synthesis.sampling.importance_guide import Guide
-from synthcxr.synthesis.sampling.rejection import Drawn
-from synthcxr.synthesis.sampling.strategy import Chooser
+from synthcxr.synthesis.sampling.rejection import ImageBatch
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
 SEED, LEAST, MOST = 7, 0.001, 0.02
 
 
-def rates(chooser: Chooser, draws: int) -> np.ndarray:
+def rates(chooser: SamplingStrategy, draws: int) -> np.ndarray:
     """The share of candidates that show each finding [14]."""
-    sampler, n = chooser.sampler, -(-draws // chooser.sampler.batch)
-    limits = sampler.classifier.contract.thresholds
-    shown = [predictions.present(sampler.block(SEED, at * sampler.batch).probabilities, limits) for at in range(n)]
+    sampler, n = chooser.sampler, -(-draws // chooser.sampler.batch_size)
+    limits = sampler.classifier.metadata.thresholds
+    shown = [predictions.is_present(sampler.draw_block(SEED, at * sampler.batch_size).probabilities, limits) for at in range(n)]
     return np.concatenate(shown).mean(axis=0)
 
 
@@ -51,29 +50,29 @@ def processor_s(work: Callable[[], object], n: int) -> float:
     return min(took) / n
 
 
-def costs(chooser: Chooser, guide: Guide) -> dict[str, float]:
+def costs(chooser: SamplingStrategy, guide: Guide) -> dict[str, float]:
     """Milliseconds of processor: an image made and classified, and a candidate led."""
     sampler = chooser.sampler
-    z = random_streams.latents(SEED, 0, sampler.batch, sampler.generator.contract.latent)
-    held = {"run": processor_s(lambda: sampler.seen(z), sampler.batch)}
-    held["lead"] = processor_s(lambda: guide.led(SEED, 0, sampler.batch), sampler.batch)
+    z = random_streams.draw_latents(SEED, 0, sampler.batch_size, sampler.generator.metadata.latent)
+    held = {"run": processor_s(lambda: sampler.generate(z), sampler.batch_size)}
+    held["lead"] = processor_s(lambda: guide.propose(SEED, 0, sampler.batch_size), sampler.batch_size)
     return {name: 1000 * each for name, each in held.items()}
 
 
-def reach(drawn: Iterator[Drawn], n: int, judge: Session, finding: int) -> dict[str, Any]:
+def reach(drawn: Iterator[ImageBatch], n: int, judge: Session, finding: int) -> dict[str, Any]:
     """What `n` images cost, and what they are."""
     started, runs, pixels, probabilities, weights = time.perf_counter(), 0, [], [], []
     candidates = 0
     for block in drawn:
-        runs, candidates = runs + block.runs, block.stop
+        runs, candidates = runs + block.generator_runs, block.stop
         pixels.append(block.pixels)
         probabilities.append(block.probabilities)
         weights.append(block.weights)
         if sum(map(len, weights)) >= n:
             break
     wall_s, found = time.perf_counter() - started, np.concatenate(pixels)
-    opinion = predictions.probabilities(judge.run(images.to_float(found))["logits"])
-    agreed = predictions.present(opinion, judge.contract.thresholds)[:, finding].mean()
+    opinion = predictions.to_probabilities(judge.run(images.to_float(found))["logits"])
+    agreed = predictions.is_present(opinion, judge.metadata.thresholds)[:, finding].mean()
     held = {
         "images": len(found),
         "runs": runs,
@@ -97,7 +96,7 @@ def main() -> None:
     parser.add_argument("--finding", choices=FINDINGS, help="In place of the rarest.")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/search.json"))
     given = parser.parse_args()
-    plain = Chooser.open(given.models, method="reject", batch=given.batch, device="cpu")
+    plain = SamplingStrategy.open(given.models, method="reject", batch_size=given.batch, device="cpu")
     shares = rates(plain, given.draws)
     rare = [at for at in np.argsort(shares) if LEAST <= shares[at] <= MOST]
     if not rare:
@@ -105,19 +104,17 @@ def main() -> None:
             f"no finding has a rate of {LEAST:.1%} to {MOST:.0%}: {dict(zip(FINDINGS, shares, strict=True))}"
         )
     finding = FINDINGS.index(given.finding) if given.finding else int(rare[0])
-    wanted, judge = Wanted.of([FINDINGS[finding]]), Session.open(given.models / "judge.onnx", device="cpu")
+    wanted, judge = LabelCondition.from_names([FINDINGS[finding]]), Session.open(given.models / "judge.onnx", device="cpu")
     result: dict[str, Any] = {"finding": FINDINGS[finding], "rate": float(shares[finding])}
     result["reject"] = {"runs_an_image": float(1 / shares[finding]), "draws": given.draws}
     for method in given.methods:
-        chooser = Chooser.open(
-            given.models, method=method, batch=given.batch, device="cpu", gradient=latent_gradient.logits_of_latents
-        )
-        result[method] = reach(chooser.draw(wanted)(seed=SEED, start=0, stop=2**31), given.images, judge, finding)
+        chooser = SamplingStrategy.open(given.models, method=method, batch_size=given.batch, device="cpu")
+        result[method] = reach(chooser.draw(wanted, seed=SEED, start=0, stop=2**31), given.images, judge, finding)
         if chooser.proposal is not None:
-            guide = chooser.proposal.guide(wanted, chooser.sampler)
+            guide = chooser.proposal.get_guide(wanted, chooser.sampler)
             ms = costs(chooser, guide)
             spent = result[method]["runs"] * ms["lead"] / ms["run"]
-            result[method] |= {"ms": ms, "moves": guide.route.n_moves, "last_power": guide.route.end}
+            result[method] |= {"ms": ms, "moves": guide.schedule.n_moves, "last_power": guide.schedule.final_power}
             result[method]["leading_in_runs"] = spent / result[method]["images"]
         print(method, {name: value for name, value in result[method].items() if name != "mean_probabilities"})
     if "guided" in result:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import machine
 
-from synthcxr.synthesis.sampling.rejection import Sampler
+from synthcxr.synthesis.sampling.rejection import RejectionSampler
 
 SEED = 1
 PROBED = """
@@ -53,11 +53,11 @@ def _arguments(models: Path, n: int, batch: int, folder: Path) -> list[str]:
 
 def alone(models: Path, n: int, batch: int) -> float:
     """Images a second of the generator and the classifier on the first `n` candidates."""
-    sampler = Sampler.open(models, batch=batch, device="cpu")
-    sampler.block(SEED, 0)
+    sampler = RejectionSampler.open(models, batch_size=batch, device="cpu")
+    sampler.draw_block(SEED, 0)
     started = time.perf_counter()
     for at in range(0, n, batch):
-        sampler.block(SEED, at)
+        sampler.draw_block(SEED, at)
     return -(-n // batch) * batch / (time.perf_counter() - started)
 
 

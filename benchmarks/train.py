@@ -26,11 +26,10 @@ import machine
 import plain
 import torch
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import GanConfig
+from synthcxr.config.schema import GanConfig, load_config
 from synthcxr.networks import flops
-from synthcxr.training import gan, schedule, step
-from synthcxr.training.malloc import keep_pages
+from synthcxr.training import gan_state, schedule, step
+from synthcxr.training.malloc import retain_freed_memory
 
 PARAMS = Path(__file__).parents[1] / "params"
 KINDS = (
@@ -42,14 +41,14 @@ KINDS = (
 
 def ours(config: GanConfig, batch: int, *, bf16: bool) -> Callable[[int], None]:
     """The step as training takes it."""
-    keep_pages()
-    state = gan.new_state(config, torch.device("cpu"))
-    moment = schedule.Moment(config.resolution, 1.0, batch, 1.0, 0)
+    retain_freed_memory()
+    state = gan_state.create_state(config, torch.device("cpu"))
+    schedule_point = schedule.SchedulePoint(config.resolution, 1.0, batch, 1.0, 0)
     real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
 
     def take(index: int) -> None:
-        step.run(state, moment, real, config, bf16=bf16, index=index)
-        gan.average(state, batch, config.ema_half_life_nimg)
+        step.run_step(state, schedule_point, real, config, bf16=bf16, index=index)
+        gan_state.update_ema(state, batch, config.ema_half_life_nimg)
 
     return take
 
@@ -100,7 +99,7 @@ def compare(config: GanConfig, batch: int, rounds: int) -> dict[str, Any]:
         images_per_s = {side: statistics.median(each) for side, each in took.items()}
         precision = max((side for side in sides if side != "plain"), key=lambda side: images_per_s[side])
         profile = _ask(held[precision], -n_steps)
-    flop = flops.image_shown(
+    flop = flops.count_image_flops(
         config.latent, config.channels, config.blocks, config.resolution, penalty_interval=config.penalty_interval
     )
     rates = {kind: statistics.median(each[kind] for each in matrix) for kind in matrix[0]}
@@ -159,7 +158,7 @@ def main() -> None:
     tables = []
     for profile in asked.profiles:
         name, batch = profile.split(":")
-        config = configs.load(PARAMS / f"{name}.yaml").train_gan
+        config = load_config(PARAMS / f"{name}.yaml").train_gan
         rows = []
         for side in asked.resolutions:
             rows.append(compare(sized(config, side), int(batch), asked.rounds))

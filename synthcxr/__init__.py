@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PLACES = {
+_MODULES = {
     "ArtifactError": "synthcxr.errors",
     "ConfigError": "synthcxr.errors",
     "DataError": "synthcxr.errors",
@@ -15,19 +15,19 @@ _PLACES = {
     "GateError": "synthcxr.errors",
     "NO_FINDING": "synthcxr.data.findings",
     "READERS": "synthcxr.readers",
-    "Sampler": "synthcxr.api",
+    "Sampler": "synthcxr.api.sampler",
     "SynthCXRError": "synthcxr.errors",
-    "open_dataset": "synthcxr.data.film_dataset",
-    "resolve": "synthcxr.registry",
+    "open_film_dataset": "synthcxr.data.film_dataset",
+    "resolve_model": "synthcxr.registry",
 }
-__all__ = ["__version__", *_PLACES]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first used, so that `import synthcxr` costs nothing."""
-    if name not in _PLACES:
+    """Import a public name when it is first used, so that `import synthcxr` loads no other module."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_PLACES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

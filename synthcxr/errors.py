@@ -1,21 +1,21 @@
-"""The error tree: every error a user can cause or mend is a SynthCXRError whose message says what to do."""
+"""The errors of synthcxr. Each is a SynthCXRError whose message is one line: what happened and what to do."""
 
 
 class SynthCXRError(Exception):
-    """Base of every error that the command line shows as one plain line (exit code 2)."""
+    """The base class. The command line shows the message and exits with code 2."""
 
 
 class ConfigError(SynthCXRError):
-    """A parameter, option or environment that cannot be used as given."""
+    """A parameter, option or environment variable has a value that cannot be used."""
 
 
 class DataError(SynthCXRError):
-    """Films, labels or a dataset that are absent, broken or contradict each other."""
+    """Films, labels or a dataset are missing, broken or contradictory."""
 
 
 class ArtifactError(SynthCXRError):
-    """A model file, checkpoint or registry entry that is absent, broken or does not fit."""
+    """A model file, checkpoint or registry entry is missing, broken or does not fit."""
 
 
 class GateError(SynthCXRError):
-    """The work is done but a gate failed, or a request was met only in part (exit code 1)."""
+    """The command finished, but a gate failed or a request was met only in part (exit code 1)."""

@@ -1,4 +1,4 @@
-"""The door for torch: a generated dataset, of whatever format, as a map-style `torch.utils.data.Dataset`."""
+"""A synthetic dataset as a map-style `torch.utils.data.Dataset`, whatever its image format."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ import numpy as np
 import torch
 from torch.utils import data
 
-from synthcxr.data import findings, image_reader, images, records
+from synthcxr.data import image_reader, images
+from synthcxr.data.findings import FINDINGS, parse_finding_labels
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, read_metadata
 
 
 class GeneratedDataset(data.Dataset[tuple[Any, torch.Tensor]]):
-    """Images float32 [1, R, R] in [-1, 1] with labels float32 [14] in NIH order: 1 where the finding shows.
+    """Images float32 [1, R, R] in [-1, 1], and labels float32 [14] in NIH order, 1 for a finding that is present.
 
-    `soft` gives the classifier's probabilities in their place. `transform` takes the image tensor. `table` is
-    metadata.csv, whose column `weight` suits a `WeightedRandomSampler`. Workers may share it.
+    With `soft`, the labels are the classifier's probabilities. `transform` is applied to the image tensor. `table` is
+    metadata.csv; its column `weight` can be used for a `WeightedRandomSampler`. Loader workers can share the dataset.
     """
 
     def __init__(
         self, dataset: str | Path, *, soft: bool = False, transform: Callable[[torch.Tensor], Any] | None = None
     ) -> None:
-        self.table = records.read_metadata(Path(dataset))
+        self.table = read_metadata(Path(dataset))
         self.transform = transform
-        self._images = image_reader.Images(Path(dataset))
-        self._names = self.table["file_name"].tolist()
-        shown = [findings.parse(names) for names in self.table["Finding Labels"]]
-        hard = np.array(shown, dtype=np.float32).reshape(-1, len(findings.FINDINGS))
-        held = self.table[list(records.PROBABILITY_COLUMNS)].to_numpy(np.float32) if soft else hard
-        self.labels = torch.from_numpy(held.copy())
+        self._reader = image_reader.ImageReader(Path(dataset))
+        self._file_names = self.table["file_name"].tolist()
+        if soft:
+            labels = self.table[list(PROBABILITY_COLUMNS)].to_numpy(np.float32)
+        else:
+            multi_hot = [parse_finding_labels(text) for text in self.table["Finding Labels"]]
+            labels = np.array(multi_hot, dtype=np.float32).reshape(-1, len(FINDINGS))
+        self.labels = torch.from_numpy(labels.copy())
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._file_names)
 
-    def __getitem__(self, at: int) -> tuple[Any, torch.Tensor]:
-        pixels = image_reader.pixels(self._images.read(self._names[at]))
+    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
+        pixels = image_reader.decode_pixels(self._reader.read(self._file_names[index]))
         image = torch.from_numpy(images.to_float(pixels[np.newaxis])[0])
-        return (image if self.transform is None else self.transform(image)), self.labels[at]
+        return (image if self.transform is None else self.transform(image)), self.labels[index]

@@ -10,8 +10,7 @@ import filelock
 import pytest
 from support.paths import REPOSITORY
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import Config
+from synthcxr.config.schema import Config, load_config
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -51,7 +50,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def small_config() -> Config:
     """The default profile, shrunk to 16 px and a few seconds."""
-    config = configs.load(REPOSITORY / "params.yaml")
+    config = load_config(REPOSITORY / "params.yaml")
     sources = ({"reader": "phantom", "n_films": 330, "resolution": 16, "seed": 1},)
     classifier = dataclasses.replace(
         config.train_classifier, resolution=16, width=8, n_epochs=3, n_bootstrap=20, device="cpu"
@@ -105,10 +104,10 @@ def train(project: Trained) -> None:
         (config.train_judge, project.judge, "judge"),
     ):
         log = results / f"train_{out.name}.csv"
-        train_classifier.run(section, data=project.data, out=out, split=split, log=log)
+        train_classifier.run(section, films=project.data, out=out, split=split, log=log)
     train_gan.run(
         config.train_gan,
-        data=project.data,
+        films=project.data,
         out=project.gan,
         log=results / "train_gan.csv",
         snapshots=results / "snapshots",
@@ -116,7 +115,7 @@ def train(project: Trained) -> None:
     )
     export.run(
         config.export,
-        data=project.data,
+        films=project.data,
         classifier=project.classifier,
         judge=project.judge,
         gan=project.gan,

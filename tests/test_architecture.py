@@ -40,7 +40,7 @@ def test_imports_go_one_way() -> None:
 
 def test_the_pipeline_has_the_stages() -> None:
     """dvc.yaml's stages are those whose code is known, in the order of the data."""
-    assert list(PIPELINE["stages"]) == list(import_closure.STAGES)
+    assert list(PIPELINE["stages"]) == list(import_closure.STAGE_MODULES)
 
 
 def source_deps(stage: str) -> Iterator[Path]:
@@ -48,22 +48,22 @@ def source_deps(stage: str) -> Iterator[Path]:
     return (Path(dep) for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("synthcxr/"))
 
 
-@pytest.mark.parametrize("stage", import_closure.STAGES)
+@pytest.mark.parametrize("stage", import_closure.STAGE_MODULES)
 def test_dvc_reruns_a_stage_for_its_code(stage: str) -> None:
     """A stage's deps cover all that it imports: changed code never leaves an old result standing."""
     listed = list(source_deps(stage))
     bare = [
         p.as_posix()
-        for p in import_closure.closure(import_closure.STAGES[stage])
+        for p in import_closure.find_closure(import_closure.STAGE_MODULES[stage])
         if not any(p.is_relative_to(d) for d in listed)
     ]
     assert not bare, f"dvc.yaml: {stage}: add to deps: {', '.join(bare)}"
 
 
-@pytest.mark.parametrize("stage", import_closure.STAGES)
+@pytest.mark.parametrize("stage", import_closure.STAGE_MODULES)
 def test_dvc_reruns_a_stage_for_nothing_else(stage: str) -> None:
     """A stage lists no source that it does not import: hours are not spent again for a change elsewhere."""
-    files = import_closure.closure(import_closure.STAGES[stage])
+    files = import_closure.find_closure(import_closure.STAGE_MODULES[stage])
     idle = [dep.as_posix() for dep in source_deps(stage) if not any(path.is_relative_to(dep) for path in files)]
     assert not idle, f"dvc.yaml: {stage}: take from deps: {', '.join(idle)}"
 

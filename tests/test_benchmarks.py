@@ -10,12 +10,11 @@ from types import ModuleType
 
 import pytest
 import torch
-from support.distributed_worker import tensors
-from support.exported_models import write_folder
+from support.distributed_worker import collect_weights
+from support.exported_models import write_exported_models
 from support.paths import REPOSITORY
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import GanConfig
+from synthcxr.config.schema import GanConfig, load_config
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,7 @@ def load(name: str) -> ModuleType:
 @pytest.fixture(params=["starter", "nih-1024"])
 def config(request: pytest.FixtureRequest) -> GanConfig:
     """A profile's training at 16 px, eight times narrower."""
-    held = configs.load(REPOSITORY / "params" / f"{request.param}.yaml").train_gan
+    held = load_config(REPOSITORY / "params" / f"{request.param}.yaml").train_gan
     channels = {side: n // 8 for side, n in held.channels.items() if side <= 16}
     return dataclasses.replace(held, resolution=16, channels=channels, device="cpu")
 
@@ -45,9 +44,9 @@ def test_the_plain_side_is_the_same_networks(config: GanConfig) -> None:
 def test_the_plain_step_trains(config: GanConfig) -> None:
     """It moves both networks and the average: nothing that is timed on the other side is left out here."""
     plain = load("plain")
-    state, before = plain.fresh(config), tensors(plain.fresh(config))
+    state, before = plain.fresh(config), collect_weights(plain.fresh(config))
     plain.step_of(config, state, 4)(0)
-    moved = {name.split("/")[0] for name, value in tensors(state).items() if not torch.equal(value, before[name])}
+    moved = {name.split("/")[0] for name, value in collect_weights(state).items() if not torch.equal(value, before[name])}
     assert moved == {"generator", "discriminator", "ema"}
 
 
@@ -69,7 +68,7 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     assert (lift == lift.T).all() and lift[at["Edema"], at["Infiltration"]] > 1 > lift[at["Hernia"], at["Edema"]]
     found = related.correlation(lift, lift)
     assert found["spearman"] == pytest.approx(1) and found["pairs"] == 182
-    models = write_folder(tmp_path / "onnx", rate=0.1)
+    models = write_exported_models(tmp_path / "onnx", rate=0.1)
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "related.py"), str(models), "--blocks", "2"]
     command += ["--batch", "16", "--findings", "Mass", "Edema", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -82,7 +81,7 @@ def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
     """Peak and rate of both lengths, and of the sessions alone on the same candidates."""
-    models = write_folder(tmp_path / "onnx", rate=0.1)
+    models = write_exported_models(tmp_path / "onnx", rate=0.1)
     command = [
         sys.executable,
         str(REPOSITORY / "benchmarks" / "stream.py"),

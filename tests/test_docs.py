@@ -17,7 +17,8 @@ from support.run_doc_blocks import Walk, blocks
 from support.servers import free_port
 from support.small_pipeline import ROOT, SIDE, write_params
 
-from synthcxr.data import findings, images
+from synthcxr.data import images
+from synthcxr.data.findings import format_finding_labels
 from synthcxr.readers import phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -52,16 +53,16 @@ def write_drawn(folder: Path) -> Path:
             name = f"{at:08}.png"
             pixels = np.rint(film.read() * 255).astype(np.uint8)
             (folder / "images" / name).write_bytes(images.encode_png(pixels))
-            table.writerow([name, findings.join(film.findings), film.patient_id, film.view])
+            table.writerow([name, format_finding_labels(film.findings), film.patient_id, film.view])
     return folder
 
 
 @pytest.fixture
 def team() -> Iterator[Walk]:
     """A folder to walk in: a clone of this repository, an environment without torch, $FILMS; the server ends too."""
-    if problem := postgres_server.missing():
+    if problem := postgres_server.find_missing_requirement():
         pytest.skip(problem)
-    with postgres_server.enterable() as folder:
+    with postgres_server.open_scratch_folder() as folder:
         (folder / "synthcxr").symlink_to(ROOT)
         installed.without_torch(folder / "no-torch", installed.wheel(folder / "wheel"))
         real = os.environ.get("SYNTHCXR_TEST_FILMS")

@@ -11,7 +11,7 @@ from support.paths import REPOSITORY
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.evaluation.features import extractors
-from synthcxr.evaluation.memorisation import planted_copies
+from synthcxr.evaluation.memorisation import attacks
 
 DOCS = REPOSITORY / "docs"
 PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
@@ -46,11 +46,11 @@ def _is_number(value: Any) -> bool:
 def _placeholder(key: str, path: tuple[str, ...]) -> str:
     if key in (NO_FINDING, *FINDINGS):
         return "<finding>"
-    if key in planted_copies.RULES:
+    if key in attacks.PLANTED_COPIES:
         return "<kind>"
-    if path == ("privacy",) and key in ("pixels", *extractors.KNOWN):
+    if path == ("privacy",) and key in ("pixels", *extractors.KNOWN_EXTRACTORS):
         return "<space>"
-    return "<extractor>" if len(path) == 1 and key in extractors.KNOWN else key
+    return "<extractor>" if len(path) == 1 and key in extractors.KNOWN_EXTRACTORS else key
 
 
 def test_every_figure_is_explained() -> None:

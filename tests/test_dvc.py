@@ -14,10 +14,10 @@ from support.servers import free_port
 from support.small_pipeline import copied, run, stages_run
 
 from synthcxr.data import images
-from synthcxr.data.records import Record
+from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.project import import_closure
 from synthcxr.storage import digests
-from synthcxr.writers.formats.webdataset import Shards
+from synthcxr.writers.formats.webdataset import TarShards
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -34,7 +34,7 @@ RERUN: dict[str, tuple[str, ...]] = {
     "train_gan.lr_g=1.0e-3": ("train_gan", *AFTER_TRAINING),
     "train_classifier.n_epochs=3": ("train_classifier", *AFTER_TRAINING),
     "train_judge.seed=3": ("train_judge", *AFTER_TRAINING),
-    "prepare.seed=2": tuple(import_closure.STAGES),
+    "prepare.seed=2": tuple(import_closure.STAGE_MODULES),
 }
 """A changed parameter and all that it may rerun, in the order of the data."""
 
@@ -100,10 +100,10 @@ def test_twenty_thousand_images_are_a_few_files(repository: Path, tmp_path: Path
     """A dataset in shards is a handful of objects to a remote, and comes back whole."""
     run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
     large = repository / "large"
-    shards, png = Shards(large), images.encode_png(np.zeros((4, 4), np.uint8))
+    shards, png = TarShards(large), images.encode_png(np.zeros((4, 4), np.uint8))
     sha256 = digests.sha256_bytes(png)
     for at in range(20_000):
-        record = Record(shards.file_name(at), at, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
+        record = ImageRecord(shards.file_name(at), at, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
         shards.write(at, png, record)
     shards.close()
     n_files = sum(path.is_file() for path in large.rglob("*"))

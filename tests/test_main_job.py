@@ -103,7 +103,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     models = ("--models", trained.onnx)
     steps = [
         ("generate", "--params", "params.yaml", "--model", trained.onnx, "--out", "synthetic", "--record"),
-        ("evaluate", "synthetic", "--data", trained.data, *models, "--out", "results", "--record"),
+        ("evaluate", "--dataset", "synthetic", "--films", trained.data, *models, "--out", "results", "--record"),
         (
             *("register", *models, "--gan", trained.gan, "--classifier", trained.classifier),
             *("--judge", trained.judge, "--results", "results", "--dataset", "synthetic"),
@@ -124,7 +124,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     assert "<img" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
 
     write_params(params, worst=0.0001)
-    failed = synthcxr(tmp_path, "evaluate", "synthetic", "--data", trained.data, *models, "--out", "again")
+    failed = synthcxr(tmp_path, "evaluate", "--dataset", "synthetic", "--films", trained.data, *models, "--out", "again")
     assert failed.returncode == 1
     assert "0.0001" in failed.stderr
     assert json.loads((tmp_path / "again" / "verdict.json").read_text(encoding="utf-8"))["passed"] is False

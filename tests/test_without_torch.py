@@ -1,4 +1,4 @@
-"""Who only generates needs no torch: shown by generating where torch cannot be imported."""
+"""A machine that only generates needs no torch: commands run where torch cannot be imported."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 from support.paths import REPOSITORY
-from support.stub_models import write_folder
+from support.stub_models import write_stub_models
 
-TORCH = ("torch", "monai", "functorch", "torchgen")
-ABSENT = """
+TORCH_PACKAGES = ("torch", "monai", "functorch", "torchgen")
+RUN_WITHOUT_TORCH = """
 import sys
-class Absent:
+class RefuseTorch:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "monai"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
+sys.meta_path.insert(0, RefuseTorch())
 from synthcxr.cli.main import main
 main(sys.argv[1:])
 """
 GENERATE = ("generate", "--n", "20", "--label", "Mass", "--model", "models", "--out", "x", "--device", "cpu")
-OTHERS = (("models", "show", "models"), ("models", "pull", "models", "--out", "pulled"))
+OTHER_COMMANDS = (("models", "show", "models"), ("models", "pull", "models", "--out", "pulled"))
+TORCH_IS_MISSING = "Error: torch is not installed; run: pip install 'synthcxr[train]'\n"
 
 
 def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -36,56 +37,54 @@ def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that holds models, to stand in."""
-    write_folder(tmp_path / "models")
+    """A folder that contains models."""
+    write_stub_models(tmp_path / "models")
     return tmp_path
 
 
-def require_made(folder: Path) -> None:
-    """A whole dataset of 20 images stands there."""
+def require_dataset(folder: Path) -> None:
+    """Fail unless the dataset of GENERATE is complete."""
     assert len(list((folder / "x" / "images").rglob("*.png"))) == 20
     assert json.loads((folder / "x" / "run.json").read_text())["complete"] is True
 
 
 def test_generating_where_torch_cannot_be_imported(folder: Path) -> None:
-    """`synthcxr generate` does its work in an interpreter that refuses torch."""
-    done = run(folder, sys.executable, "-c", ABSENT, *GENERATE)
+    """`synthcxr generate` works in an interpreter that refuses to import torch."""
+    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE)
     assert done.returncode == 0, done.stderr
-    require_made(folder)
+    require_dataset(folder)
 
 
-def test_a_verb_that_needs_torch_says_what_to_install(folder: Path) -> None:
-    """Training there ends in one line that names the extra, exit 2."""
+def test_a_command_that_needs_torch_says_what_to_install(folder: Path) -> None:
+    """Training without torch ends in one line that names the extra, with exit code 2."""
     (folder / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    done = run(folder, sys.executable, "-c", ABSENT, "train-gan")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"
+    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, "train-gan")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", TORCH_IS_MISSING)
 
 
 @pytest.mark.slow
-def test_a_search_needs_torch(folder: Path) -> None:
-    """--method optimise there says what to install, in one line, and leaves nothing behind."""
-    done = run(folder, sys.executable, "-c", ABSENT, *GENERATE, "--method", "optimise")
-    assert done.returncode == 2
-    assert done.stderr == "Error: torch is missing: pip install 'synthcxr[train]'\n"
+def test_latent_optimisation_needs_torch(folder: Path) -> None:
+    """--method optimise without torch says what to install and leaves nothing behind."""
+    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE, "--method", "optimise")
+    assert (done.returncode, done.stderr) == (2, TORCH_IS_MISSING)
     assert not (folder / "x").exists()
 
 
 @pytest.mark.slow
 def test_generating_in_an_environment_without_torch(folder: Path) -> None:
-    """A virtual environment with everything but torch and what comes with it: generate, show and pull work there."""
-    home = folder / "environment"
-    venv.create(home, symlinks=True, with_pip=False)
-    (there,) = (home / "lib").glob("python*/site-packages")
+    """In a virtual environment without torch and its companions, generate, show and pull work."""
+    environment = folder / "environment"
+    venv.create(environment, symlinks=True, with_pip=False)
+    (site_packages,) = (environment / "lib").glob("python*/site-packages")
     for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
-        if not entry.name.lower().startswith(TORCH):
-            (there / entry.name).symlink_to(entry)
-    python = home / "bin" / "python"
+        if not entry.name.lower().startswith(TORCH_PACKAGES):
+            (site_packages / entry.name).symlink_to(entry)
+    python = environment / "bin" / "python"
     refused = run(folder, python, "-c", "import torch")
     assert refused.returncode == 1
     assert "No module named 'torch'" in refused.stderr
-    for command in (GENERATE, *OTHERS):
+    for command in (GENERATE, *OTHER_COMMANDS):
         done = run(folder, python, "-m", "synthcxr", *command)
         assert done.returncode == 0, done.stderr
-    require_made(folder)
+    require_dataset(folder)
     assert (folder / "pulled" / "generator.onnx").is_file()

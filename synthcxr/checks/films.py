@@ -10,8 +10,8 @@ from synthcxr.checks import gx_runner
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.group_consistency import ExpectGroupsToKeepToOneValue
 from synthcxr.checks.gx_runner import Docs, Expected, expectations
+from synthcxr.data.films import MANIFEST_COLUMNS, SPLITS
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.records import FILM_COLUMNS, SPLITS
 
 VIEWS = ("PA", "AP", "")
 LABEL = "image_index"
@@ -25,7 +25,7 @@ def check(films: pd.DataFrame, *, resolution: int, docs: Docs | None = None) -> 
     Where columns are missing that is the one line: nothing else can be asked. `docs` get a page, "films".
     """
     run = functools.partial(gx_runner.run, label=LABEL, name="films", docs=docs)
-    if not set(FILM_COLUMNS) <= set(films.columns):
+    if not set(MANIFEST_COLUMNS) <= set(films.columns):
         return run(films, [_columns()])
     return run(table(films), expected(resolution))
 
@@ -44,7 +44,7 @@ def _columns() -> Expected:
     return Expected(
         "columns",
         "every column of a film manifest is there",
-        expectations.ExpectTableColumnsToMatchSet(column_set=list(FILM_COLUMNS), exact_match=False),
+        expectations.ExpectTableColumnsToMatchSet(column_set=list(MANIFEST_COLUMNS), exact_match=False),
     )
 
 

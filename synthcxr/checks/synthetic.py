@@ -12,14 +12,16 @@ import pandas as pd
 from synthcxr.checks import gx_runner
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.gx_runner import Docs, Expected, expectations
-from synthcxr.data import findings, image_reader, records
+from synthcxr.data import image_reader
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_metadata
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, json_files
 
 SMOOTHING = 1e-3
 LABEL = "file_name"
-_KNOWN = "|".join(findings.FINDINGS)
-_VOCABULARY = rf"^(?:{findings.NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
+_KNOWN = "|".join(FINDINGS)
+_VOCABULARY = rf"^(?:{NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
 _REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
 
 
@@ -58,14 +60,14 @@ def expected(n: int, side: int | None) -> list[Expected]:
 
 
 def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
-    held, run = _read_table(dataset), json_files.read_json(dataset / records.RUN)
+    held, run = _read_table(dataset), json_files.read_json(dataset / RUN_FILE)
     held[_REQUEST_MET] = _requests_met(held, run)
     held[_LATENT] = np.arange(len(held)) < _n_latents(dataset)
-    held[_PROBABLE] = held[list(records.PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
+    held[_PROBABLE] = held[list(PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
     try:
         n, side = run["counts"]["found"], run["model"]["resolution"]
     except (KeyError, TypeError) as error:
-        raise DataError(f"{dataset / records.RUN}: not written by this version of synthcxr") from error
+        raise DataError(f"{dataset / RUN_FILE}: not written by this version of synthcxr") from error
     if images:
         looked_at = pd.DataFrame(_look(dataset, held), columns=[_WHOLE, _SIDE], index=held.index)
         held = pd.concat([held, looked_at], axis=1)
@@ -74,7 +76,7 @@ def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
 
 def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -> dict[str, float]:
     """Weights of what is judged as shares that sum to 1, a thousandth of it spread evenly: no bin is empty."""
-    names = [name for name in (findings.NO_FINDING, *findings.FINDINGS) if name not in not_judged]
+    names = [name for name in (NO_FINDING, *FINDINGS) if name not in not_judged]
     weights = np.array([reference.get(name, 0.0) for name in names], dtype=np.float64)
     if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
         raise DataError("the reference of the labels has no weights, or some below 0 or not finite")
@@ -85,7 +87,7 @@ def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -
 def _label_check(
     table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: Docs | None
 ) -> CheckResult:
-    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(findings.SEPARATOR))
+    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(LABEL_SEPARATOR))
     expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
         column="finding",
         partition_object={"values": list(shares), "weights": list(shares.values())},
@@ -101,8 +103,8 @@ def _label_check(
 
 def _read_table(dataset: Path) -> pd.DataFrame:
     """metadata.csv with what should be a number as one; nulls become values that fail, for the library skips them."""
-    table = records.read_metadata(dataset)
-    for column in (*records.PROBABILITY_COLUMNS, "weight"):
+    table = read_metadata(dataset)
+    for column in (*PROBABILITY_COLUMNS, "weight"):
         table[column] = pd.to_numeric(table[column], errors="coerce").fillna(-1.0)
     return table
 
@@ -172,7 +174,7 @@ def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
 
 def _side(data: bytes) -> int:
     try:
-        height, width = image_reader.pixels(data).shape
+        height, width = image_reader.decode_pixels(data).shape
     except DataError:
         return 0
     return height if height == width else 0

@@ -1,4 +1,4 @@
-"""What `synthcxr generate` is asked for: its flags on top of a parameter file, and the name of the dataset."""
+"""The request of `synthcxr generate`: its options on top of a parameter file, and the default folder name."""
 
 from __future__ import annotations
 
@@ -6,47 +6,61 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from synthcxr.cli.options import load_config
+from synthcxr.errors import ConfigError
 
 if TYPE_CHECKING:
     from synthcxr.config.schema import GenerateConfig
 
-_ASKED = {"n", "labels", "without", "per_label", "mix"}
+_SELECTING = {"labels", "without", "per_label", "mix"}
+_DEFAULTS: dict[str, Any] = {
+    "n": 1,
+    "seed": 0,
+    "labels": (),
+    "without": (),
+    "per_label": None,
+    "mix": None,
+    "method": "auto",
+    "with_judge": False,
+    "max_draws": 0,
+    "batch": 32,
+    "device": "auto",
+}
 
 
-def config(params: Path | None, flags: dict[str, Any], *, spare: bool) -> GenerateConfig:
-    """The section `generate` of a parameter file, or plain settings, with the flags that were given on top.
+def build_config(params: Path | None, flags: dict[str, Any], *, rejects_copies: bool) -> GenerateConfig:
+    """The section `generate` of a parameter file, or defaults, overridden by the options on the command line.
 
-    `spare` draws: not every candidate will be kept, even without a label.
+    With `rejects_copies` not every candidate is accepted, even if no finding is requested.
     """
-    from synthcxr.config import schema as configs
-    from synthcxr.data import findings
+    from synthcxr.config.schema import GenerateConfig, default_max_draws
+    from synthcxr.data.findings import FINDINGS, to_finding_names, to_multi_hot
 
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    options = {name: value for name, value in flags.items() if value not in (None, ())}
     for name in ("labels", "without"):
-        if name in given:
-            given[name] = findings.names(findings.vector(given[name]))
-    if params is None and not {"n", "per_label"} & given.keys():
-        raise click.UsageError("say how many images: --n 100")
-    if {"n", "per_label"} <= given.keys():
-        raise click.UsageError("--n counts all images, --per-label those of each finding: give one")
-    plain: dict[str, Any] = {"n": 1, "seed": 0, "labels": (), "without": (), "per_label": None, "mix": None}
-    plain |= {"method": "auto", "with_judge": False, "max_draws": 0, "batch": 32, "device": "auto"}
-    wanted = plain | (dataclasses.asdict(load_config(params).generate) if params else {}) | given
-    if wanted["per_label"] and "n" not in given:
-        wanted["n"] = wanted["per_label"] * len(wanted["labels"] or findings.FINDINGS)
-    if "max_draws" not in given and (params is None or _ASKED & given.keys()):
-        chosen = spare or any(wanted[name] for name in _ASKED - {"n"})
-        wanted["max_draws"] = max(1000, 100 * wanted["n"]) if chosen else wanted["n"]
-    return configs.GenerateConfig(**wanted)
+        if name in options:
+            options[name] = to_finding_names(to_multi_hot(options[name]))
+    if params is None and not {"n", "per_label"} & options.keys():
+        raise ConfigError("missing option --n: the number of images, such as --n 100")
+    if {"n", "per_label"} <= options.keys():
+        raise ConfigError("--n counts all images and --per-label those of each finding; give only one of them")
+    fields = _DEFAULTS | (dataclasses.asdict(load_config(params).generate) if params else {}) | options
+    if fields["per_label"] and "n" not in options:
+        fields["n"] = fields["per_label"] * len(fields["labels"] or FINDINGS)
+    if "max_draws" not in options and (params is None or {"n", *_SELECTING} & options.keys()):
+        selective = rejects_copies or any(fields[name] for name in _SELECTING)
+        fields["max_draws"] = default_max_draws(fields["n"], selective=selective)
+    return GenerateConfig(**fields)
 
 
-def name(config: GenerateConfig) -> str:
-    """A dataset's own folder, by findings and seed, such as cardiomegaly-seed0; a longer one grows there."""
-    barred = "".join(f"-no-{name}" for name in config.without)
-    shown = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
-    shown = f"mix-{Path(config.mix).stem}" if config.mix else shown
-    each = f"-{config.per_label}-each" if config.per_label else ""
-    return f"{shown}{barred}{each}-seed{config.seed}".lower().replace(" ", "_")
+def name_folder(config: GenerateConfig) -> str:
+    """The default folder of a dataset, named after findings and seed, such as cardiomegaly-seed0.
+
+    The number of images is not part of it, so that --append extends the same dataset.
+    """
+    findings = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
+    if config.mix:
+        findings = f"mix-{Path(config.mix).stem}"
+    without = "".join(f"-no-{name}" for name in config.without)
+    per_label = f"-{config.per_label}-each" if config.per_label else ""
+    return f"{findings}{without}{per_label}-seed{config.seed}".lower().replace(" ", "_")

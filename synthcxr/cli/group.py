@@ -1,12 +1,17 @@
-"""How every command ends: in its exit code and one plain line, with the traceback where --verbose asks for it."""
+"""Commands and groups that end every error in one line and an exit code; --verbose adds the traceback."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
+import cloup
+from click.exceptions import NoArgsIsHelpError
+from cloup.formatting import HelpSection
 
 from synthcxr.errors import GateError, SynthCXRError
 
@@ -18,70 +23,119 @@ EXTRAS = {
     "ray": ("ray",),
     "study": ("starlette", "uvicorn"),
 }
-
+"""The packages of each optional dependency group in pyproject.toml, by the names that are imported."""
 
 RESUMABLE = ("train-gan", "generate")
+"""Commands that resume when they are run again; the others start over."""
+
 _VERBOSE = "synthcxr.verbose"
+_SHORT_HELP_LIMIT = 200
 
 
-def _remember(ctx: click.Context, _option: click.Parameter, verbose: bool) -> None:
-    """Note --verbose where the whole line of commands sees it, whichever of them it stood behind."""
-    ctx.meta[_VERBOSE] = verbose or ctx.meta.get(_VERBOSE, False)
+class OneLineUsageError(click.ClickException):
+    """A usage mistake, shown as one line instead of click's usage text."""
+
+    exit_code = 2
 
 
-def _verbose() -> click.Option:
-    about = "Add the traceback to an error."
-    return click.Option(["--verbose"], is_flag=True, expose_value=False, callback=_remember, help=about)
+class Command(cloup.Command):
+    """A command that accepts --verbose."""
+
+    def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
 
 
-class Verbs(click.Group):
-    """Commands that end in one plain line and the design's exit code, whatever a user can cause or mend.
+class CommandGroup(cloup.Group):
+    """A group whose commands end in one line and the exit code of the error.
 
-    All of them take --verbose, before the verb or after it.
+    1: a gate failed or a request was met only in part. 2: bad input, bad use or a missing package. 130: interrupted.
+    An error that a user can neither cause nor fix keeps its traceback.
     """
 
+    command_class = Command
     group_class = type
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.append(_verbose())
+    def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
 
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        if not isinstance(cmd, Verbs):
-            cmd.params.append(_verbose())
-        super().add_command(cmd, name)
+    def make_commands_help_section(self, ctx: click.Context, section: cloup.Section) -> HelpSection | None:
+        """List the commands with their whole first sentence, which wraps instead of being cut."""
+        commands = [(name, command.get_short_help_str(_SHORT_HELP_LIMIT)) for name, command in section.list_commands()]
+        return HelpSection(heading=section.title, definitions=commands) if commands else None
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments of the group itself."""
+        with _one_line_usage_errors():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and end with the exit code of its error."""
         try:
-            return super().invoke(ctx)
+            with _one_line_usage_errors(ctx):
+                return super().invoke(ctx)
         except GateError as error:
-            return self._end(ctx, f"Failed: {error}", code=1)
+            return _exit(ctx, f"Failed: {error}", code=1)
         except SynthCXRError as error:
-            return self._end(ctx, f"Error: {error}", code=2)
+            return _exit(ctx, f"Error: {error}", code=2)
         except KeyboardInterrupt:
-            then = "goes on from where it stopped" if ctx.invoked_subcommand in RESUMABLE else "starts over"
-            return self._end(ctx, f"Interrupted: the same command {then}", code=130)
+            effect = "resume" if ctx.invoked_subcommand in RESUMABLE else "start over"
+            return _exit(ctx, f"Interrupted: run the same command again to {effect}", code=130)
         except ModuleNotFoundError as error:
             extra = _extra_of(error)
             if extra is None:
                 raise
-            return self._end(ctx, f"Error: {error.name} is missing: pip install 'synthcxr[{extra}]'", code=2)
+            return _exit(ctx, f"Error: {error.name} is not installed; run: pip install 'synthcxr[{extra}]'", code=2)
         except OSError as error:
             if error.errno in (None, errno.EPIPE):
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            return self._end(ctx, f"Error: {where}{error.strerror}", code=2)
+            return _exit(ctx, f"Error: {where}{error.strerror}", code=2)
 
-    def _end(self, ctx: click.Context, line: str, *, code: int) -> None:
-        if ctx.meta.get(_VERBOSE):
-            click.echo(traceback.format_exc(), err=True)
-        click.echo(line, err=True)
-        ctx.exit(code)
+
+def _exit(ctx: click.Context, line: str, *, code: int) -> None:
+    if ctx.meta.get(_VERBOSE):
+        click.echo(traceback.format_exc(), err=True)
+    click.echo(line, err=True)
+    ctx.exit(code)
+
+
+@contextlib.contextmanager
+def _one_line_usage_errors(group: click.Context | None = None) -> Iterator[None]:
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        raise OneLineUsageError(_describe(error, group)) from error
+
+
+def _describe(error: click.UsageError, group: click.Context | None) -> str:
+    """The mistake, and the name that was probably meant or the command that lists what is allowed."""
+    if isinstance(error, click.NoSuchOption | click.NoSuchCommand) and error.possibilities:
+        return f"{error.message.removesuffix('.')}; did you mean {error.possibilities[0]}?"
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    if error.ctx is not None:
+        return f"{message}; see `{error.ctx.command_path} --help`"
+    if group is not None:
+        return f"{message}; see `{group.command_path} {group.invoked_subcommand} --help`"
+    return message
 
 
 def _extra_of(error: ModuleNotFoundError) -> str | None:
     package = (error.name or "").partition(".")[0]
     return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+
+
+def _verbose_option() -> click.Option:
+    return cloup.Option(
+        ["--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_verbose,
+        help="Print the traceback of an error.",
+    )
+
+
+def _remember_verbose(ctx: click.Context, _option: click.Parameter, verbose: bool) -> None:
+    """Store the flag where the whole chain of commands sees it: it may come before or after a command's name."""
+    ctx.meta[_VERBOSE] = verbose or ctx.meta.get(_VERBOSE, False)

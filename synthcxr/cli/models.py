@@ -1,136 +1,148 @@
-"""`synthcxr models`: one thin command per verb, as in cli.py."""
+"""`synthcxr models`: look up and change what is registered."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import click
+import cloup
 
-from synthcxr.cli.group import Verbs
-from synthcxr.cli.options import json_option, path_option, say
+from synthcxr.cli.group import CommandGroup
+from synthcxr.cli.options import json_option, path_option, print_result, print_to_stderr
+
+if TYPE_CHECKING:
+    from synthcxr.registry.promotion import PromotionOutcome
+
+ADDRESS_HELP = "Folder, .onnx file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/PATH."
+DEFAULT_ADDRESS = "[default: the champion of the registry here, else the starter model]"
+
+LOOK_UP = cloup.Section("Look up")
+CHANGE = cloup.Section("Change")
+
+address_argument = cloup.argument("address", required=False, help=f"{ADDRESS_HELP}  {DEFAULT_ADDRESS}")
 
 
-@click.group(cls=Verbs)
+@cloup.group(cls=CommandGroup)
 def models() -> None:
-    """Registered models: what there is, where each came from, which is champion."""
+    """List, compare, promote and copy registered models."""
 
 
-@models.command("list")
+@models.command("list", section=LOOK_UP)
 @json_option
 def list_(as_json: bool) -> None:
-    """Every registered version and its aliases."""
+    """List all registered versions with their aliases and the outcome of their gates."""
     from synthcxr.stages import models as stage
 
     rows = stage.list_models()
-    phantom = {True: "drawn phantoms", False: ""}
-    lines = [
-        "  ".join(filter(None, (row.address, ",".join(row.aliases), row.created, phantom[row.phantom], row.why)))
-        for row in rows
-    ]
     if not rows:
-        click.echo("nothing is registered here; go to a project's folder, or set MLFLOW_TRACKING_URI", err=True)
-    say(lines, [dataclasses.asdict(row) for row in rows], as_json)
+        print_to_stderr("no model is registered here; run this in a project folder, or set MLFLOW_TRACKING_URI")
+    print_result([row.line() for row in rows], [dataclasses.asdict(row) for row in rows], as_json)
 
 
-@models.command()
-@click.argument("address", required=False)
+@models.command(section=LOOK_UP)
+@address_argument
 @json_option
 def show(address: str | None, as_json: bool) -> None:
-    """What a model is, with its card; without ADDRESS the one that `generate` takes."""
+    """Show the files of a model with their size and digest, and its model card."""
     from synthcxr.stages import models as stage
 
-    shown = stage.show(address)
-    held = [f"{name}: {c['kind']}, {c['resolution']} px, digest {c['digest']}" for name, c in shown.contracts.items()]
-    say([f"model: {shown.name}", f"at {shown.path}", *held, shown.card], shown, as_json)
+    model = stage.show(address)
+    files = [
+        f"{name}: {fields['kind']}, {fields['resolution']} px, digest {fields['digest']}"
+        for name, fields in model.contracts.items()
+    ]
+    print_result([f"model: {model.name}", f"path: {model.path}", *files, model.card], model, as_json)
 
 
-@models.command()
-@click.argument("address", required=False)
-@path_option("--out", "models/pulled", "Folder for the copy.")
-def pull(address: str | None, out: Path) -> None:
-    """Copy a model here, its files verified by digest."""
-    from synthcxr.stages import models as stage
-
-    pulled = stage.pull(address, out=out)
-    say([f"model: {pulled}", f"at {pulled.path}"], None, as_json=False)
-
-
-@models.command("add-starter")
-@click.option("--experiment", default="synthcxr", show_default=True, help="MLflow experiment to log to.")
-@json_option
-def add_starter(experiment: str, as_json: bool) -> None:
-    """Register the models that ship with synthcxr here.
-
-    They become the candidate, and the champion where there is none.
-    """
-    from synthcxr.stages import add_starter as stage
-
-    added = stage.add(experiment)
-    lines = [f"{name}: version {version}" for name, version in added.versions.items()]
-    say(lines, dataclasses.asdict(added), as_json)
-
-
-@models.command()
-@click.argument("address", required=False)
+@models.command(section=LOOK_UP)
+@address_argument
 def card(address: str | None) -> None:
-    """The card of a model: its data, evidence and limits."""
+    """Print the model card: training data, evaluation results and limits."""
     from synthcxr.stages import models as stage
 
-    say([stage.show(address).card.rstrip()], None, as_json=False)
+    print_result([stage.show(address).card.rstrip()], None, as_json=False)
 
 
-@models.command()
-@click.argument("candidate", required=False)
-@click.argument("champion", required=False)
+@models.command(section=LOOK_UP)
+@cloup.argument("candidate", required=False, help="Version or alias.  [default: the candidate]")
+@cloup.argument("champion", required=False, help="Version or alias to compare with.  [default: the champion]")
 @json_option
 def compare(candidate: str | None, champion: str | None, as_json: bool) -> None:
-    """The figures of two versions, CANDIDATE and CHAMPION by default, with their intervals."""
+    """Compare the metrics of two registered versions, with their 95 % confidence intervals."""
     from synthcxr.stages import promote as stage
 
     rows = stage.compare(candidate, champion)
-    lines = [f"{row.metric}  {row.candidate or '-'}  {row.champion or '-'}  {row.finding}" for row in rows]
-    say(lines or ["no figure of either has an interval"], [dataclasses.asdict(row) for row in rows], as_json)
+    lines = [f"{row.metric}  {row.candidate or '-'}  {row.champion or '-'}  {row.result}" for row in rows]
+    nothing = "nothing to compare: neither version has a metric with a confidence interval"
+    print_result(lines or [nothing], [row.to_json() for row in rows], as_json)
 
 
-@models.command()
-@click.argument("address", required=False)
-@click.option("--force", is_flag=True, help="Pass over the evidence; needs --reason.")
-@click.option("--reason", default="", help="Why it is forced: recorded with the version.")
+@models.command(section=LOOK_UP)
+@cloup.argument("image", help="An image by its line in metadata.csv, such as data/synthetic/metadata.csv:17.")
+@json_option
+def lineage(image: str, as_json: bool) -> None:
+    """Trace a generated image to its model, training films, code revision and parameters."""
+    from synthcxr.stages import lineage as stage
+
+    traced = stage.run(image)
+    print_result(stage.lines(traced), traced, as_json)
+
+
+@models.command(section=CHANGE)
+@address_argument
+@path_option("--out", "models/pulled", "Folder of the copy.")
+def pull(address: str | None, out: Path) -> None:
+    """Copy a model to a folder and verify the digest of each file."""
+    from synthcxr.stages import models as stage
+
+    pulled = stage.pull(address, out=out)
+    print_result([f"model: {pulled}", f"path: {pulled.path}"], None, as_json=False)
+
+
+@models.command("add-starter", section=CHANGE)
+@cloup.option("--experiment", default="synthcxr", show_default=True, help="MLflow experiment of the run.")
+@json_option
+def add_starter(experiment: str, as_json: bool) -> None:
+    """Register the starter models, which ship with synthcxr, in the registry of this folder.
+
+    They become the candidate, and also the champion if there is none.
+    """
+    from synthcxr.stages import add_starter as stage
+
+    added = stage.run(experiment)
+    lines = [f"{name}: version {version}" for name, version in added.versions.items()]
+    print_result(lines, dataclasses.asdict(added), as_json)
+
+
+@models.command(section=CHANGE)
+@cloup.argument("address", required=False, help="Version or alias to promote.  [default: the candidate]")
+@cloup.option("--force", is_flag=True, help="Promote without regard to gates and comparison; needs --reason.")
+@cloup.option("--reason", default="", help="Reason for --force; stored with the version.")
 @json_option
 def promote(address: str | None, force: bool, reason: str, as_json: bool) -> None:
-    """Make a version champion, the candidate by default.
+    """Make a version the champion.
 
-    Its gates must have passed, and nothing may be worse than the champion's beyond the intervals; else exit 1.
+    Its gates must have passed, and no metric may be worse than the champion's beyond the confidence intervals.
+    Otherwise the champion stays and the exit code is 1.
     """
     from synthcxr.stages import promote as stage
 
-    _say_outcome(stage.promote(address, force=force, reason=reason), as_json)
+    _print_outcome(stage.promote(address, force=force, reason=reason), as_json)
 
 
-@models.command()
-@click.option("--reason", default="", help="Why: recorded with the version.")
+@models.command(section=CHANGE)
+@cloup.option("--reason", default="", help="Reason; stored with the version.")
 @json_option
 def rollback(reason: str, as_json: bool) -> None:
-    """Make the version champion again that the present one replaced."""
+    """Make the previous champion the champion again."""
     from synthcxr.stages import promote as stage
 
-    _say_outcome(stage.rollback(reason), as_json)
+    _print_outcome(stage.rollback(reason), as_json)
 
 
-@models.command()
-@click.argument("image")
-@json_option
-def lineage(image: str, as_json: bool) -> None:
-    """What made an image, IMAGE such as data/synthetic/metadata.csv:17: models, films, code, parameters."""
-    from synthcxr.stages import lineage as stage
-
-    found = stage.run(image)
-    say(stage.lines(found), found, as_json)
-
-
-def _say_outcome(outcome: Any, as_json: bool) -> None:
-    before = f", before it version {outcome.before}" if outcome.before not in ("", outcome.champion) else ""
-    told = f"champion: version {outcome.champion}{before} ({outcome.decision}: {outcome.why})"
-    say([told, *outcome.mended], outcome, as_json)
+def _print_outcome(outcome: PromotionOutcome, as_json: bool) -> None:
+    version = outcome.previous_champion
+    previous = f", previously version {version}" if version not in ("", outcome.champion) else ""
+    line = f"champion: version {outcome.champion}{previous} ({outcome.decision}: {outcome.why})"
+    print_result([line, *outcome.moved_aliases], outcome.to_json(), as_json)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import cloup
 
 if TYPE_CHECKING:
     from synthcxr.config.schema import Config
@@ -16,40 +17,58 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def path_option(name: str, default: str | None, about: str, *, required: bool = False) -> Callable[[F], F]:
-    """An option that takes a path."""
-    kind = click.Path(path_type=Path)
-    shown = default is not None
-    return click.option(name, type=kind, default=default, required=required, show_default=shown, help=about)
+def path_option(name: str, default: str | None, text: str, *, required: bool = False) -> Callable[[F], F]:
+    """An option that takes a path; `text` is its help."""
+    return cloup.option(
+        name,
+        type=click.Path(path_type=Path),
+        default=default,
+        required=required,
+        show_default=default is not None,
+        help=text,
+    )
 
 
 params_option = path_option("--params", "params.yaml", "Parameter file.")
-judging_option = path_option(
-    "--params", None, "Parameter file.  [default: params.yaml of a project, elsewhere the starter's]"
+evaluation_params_option = path_option(
+    "--params", None, "Parameter file.  [default: params.yaml in a project, elsewhere that of the starter model]"
 )
-data_option = path_option("--data", "data/cxr", "Packed films, of `prepare`.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-record_option = click.option(
-    "--record", is_flag=True, help="Exit 0 when a gate fails: the verdict is written, not raised."
+films_option = path_option("--films", "data/cxr", "Packed real films, written by `synthcxr prepare`.")
+dataset_option = path_option("--dataset", "data/synthetic", "Synthetic dataset, written by `synthcxr generate`.")
+json_option = cloup.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+record_option = cloup.option(
+    "--record", is_flag=True, help="Exit with code 0 when a gate fails; the results still record the failure."
 )
+
+
+def seed_option(text: str, *, default: int | None = 0) -> Callable[[F], F]:
+    """The option --seed; `text` is its help."""
+    return cloup.option(
+        "--seed", type=click.IntRange(min=0), default=default, show_default=default is not None, help=text
+    )
 
 
 def load_config(params: Path) -> Config:
-    """All parameters. Commands call this before they import their stage: a mistake in the file is known at once."""
+    """All parameters. Commands call this before they import a stage, so that a mistake in the file shows at once."""
     from synthcxr.config import schema
 
-    return schema.load(params)
+    return schema.load_config(params)
 
 
-def judging_config(params: Path | None) -> Config:
-    """The parameters to judge a dataset by, as `bundled.judging_params` finds them."""
-    from synthcxr.project import packaged_files
+def load_evaluation_config(params: Path | None) -> Config:
+    """The parameters for evaluating a dataset: those of `params`, of the project in this folder, or of the starter."""
+    from synthcxr.project.packaged_files import find_evaluation_params
 
-    return load_config(packaged_files.judging_params(params))
+    return load_config(find_evaluation_params(params))
 
 
-def say(lines: Iterable[str], result: Any, as_json: bool) -> None:
-    """Print a result on stdout: in lines, or itself as JSON."""
+def print_to_stderr(line: str) -> None:
+    """Print a message that is no result."""
+    click.echo(line, err=True)
+
+
+def print_result(lines: Iterable[str], result: Any, as_json: bool) -> None:
+    """Print a result on stdout, as lines or as JSON."""
     if as_json:
         fields = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
         lines = [json.dumps(fields, indent=2, default=str)]
@@ -57,10 +76,10 @@ def say(lines: Iterable[str], result: Any, as_json: bool) -> None:
         click.echo(line)
 
 
-def scalars(where: Path, fields: dict[str, Any]) -> list[str]:
-    """One line a plain value of a result, under the path that holds all of it."""
-    plain = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
+def format_scalars(path: Path, fields: dict[str, Any]) -> list[str]:
+    """The path of a result, then one line for each of its texts and numbers."""
+    scalars = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
     return [
-        str(where),
-        *(f"  {name}: {value:g}" if type(value) is float else f"  {name}: {value}" for name, value in plain.items()),
+        str(path),
+        *(f"  {name}: {value:g}" if type(value) is float else f"  {name}: {value}" for name, value in scalars.items()),
     ]

@@ -1,4 +1,4 @@
-"""A project around a user's own films: begun once, kept in step with the installed synthcxr."""
+"""Commands for a project around a user's own films: start it, check it, keep its lock file up to date."""
 
 from __future__ import annotations
 
@@ -6,75 +6,86 @@ import dataclasses
 from pathlib import Path
 
 import click
+import cloup
 
-from synthcxr.cli.options import json_option, path_option, say
-from synthcxr.errors import GateError
+from synthcxr.cli.group import Command
+from synthcxr.cli.options import json_option, path_option, print_result
+from synthcxr.errors import ConfigError, GateError
 
 
-@click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--profile", help="phantom, nih-64 (small, for a CPU), starter or nih-1024 (the paper's schedule).")
-@path_option("--films", None, "Folder of your films: NIH, CheXpert, DICOM, or a folder or table of labelled images.")
-@click.option("--format", "reader", help="Reader of the films: nih, chexpert, dicom, folder.  [default: recognised]")
-@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Add a CI file that posts the metrics table.")
-@click.option("--upgrade", is_flag=True, help="Say what the installed version changes about a project; write nothing.")
+@cloup.command(cls=Command)
+@cloup.argument("folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the project.")
+@cloup.option(
+    "--profile",
+    help="Parameter set: phantom (drawn films, no download), nih-64 (64 px, trains on a CPU), starter, or nih-1024"
+    " (1024 px, the schedule of the paper).",
+)
+@path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
+@cloup.option("--reader", help="Layout of --source: nih, chexpert, dicom or folder.  [default: recognised]")
+@cloup.option(
+    "--ci", type=click.Choice(["github", "gitlab"]), help="Add a CI file that posts the metrics to each change request."
+)
+@cloup.option(
+    "--upgrade", is_flag=True, help="Print what the installed version changes in an existing project; write nothing."
+)
 @json_option
 def init(
-    folder: Path, profile: str | None, films: Path | None, reader: str | None, ci: str | None, upgrade: bool,
+    folder: Path, profile: str | None, source: Path | None, reader: str | None, ci: str | None, upgrade: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Start a project around your own films.
 
-    DIR becomes a git and DVC project with the pipeline and a profile of its parameters; in a DVC project the stages
-    are added to its own. Nothing is overwritten.
+    DIR becomes a git and DVC repository with the pipeline and its parameters. If DIR already is one, the stages are
+    added to its dvc.yaml. No file is overwritten.
     """
     if upgrade:
-        from synthcxr.stages import upgrade as changes
+        from synthcxr.stages import upgrade as upgrade_stage
 
-        lines = list(changes.run(folder))
-        say(lines, lines, as_json)
+        changes = list(upgrade_stage.run(folder))
+        print_result(changes, changes, as_json)
         return
     if profile is None:
-        raise click.UsageError("Missing option '--profile'.")
-    if reader is not None and films is None:
-        raise click.UsageError("--format needs --films: the folder of films that it reads")
-    from synthcxr.stages import check
-    from synthcxr.stages import init as stage
+        raise ConfigError("missing option --profile: phantom, nih-64, starter or nih-1024")
+    if reader is not None and source is None:
+        raise ConfigError("--reader needs --source: the folder of the films that it reads")
+    from synthcxr.api import projects
 
-    made = stage.run(folder=folder, profile=profile, films=films, reader=reader, ci=ci, suites=check.texts())
-    took = f"reader: {made.reader}, for {made.films}" if made.reader else "reader: phantom, which draws its films"
-    wrote = [f"wrote {path}" for path in made.written] + [f"added lines to {path}" for path in made.added_to]
-    wrote += [f"left out of dvc.yaml, which has its own: {', '.join(made.left_out)}"] if made.left_out else []
-    say([took, *wrote, "now type:", *(f"  {line}" for line in made.commands)], made, as_json)
+    project = projects.create_project(folder=folder, profile=profile, source=source, reader=reader, ci=ci)
+    films = f"reader: {project.reader}, for {project.films}" if project.reader else "reader: phantom, which draws films"
+    lines = [f"wrote {path}" for path in project.written] + [f"added lines to {path}" for path in project.added_to]
+    if project.left_out:
+        lines.append(f"not added to dvc.yaml, which already has its own: {', '.join(project.left_out)}")
+    print_result([films, *lines, "next commands:", *(f"  {line}" for line in project.commands)], project, as_json)
 
 
-@click.command()
+@cloup.command(cls=Command)
 @json_option
 def doctor(as_json: bool) -> None:
-    """Look at machine, install and folder.
+    """Check the installation and this folder, and say what to fix.
 
-    Versions, providers, GPU, disk, registry, DVC remote, weights: each OK, a note, or what to do. Exits 1 where
-    something is to do.
+    Looks at package versions, ONNX providers, GPU, disk space, registry, DVC remote and weight files. Exits with code 1
+    if something needs fixing.
     """
     from synthcxr.stages import doctor as stage
 
-    found = []
+    findings = []
     for finding in stage.run(folder=Path()):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(str(finding))
     if as_json:
-        say([], [dataclasses.asdict(finding) for finding in found], as_json)
-    todo = [finding.name for finding in found if finding.state == "TO DO"]
-    if todo:
-        raise GateError(f"something is to do about {', '.join(todo)}")
+        print_result([], [dataclasses.asdict(finding) for finding in findings], as_json)
+    to_fix = [finding.name for finding in findings if finding.state == "TO DO"]
+    if to_fix:
+        raise GateError(f"needs fixing: {', '.join(to_fix)}")
 
 
-@click.command(hidden=True)
+@cloup.command(cls=Command, hidden=True)
 @path_option("--out", "synthcxr.lock", "File of the digests.")
 def lock(out: Path) -> None:
-    """Bring a project's synthcxr.lock up to the installed version (its dvc.yaml runs this)."""
+    """Update the code digests in synthcxr.lock to the installed version; dvc.yaml runs this."""
     from synthcxr.stages import update_lock as stage
 
     changed = stage.run(out=out)
-    say([f"{out}: changed code: {', '.join(changed)}" if changed else f"{out}: up to date"], None, as_json=False)
+    line = f"{out}: code changed for {', '.join(changed)}" if changed else f"{out}: up to date"
+    print_result([line], None, as_json=False)

@@ -1,82 +1,191 @@
-"""What a person runs beside the pipeline to see whether data and distances hold: thin commands, as in cli.py."""
+"""Commands that measure films, synthetic images and the metrics themselves."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from synthcxr.cli.options import data_option, json_option, load_config, params_option, path_option, say
+from synthcxr.cli.group import Command
+from synthcxr.cli.options import (
+    dataset_option,
+    evaluation_params_option,
+    films_option,
+    json_option,
+    load_config,
+    load_evaluation_config,
+    params_option,
+    path_option,
+    print_result,
+    print_to_stderr,
+    record_option,
+    seed_option,
+)
 from synthcxr.errors import GateError
 
+if TYPE_CHECKING:
+    from synthcxr.evaluation.gates import Verdict
 
-@click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@path_option("--docs", None, "Folder for great-expectations' Data Docs; open its index.html.")
-@path_option("--suite", None, "Suite to run instead of the one that ships, such as expectations/films.json.")
+PACKED_FILMS = Path("data/cxr")
+
+
+@cloup.command(cls=Command)
+@dataset_option
+@evaluation_params_option
+@path_option(
+    "--films",
+    None,
+    "Packed real films to compare with.  [default: data/cxr if it exists, else the statistics of its films that the"
+    " model carries]",
+)
+@path_option(
+    "--models",
+    None,
+    "Folder of the ONNX files.  [default: models/onnx if it exists, else the champion, else the starter model]",
+)
+@path_option("--out", "results", "Folder of the results: metrics.json, verdict.json, privacy.csv, curves/.")
+@cloup.option(
+    "--prevalence",
+    metavar="nih|CSV",
+    help="Also compare the share of each finding with this reference: nih, or a CSV file.",
+)
+@record_option
 @json_option
-def check(paths: tuple[Path, ...], docs: Path | None, suite: Path | None, as_json: bool) -> None:
-    """Check packed films and synthetic datasets.
+def evaluate(
+    dataset: Path, params: Path | None, films: Path | None, models: Path | None, out: Path, prevalence: str | None,
+    record: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Compare a synthetic dataset with real test films and apply the quality gates.
 
-    A line for each check, with what was found and asked. Exits 1 where one fails.
+    Measures distances with 95 % confidence intervals, coverage, near copies of training films and shares of findings,
+    and checks the files. Exits with code 1 if a gate fails.
+    """
+    if films is None and PACKED_FILMS.is_dir():
+        films = PACKED_FILMS
+    config = load_evaluation_config(params).evaluate
+    from synthcxr.api import datasets
+
+    verdict = datasets.evaluate_dataset(
+        config, dataset=dataset, films=films, models=models, out=out, prevalence=prevalence, say=print_to_stderr
+    )
+    print_verdict(verdict, dataset=dataset, results=out, record=record, as_json=as_json)
+
+
+def print_verdict(verdict: Verdict, *, dataset: Path, results: Path, record: bool, as_json: bool) -> None:
+    """Print each gate; GateError for a failed one unless `record`."""
+    print_result([gate.sentence for gate in verdict.gates], verdict.as_dict(), as_json)
+    print_to_stderr(f"results: {results}; for a report run `synthcxr report --results {results} --dataset {dataset}`")
+    if not verdict.passed and not record:
+        raise GateError(verdict.failures)
+
+
+@cloup.command(cls=Command)
+@evaluation_params_option
+@path_option("--results", "results", "Folder of the results of `synthcxr evaluate`.")
+@dataset_option
+@path_option(
+    "--films", None, "Packed real films: also write report-private.html beside the report, which shows some of them."
+)
+@path_option("--out", "results/report.html", "HTML file of the report.")
+def report(params: Path | None, results: Path, dataset: Path, films: Path | None, out: Path) -> None:
+    """Write the evaluation results as one HTML file.
+
+    The report contains no real film.
+    """
+    config = load_evaluation_config(params).report
+    from synthcxr.stages import report as stage
+
+    written = stage.run(config, results=results, dataset=dataset, out=out, with_films=films)
+    print_result([str(path) for path in written], None, as_json=False)
+
+
+@cloup.command(cls=Command)
+@cloup.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folders of packed films or synthetic datasets.",
+)
+@path_option("--suite", None, "Run this suite, such as expectations/films.json, instead of the one that ships.")
+@path_option("--docs", None, "Also write great-expectations Data Docs to this folder.")
+@json_option
+def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_json: bool) -> None:
+    """Check the files and labels of packed films or synthetic datasets.
+
+    Prints one line for each check, with the measured and the required value. Exits with code 1 if a check fails.
     """
     from synthcxr.stages import check as stage
 
-    found = stage.run(paths, docs=docs, own=suite)
-    lines = [line for path, held in found.items() for line in (path, *map(str, held.lines))]
-    say([*lines, *([f"open {docs}/index.html"] if docs else [])], {p: f.as_dict() for p, f in found.items()}, as_json)
-    failed = [f"{path}: {line.sentence}" for path, held in found.items() for line in held.failed]
+    results = stage.run(paths, docs=docs, own=suite)
+    lines = [line for path, result in results.items() for line in (path, *map(str, result.lines))]
+    if docs:
+        lines.append(f"Data Docs: open {docs}/index.html")
+    print_result(lines, {path: result.as_dict() for path, result in results.items()}, as_json)
+    failed = [f"{path}: {line.sentence}" for path, result in results.items() for line in result.failed]
     if failed:
         raise GateError("; ".join(failed))
 
 
-@click.command()
-@data_option
-@path_option("--models", "models/onnx", "Folder of the ONNX files, for its judge.")
-@path_option("--out", "results/disturb", "Folder of table, figure and verdict.")
-@click.option(
-    "--extractor", "names", multiple=True, default=("judge", "efficientnet-lite0", "inception"), show_default=True,
-    help="Features to try; repeatable.",
-)  # fmt: skip
-@click.option("--resolution", type=int, help="Side of the films in pixels.  [default: the judge's, else the largest]")
-@click.option("--n", type=int, default=500, show_default=True, help="Films a side at most.")
-@click.option("--n-bootstrap", type=int, default=200, show_default=True, help="Resamples of patients.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
+@cloup.command(cls=Command)
+@films_option
+@path_option("--models", "models/onnx", "Folder of the ONNX files, of which judge.onnx is used.")
+@path_option("--out", "results/disturb", "Folder of the table, figure and verdict.")
+@cloup.option(
+    "--extractor",
+    "names",
+    multiple=True,
+    default=("judge", "efficientnet-lite0", "inception"),
+    show_default=True,
+    help="Feature extractor to test; repeatable.",
+)
+@cloup.option(
+    "--resolution", type=int, help="Side of the films in pixels.  [default: that of the judge, else the largest]"
+)
+@cloup.option("--n", type=int, default=500, show_default=True, help="Largest number of films on each side.")
+@cloup.option("--n-bootstrap", type=int, default=200, show_default=True, help="Bootstrap samples of the patients.")
+@seed_option("Seed of the degradations and of the bootstrap.", default=1)
+@cloup.option(
+    "--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True, help="Where to run."
+)
 @json_option
-def disturb(as_json: bool, **given: Any) -> None:
-    """Try the distances on real films that were disturbed.
+def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Test whether the Fréchet distance grows when real films are degraded.
 
-    Noise, blur, rectangles, swirl, salt and pepper, other images, at four levels each: an honest distance grows.
+    Applies noise, blur, rectangles, swirl, salt and pepper, and foreign images, at four levels each. A distance that
+    can be trusted grows with each level.
     """
     from synthcxr.stages import disturb as stage
 
-    made = stage.run(**given)
-    say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
+    result = stage.run(data=films, out=out, **options)
+    print_result([*stage.format_lines(result), f"{out}: {result['wall_s']:.0f} s"], result, as_json)
 
 
-@click.command()
-@click.argument("dataset", type=click.Path(path_type=Path), default="data/synthetic")
+@cloup.command(cls=Command)
+@dataset_option
 @params_option
-@data_option
-@path_option("--models", "models/onnx", "Folder of the models that made it.")
+@films_option
+@path_option("--models", "models/onnx", "Folder of the models that generated the dataset.")
 @path_option("--out", "results/utility", "Folder of the tables.")
-@click.option("--n", type=int, help="Real films, and images, to learn from at most.  [default: as many as there are]")
-@click.option("--epochs", type=click.IntRange(min=1), default=8, show_default=True, help="Passes of each training.")
-@click.option("--seeds", "n_seeds", type=int, default=3, show_default=True, help="Trainings of each kind.")
+@cloup.option("--n", type=int, help="Largest number of real films, and of images, to train on.  [default: all]")
+@cloup.option(
+    "--epochs", type=click.IntRange(min=1), default=8, show_default=True, help="Number of epochs of each training."
+)
+@cloup.option("--seeds", "n_seeds", type=int, default=3, show_default=True, help="Number of trainings of each kind.")
 @json_option
-def utility(params: Path, epochs: int, as_json: bool, **given: Any) -> None:
-    """Learn from the synthetic DATASET, and be tried on real films.
+def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **options: Any) -> None:
+    """Train classifiers on synthetic and real images and compare their AUROC on real test films.
 
-    A small classifier on real films, on as many images, on the films twice and on both; its seed and resamples are
-    those of train_classifier.
+    Trains a small classifier on real films, on as many synthetic images, on the real films twice, and on both. Its seed
+    and number of bootstrap samples come from `train_classifier` in the parameter file.
     """
     config = load_config(params).train_classifier
     from synthcxr.stages import utility as stage
 
-    small = dataclasses.replace(stage.small(config), n_epochs=epochs)
-    made = stage.run(small, say=functools.partial(click.echo, err=True), **given)
-    say([*stage.lines(made), f"{given['out']}: {made['wall_s']:.0f} s"], made, as_json)
+    small = dataclasses.replace(stage.make_small_config(config), n_epochs=epochs)
+    result = stage.run(small, data=films, out=out, say=print_to_stderr, **options)
+    print_result([*stage.format_lines(result), f"{out}: {result['wall_s']:.0f} s"], result, as_json)

@@ -1,4 +1,4 @@
-"""`synthcxr reader-study`: one thin command per verb, as in cli.py."""
+"""`synthcxr reader-study`: create, serve and analyse a blinded study."""
 
 from __future__ import annotations
 
@@ -6,106 +6,148 @@ import dataclasses
 from pathlib import Path
 
 import click
+import cloup
 
-from synthcxr.cli.group import Verbs
-from synthcxr.cli.options import json_option, path_option, say
+from synthcxr.cli.group import CommandGroup
+from synthcxr.cli.options import json_option, path_option, print_result, print_to_stderr, seed_option
+from synthcxr.errors import ConfigError
 
-_folder = click.argument("study", metavar="STUDY", type=click.Path(path_type=Path))
+COMMANDS = cloup.Section("Commands")
+
+study_argument = cloup.argument(
+    "study", metavar="STUDY", type=click.Path(path_type=Path), help="Folder of the study, written by `create`."
+)
 
 
-@click.group("reader-study", cls=Verbs)
+@cloup.group("reader-study", cls=CommandGroup)
 def reader_study() -> None:
-    """Ask readers whether they believe the images: a blinded study made, read in a browser, analysed."""
+    """Ask readers to tell real films from synthetic images in a blinded study."""
 
 
-@reader_study.command()
-@path_option("--real", None, "Packed films, of `prepare`: their test patients are shown. Without them it only teaches.")
-@path_option("--synthetic", None, "Synthetic dataset, of `generate`.")
-@click.option("--n", type=click.IntRange(min=1), default=100, show_default=True, help="Images, half of them real.")
-@click.option("--readers", type=click.IntRange(1, 100), default=3, show_default=True, help="How many will read.")
-@click.option("--repeats", type=click.IntRange(min=0), help="Images shown twice to each reader.  [default: n / 10]")
-@click.option("--practice", type=click.IntRange(min=0), default=6, show_default=True, help="Uncounted images first.")
-@click.option("--pairs", type=click.IntRange(min=0), default=0, show_default=True, help="Then pairs: which is real?")
-@click.option("--label", "findings", multiple=True, metavar="FINDING", help="Strata of equal size; repeatable.")
-@click.option("--model", metavar="ADDRESS", help="The models that made the dataset, to label the films as well.")
-@click.option("--title", default="Reader study", show_default=True, help="Heading that readers see.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of choice and order.  [default: a random one]")
-@path_option("--out", "study", "Folder of the study.")
-@click.option("--power", type=float, metavar="ACCURACY", help="Only say how many readings detect this accuracy.")
-@json_option
+@reader_study.command(section=COMMANDS)
+@cloup.option_group(
+    "What to show",
+    path_option(
+        "--films", None, "Packed real films; only films of test patients are shown. Without them the set only teaches."
+    ),
+    path_option("--dataset", None, "Synthetic dataset, written by `synthcxr generate`."),
+    cloup.option(
+        "--n", type=click.IntRange(min=1), default=100, show_default=True, help="Number of images, half of them real."
+    ),
+    cloup.option("--label", "findings", multiple=True, metavar="FINDING", help="Stratum of equal size; repeatable."),
+    cloup.option(
+        "--model", metavar="ADDRESS", help="Model that also labels the real films.  [default: as for `generate`]"
+    ),
+)
+@cloup.option_group(
+    "Design",
+    cloup.option("--readers", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of readers."),
+    cloup.option(
+        "--repeats", type=click.IntRange(min=0), help="Images that each reader sees twice.  [default: n / 10]"
+    ),
+    cloup.option(
+        "--practice",
+        type=click.IntRange(min=0),
+        default=6,
+        show_default=True,
+        help="Practice images at the start, which do not count.",
+    ),
+    cloup.option(
+        "--pairs",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Pairs of a real and a synthetic image, shown after the single images.",
+    ),
+    seed_option("Seed of the choice and order of images.  [default: random]", default=None),
+    cloup.option(
+        "--power",
+        type=float,
+        metavar="ACCURACY",
+        help="Only print how many readings can tell this accuracy from chance; create nothing.",
+    ),
+)
+@cloup.option_group(
+    "Output",
+    cloup.option("--title", default="Reader study", show_default=True, help="Heading that readers see."),
+    path_option("--out", "study", "Folder of the study."),
+    json_option,
+)
 def create(
-    real: Path | None, synthetic: Path | None, n: int, readers: int, repeats: int | None, practice: int, pairs: int,
+    films: Path | None, dataset: Path | None, n: int, readers: int, repeats: int | None, practice: int, pairs: int,
     findings: tuple[str, ...], model: str | None, title: str, seed: int | None, out: Path, power: float | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Make a blinded study: real test films and synthetic images, shuffled for each reader.
+    """Create a blinded study of real test films and synthetic images, in another order for each reader.
 
-    Prints the readers' codes. The key stays in STUDY/key, apart from what is served.
+    Prints an access code for each reader. The answer key is in STUDY/key and is never served.
     """
     from synthcxr.stages import reader_study_create as stage
 
     if power is not None:
-        planned = stage.power(power, n=n, readers=readers)
-        say(planned.lines, planned, as_json)
+        plan = stage.power(power, n=n, readers=readers)
+        print_result(plan.lines, plan, as_json)
         return
-    if synthetic is None:
-        raise click.UsageError("give --synthetic: the dataset of `synthcxr generate`")
-    from synthcxr.data import findings as labels
+    if dataset is None:
+        raise ConfigError("missing option --dataset: the folder that `synthcxr generate` wrote")
+    from synthcxr.api import projects
+    from synthcxr.data.findings import canonicalize_finding
     from synthcxr.reader_study.design import Design
 
     design = Design(
         n=n, readers=readers, repeats=n // 10 if repeats is None else repeats, practice=practice, pairs=pairs,
-        findings=tuple(labels.canonical(name) for name in findings),
+        findings=tuple(canonicalize_finding(name) for name in findings),
     )  # fmt: skip
-    made = stage.create(design, real=real, synthetic=synthetic, models=_models(model), title=title, seed=seed, out=out)
-    say(made.lines, dataclasses.asdict(made), as_json)
+    study = projects.create_reader_study(
+        design, films=films, dataset=dataset, model=model, title=title, seed=seed, out=out
+    )
+    print_result(study.lines, dataclasses.asdict(study), as_json)
 
 
-def _models(address: str | None) -> Path | None:
-    """The models of this address; without one what `generate` takes, or None where there is nothing to take."""
-    from synthcxr import registry
-    from synthcxr.errors import ArtifactError
-
-    try:
-        return registry.resolve(address).path
-    except ArtifactError:
-        if address is not None:
-            raise
-        return None
-
-
-@reader_study.command()
-@_folder
-@click.option("--mode", type=click.Choice(["study", "teach"]), default="study", show_default=True, help="What for.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; elsewhere needs TLS or a proxy.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
-@path_option("--tls-cert", None, "Certificate chain, PEM.")
-@path_option("--tls-key", None, "Its private key, PEM.")
-@click.option("--behind-proxy", metavar="URL", help="The https:// address by which a proxy here is reached.")
+@reader_study.command(section=COMMANDS)
+@study_argument
+@cloup.option(
+    "--mode",
+    type=click.Choice(["study", "teach"]),
+    default="study",
+    show_default=True,
+    help="study: collect answers. teach: show the classifier's probabilities and similar images after each answer.",
+)
+@cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS or proxy.")
+@cloup.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Port to listen on; 0 selects a free one.",
+)
+@path_option("--tls-cert", None, "TLS certificate chain, PEM file.")
+@path_option("--tls-key", None, "Private key of the certificate, PEM file.")
+@cloup.option("--behind-proxy", metavar="URL", help="https:// address of the proxy on this machine that readers use.")
 def serve(
     study: Path, mode: str, host: str, port: int, tls_cert: Path | None, tls_key: Path | None, behind_proxy: str | None
 ) -> None:
-    """Serve STUDY to its readers' browsers until interrupted.
-
-    Teaching shows, after each answer, what the classifier says of the image and the nearest others like it.
-    """
+    """Serve a study to the readers' browsers until you interrupt it."""
     from synthcxr.stages import reader_study_serve as stage
 
     stage.run(
         study, teach=mode == "teach", host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, proxy=behind_proxy,
-        say=lambda line: click.echo(line, err=True),
+        say=print_to_stderr,
     )  # fmt: skip
 
 
-@reader_study.command()
-@_folder
-@path_option("--key", None, "Folder of the key, where it was moved.  [default: STUDY/key]")
+@reader_study.command(section=COMMANDS)
+@study_argument
+@path_option("--key", None, "Folder of the answer key, if you moved it.  [default: STUDY/key]")
 @path_option("--out", None, "Folder of the results.  [default: STUDY/analysis]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the intervals.")
+@seed_option("Seed of the confidence intervals.")
 @json_option
 def analyse(study: Path, key: Path | None, out: Path | None, seed: int, as_json: bool) -> None:
-    """What the answers show: accuracy, ROC, agreement, time, with intervals; JSON, CSV and an HTML page."""
+    """Analyse the answers: accuracy, ROC, agreement and reading time, with confidence intervals.
+
+    Writes JSON, CSV and an HTML page.
+    """
     from synthcxr.stages import reader_study_analyse as stage
 
-    found = stage.run(study, key=key or study / "key", out=out or study / "analysis", seed=seed)
-    say(found.lines, found.result, as_json)
+    analysis = stage.run(study, key=key or study / "key", out=out or study / "analysis", seed=seed)
+    print_result(analysis.lines, analysis.result, as_json)

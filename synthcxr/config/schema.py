@@ -1,4 +1,4 @@
-"""One frozen dataclass per section of params.yaml. No defaults: every value stands in the file that was run."""
+"""One frozen dataclass per section of params.yaml. There are no defaults: the file has the value of every key."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from synthcxr.config import parsing
 from synthcxr.errors import ConfigError
 
 Device = Literal["auto", "cuda", "cpu"]
+Method = Literal["auto", "guided", "reject", "optimise"]
+"""How requested findings are sampled; "auto" becomes guided where the model has a proposal, else reject."""
+ResolvedMethod = Literal["guided", "reject", "optimise"]
+
+_MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Shares:
-    """Share of patients on each side; they sum to 1."""
+class SplitShares:
+    """The share of patients in each split; the shares sum to 1."""
 
     train: float
     judge: float
@@ -27,19 +32,27 @@ class Shares:
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-    """Films in: `sources` are mappings with `reader` and that reader's options; sizes are pixels."""
+    """Reading and packing films.
+
+    `sources` are mappings with the key `reader` and the options of that reader. `resolution` is the side in pixels.
+    `on_bad` says what an unreadable film does: stop with an error, or be left out.
+    """
 
     sources: tuple[dict[str, Any], ...]
     resolution: int
     view: Literal["PA", "AP", "both"]
-    shares: Shares
+    shares: SplitShares
     seed: int
     on_bad: Literal["error", "skip"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig:
-    """A 14-finding classifier; `resolution` is the side of what its backbone sees, `width` the small one's."""
+    """A classifier of the 14 findings.
+
+    `resolution` is the side of the input in pixels, `width` the number of channels of the backbone `small`, `weights`
+    what the backbone starts from, and `n_bootstrap` the number of resamples of a confidence interval.
+    """
 
     backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     weights: Literal["none", "imagenet"]
@@ -55,8 +68,11 @@ class ClassifierConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Augment:
-    """Differentiable augmentation of real and synthetic alike; 0 turns a part off. Shares are of the side."""
+class AugmentConfig:
+    """Differentiable augmentation of real films and synthetic images alike; 0 turns a transformation off.
+
+    `translate` and `cutout` are shares of the side of an image; `cutout_p` is the probability of a cutout.
+    """
 
     translate: float
     brightness: float
@@ -66,11 +82,12 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureCritic:
-    """A second critic on frozen ImageNet features, beside the discriminator: what G pays it is `weight` of its loss.
+class FeatureCriticConfig:
+    """A second critic on frozen ImageNet features, in addition to the discriminator.
 
-    It looks at `share` of each batch; the heads pay `penalty` on real maps every `penalty_interval` steps. `moments`
-    weighs the distance of the features' means and covariances, which G minimises as well; 0 leaves it out.
+    It sees `share` of each batch, and its loss enters the generator's loss with `weight`. Its heads have a gradient
+    penalty of weight `penalty` on real feature maps every `penalty_interval` steps. `moments` weights the distance
+    between the means and covariances of real and synthetic features in the generator's loss; 0 leaves it out.
     """
 
     share: float
@@ -82,13 +99,13 @@ class FeatureCritic:
 
 @dataclasses.dataclass(frozen=True)
 class GanConfig:
-    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to D.
+    """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to the discriminator.
 
-    `start_from` is a folder or a model address whose G and D training goes on from; null starts from nothing.
-    At each snapshot of the final size, `n_val_distance` images are held against the val films, and the generator
-    nearest to them is what training ends with; 0 takes the last. `image_moments` weighs how far images, 8 px small,
-    are from films in mean and covariance, from 8 px on; `spectrum_moments` the same of their spectra, from 16 px on.
-    0 is without.
+    `start_from` is a folder or a model address: training starts from its generator and discriminator, or from random
+    weights if it is null. At each snapshot of the final resolution, the distance of `n_val_distance` images to the val
+    films is measured, and training returns the generator with the smallest distance; 0 returns the last one.
+    `image_moments` weights the distance between the means and covariances of films and images reduced to 8 px, from
+    8 px on, and `spectrum_moments` the same for their spectra, from 16 px on; 0 leaves either out.
     """
 
     resolution: int
@@ -108,8 +125,8 @@ class GanConfig:
     lr_decay_share: float
     betas: tuple[float, float]
     ema_half_life_nimg: int
-    augment: Augment
-    feature_critic: FeatureCritic | None
+    augment: AugmentConfig
+    feature_critic: FeatureCriticConfig | None
     image_moments: float
     spectrum_moments: float
     precision: Literal["auto", "fp32", "bf16"]
@@ -124,7 +141,10 @@ class GanConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """ONNX files: `fp16` stores weights in half precision; `n_reference` caps the feature rows that ship."""
+    """ONNX files.
+
+    `fp16` stores weights in half precision. `n_reference` is the largest number of films whose features are exported.
+    """
 
     fp16: bool
     n_reference: int
@@ -133,10 +153,10 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """The proposal: `n_pairs` latents with their logits to learn from, and a perceptron.
+    """The proposal: a perceptron of `width` and `depth` that predicts the classifier's logits from a latent.
 
-    It then leads `n_led` latents to each finding and learns from those too, twice. What is measured is measured on
-    `n_held` latents as they were drawn and, by finding, on `n_measured` that were led.
+    It is trained on `n_pairs` random latents, then twice more with `n_led` latents for each finding that it proposes
+    itself. It is evaluated on `n_held` random latents, and for each finding on `n_measured` proposed ones.
     """
 
     n_pairs: int
@@ -154,10 +174,11 @@ class DistillConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-    """A synthetic dataset: n images, optionally all with `labels` and none `without`, at most `max_draws` tried.
+    """A synthetic dataset of `n` images, made from at most `max_draws` candidates.
 
-    `per_label` (or null) asks for that many of each finding instead, `mix` (or null) for a distribution over sets of
-    findings, "nih" or a file. `method` auto is guided where the model has a proposal, else reject.
+    All images show `labels`, and none shows a finding of `without`. Instead, `per_label` requests that many images of
+    each finding, and `mix` a distribution over sets of findings, "nih" or a file; null leaves either out.
+    `with_judge` also writes the judge's probabilities.
     """
 
     n: int
@@ -166,7 +187,7 @@ class GenerateConfig:
     without: tuple[str, ...]
     per_label: int | None
     mix: str | None
-    method: Literal["auto", "guided", "reject", "optimise"]
+    method: Method
     with_judge: bool
     max_draws: int
     batch: int
@@ -175,7 +196,7 @@ class GenerateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """One bound that a metric must keep: `max` or `min` (the other null)."""
+    """A bound on a metric: the largest value `max` or the smallest value `min`; the other is null."""
 
     metric: str
     max: float | None
@@ -184,7 +205,11 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """Evidence: extractors by name, bootstrap draws, bound of the label divergence, gates."""
+    """The evaluation of a synthetic dataset.
+
+    `extractors` are the names of feature extractors, `n_bootstrap` is the number of resamples, and `max_label_kl` the
+    bound on the label divergence in the checks of the dataset.
+    """
 
     extractors: tuple[str, ...]
     n_bootstrap: int
@@ -196,14 +221,14 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RegisterConfig:
-    """Where in MLflow: the experiment that the run is logged to."""
+    """The MLflow experiment that the run is logged to."""
 
     experiment: str
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """The HTML report: its title and how many synthetic images the grid shows."""
+    """The HTML report: its title, and the number of synthetic images that it shows."""
 
     title: str
     n_images: int
@@ -211,7 +236,7 @@ class ReportConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The whole of params.yaml, a section per stage."""
+    """All sections of params.yaml, one per stage."""
 
     prepare: PrepareConfig
     train_classifier: ClassifierConfig
@@ -225,12 +250,20 @@ class Config:
     report: ReportConfig
 
 
-def load(path: Path) -> Config:
-    """Read params.yaml; a missing, unknown or ill-typed key is a ConfigError that names its path."""
+def default_max_draws(n: int, *, selective: bool) -> int:
+    """The largest number of candidates that a request for `n` images tries by default.
+
+    `selective` says that not every candidate is accepted: the request names findings, or near copies are left out.
+    """
+    return max(_MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE * n) if selective else n
+
+
+def load_config(path: Path) -> Config:
+    """Read params.yaml; ConfigError names the path of a missing, unknown or ill-typed key or a value out of range."""
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such parameter file; `synthcxr init` writes one") from None
+        raise ConfigError(f"{path}: no such parameter file; create one with `synthcxr init`") from None
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     config: Config = parsing.build(Config, tree, where=str(path), joiner=": ")
@@ -244,21 +277,21 @@ def _check(config: Config, path: Path) -> None:
         raise ConfigError(f"{path}: prepare.shares: must sum to 1, sum to {total:g}")
     for section, side in (("prepare", config.prepare.resolution), ("train_gan", config.train_gan.resolution)):
         if side < 8 or side > 1024 or side & (side - 1):
-            raise ConfigError(f"{path}: {section}.resolution: {side} is no power of two from 8 to 1024")
+            raise ConfigError(f"{path}: {section}.resolution: {side} is not a power of two from 8 to 1024")
     if config.train_gan.resolution > config.prepare.resolution:
         raise ConfigError(
             f"{path}: train_gan.resolution: {config.train_gan.resolution} px is above prepare.resolution,"
             f" {config.prepare.resolution} px"
         )
-    for name, value, least in _bounded(config):
-        if value < least:
-            raise ConfigError(f"{path}: {name}: must be at least {least}, is {value}")
+    for name, value, smallest in _list_lower_bounds(config):
+        if value < smallest:
+            raise ConfigError(f"{path}: {name}: must be at least {smallest}, is {value}")
 
 
-def _bounded(config: Config) -> list[tuple[str, int, int]]:
-    """Name, value and least value of every whole number that has a bound."""
+def _list_lower_bounds(config: Config) -> list[tuple[str, int, int]]:
+    """The name, value and smallest allowed value of every integer that has one."""
     sections = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    held = [(f"{name}.seed", section.seed, 0) for name, section in sections.items() if hasattr(section, "seed")]
+    bounds = [(f"{name}.seed", section.seed, 0) for name, section in sections.items() if hasattr(section, "seed")]
     counts = {
         "train_gan": (
             "latent",
@@ -276,11 +309,11 @@ def _bounded(config: Config) -> list[tuple[str, int, int]]:
         "evaluate": ("n_bootstrap",),
         "report": ("n_images",),
     }
-    held += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
+    bounds += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
     gan = config.train_gan
-    held += [
+    bounds += [
         (f"train_gan.{key}.{side}", n, 1) for key in ("batch", "channels") for side, n in getattr(gan, key).items()
     ]
-    return held + [
+    return bounds + [
         (f"train_gan.{key}.{side}", n, 0) for key in ("nimg", "fade_nimg") for side, n in getattr(gan, key).items()
     ]

@@ -1,7 +1,8 @@
 """The packed dataset: films as uint8 squares at every power of two up to its resolution, built and opened.
 
-A folder of images_RRRR.npy [n, R, R], rows_RRRR.npy (the manifest row of each), manifest.parquet and dataset.json.
-A film joins only resolutions up to its own. Same films in, same bytes out, whatever their order.
+The folder has images_RRRR.npy [n, R, R] and rows_RRRR.npy (the manifest row of each image) for each side R,
+manifest.parquet and dataset.json. A film is packed only at sides up to its own. The same films give the same bytes,
+whatever their order.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr.data import pyramid, records
+from synthcxr.data import pyramid
+from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.data.pyramid import SMALLEST, Stack, array_name, packed_sides
-from synthcxr.data.records import Film
+from synthcxr.data.pyramid import SMALLEST_SIDE, ImageStack, list_packed_sides, name_array_file
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, json_files
 
-ABOUT = "dataset.json"
-CHECKS = "checks.json"
-_BYTES_PER_ROW = 1024  # a film's share of manifest and row numbers, generously
+ABOUT_FILE = "dataset.json"
+CHECKS_FILE = "checks.json"
+_BYTES_PER_ROW = 1024  # an upper bound for a film's share of the manifest and the row files
 
 Int64 = NDArray[np.int64]
 OnBad = Literal["error", "skip"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-    """An open packed dataset; `films` is its manifest, and rows_RRRR.npy hold positions in it."""
+class FilmDataset:
+    """An open packed dataset. rows_RRRR.npy refers to rows of the `manifest`."""
 
     path: Path
-    films: pd.DataFrame
+    manifest: pd.DataFrame
     resolution: int
     fingerprint: str
     phantom: bool
@@ -46,14 +47,14 @@ class Dataset:
     sources: tuple[Mapping[str, Any], ...] = ()
 
     def sources_of(self, reader: str) -> frozenset[str]:
-        """The names of the sources that this reader read and no other did."""
+        """The names of the sources that only this reader read."""
         names: dict[bool, set[str]] = {True: set(), False: set()}
-        for held in self.sources:
-            names[held["reader"] == reader].update(held["names"])
+        for source in self.sources:
+            names[source["reader"] == reader].update(source["names"])
         return frozenset(names[True] - names[False])
 
     def memmap(self, resolution: int) -> UInt8:
-        """All images of one resolution, uint8 [n, R, R], read-only and left on disk."""
+        """Map all images of one resolution, uint8 [n, R, R], read-only, without loading them."""
         images: UInt8 = self._load("images", resolution, mmap_mode="r")
         return images
 
@@ -63,30 +64,33 @@ class Dataset:
         return rows
 
     def indices(self, resolution: int, splits: Sequence[str]) -> Int64:
-        """Where in `memmap(resolution)` the images of these splits lie, ascending."""
-        unknown = sorted(set(splits) - set(records.SPLITS))
+        """The indices of the images of these splits in `memmap(resolution)`, ascending."""
+        unknown = sorted(set(splits) - set(SPLITS))
         if unknown:
-            raise DataError(f"unknown split {unknown[0]!r}; known: {', '.join(records.SPLITS)}")
-        inside = self.films["split"].isin(list(splits)).to_numpy(dtype=bool)
-        return np.flatnonzero(inside[self.rows(resolution)]).astype(np.int64)
+            raise DataError(f"unknown split {unknown[0]!r}; known: {', '.join(SPLITS)}")
+        is_in_splits = self.manifest["split"].isin(list(splits)).to_numpy(dtype=bool)
+        return np.flatnonzero(is_in_splits[self.rows(resolution)]).astype(np.int64)
 
     def images(self, resolution: int, splits: Sequence[str]) -> tuple[UInt8, Int64]:
-        """A copy of the splits' images, uint8 [n, R, R], and their manifest rows; `memmap` copies nothing."""
-        at = self.indices(resolution, splits)
-        return np.asarray(self.memmap(resolution)[at]), self.rows(resolution)[at]
+        """Load the images of these splits, uint8 [n, R, R], and their manifest rows."""
+        indices = self.indices(resolution, splits)
+        return np.asarray(self.memmap(resolution)[indices]), self.rows(resolution)[indices]
 
     def findings(self, rows: Int64) -> Float32:
-        """The findings of manifest rows, float32 [n, 14]; NaN is unknown."""
-        return self.films[list(FINDINGS)].to_numpy(dtype=np.float32)[rows]
+        """The multi-hot findings of manifest rows, float32 [n, 14]; NaN is unknown."""
+        return self.manifest[list(FINDINGS)].to_numpy(dtype=np.float32)[rows]
 
     def patients(self, rows: Int64) -> NDArray[np.object_]:
         """The patient of each manifest row, an object array of str."""
-        return self.films["patient_id"].to_numpy(dtype=object)[rows]
+        return self.manifest["patient_id"].to_numpy(dtype=object)[rows]
 
     def _load(self, kind: str, resolution: int, mmap_mode: Literal["r"] | None = None) -> Any:
-        if resolution not in packed_sides(self.resolution):
-            raise DataError(f"{self.path}: holds {SMALLEST} to {self.resolution} px by powers of two, not {resolution}")
-        path = self.path / array_name(kind, resolution)
+        if resolution not in list_packed_sides(self.resolution):
+            raise DataError(
+                f"{self.path}: packed at powers of two from {SMALLEST_SIDE} to {self.resolution} px, not at"
+                f" {resolution} px"
+            )
+        path = self.path / name_array_file(kind, resolution)
         try:
             return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
         except (OSError, ValueError) as error:
@@ -95,35 +99,35 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class BuildReport:
-    """What was packed: the manifest, films by resolution, and one sentence for each film left out."""
+    """What was packed: the manifest, the number of films by resolution, and a sentence for each unreadable film."""
 
-    films: pd.DataFrame
+    manifest: pd.DataFrame
     by_resolution: dict[int, int]
-    bad: tuple[str, ...]
+    unreadable: tuple[str, ...]
     fingerprint: str
     phantom: bool
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Films, patients, films left out, films by split and by resolution: what dataset.json says of them."""
-        by_split = self.films["split"].value_counts()
+        """Films, patients, unreadable films, and films by split and by resolution, as in dataset.json."""
+        by_split = self.manifest["split"].value_counts()
         return {
-            "films": len(self.films),
-            "patients": self.films["patient_id"].nunique(),
-            "unreadable": len(self.bad),
-            "by_split": {split: int(by_split.get(split, 0)) for split in records.SPLITS},
+            "films": len(self.manifest),
+            "patients": self.manifest["patient_id"].nunique(),
+            "unreadable": len(self.unreadable),
+            "by_split": {split: int(by_split.get(split, 0)) for split in SPLITS},
             "by_resolution": {str(side): n for side, n in self.by_resolution.items()},
         }
 
 
-def open_dataset(path: Path) -> Dataset:
-    """Open a packed dataset; DataError where it is absent, incomplete or of another kind."""
-    films = records.read_films(path)
-    about = json_files.read_json(path / ABOUT)
+def open_film_dataset(path: Path) -> FilmDataset:
+    """Open a packed dataset; DataError if it is absent, incomplete or something else."""
+    manifest = read_film_manifest(path)
+    about = json_files.read_json(path / ABOUT_FILE)
     try:
-        return Dataset(
+        return FilmDataset(
             path=path,
-            films=films,
+            manifest=manifest,
             resolution=int(about["resolution"]),
             fingerprint=str(about["fingerprint"]),
             phantom=bool(about["phantom"]),
@@ -131,51 +135,51 @@ def open_dataset(path: Path) -> Dataset:
             sources=tuple(about["sources"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path / ABOUT}: describes no packed dataset; run `synthcxr prepare` again") from error
+        raise DataError(f"{path / ABOUT_FILE}: not a packed dataset's; run `synthcxr prepare` again") from error
 
 
-def holds_only_ours(folder: Path) -> bool:
-    """Whether a folder is empty or holds a packed dataset, whole or begun, and nothing else."""
-    ours = {records.MANIFEST, ABOUT, CHECKS, f"{ABOUT}.partial", f"{CHECKS}.partial"}
-    ours |= {array_name(kind, SMALLEST << k) for kind in ("images", "rows") for k in range(9)}
-    return all(entry.name in ours and not entry.is_dir() for entry in folder.iterdir())
+def has_only_dataset_files(folder: Path) -> bool:
+    """Whether a folder contains nothing but the files of a packed dataset, complete or not."""
+    names = {MANIFEST_FILE, ABOUT_FILE, CHECKS_FILE, f"{ABOUT_FILE}.partial", f"{CHECKS_FILE}.partial"}
+    names |= {name_array_file(kind, SMALLEST_SIDE << k) for kind in ("images", "rows") for k in range(9)}
+    return all(entry.name in names and not entry.is_dir() for entry in folder.iterdir())
 
 
-def build(
+def build_film_dataset(
     films: Sequence[Film],
     *,
     out: Path,
     resolution: int,
-    sides: Mapping[str, str],
+    splits: Mapping[str, str],
     on_bad: OnBad,
     sources: Sequence[Mapping[str, Any]] = (),
     counts: Mapping[str, int] | None = None,
     attribution: Sequence[str] = (),
 ) -> BuildReport:
-    """Pack films into the folder `out` in order of their unique names, each on its side (`sides` by image index).
+    """Pack films into the folder `out`, in the order of their image indices, which `splits` maps to a split.
 
-    `sources`, `counts` and `attribution` pass into dataset.json. Raises DataError for a resolution above every film's
-    own, for want of disk space (before anything is written) and, with `on_bad` "error", for a film that cannot be
-    read; OSError where writing fails.
+    `sources`, `counts` and `attribution` are written to dataset.json. Raises DataError for a resolution above that of
+    every film, for too little disk space (before anything is written) and, with `on_bad` "error", for an unreadable
+    film; OSError if writing fails.
     """
-    refused = _Refused(on_bad)
-    sized = _sized(sorted(films, key=lambda film: film.image_index), refused)
-    _check_resolution(resolution, [size for _, size in sized])
+    unreadable = _UnreadableFilms(on_bad)
+    sized_films = _read_sizes(sorted(films, key=lambda film: film.image_index), unreadable)
+    _check_resolution(resolution, [size for _, size in sized_films])
     out.mkdir(parents=True, exist_ok=True)
-    _check_space(out, [pyramid.top(size, resolution) for _, size in sized])
-    with contextlib.ExitStack() as opened:
-        stacks = {side: opened.enter_context(Stack(out, side)) for side in packed_sides(resolution)}
-        rows = list(_pack_all(sized, stacks, sides, refused))
+    _check_disk_space(out, [pyramid.fit_side(size, resolution) for _, size in sized_films])
+    with contextlib.ExitStack() as stack_files:
+        stacks = {side: stack_files.enter_context(ImageStack(out, side)) for side in list_packed_sides(resolution)}
+        rows = list(_pack_films(sized_films, stacks, splits, unreadable))
     if not stacks[resolution].rows:
-        raise DataError(f"no film of {resolution} px or more can be read; {refused.sentences[0]}")
-    manifest = pd.DataFrame(rows, columns=list(records.FILM_COLUMNS))
+        raise DataError(f"no film of {resolution} px or more can be read; {unreadable.sentences[0]}")
+    manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
     manifest = manifest.astype(dict.fromkeys(FINDINGS, np.float32) | {"size": np.int64})
-    manifest.to_parquet(out / records.MANIFEST, index=False)
+    manifest.to_parquet(out / MANIFEST_FILE, index=False)
     report = BuildReport(
-        films=manifest,
+        manifest=manifest,
         by_resolution={side: len(stack.rows) for side, stack in stacks.items()},
-        bad=tuple(refused.sentences),
-        fingerprint=records.films_fingerprint(manifest),
+        unreadable=tuple(unreadable.sentences),
+        fingerprint=fingerprint_films(manifest),
         phantom=any(film.origin.startswith("phantom:") for film in films),
     )
     about = {
@@ -186,12 +190,12 @@ def build(
         "attribution": list(attribution),
         "counts": dict(counts or {}) | report.counts,
     }
-    json_files.write_json(out / ABOUT, about)
+    json_files.write_json(out / ABOUT_FILE, about)
     return report
 
 
-class _Refused:
-    """The films that cannot be used: the first is an error, or all are collected as sentences."""
+class _UnreadableFilms:
+    """Collects a sentence for each unreadable film, or raises for the first."""
 
     def __init__(self, on_bad: OnBad) -> None:
         self.on_bad = on_bad
@@ -203,39 +207,41 @@ class _Refused:
         self.sentences.append(str(error))
 
 
-def _sized(films: Sequence[Film], refused: _Refused) -> list[tuple[Film, int]]:
-    """The films whose header can be read, with their shorter side in pixels."""
-    sized = []
-    with contextlib.closing(pyramid.in_threads(_own_size, films, title="sizes")) as futures:
+def _read_sizes(films: Sequence[Film], unreadable: _UnreadableFilms) -> list[tuple[Film, int]]:
+    """The films whose header can be read, each with its shorter side in pixels."""
+    sized_films = []
+    with contextlib.closing(pyramid.map_in_threads(_read_size, films, title="sizes")) as futures:
         for film, future in zip(films, futures, strict=True):
             try:
-                sized.append((film, future.result()))
+                sized_films.append((film, future.result()))
             except DataError as error:
-                refused.add(error)
-    if not sized:
-        raise DataError(f"no films to pack: {refused.sentences[0] if refused.sentences else 'the sources hold none'}")
-    return sized
+                unreadable.add(error)
+    if not sized_films:
+        reason = unreadable.sentences[0] if unreadable.sentences else "the sources contain none"
+        raise DataError(f"no films to pack: {reason}")
+    return sized_films
 
 
-def _own_size(film: Film) -> int:
+def _read_size(film: Film) -> int:
     size = film.read_size()
-    if size < SMALLEST:
-        raise DataError(f"{film.origin}: {size} px is below the smallest packed side, {SMALLEST} px")
+    if size < SMALLEST_SIDE:
+        raise DataError(f"{film.origin}: {size} px is below the smallest packed side, {SMALLEST_SIDE} px")
     return size
 
 
 def _check_resolution(resolution: int, sizes: Sequence[int]) -> None:
-    if resolution not in packed_sides(resolution):
-        raise DataError(f"prepare.resolution: {resolution} is no power of two from {SMALLEST} up")
+    if resolution not in list_packed_sides(resolution):
+        raise DataError(f"prepare.resolution: {resolution} is not a power of two from {SMALLEST_SIDE} up")
     if max(sizes) < resolution:
         raise DataError(
-            f"prepare.resolution: {resolution} px is above every film's own, the largest has {max(sizes)} px; "
-            f"set {pyramid.top(max(sizes), resolution)} or less"
+            f"prepare.resolution: {resolution} px is above the resolution of every film; the largest film has"
+            f" {max(sizes)} px; set {pyramid.fit_side(max(sizes), resolution)} or less"
         )
 
 
-def _check_space(out: Path, tops: Sequence[int]) -> None:
-    needed = sum(side * side for top in tops for side in packed_sides(top)) + _BYTES_PER_ROW * len(tops)
+def _check_disk_space(out: Path, largest_sides: Sequence[int]) -> None:
+    n_pixels = sum(side * side for largest in largest_sides for side in list_packed_sides(largest))
+    needed = n_pixels + _BYTES_PER_ROW * len(largest_sides)
     free = shutil.disk_usage(out).free
     if needed > free:
         raise DataError(
@@ -244,28 +250,31 @@ def _check_space(out: Path, tops: Sequence[int]) -> None:
         )
 
 
-def _pack_all(
-    sized: Sequence[tuple[Film, int]], stacks: Mapping[int, Stack], sides: Mapping[str, str], refused: _Refused
+def _pack_films(
+    sized_films: Sequence[tuple[Film, int]],
+    stacks: Mapping[int, ImageStack],
+    splits: Mapping[str, str],
+    unreadable: _UnreadableFilms,
 ) -> Iterator[tuple[Any, ...]]:
-    """Write every readable film to the stacks up to its own size and yield its manifest row."""
-    work = [(film, pyramid.top(size, max(stacks))) for film, size in sized]
+    """Append each readable film to the stacks up to its own size, and yield its manifest row."""
+    tasks = [(film, pyramid.fit_side(size, max(stacks))) for film, size in sized_films]
     row = 0
-    with contextlib.closing(pyramid.in_threads(_squares, work, title="films")) as futures:
-        for (film, size), future in zip(sized, futures, strict=True):
+    with contextlib.closing(pyramid.map_in_threads(_reduce_film, tasks, title="films")) as futures:
+        for (film, size), future in zip(sized_films, futures, strict=True):
             try:
-                squares, digest = future.result()
+                squares, sha256 = future.result()
             except DataError as error:
-                refused.add(error)
+                unreadable.add(error)
                 continue
             for square in squares:
                 stacks[square.shape[0]].append(square, row)
             row += 1
-            split = sides[film.image_index]
-            yield film.image_index, film.patient_id, film.source, film.view, split, size, digest, *film.findings
+            split = splits[film.image_index]
+            yield film.image_index, film.patient_id, film.source, film.view, split, size, sha256, *film.findings
 
 
-def _squares(work: tuple[Film, int]) -> tuple[list[UInt8], str]:
-    """The film's packed squares, largest first, and the sha256 of the first."""
-    film, top = work
-    squares = pyramid.pyramid(film.read(), top)
+def _reduce_film(task: tuple[Film, int]) -> tuple[list[UInt8], str]:
+    """The squares of a film, largest first, and the sha256 of the first."""
+    film, largest_side = task
+    squares = pyramid.build_pyramid(film.read(), largest_side)
     return squares, digests.sha256_bytes(squares[0].tobytes())

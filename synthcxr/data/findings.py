@@ -1,7 +1,7 @@
-"""The 14 findings of NIH ChestX-ray14, in NIH order, and the ways to and from their vectors.
+"""The 14 findings of NIH ChestX-ray14, in NIH order, and conversions between names, label text and multi-hot vectors.
 
-A vector is a tuple of 14 floats: 1.0 present, 0.0 absent, NaN unknown. "No Finding" is all zeros.
-Source: Wang et al., ChestX-ray8, CVPR 2017, and the Data_Entry_2017_v2020 table.
+A multi-hot vector is a tuple of 14 floats: 1.0 present, 0.0 absent, NaN unknown. "No Finding" is all zeros.
+Source: Wang et al., ChestX-ray8, CVPR 2017, and the table Data_Entry_2017_v2020.csv.
 """
 
 from __future__ import annotations
@@ -28,53 +28,56 @@ FINDINGS = (
     "Hernia",
 )
 NO_FINDING = "No Finding"
-SEPARATOR = "|"
-UNKNOWN = (math.nan,) * len(FINDINGS)
+LABEL_SEPARATOR = "|"
+UNKNOWN_FINDINGS = (math.nan,) * len(FINDINGS)
 
-_NORMAL = {"no finding", "normal", "healthy", "none"}
+_NAMES_OF_NO_FINDING = {"no finding", "normal", "healthy", "none"}
 
 
-def _fold(name: str) -> str:
+def _normalize(name: str) -> str:
     return " ".join(name.replace("_", " ").lower().split())
 
 
-_BY_FOLDED = {_fold(name): name for name in FINDINGS} | dict.fromkeys(_NORMAL, NO_FINDING)
+_CANONICAL_NAMES = {_normalize(name): name for name in FINDINGS} | dict.fromkeys(_NAMES_OF_NO_FINDING, NO_FINDING)
 
 
-def canonical(name: str, aliases: Mapping[str, str] | None = None) -> str:
-    """The finding (or "No Finding") that a source's name means, in any case; `aliases` map other names first."""
-    folded = _fold(name)
-    for alias, target in (aliases or {}).items():
-        if _fold(alias) == folded:
-            folded = _fold(target)
+def canonicalize_finding(name: str, aliases: Mapping[str, str] | None = None) -> str:
+    """Return the finding, or "No Finding", that a name means, whatever its case; DataError for an unknown name.
+
+    `aliases` map the names of a source to the names here.
+    """
+    normalized = _normalize(name)
+    for alias, finding in (aliases or {}).items():
+        if _normalize(alias) == normalized:
+            normalized = _normalize(finding)
             break
-    if folded not in _BY_FOLDED:
+    if normalized not in _CANONICAL_NAMES:
         raise DataError(f"unknown finding {name!r}; known: {', '.join((NO_FINDING, *FINDINGS))}")
-    return _BY_FOLDED[folded]
+    return _CANONICAL_NAMES[normalized]
 
 
-def vector(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> tuple[float, ...]:
-    """14 floats for the named findings; "No Finding" together with a finding is a contradiction."""
-    present = {canonical(name, aliases) for name in names}
+def to_multi_hot(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> tuple[float, ...]:
+    """Return the multi-hot vector of the named findings; DataError for "No Finding" together with a finding."""
+    present = {canonicalize_finding(name, aliases) for name in names}
     if NO_FINDING in present and len(present) > 1:
         raise DataError(f"contradictory labels: {', '.join(sorted(present))}")
     return tuple(float(finding in present) for finding in FINDINGS)
 
 
-def parse(text: str, aliases: Mapping[str, str] | None = None) -> tuple[float, ...]:
-    """The vector of a "Finding Labels" field such as "Edema|Effusion"."""
-    return vector(text.split(SEPARATOR), aliases)
+def parse_finding_labels(text: str, aliases: Mapping[str, str] | None = None) -> tuple[float, ...]:
+    """Return the multi-hot vector of a "Finding Labels" field such as "Edema|Effusion"."""
+    return to_multi_hot(text.split(LABEL_SEPARATOR), aliases)
 
 
-def names(values: Iterable[float]) -> tuple[str, ...]:
-    """The findings present in a vector, or ("No Finding",) when every finding is known to be absent."""
-    values = tuple(values)
-    present = tuple(f for f, value in zip(FINDINGS, values, strict=True) if value == 1.0)
+def to_finding_names(multi_hot: Iterable[float]) -> tuple[str, ...]:
+    """Return the findings that are present, or ("No Finding",) where all are known to be absent."""
+    values = tuple(multi_hot)
+    present = tuple(finding for finding, value in zip(FINDINGS, values, strict=True) if value == 1.0)
     if not present and not any(math.isnan(value) for value in values):
         return (NO_FINDING,)
     return present
 
 
-def join(values: Iterable[float]) -> str:
-    """The "Finding Labels" field of a vector; empty where nothing is known."""
-    return SEPARATOR.join(names(values))
+def format_finding_labels(multi_hot: Iterable[float]) -> str:
+    """Return the "Finding Labels" field of a multi-hot vector; empty where no finding is known."""
+    return LABEL_SEPARATOR.join(to_finding_names(multi_hot))

@@ -1,4 +1,4 @@
-"""The bytes of a synthetic dataset's images, from a folder of files or from tar shards, and the pixels in them."""
+"""Images of a synthetic dataset: their bytes, from a folder of files or from tar shards, and their pixels."""
 
 from __future__ import annotations
 
@@ -14,79 +14,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import images
-from synthcxr.data.records import Record
+from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.errors import DataError
 from synthcxr.storage import digests
 
-_SHARD = ".tar"
-_DICOM, _PIXEL_DATA = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
+_SHARD_SUFFIX = ".tar"
+_DICOM_MAGIC, _PIXEL_DATA_TAG = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
+
+MemberIndex = dict[str, tuple[int, int]]
+"""Offset and size in bytes of the members of a tar file, by name."""
 
 
 def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
-    """The bytes of each `file_name` of metadata.csv in order, None where they cannot be read.
+    """Yield the bytes of each `file_name` of metadata.csv in order, None if they cannot be read.
 
-    In shards a name is shards/00000.tar/key.png; a shard is opened once for all names in a row that lie in it.
+    A name in a shard is shards/00000.tar/key.png. Consecutive names in one shard are read without opening it again.
     """
-    for place, names in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
+    for container, names in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
         members = (name.rpartition("/")[2] for name in names)
-        if place.endswith(_SHARD):
-            yield from _read_shard(dataset / place, members)
+        if container.endswith(_SHARD_SUFFIX):
+            yield from _read_shard(dataset / container, members)
         else:
-            yield from (_read_file(dataset / place / member) for member in members)
-
-
-class Images:
-    """The bytes of single images in any order; where each lies in its shard is looked up once and kept."""
-
-    def __init__(self, dataset: Path) -> None:
-        self.dataset = dataset
-        self._shards: dict[str, dict[str, tuple[int, int]]] = {}
-
-    def read(self, file_name: str) -> bytes:
-        """The bytes of a `file_name` of metadata.csv; DataError where they cannot be read."""
-        place, _, member = file_name.rpartition("/")
-        data = self._of_shard(place, member) if place.endswith(_SHARD) else _read_file(self.dataset / file_name)
-        if data is None:
-            raise DataError(f"{self.dataset}: {file_name} is listed but cannot be read")
-        return data
-
-    def _of_shard(self, place: str, member: str) -> bytes | None:
-        try:
-            with (self.dataset / place).open("rb") as file:
-                if place not in self._shards:
-                    self._shards[place] = _places(file)
-                start, size = self._shards[place].get(member, (0, -1))
-                file.seek(start)
-                data = file.read(max(size, 0))
-        except OSError:
-            return None
-        return data if len(data) == size else None
+            yield from (_read_file(dataset / container / member) for member in members)
 
 
 def read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes]:
-    """The same, with a DataError that names the first image that cannot be read."""
+    """Yield the bytes of each `file_name` in order; DataError for the first that cannot be read."""
     names = list(file_names)
     for name, data in zip(names, read(dataset, names), strict=True):
         if data is None:
-            raise DataError(f"{dataset}: {name} is listed but cannot be read")
+            raise DataError(f"{dataset}: {name} is listed in metadata.csv but cannot be read; generate it again")
         yield data
 
 
-def read_whole(dataset: Path, held: Iterable[Record]) -> Iterator[bytes | None]:
-    """The bytes of each record's image, None where they are absent or not those of its sha256."""
-    names_from, records_again = itertools.tee(held)
-    for data, record in zip(read(dataset, (record.file_name for record in names_from)), records_again, strict=True):
+def read_verified(dataset: Path, records: Iterable[ImageRecord]) -> Iterator[bytes | None]:
+    """Yield the bytes of each record's image, None if they cannot be read or differ from the record's sha256."""
+    named, verified = itertools.tee(records)
+    for data, record in zip(read(dataset, (record.file_name for record in named)), verified, strict=True):
         yield data if data is not None and digests.sha256_bytes(data) == record.sha256 else None
 
 
-def pixels(data: bytes) -> NDArray[np.uint8]:
-    """The uint8 [R, R] pixels of an image, a PNG or a DICOM file, as `generate` writes it."""
-    return _of_dicom(data) if data[128:132] == _DICOM else images.decode_png(data)
+class ImageReader:
+    """Reads single images in any order, and remembers where each image lies in its shard."""
+
+    def __init__(self, dataset: Path) -> None:
+        self.dataset = dataset
+        self._shards: dict[str, MemberIndex] = {}
+
+    def read(self, file_name: str) -> bytes:
+        """Read the bytes of a `file_name` of metadata.csv; DataError if they cannot be read."""
+        container, _, member = file_name.rpartition("/")
+        if container.endswith(_SHARD_SUFFIX):
+            data = self._read_from_shard(container, member)
+        else:
+            data = _read_file(self.dataset / file_name)
+        if data is None:
+            raise DataError(f"{self.dataset}: {file_name} is listed in metadata.csv but cannot be read")
+        return data
+
+    def _read_from_shard(self, shard: str, member: str) -> bytes | None:
+        try:
+            with (self.dataset / shard).open("rb") as file:
+                if shard not in self._shards:
+                    self._shards[shard] = _index_members(file)
+                return _read_member(file, self._shards[shard], member)
+        except OSError:
+            return None
 
 
-def _of_dicom(data: bytes) -> NDArray[np.uint8]:
-    """Of our own files, whose uncompressed pixels come last; reading them takes no library."""
-    start = data.find(_PIXEL_DATA) + len(_PIXEL_DATA) + 4
+def decode_pixels(data: bytes) -> NDArray[np.uint8]:
+    """Decode the uint8 [R, R] pixels of a PNG or DICOM file that `generate` wrote."""
+    return _decode_dicom(data) if data[128:132] == _DICOM_MAGIC else images.decode_png(data)
+
+
+def _decode_dicom(data: bytes) -> NDArray[np.uint8]:
+    """Decode a DICOM file of synthcxr without a library: its uncompressed pixels are its last element."""
+    start = data.find(_PIXEL_DATA_TAG) + len(_PIXEL_DATA_TAG) + 4
     side = isqrt(max(len(data) - start, 0))
     if start < 132 or side * side != int.from_bytes(data[start - 4 : start], "little") or start + side**2 != len(data):
         raise DataError("not a DICOM file that synthcxr wrote")
@@ -105,18 +108,23 @@ def _read_shard(path: Path, members: Iterable[str]) -> Iterator[bytes | None]:
         yield from (None for _ in members)
         return
     with path.open("rb") as file:
-        places = _places(file)
+        index = _index_members(file)
         for member in members:
-            start, size = places.get(member, (0, -1))
-            file.seek(start)
-            data = file.read(max(size, 0))
-            yield data if len(data) == size else None
+            yield _read_member(file, index, member)
 
 
-def _places(file: BinaryIO) -> dict[str, tuple[int, int]]:
-    """Where each member of a tar begins and how long it is, as far as its headers can be read."""
-    places = {}
+def _read_member(file: BinaryIO, index: MemberIndex, member: str) -> bytes | None:
+    """Read a member of a tar file; None if the index lacks it or the file ends before the member does."""
+    offset, size = index.get(member, (0, -1))
+    file.seek(offset)
+    data = file.read(max(size, 0))
+    return data if len(data) == size else None
+
+
+def _index_members(file: BinaryIO) -> MemberIndex:
+    """Index the members of a tar file up to the first unreadable header."""
+    index = {}
     with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
         for info in tar:
-            places[info.name] = (info.offset_data, info.size)
-    return places
+            index[info.name] = (info.offset_data, info.size)
+    return index

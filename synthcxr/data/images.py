@@ -1,7 +1,6 @@
-"""The pixel contract: uint8 [H, W] on disk, float32 [N, 1, H, W] in [-1, 1] in networks, and the border between.
+"""Pixels: uint8 [H, W] on disk, float32 [N, 1, H, W] in [-1, 1] in networks, and the conversions between them.
 
-Reading scales every kind by its bit depth and clips nothing; a plain `convert("L")` of a 16-bit PNG would
-saturate it to white.
+Every image is scaled by its bit depth and never clipped. (Pillow's `convert("L")` would saturate a 16-bit PNG.)
 """
 
 from __future__ import annotations
@@ -20,36 +19,37 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 RESIZE_RULE = "centre square, Pillow on float32: box at whole ratios, antialiased bilinear at others"
-# Films repeat themselves nowhere: zlib that only looks for runs packs them 3 % smaller than at its usual level 6, four
-# times as fast (NIH films at 256 px: 27.4 and 28.3 kB, 2.4 and 10.4 ms).
-_PACKED = {"compress_level": 6, "compress_type": zlib.Z_RLE}
-_SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
-_BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# Radiographs contain few repeated patterns: run-length matching alone makes files 3 % smaller than zlib's default
+# level 6, in a quarter of the time (NIH films at 256 px: 27.4 instead of 28.3 kB, 2.4 instead of 10.4 ms).
+_PNG_COMPRESSION = {"compress_level": 6, "compress_type": zlib.Z_RLE}
+_MODES_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
+_PILLOW_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read(path: Path) -> Float32:
-    """A film as float32 [H, W] in [0, 1], scaled by its bit depth; alpha is dropped, colour becomes luma.
+    """Read an image file as float32 [H, W] in [0, 1], scaled by its bit depth.
 
-    Raises DataError, naming the file, for one that is absent, empty, truncated or no image.
+    Alpha is dropped and colour becomes luma. Raises DataError with the path if the file is absent, empty, truncated or
+    not an image.
     """
     try:
         with Image.open(path) as image:
             image.load()
-            return _grey(image)
-    except _BROKEN as error:
-        raise DataError(f"{path}: not a readable image ({_reason(path, error)})") from error
+            return _to_grey(image)
+    except _PILLOW_ERRORS as error:
+        raise DataError(f"{path}: not a readable image ({_find_reason(path, error)})") from error
 
 
-def read_size(path: Path) -> int:
-    """The shorter side of an image in pixels, from its header alone; raises DataError like `read`."""
+def read_shorter_side(path: Path) -> int:
+    """Read the shorter side of an image in pixels from its header; raises DataError like `read`."""
     try:
         with Image.open(path) as image:
             return min(image.size)
-    except _BROKEN as error:
-        raise DataError(f"{path}: not a readable image ({_reason(path, error)})") from error
+    except _PILLOW_ERRORS as error:
+        raise DataError(f"{path}: not a readable image ({_find_reason(path, error)})") from error
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _find_reason(path: Path, error: Exception) -> str:
     if not path.exists():
         return "no such file"
     if path.stat().st_size == 0:
@@ -57,8 +57,8 @@ def _reason(path: Path, error: Exception) -> str:
     return str(error).split("\n")[0].replace(str(path), "it") or type(error).__name__
 
 
-def _grey(image: Image.Image) -> Float32:
-    if image.mode in _SIXTEEN_BIT:
+def _to_grey(image: Image.Image) -> Float32:
+    if image.mode in _MODES_16_BIT:
         return np.asarray(image).astype(np.float32) / np.float32(65535)
     if image.mode in {"1", "L"}:
         return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
@@ -69,8 +69,8 @@ def _grey(image: Image.Image) -> Float32:
     return luma / np.float32(255)
 
 
-def square(pixels: Float32) -> Float32:
-    """The centred square of an [H, W] image."""
+def crop_square(pixels: Float32) -> Float32:
+    """Crop an [H, W] image to its centred square."""
     height, width = pixels.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -78,22 +78,23 @@ def square(pixels: Float32) -> Float32:
 
 
 def resize(pixels: Float32, side: int) -> Float32:
-    """A square float32 image reduced to [side, side], antialiased; never enlarged.
+    """Reduce a square float32 image to [side, side] with antialiasing; DataError if that would enlarge it.
 
-    Whole ratios take box means, which halving repeatedly equals; others a triangle filter as wide as the ratio asks.
+    At a whole ratio each pixel is the mean of a box, which repeated halving equals; at other ratios it is a triangle
+    filter whose width follows the ratio.
     """
     if pixels.shape[0] < side:
         raise DataError(f"a film of {pixels.shape[0]} px is never upsampled to {side} px")
     if pixels.shape[0] == side:
         return pixels
-    whole = pixels.shape[0] % side == 0
-    rule = Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
-    reduced = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), rule)
+    is_whole_ratio = pixels.shape[0] % side == 0
+    resampling = Image.Resampling.BOX if is_whole_ratio else Image.Resampling.BILINEAR
+    reduced = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), resampling)
     return np.asarray(reduced, dtype=np.float32)
 
 
 def quantise(unit: Float32) -> UInt8:
-    """[0, 1] floats to uint8, rounded to the nearest level."""
+    """Convert floats in [0, 1] to uint8, rounded to the nearest level."""
     levels = np.clip(unit, 0.0, 1.0)
     levels *= np.float32(255)
     quantised: UInt8 = np.rint(levels, out=levels).astype(np.uint8)
@@ -101,30 +102,30 @@ def quantise(unit: Float32) -> UInt8:
 
 
 def to_float(pixels: UInt8) -> Float32:
-    """uint8 [N, H, W] to the networks' float32 [N, 1, H, W] in [-1, 1]."""
+    """Convert uint8 [N, H, W] to the networks' float32 [N, 1, H, W] in [-1, 1]."""
     return (pixels[:, None].astype(np.float32) * np.float32(2 / 255)) - np.float32(1)
 
 
 def to_uint8(images: Float32) -> UInt8:
-    """The networks' float32 [N, 1, H, W] in [-1, 1] to uint8 [N, H, W], clipped and rounded."""
+    """Convert the networks' float32 [N, 1, H, W] in [-1, 1] to uint8 [N, H, W], clipped and rounded."""
     levels: UInt8 = np.rint((np.clip(images[:, 0], -1.0, 1.0) + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
     return levels
 
 
 def encode_png(pixels: UInt8) -> bytes:
-    """One uint8 [H, W] image as a grey PNG without metadata: the same bytes for the same pixels."""
+    """Encode a uint8 [H, W] image as a grey PNG without metadata; the same pixels give the same bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels, mode="L").save(buffer, format="PNG", **_PACKED)
+    Image.fromarray(pixels, mode="L").save(buffer, format="PNG", **_PNG_COMPRESSION)
     return buffer.getvalue()
 
 
 def decode_png(data: bytes) -> UInt8:
-    """The uint8 [H, W] pixels of a PNG that `encode_png` wrote."""
+    """Decode a PNG of `encode_png` to uint8 [H, W]; DataError if it is not an 8-bit grey PNG."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             if image.mode != "L":
-                raise DataError(f"expected an 8-bit grey PNG, found mode {image.mode}")
+                raise DataError(f"expected an 8-bit grey PNG, got mode {image.mode}")
             return np.asarray(image, dtype=np.uint8)
-    except _BROKEN as error:
+    except _PILLOW_ERRORS as error:
         raise DataError(f"not a readable PNG ({type(error).__name__})") from error

@@ -1,4 +1,4 @@
-"""How a film becomes squares on disk: its halvings, the files that they stream into, the threads that decode them."""
+"""The resolution pyramid of a film, the files that the packed images are written to, and decoding in threads."""
 
 from __future__ import annotations
 
@@ -10,70 +10,73 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
+from synthcxr.storage.cores import count_usable_cores
+from synthcxr.storage.progress import open_progress
 
-SMALLEST = 4
+SMALLEST_SIDE = 4
+_WAITING_PER_THREAD = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def packed_sides(resolution: int) -> tuple[int, ...]:
-    """The packed sides in pixels: 4, doubled up to `resolution`."""
-    return tuple(SMALLEST << k for k in range((resolution // SMALLEST).bit_length()))
+def list_packed_sides(resolution: int) -> tuple[int, ...]:
+    """List the packed sides in pixels: 4 and its doublings up to `resolution`."""
+    return tuple(SMALLEST_SIDE << k for k in range((resolution // SMALLEST_SIDE).bit_length()))
 
 
-def array_name(kind: str, side: int) -> str:
-    """The file of `kind` "images" or "rows" at one side, such as images_0064.npy."""
+def name_array_file(kind: str, side: int) -> str:
+    """Name the file of `kind` "images" or "rows" at one side, such as images_0064.npy."""
     return f"{kind}_{side:04d}.npy"
 
 
-def top(size: int, resolution: int) -> int:
-    """The largest packed side, `resolution` at most, that a film of `size` px fills without being enlarged."""
+def fit_side(size: int, resolution: int) -> int:
+    """Return the largest packed side up to `resolution` that a film of `size` px fills without being enlarged."""
     return min(resolution, 1 << (size.bit_length() - 1))
 
 
-def pyramid(film: Float32, top: int) -> list[UInt8]:
-    """A film float32 [H, W] in [0, 1] as uint8 squares of `top` px and every halving down to 4.
+def build_pyramid(film: Float32, largest_side: int) -> list[UInt8]:
+    """Reduce a film float32 [H, W] in [0, 1] to uint8 squares of `largest_side` px and every halving down to 4 px.
 
-    Halving in float32 is the box filter of `images.resize`; every level is rounded by itself.
+    Halving in float32 equals the box filter of `images.resize`; each level is rounded on its own.
     """
-    unit = images.resize(images.square(film), top)
+    unit = images.resize(images.crop_square(film), largest_side)
     levels = [images.quantise(unit)]
-    while unit.shape[0] > SMALLEST:
+    while unit.shape[0] > SMALLEST_SIDE:
         pairs = unit[0::2] + unit[1::2]
         unit = (pairs[:, 0::2] + pairs[:, 1::2]) * np.float32(0.25)
         levels.append(images.quantise(unit))
     return levels
 
 
-class Stack:
-    """The images of one side, streamed into a .npy file that is complete once the `with` block ends.
+class ImageStack:
+    """Writes the images of one side to a .npy file, which is complete once the `with` block ends.
 
-    Streamed, not mapped: on a full disk a write raises OSError, where touching a mapped page kills the process.
+    Images are appended, not written to a memory map: on a full disk a write raises OSError, but touching a mapped page
+    kills the process.
     """
 
-    def __init__(self, out: Path, side: int) -> None:
+    def __init__(self, folder: Path, side: int) -> None:
         self.rows: list[int] = []
         self._side = side
-        self._rows_path = out / array_name("rows", side)
-        self._file = (out / array_name("images", side)).open("wb")
+        self._rows_path = folder / name_array_file("rows", side)
+        self._file = (folder / name_array_file("images", side)).open("wb")
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> ImageStack:
         self._write_header()
         return self
 
     def append(self, image: UInt8, row: int) -> None:
-        """Add one image [side, side] and its row in the manifest."""
+        """Append one image [side, side] and its row in the manifest."""
         self._file.write(image.tobytes())
         self.rows.append(row)
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, error_type: object, *_: object) -> None:
         with self._file:
-            if kind is None:
+            if error_type is None:
                 self._file.seek(0)
                 self._write_header()
                 self._file.flush()
@@ -81,29 +84,34 @@ class Stack:
                 np.save(self._rows_path, np.array(self.rows, dtype=np.int64))
 
     def _write_header(self) -> None:
-        """Write the .npy header; its length never changes, numpy pads it for growth along the first axis."""
+        """Write the .npy header. Its length is constant: numpy pads it for growth along the first axis."""
         shape = (len(self.rows), self._side, self._side)
         np.lib.format.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item], *, title: str) -> Generator[Future[Result]]:
-    """The calls of `function` in order of items, computed on all cores, few of them ahead of the one that is read.
+def map_in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], *, title: str
+) -> Generator[Future[Result]]:
+    """Yield the call of `function` for each item in order, made on all cores a few items ahead; reports progress.
 
-    Threads, because Pillow and numpy release the interpreter's lock where the time goes: they keep up with processes,
-    start at once, and neither pickle nor need a main module that can be imported again.
+    Threads are as fast as processes here, because Pillow and numpy release the interpreter lock. They start at once,
+    and need neither pickling nor a main module that can be imported.
     """
-    n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_threads = count_usable_cores()
     waiting: collections.deque[Future[Result]] = collections.deque()
-    with ThreadPoolExecutor(n_threads) as pool, tqdm(total=len(items), desc=title, unit="film", disable=None) as bar:
+    with (
+        ThreadPoolExecutor(n_threads) as pool,
+        open_progress(title, total=len(items), unit="films") as progress,
+    ):
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * n_threads:
+                if len(waiting) > _WAITING_PER_THREAD * n_threads:
                     yield waiting.popleft()
-                    bar.update()
+                    progress.update()
             while waiting:
                 yield waiting.popleft()
-                bar.update()
+                progress.update()
         finally:
             for future in waiting:
                 future.cancel()

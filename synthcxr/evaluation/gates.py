@@ -1,77 +1,101 @@
-"""Gates: what params.yaml asks of metrics.json, judged one by one and said in plain words."""
+"""Gates: bounds on figures of metrics.json. params.yaml lists them, and the verdict is that none failed."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, cast
 
 from synthcxr.config.schema import Gate
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.metrics_schema import NOT_APPLICABLE, NOT_COMPUTED, MetricsJson, VerdictJson, not_applicable
+from synthcxr.data.number_format import format_interval, format_number
 from synthcxr.errors import ConfigError
 
+Direction = Literal["max", "min"]
 Status = Literal["passed", "failed", "not applicable"]
 
-_LONG = ("labels.shares.", "by_finding.", "agreement.")
-NOT_APPLICABLE = "not applicable"
-NOT_COMPUTED = "not computed"
+_PER_FINDING = ("labels.shares.", "by_finding.", "agreement.")
 _LABELS = {
     "total_variation": "total variation between the label distributions of synthetic images and real test films",
-    "jensen_shannon": "Jensen-Shannon divergence (bits) between the label distributions of synthetic and real",
-    "kl": "KL divergence (nats) of the synthetic label distribution from the real one",
+    "jensen_shannon": (
+        "Jensen-Shannon divergence (bits) between the label distributions of synthetic images and real test films"
+    ),
+    "kl": "KL divergence (nats) of the label distribution of synthetic images from that of real test films",
+    "test.p_value": (
+        "p-value of the permutation test for equal label distributions of synthetic images and real test films"
+    ),
+    "test.cramers_v": "Cramér's V between the label distributions of synthetic images and real test films",
+    "cooccurrence.difference": (
+        "mean absolute difference between synthetic images and real test films in the shares of pairs of findings"
+    ),
+    "prevalence.total_variation": (
+        "total variation between the label distribution of synthetic images and the given one"
+    ),
+    "prevalence.jensen_shannon": (
+        "Jensen-Shannon divergence (bits) between the label distribution of synthetic images and the given one"
+    ),
 }
-_DISTANCE = {
-    "value": "Frechet distance of synthetic images to real test films, in features of {0}",
-    "floor": "Frechet distance of real training films to real test films, in features of {0}",
-    "relative": "distance to real test films, as a multiple of the real training films' own, in features of {0}",
+_DISTANCES = {
+    "distance.{0}.value": "Fréchet distance of synthetic images to real test films in {0} features",
+    "distance.{0}.floor": "Fréchet distance of real training films to real test films in {0} features",
+    "distance.{0}.relative": (
+        "relative Fréchet distance of synthetic images to real test films in {0} features (training films: 1)"
+    ),
+    "kernel.{0}.value": "kernel distance of synthetic images to real test films in {0} features",
+    "infinity.{0}.synthetic.value": (
+        "Fréchet distance of synthetic images to real test films, extrapolated to infinite N, in {0} features"
+    ),
+    "coverage.{0}.relative": (
+        "relative coverage of real test films by synthetic images in {0} features (training films: 1)"
+    ),
+    "coverage.{0}.synthetic.precision": "precision (share of images among real test films) in {0} features",
+    "coverage.{0}.synthetic.recall": "recall (share of real test films among synthetic images) in {0} features",
+    "coverage.{0}.synthetic.density": (
+        "density of synthetic images among real test films (1 if they have the same distribution) in {0} features"
+    ),
+    "coverage.{0}.synthetic.coverage": "coverage (share of real test films with an image near them) in {0} features",
 }
-_COVERAGE = {
-    "relative": "coverage of real test films by synthetic images, as a share of that by training films, in {0}",
-    "synthetic.precision": "share of synthetic images that lie among real test films, in {0}",
-    "synthetic.recall": "share of real test films that lie among synthetic images, in {0}",
-    "synthetic.density": "density of synthetic images among real test films (1 where both lie alike), in {0}",
-    "synthetic.coverage": "share of real test films with a synthetic image near them, in {0}",
-}
+_DISTANCE_BY_FINDING = (
+    "relative Fréchet distance of images to test films that the judge labels {1}, in {0} features (training films: 1)"
+)
 _PRIVACY = {
-    "share": "share of synthetic images nearer to a training film than 99 in 100 held-out films are, in {0}",
-    "share_low": "lower end of the interval of that share (above 0.01 it is more than chance), in {0}",
-    "n_below_null": "synthetic images nearer to a training film than any held-out film is, in {0}",
-    "median_ratio": "distance of synthetic images to their nearest training film, over that of held-out films, in {0}",
-    "attack.auroc": "AUROC of telling training films from held-out ones by the synthetic images, in {0}",
-    "attack.low": "lower end of the interval of that AUROC (above 0.5 films are betrayed), in {0}",
-    "duplicates.share": "share of synthetic images nearer to another than 99 in 100 films of other patients, in {0}",
-    "duplicates.share_low": "lower end of the interval of that share of near-duplicates (by chance 0.01), in {0}",
+    "share": "share of images closer to a training film than 99 % of held-out films are, in {0}",
+    "share_low": (
+        "lower end of the 95 % CI of the share of images closer to a training film than 99 % of held-out films are"
+        " (0.01 by chance), in {0}"
+    ),
+    "n_below_null": "number of images closer to a training film than any held-out film is, in {0}",
+    "median_ratio": (
+        "median distance of images to their nearest training film, divided by that of held-out films, in {0}"
+    ),
+    "attack.auroc": "AUROC of membership inference, training films against held-out films, in {0}",
+    "attack.low": "lower end of the 95 % CI of the AUROC of membership inference (0.5 by chance), in {0}",
+    "duplicates.share": (
+        "share of images closer to another image than 99 % of films are to a film of another patient, in {0}"
+    ),
+    "duplicates.share_low": (
+        "lower end of the 95 % CI of the share of images closer to another image than 99 % of films are to a film of"
+        " another patient (0.01 by chance), in {0}"
+    ),
 }
-_FEATURES = {
-    "kernel.{0}.value": "kernel distance of synthetic images to real test films, in features of {0}",
-    "infinity.{0}.synthetic.value": "Frechet distance to real test films at infinitely many images, in features of {0}",
-}
-_BY_FINDING = "distance of images that the judge calls {1} to such test films, as a multiple of training films', in {0}"
-_OTHER = {
-    "labels.test.p_value": "probability by chance of label distributions as different as these (permutation test)",
-    "labels.test.cramers_v": "Cramer's V between the label distributions of synthetic and real",
-    "labels.cooccurrence.difference": "mean difference in how often two findings come together, synthetic and real",
-    "labels.prevalence.total_variation": "total variation between the synthetic label distribution and the one given",
-    "labels.prevalence.jensen_shannon": "Jensen-Shannon divergence (bits) from the label distribution that was given",
-    "similarity.synthetic": "MS-SSIM of random pairs of synthetic images",
-}
-_AGREEMENT = "share of images labelled {0} by the classifier that the judge calls {0}"
-_SHARE = {
-    "real": "share of real test films that the judge calls {0}",
-    "synthetic": "share of synthetic images that the judge calls {0}",
+_SHARES = {
+    "real": "share of real test films that the judge labels {0}",
+    "synthetic": "share of synthetic images that the judge labels {0}",
     "ratio": "share of {0} among synthetic images, divided by that among real test films",
 }
+_AGREEMENT = "share of the images labelled {0} by the classifier that the judge labels {0} too"
 
 
 @dataclasses.dataclass(frozen=True)
 class GateResult:
-    """One gate: what was measured against what was asked; `value` is None where there is nothing to judge."""
+    """One gate and its outcome; `value` is None where the gate is not applicable."""
 
     metric: str
     value: float | None
     threshold: float
-    direction: Literal["max", "min"]
+    direction: Direction
     status: Status
     sentence: str
 
@@ -83,89 +107,87 @@ class Verdict:
     passed: bool
     gates: tuple[GateResult, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The shape of verdict.json."""
-        return {"passed": self.passed, "gates": [dataclasses.asdict(gate) for gate in self.gates]}
+    def as_dict(self) -> VerdictJson:
+        """The content of verdict.json."""
+        return cast(VerdictJson, {"passed": self.passed, "gates": [dataclasses.asdict(gate) for gate in self.gates]})
 
     @property
     def failures(self) -> str:
-        """One line: every failed gate with its value and threshold."""
+        """One line with every failed gate, its value and its target."""
         failed = [gate for gate in self.gates if gate.status == "failed"]
-        lines = [f"{gate.metric} is {gate.value:.4g}, {_asked(gate.direction, gate.threshold)}" for gate in failed]
-        return f"{len(failed)} of {len(self.gates)} gates failed: {'; '.join(lines)}"
+        values = [
+            f"{gate.metric} is {gate.value:.4g}, {_describe_target(gate.direction, gate.threshold)}" for gate in failed
+        ]
+        return f"{len(failed)} of {len(self.gates)} gates failed: {'; '.join(values)}"
 
 
-def describe(extractors: Sequence[str]) -> dict[str, str]:
+def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
     """What each metric that a gate may name means, by its dotted path, for these extractors."""
-    known = {"checks.failed": "checks of the synthetic dataset that failed"}
-    known |= {f"labels.{key}": words for key, words in _LABELS.items()}
+    findings = (NO_FINDING, *FINDINGS)
+    meanings = {"checks.failed": "number of failed checks of the synthetic dataset"}
+    meanings |= {f"labels.{key}": meaning for key, meaning in _LABELS.items()}
+    meanings |= {"similarity.synthetic": "mean MS-SSIM of random pairs of synthetic images"}
     for name in extractors:
-        distances = {key: words.format(name) for key, words in _DISTANCE.items()}
-        if name == "inception":
-            distances = {key: words.replace("Frechet distance", "FID") for key, words in distances.items()}
-        known |= {f"distance.{name}.{key}": words for key, words in distances.items()}
-        known |= {path.format(name): words.format(name) for path, words in _FEATURES.items()}
-        known |= {
-            f"by_finding.{name}.{finding}.relative": _BY_FINDING.format(name, finding)
-            for finding in (NO_FINDING, *FINDINGS)
-        }
-        known |= {f"coverage.{name}.{key}": words.format(f"features of {name}") for key, words in _COVERAGE.items()}
-    for name in ("pixels", *extractors):
-        where = name if name == "pixels" else f"features of {name}"
-        known |= {f"privacy.{name}.{key}": words.format(where) for key, words in _PRIVACY.items()}
-    known |= _OTHER | {f"agreement.{name}.synthetic": _AGREEMENT.format(name) for name in FINDINGS}
-    for name in (NO_FINDING, *FINDINGS):
-        known |= {f"labels.shares.{name}.{key}": words.format(name) for key, words in _SHARE.items()}
-    return known
+        meanings |= {path.format(name): meaning.format(name) for path, meaning in _DISTANCES.items()}
+        for finding in findings:
+            meanings[f"by_finding.{name}.{finding}.relative"] = _DISTANCE_BY_FINDING.format(name, finding)
+    if "inception" in extractors:
+        for key in ("value", "floor", "relative"):
+            path = f"distance.inception.{key}"
+            meanings[path] = meanings[path].replace("Fréchet distance", "FID")
+    for space in ("pixels", *extractors):
+        where = space if space == "pixels" else f"{space} features"
+        meanings |= {f"privacy.{space}.{key}": meaning.format(where) for key, meaning in _PRIVACY.items()}
+    meanings |= {f"agreement.{finding}.synthetic": _AGREEMENT.format(finding) for finding in FINDINGS}
+    for finding in findings:
+        meanings |= {f"labels.shares.{finding}.{key}": meaning.format(finding) for key, meaning in _SHARES.items()}
+    return meanings
 
 
-def check(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
-    """ConfigError for a gate on a metric that `evaluate` will not know, or without exactly one bound."""
-    known = describe(extractors)
-    for at, gate in enumerate(gates):
+def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
+    """Raise ConfigError for a gate on an unknown metric, or without exactly one bound."""
+    known = describe_metrics(extractors)
+    for index, gate in enumerate(gates):
         if gate.metric not in known:
-            short = [path for path in known if not path.startswith(_LONG)]
+            short = [path for path in known if not path.startswith(_PER_FINDING)]
             raise ConfigError(
-                f"evaluate.gates[{at}].metric: unknown metric {gate.metric!r};"
+                f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r};"
                 f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio,"
                 " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic"
             )
         if (gate.max is None) == (gate.min is None):
-            raise ConfigError(f"evaluate.gates[{at}]: {gate.metric}: give max or min, and null for the other")
+            raise ConfigError(f"evaluate.gates[{index}]: {gate.metric}: give either max or min, and null for the other")
 
 
-def judge(metrics: Mapping[str, Any], gates: Sequence[Gate]) -> Verdict:
-    """Judge the content of metrics.json; ConfigError for a gate on a metric that is unknown or not computed."""
+def apply_gates(metrics: MetricsJson, gates: Sequence[Gate]) -> Verdict:
+    """Compare the metrics with the gates; ConfigError for a gate on a metric that is unknown or was not computed."""
     extractors = list(metrics["distance"])
-    check(gates, extractors)
-    known = describe(extractors)
-    results = tuple(_judge(metrics, gate, _among(metrics, known[gate.metric])) for gate in gates)
+    check_gates(gates, extractors)
+    meanings = describe_metrics(extractors)
+    results = tuple(_apply_gate(metrics, gate, meanings[gate.metric]) for gate in gates)
     return Verdict(passed=all(result.status != "failed" for result in results), gates=results)
 
 
-def _among(metrics: Mapping[str, Any], words: str) -> str:
-    """The words as they are, or, where no films were given, of the films that the model carries."""
-    return words if metrics["n_real_test"] else words.replace("real test films", "the films that the model carries")
-
-
-def _judge(metrics: Mapping[str, Any], gate: Gate, words: str) -> GateResult:
-    direction: Literal["max", "min"] = "min" if gate.max is None else "max"
+def _apply_gate(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
+    direction: Direction = "min" if gate.max is None else "max"
     threshold = float(gate.min if gate.max is None else gate.max)  # type: ignore[arg-type]
     value, reason = _look_up(metrics, gate.metric)
+    status: Status
     if value is None:
-        status, found = NOT_APPLICABLE, reason
+        status, outcome = NOT_APPLICABLE, reason
     else:
-        kept = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
-        status = "passed" if kept else "failed"
-        found = f"{value:.4g}{_at(metrics, gate.metric)}, {_asked(direction, threshold)}: {status}"
-    sentence = f"{words[0].upper()}{words[1:]}: {found}."
-    return GateResult(gate.metric, value, threshold, direction, status, sentence)  # type: ignore[arg-type]
+        is_within = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
+        status = "passed" if is_within else "failed"
+        outcome = f"{_describe_value(metrics, gate.metric, value)}, {_describe_target(direction, threshold)}: {status}"
+        if not metrics["n_real_test"]:
+            meaning = meaning.replace("real test films", "the reference films of the model")
+    sentence = f"{meaning[0].upper()}{meaning[1:]}: {outcome}."
+    return GateResult(gate.metric, value, threshold, direction, status, sentence)
 
 
-def _look_up(metrics: Mapping[str, Any], path: str) -> tuple[float | None, str]:
-    """The number at a dotted path, or None and why there is none, from the nearest "status" on the way."""
+def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
+    """The number at a dotted path, or None and the reason, from the nearest "status" on the way."""
     node: Any = metrics
-    reason = f"{NOT_APPLICABLE} (it has no value)"
     for key in path.split("."):
         status = str(node.get("status", ""))
         if status.startswith(NOT_COMPUTED):
@@ -173,19 +195,29 @@ def _look_up(metrics: Mapping[str, Any], path: str) -> tuple[float | None, str]:
         if status.startswith(NOT_APPLICABLE):
             return None, status
         if node.get("judged") is False:
-            return None, f"{NOT_APPLICABLE} (its threshold rests on too few val films)"
+            return None, not_applicable("its threshold rests on too few val films")
         node = node.get(key)
         if node is None:
-            return None, reason
+            return None, not_applicable("it has no value")
     return float(node), ""
 
 
-def _at(metrics: Mapping[str, Any], path: str) -> str:
-    """How many images a distance was taken with: with fewer its ratio comes nearer to 1, whatever the images are."""
-    section, name, *_ = path.split(".") + [""]
-    n = metrics["distance"][name].get("n_synthetic") if section == "distance" else None
-    return "" if n is None else f" with {n:,} images"
+def _describe_value(metrics: MetricsJson, path: str, value: float) -> str:
+    """The value, its interval where it has one, and the N of a distance: at a small N the ratio is closer to 1."""
+    *parents, key = path.split(".")
+    node: Any = metrics
+    for parent in parents:
+        node = node[parent]
+    details = [format_interval(node.get(f"{key}_interval"), _format, template="95 % CI {} to {}")]
+    if parents[0] == "distance" and node.get("n_synthetic") is not None:
+        details.append(f"N = {node['n_synthetic']:,} images")
+    text = ", ".join(detail for detail in details if detail)
+    return f"{_format(value)} ({text})" if text else _format(value)
 
 
-def _asked(direction: str, threshold: float) -> str:
-    return f"at {'most' if direction == 'max' else 'least'} {threshold:g} asked"
+def _describe_target(direction: Direction, threshold: float) -> str:
+    return f"target at {'most' if direction == 'max' else 'least'} {threshold:g}"
+
+
+def _format(value: float) -> str:
+    return format_number(value, digits=4)

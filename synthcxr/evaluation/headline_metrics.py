@@ -1,18 +1,19 @@
-"""The dozen figures of an evaluation that fit a table: what `dvc metrics show` and `diff` put side by side."""
+"""summary.json: the dozen figures of an evaluation that `dvc metrics show` and `dvc metrics diff` compare."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
+from synthcxr.data.metrics_schema import MetricsJson, SummaryJson
 from synthcxr.evaluation.gates import Verdict
 
-_EACH = {
+_PER_EXTRACTOR = {
     "relative_distance": ("distance", "relative"),
     "kernel_distance": ("kernel", "value"),
     "relative_coverage": ("coverage", "relative"),
 }
-_ALL = {
+_SINGLE = {
     "label_total_variation": ("labels", "total_variation"),
     "share_nearer_than_null": ("privacy", "pixels", "share"),
     "classifier_auroc": ("classifier", "mean_auroc", "value"),
@@ -23,24 +24,23 @@ _ALL = {
 }
 
 
-def of(metrics: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """From the content of metrics.json: a figure by name, an extractor an entry; what was not computed is left out."""
-    found: dict[str, Any] = {"gates_passed": verdict.passed}
-    for name, (section, key) in _EACH.items():
-        each = {extractor: _at(entry, (key,)) for extractor, entry in metrics[section].items() if _is_mapping(entry)}
-        if held := {extractor: value for extractor, value in each.items() if value is not None}:
-            found[name] = held
-    plain = {name: _at(metrics, path) for name, path in _ALL.items()}
-    return found | {name: value for name, value in plain.items() if value is not None}
+def summarise(metrics: MetricsJson, verdict: Verdict) -> SummaryJson:
+    """Select the figures that were computed; those of distances are by extractor."""
+    summary: dict[str, object] = {"gates_passed": verdict.passed}
+    for name, (section, key) in _PER_EXTRACTOR.items():
+        values = {extractor: _look_up(metrics, (section, extractor, key)) for extractor in metrics["distance"]}
+        if computed := {extractor: value for extractor, value in values.items() if value is not None}:
+            summary[name] = computed
+    for name, path in _SINGLE.items():
+        if (value := _look_up(metrics, path)) is not None:
+            summary[name] = value
+    return cast(SummaryJson, summary)
 
 
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
+def _look_up(tree: object, path: tuple[str, ...]) -> object:
+    """The value at a path, or None."""
     for key in path:
-        if not _is_mapping(tree) or key not in tree:
+        if not isinstance(tree, Mapping) or key not in tree:
             return None
         tree = tree[key]
     return tree
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)

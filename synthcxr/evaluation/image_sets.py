@@ -1,164 +1,201 @@
-"""The two sides of a comparison: the images of a synthetic dataset, and the real films they are held against."""
+"""The two sides of an evaluation: the images of a synthetic dataset, and the real films they are compared with."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from synthcxr.data import findings as labels
 from synthcxr.data import image_reader, images
-from synthcxr.data.film_dataset import Dataset
+from synthcxr.data.film_dataset import FilmDataset
+from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.images import UInt8
-from synthcxr.data.records import Record
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import DataError
-from synthcxr.evaluation.features import cache, efficientnet_lite0
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor, Outputs
+from synthcxr.evaluation.features import cache
+from synthcxr.evaluation.features.extractors import Extractor, Outputs, compute_features
+from synthcxr.storage import digests
+from synthcxr.storage.progress import track
 
-BATCH = 64
+BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticSet:
-    """A finished synthetic dataset. `read` gives the PNG of each record, None where it is not what was made.
+    """A finished synthetic dataset.
 
-    `requested` and `without` are () for an unconditional set; `n_sets` counts the sets of findings of one that was
-    asked for several, else 0; `weighted`: some images stand for more than others. `generator` and `classifier` are
-    the digests of what made and labelled it, `training_data` the fingerprint of the films that they learned from,
-    `digest` that of the set's metadata.csv, which holds the digest of every image.
+    `requested` and `excluded` are the findings of its request, and `n_label_sets` the number of label sets of a request
+    for several of them, else 0. In a weighted set some weights differ from 1. `generator_digest` and
+    `classifier_digest` identify the models that made and labelled the images, `training_data` the films that these
+    models were trained on. `digest` is the sha256 of metadata.csv, which holds the digest of every image.
     """
 
     path: Path
-    held: Sequence[Record]
-    read: Callable[[Sequence[Record]], Iterator[bytes | None]]
+    records: Sequence[ImageRecord]
     resolution: int
     requested: tuple[str, ...]
-    without: tuple[str, ...]
-    n_sets: int
-    weighted: bool
-    generator: str
-    classifier: str
+    excluded: tuple[str, ...]
+    n_label_sets: int
+    is_weighted: bool
+    generator_digest: str
+    classifier_digest: str
     training_data: str
     phantom: bool
     digest: str
-    cache: Path
+    cache_folder: Path
+
+    @classmethod
+    def open(cls, dataset: Path, cache_folder: Path) -> SyntheticSet:
+        """Open the dataset in a folder; DataError where it is empty or its run.json is not that of a dataset."""
+        rows, run = read_image_records(dataset), read_run(dataset)
+        if not rows:
+            raise DataError(f"{dataset}: there are no images in it; generate more, or with other labels")
+        try:
+            model, request = run["model"], run["request"]
+            return cls(
+                path=dataset,
+                records=rows,
+                resolution=int(model["resolution"]),
+                requested=tuple(request["labels"]),
+                excluded=tuple(request.get("without", ())),
+                n_label_sets=len(request.get("parts", ())),
+                is_weighted=any(row.weight != 1 for row in rows),
+                generator_digest=str(model["digests"]["generator"]),
+                classifier_digest=str(model["digests"]["classifier"]),
+                training_data=str(model["training_data"]),
+                phantom=bool(model["phantom"]),
+                digest=digests.sha256_file(dataset / METADATA_FILE),
+                cache_folder=cache_folder,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{dataset / RUN_FILE}: not the run.json of a dataset ({error!r}); generate the dataset again"
+            ) from error
 
     @property
-    def chosen(self) -> bool:
-        """The images were chosen by their labels."""
-        return bool(self.requested or self.without or self.n_sets)
+    def is_conditional(self) -> bool:
+        """Whether images were accepted or rejected by their labels."""
+        return bool(self.requested or self.excluded or self.n_label_sets)
 
     def outputs(self, extractor: Extractor) -> Outputs:
-        """Every output for all images, kept for the next run; DataError names an image that is absent or damaged."""
-        key = _key(extractor, self.resolution) | {"images": self.digest}
+        """Every output for all images, cached on disk; DataError names an image that is missing or damaged."""
+        key = _extractor_key(extractor, self.resolution) | {"images": self.digest}
         title = f"{extractor.provenance.extractor}: synthetic images"
-        return cache.cached(self.cache, key, lambda: efficientnet_lite0.extract(extractor.run, self._batches(title)))
+        return cache.load_or_compute(
+            self.cache_folder, key, lambda: compute_features(extractor.run, self._batches(title))
+        )
 
     def pixels(self, n: int) -> UInt8:
-        """The pixels uint8 [n, R, R] of the first `n` images, or of all where there are fewer."""
-        first = self.held[:n]
-        return np.stack([self._decode(*pair) for pair in zip(first, self.read(first), strict=True)])
+        """The pixels uint8 [n, R, R] of the first `n` images, or of all images when there are fewer."""
+        return np.stack(list(self._read_pixels(self.records[:n])))
 
     def _batches(self, title: str) -> Iterator[UInt8]:
-        pairs = zip(self.held, self.read(self.held), strict=True)
-        for start in _bar(len(self.held), title):
-            yield np.stack([self._decode(*next(pairs)) for _ in range(start, min(start + BATCH, len(self.held)))])
+        pixels = self._read_pixels(self.records)
+        for start in _batch_starts(len(self.records), title):
+            yield np.stack([next(pixels) for _ in self.records[start : start + BATCH_SIZE]])
 
-    def _decode(self, record: Record, png: bytes | None) -> UInt8:
-        if png is None:
-            raise DataError(
-                f"{self.path}: {record.file_name} is absent or not the file that was made; generate it again"
-            )
-        pixels = image_reader.pixels(png)
-        if pixels.shape != (self.resolution, self.resolution):
-            raise DataError(f"{self.path}: {record.file_name} is not {self.resolution} px square; generate it again")
-        return pixels
+    def _read_pixels(self, rows: Sequence[ImageRecord]) -> Iterator[UInt8]:
+        for record, data in zip(rows, image_reader.read_verified(self.path, rows), strict=True):
+            if data is None:
+                raise DataError(
+                    f"{self.path}: {record.file_name} is missing or differs from its sha256 in metadata.csv;"
+                    " generate the dataset again"
+                )
+            pixels = image_reader.decode_pixels(data)
+            if pixels.shape != (self.resolution, self.resolution):
+                raise DataError(
+                    f"{self.path}: {record.file_name} is not {self.resolution} px square; generate the dataset again"
+                )
+            yield pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class RealSet:
-    """Films at the images' resolution; for a set made on request, only those that carry the same findings.
+    """Films at the images' resolution, restricted to those that meet the request of the synthetic set.
 
-    `none`: no film is what the images are, which were asked for as several sets of findings.
+    They have all findings in `requested` and none in `excluded`. `is_empty` is set for a request for several label
+    sets, which no group of films matches.
     """
 
-    films: Dataset
+    films: FilmDataset
     resolution: int
     requested: tuple[str, ...]
-    without: tuple[str, ...]
-    none: bool
-    cache: Path
+    excluded: tuple[str, ...]
+    is_empty: bool
+    cache_folder: Path
 
     @property
-    def unconditional(self) -> RealSet:
-        """The same films, whatever they carry: what a copy may be of."""
-        return dataclasses.replace(self, requested=(), without=(), none=False)
+    def unrestricted(self) -> RealSet:
+        """The same films whatever their findings: an image may be a copy of any of them."""
+        return dataclasses.replace(self, requested=(), excluded=(), is_empty=False)
 
     def outputs(self, extractor: Extractor, splits: tuple[str, ...]) -> Outputs:
-        """Every output for the films of these splits, each split kept for the next run; as many rows as `patients`."""
-        at = self.films.indices(self.resolution, splits)
-        parts = {split: self.films.indices(self.resolution, (split,)) for split in splits}
-        held = [self._of_split(extractor, split, part) for split, part in parts.items()]
-        order = np.argsort(np.concatenate(list(parts.values())), kind="stable")[self._wanted(at)]
-        return {name: np.concatenate([part[name] for part in held])[order] for name in held[0]}
+        """Every output for the films of these splits, in the order of `patients`; each split is cached on disk."""
+        indices_by_split = {split: self.films.indices(self.resolution, (split,)) for split in splits}
+        outputs = [self._compute_split(extractor, split, indices) for split, indices in indices_by_split.items()]
+        order = np.argsort(np.concatenate(list(indices_by_split.values())), kind="stable")
+        order = order[self._meets_request(self.films.indices(self.resolution, splits))]
+        return {name: np.concatenate([output[name] for output in outputs])[order] for name in outputs[0]}
 
     def pixels(self, splits: tuple[str, ...], rows: NDArray[np.int64]) -> UInt8:
-        """Pixels uint8 [k, R, R] of some `rows` of what `outputs` and `patients` give for these splits."""
-        at = self.films.indices(self.resolution, splits)
-        return np.asarray(self.films.memmap(self.resolution)[at[self._wanted(at)][rows]])
+        """Pixels uint8 [k, R, R] of the given rows of `outputs` and `patients` for these splits."""
+        return np.asarray(self.films.memmap(self.resolution)[self._indices(splits)[rows]])
 
     def manifest_rows(self, splits: tuple[str, ...]) -> NDArray[np.int64]:
-        """The row in the manifest of each film of these splits, int64 [n]."""
-        at = self.films.indices(self.resolution, splits)
-        return self.films.rows(self.resolution)[at[self._wanted(at)]]
-
-    def key(self, extractor: Extractor, splits: tuple[str, ...]) -> dict[str, Any]:
-        """What names whatever is computed from an extractor's outputs for the films of these splits."""
-        films = {"films": self.films.fingerprint, "packing": images.RESIZE_RULE}
-        return (
-            _key(extractor, self.resolution) | films | {"splits": splits, "requested": self.requested} | self._barred()
-        )
-
-    def _of_split(self, extractor: Extractor, split: str, at: NDArray[np.int64]) -> Outputs:
-        """Every output for all films of one split; without films, what none gives."""
-        key = self.unconditional.key(extractor, (split,))
-        if not len(at):
-            empty = extractor.run(np.zeros((1, self.resolution, self.resolution), np.uint8))
-            return {name: array[:0] for name, array in empty.items()}
-        batches = self._batches(at, f"{extractor.provenance.extractor}: {split} films")
-        return cache.cached(self.cache, key, lambda: efficientnet_lite0.extract(extractor.run, batches))
+        """The manifest row of each film of these splits, int64 [n]."""
+        return self.films.rows(self.resolution)[self._indices(splits)]
 
     def patients(self, splits: tuple[str, ...]) -> NDArray[np.object_]:
         """The patient of each film of these splits, an object array of str."""
         return self.films.patients(self.manifest_rows(splits))
 
-    def _batches(self, at: NDArray[np.int64], title: str) -> Iterator[UInt8]:
+    def cache_key(self, extractor: Extractor, splits: tuple[str, ...]) -> dict[str, Any]:
+        """The cache key of anything computed from an extractor's outputs for the films of these splits."""
+        key = _extractor_key(extractor, self.resolution)
+        key |= {"films": self.films.fingerprint, "packing": images.RESIZE_RULE}
+        key |= {"splits": splits, "requested": self.requested}
+        if self.excluded:
+            key["without"] = self.excluded
+        if self.is_empty:
+            key["none"] = True
+        return key
+
+    def _compute_split(self, extractor: Extractor, split: str, indices: NDArray[np.int64]) -> Outputs:
+        """Every output for all films of one split, whatever their findings."""
+        if not len(indices):
+            outputs = extractor.run(np.zeros((1, self.resolution, self.resolution), np.uint8))
+            return {name: array[:0] for name, array in outputs.items()}
+        key = self.unrestricted.cache_key(extractor, (split,))
+        batches = self._batches(indices, f"{extractor.provenance.extractor}: {split} films")
+        return cache.load_or_compute(self.cache_folder, key, lambda: compute_features(extractor.run, batches))
+
+    def _batches(self, indices: NDArray[np.int64], title: str) -> Iterator[UInt8]:
         pixels = self.films.memmap(self.resolution)
-        for start in _bar(len(at), title):
-            yield np.asarray(pixels[at[start : start + BATCH]])
+        for start in _batch_starts(len(indices), title):
+            yield np.asarray(pixels[indices[start : start + BATCH_SIZE]])
 
-    def _barred(self) -> dict[str, Any]:
-        return ({"without": self.without} if self.without else {}) | ({"none": True} if self.none else {})
+    def _indices(self, splits: tuple[str, ...]) -> NDArray[np.int64]:
+        indices = self.films.indices(self.resolution, splits)
+        return np.asarray(indices[self._meets_request(indices)])
 
-    def _wanted(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which films carry what was requested: all where nothing was; what is unknown is neither there nor absent."""
-        findings = self.films.findings(self.films.rows(self.resolution)[at])
-        if self.none:
-            return np.zeros(len(at), np.bool_)
-        if labels.NO_FINDING in self.requested:
+    def _meets_request(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which films meet the request; an unknown finding counts neither as present nor as absent."""
+        if self.is_empty:
+            return np.zeros(len(indices), np.bool_)
+        findings = self.films.findings(self.films.rows(self.resolution)[indices])
+        if NO_FINDING in self.requested:
             return np.asarray((findings == 0).all(axis=1))
-        asked = np.array([finding in self.requested for finding in labels.FINDINGS])
-        barred = np.array([finding in self.without for finding in labels.FINDINGS])
-        return np.asarray((findings[:, asked] == 1).all(axis=1) & (findings[:, barred] == 0).all(axis=1))
+        requested = np.array([finding in self.requested for finding in FINDINGS])
+        excluded = np.array([finding in self.excluded for finding in FINDINGS])
+        return np.asarray((findings[:, requested] == 1).all(axis=1) & (findings[:, excluded] == 0).all(axis=1))
 
 
-def _key(extractor: Extractor, resolution: int) -> dict[str, Any]:
-    """What the outputs of an extractor depend on beside the images."""
+def _extractor_key(extractor: Extractor, resolution: int) -> dict[str, Any]:
+    """The part of a cache key that does not depend on the images."""
     return {
         "extractor": dataclasses.astuple(extractor.provenance),
         "device": extractor.device,
@@ -166,6 +203,6 @@ def _key(extractor: Extractor, resolution: int) -> dict[str, Any]:
     }
 
 
-def _bar(n: int, title: str) -> Iterator[int]:
-    """The start of each batch of n images, with a progress bar on a terminal."""
-    yield from tqdm(range(0, n, BATCH), desc=title, unit=" batches", disable=None)
+def _batch_starts(n: int, title: str) -> Iterator[int]:
+    """The index of the first image of each batch; reports progress."""
+    yield from track(range(0, n, BATCH_SIZE), title, unit="batches")

@@ -1,4 +1,4 @@
-"""model.json: what a folder of models holds, each file with its sha256, and whose films the models learned from."""
+"""model.json, the index of a folder of models: the sha256 of each file and the attribution of the training films."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import Any
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.storage import digests, json_files
 
-INDEX = "model.json"
+INDEX_FILE = "model.json"
 ONNX_FILES = ("generator.onnx", "classifier.onnx", "judge.onnx")
 PROPOSAL_FILES = ("proposal.onnx", "proposal.json")
-"""What `distill` adds to an export; a folder may lack them."""
+"""The files that `distill` adds to an export; a folder may lack them."""
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The folder's model.json; ArtifactError where it is absent or is not one."""
+def read_index(folder: Path) -> dict[str, Any]:
+    """Read model.json; ArtifactError if it is absent or is not an index."""
     try:
-        index = json_files.read_json(folder / INDEX)
+        index = json_files.read_json(folder / INDEX_FILE)
     except DataError as error:
         raise ArtifactError(f"{error}; export or pull the models again") from error
     if not isinstance(index, dict) or not isinstance(index.get("files"), dict):
-        raise ArtifactError(f"{folder / INDEX}: lists no files; export or pull the models again")
+        raise ArtifactError(f"{folder / INDEX_FILE}: lists no files; export or pull the models again")
     return index
 
 
-def attribution(folder: Path) -> tuple[str, ...]:
-    """What the sources of the models' films ask to be said; nothing for bare ONNX files, which have no index."""
-    return tuple(map(str, read(folder).get("attribution", ()))) if (folder / INDEX).is_file() else ()
+def read_attribution(folder: Path) -> tuple[str, ...]:
+    """Read the attributions that the sources of the training films require; empty for a folder without an index."""
+    if not (folder / INDEX_FILE).is_file():
+        return ()
+    return tuple(map(str, read_index(folder).get("attribution", ())))
 
 
-def verify(folder: Path) -> None:
-    """Check every file that model.json lists against its sha256; ArtifactError names the first that differs."""
-    for name, entry in sorted(read(folder)["files"].items()):
+def verify_files(folder: Path) -> None:
+    """Check the sha256 of every file in the index; ArtifactError for the first that is absent or differs."""
+    for name, entry in sorted(read_index(folder)["files"].items()):
         path = folder / name
         if Path(name).name != name or name == "..":
-            raise ArtifactError(f"{folder / INDEX}: {name!r} is no plain file name")
+            raise ArtifactError(f"{folder / INDEX_FILE}: {name!r} is not a file name; export or pull the models again")
         if not path.is_file():
-            raise ArtifactError(f"{path}: is listed in {INDEX} but absent; pull or export it again")
+            raise ArtifactError(f"{path}: is listed in {INDEX_FILE} but absent; export or pull the models again")
         if digests.sha256_file(path) != entry.get("sha256"):
-            raise ArtifactError(f"{path}: sha256 differs from {INDEX}; pull or export it again")
+            raise ArtifactError(f"{path}: its sha256 differs from {INDEX_FILE}; export or pull the models again")

@@ -1,4 +1,4 @@
-"""What an ONNX file of ours promises: kind, sizes, findings, thresholds, origin, digest; stamped in and checked."""
+"""The metadata that synthcxr writes into an ONNX file and checks when it opens one: kind, sizes, thresholds, digest."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from synthcxr.errors import ArtifactError
 from synthcxr.storage import atomic
 
 Kind = Literal["generator", "classifier", "judge", "proposal"]
-KEY = "synthcxr"
+METADATA_KEY = "synthcxr"
 
 
 @dataclasses.dataclass(frozen=True)
-class Contract:
-    """The promises of one model file. `resolution` is the image side; `latent` is 0 for a classifier.
+class ModelMetadata:
+    """The metadata of one model file; the field names are its JSON keys.
 
-    `thresholds` maps finding to probability (empty for a generator); `network` is the config from which
-    `networks/` rebuilds the torch module; `training_data` is the films' fingerprint; `phantom` says that no real
-    film was ever seen. `weak` findings have thresholds that rest on fewer than 3 val positives; they enter no gate.
-    `calibration` corrects the probabilities that are written (labelling.calibrated); thresholds are of the others.
+    `resolution` is the side of an image in pixels and `latent` the size of a latent, 0 for a classifier. `thresholds`
+    maps findings to probabilities and is empty for a generator. `network` is the config from which `networks/` builds
+    the torch module. `training_data` is the fingerprint of the training films, and `phantom` says that all of them are
+    drawn. `weak` are the findings whose thresholds rest on fewer than 3 val positives; they enter no gate.
+    `calibration` corrects the probabilities that are written (`predictions.calibrate`); thresholds apply to the
+    uncorrected ones. `digest` is that of the graph.
     """
 
     kind: Kind
@@ -43,51 +45,53 @@ class Contract:
     digest: str = ""
 
 
-def digest(model: onnx.ModelProto) -> str:
-    """Hex sha256 of graph and initialisers, without the metadata."""
+def compute_digest(model: onnx.ModelProto) -> str:
+    """Return the hex sha256 of a model's graph and initialisers, without its metadata."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.metadata_props[:]
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
-def stamp(model: onnx.ModelProto, contract: Contract) -> Contract:
-    """Write the contract into the model's metadata and return it with its digest filled in."""
+def stamp(model: onnx.ModelProto, metadata: ModelMetadata) -> ModelMetadata:
+    """Replace a model's metadata, and return it with the digest."""
     del model.metadata_props[:]
-    stamped = dataclasses.replace(contract, digest=digest(model))
-    onnx.helper.set_model_props(model, {KEY: json.dumps(dataclasses.asdict(stamped), sort_keys=True)})
+    stamped = dataclasses.replace(metadata, digest=compute_digest(model))
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(dataclasses.asdict(stamped), sort_keys=True)})
     return stamped
 
 
-def amend(path: Path, contract: Contract) -> Contract:
-    """Write other promises into a model file whose graph stays as it is; returns them with the digest filled in."""
+def amend(path: Path, metadata: ModelMetadata) -> ModelMetadata:
+    """Replace the metadata of a model file without changing its graph, and return it with the digest."""
     model = onnx.load(path)
-    amended = stamp(model, contract)
-    with atomic.file(path) as file:
+    amended = stamp(model, metadata)
+    with atomic.open_file(path) as file:
         onnx.save(model, file)
     return amended
 
 
-def read(path: Path, *, kind: Kind | None = None) -> Contract:
-    """The contract of a model file, checked: ours, of the wanted kind, same findings, digest unharmed."""
+def read(path: Path, *, kind: Kind | None = None) -> ModelMetadata:
+    """Read the metadata of a model file; ArtifactError unless file, kind, findings and digest are as expected."""
     if not path.is_file():
         raise ArtifactError(f"{path}: no such model file")
     try:
         model = onnx.load(path)
     except DecodeError as error:
-        raise ArtifactError(f"{path}: not an ONNX file, or cut short") from error
-    held = {prop.key: prop.value for prop in model.metadata_props}.get(KEY)
-    if held is None:
-        raise ArtifactError(f"{path}: carries no synthcxr metadata; export it with `synthcxr export`")
+        raise ArtifactError(f"{path}: not an ONNX file, or truncated") from error
+    text = {prop.key: prop.value for prop in model.metadata_props}.get(METADATA_KEY)
+    if text is None:
+        raise ArtifactError(f"{path}: has no synthcxr metadata; export it with `synthcxr export`")
     try:
-        fields = json.loads(held)
-        contract = Contract(**fields | {"findings": tuple(fields["findings"]), "weak": tuple(fields.get("weak", ()))})
+        fields = json.loads(text)
+        metadata = ModelMetadata(
+            **fields | {"findings": tuple(fields["findings"]), "weak": tuple(fields.get("weak", ()))}
+        )
     except (ValueError, TypeError, KeyError) as error:
-        raise ArtifactError(f"{path}: its synthcxr metadata is of another version ({error})") from error
-    if kind is not None and contract.kind != kind:
-        raise ArtifactError(f"{path}: is a {contract.kind}, wanted a {kind}")
-    if contract.findings != FINDINGS:
-        raise ArtifactError(f"{path}: its findings differ from the 14 of synthcxr: {', '.join(contract.findings)}")
-    if digest(model) != contract.digest:
-        raise ArtifactError(f"{path}: digest does not match its contents; fetch or export it again")
-    return contract
+        raise ArtifactError(f"{path}: its metadata is of another version ({error}); export it again") from error
+    if kind is not None and metadata.kind != kind:
+        raise ArtifactError(f"{path}: is a {metadata.kind}, expected a {kind}")
+    if metadata.findings != FINDINGS:
+        raise ArtifactError(f"{path}: its findings differ from the 14 of synthcxr: {', '.join(metadata.findings)}")
+    if compute_digest(model) != metadata.digest:
+        raise ArtifactError(f"{path}: its digest does not match its graph; export or pull it again")
+    return metadata

@@ -1,8 +1,8 @@
-"""The 14-finding classifier: a backbone, and all that stands before it (resize, repeat, normalise) in one graph.
+"""The 14-finding classifier: a backbone and its preprocessing (resize, repeat, normalise) in one graph.
 
-A network is named by a JSON-able mapping, which `build` turns back into a module. DenseNet-121: Huang et al.,
-arXiv 1608.06993, as MONAI has it. The small one is a residual network that halves by averaging (He et al.,
-arXiv 1812.01187) and starts each block at the identity.
+A JSON mapping describes a network; `build_classifier` builds the module from it. DenseNet-121: Huang et al., arXiv
+1608.06993, in MONAI's implementation. The small backbone is a residual network that halves by averaging (He et al.,
+arXiv 1812.01187) and initialises each block as the identity.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STAGES = (1, 2, 4, 8)
 
 
 class Classifier(nn.Module):
-    """`image` float32 [N, 1, R, R] in [-1, 1] to (`logits` [N, 14], `features` [N, F])."""
+    """Maps `image` float32 [N, 1, R, R] in [-1, 1] to (`logits` [N, 14], `features` [N, F])."""
 
     def __init__(self, backbone: nn.Module, *, image_resolution: int, resolution: int, n_features: int) -> None:
         super().__init__()
@@ -42,21 +42,21 @@ class Classifier(nn.Module):
         return logits, features
 
 
-def resize(image: Tensor, side: int, wanted: int) -> Tensor:
-    """Square images [N, C, side, side] to the wanted side: averaged over powers of two, the rest bilinear.
+def resize(image: Tensor, side: int, target_side: int) -> Tensor:
+    """Resize square images [N, C, side, side]: average by the largest power of two, then interpolate bilinearly.
 
-    Between powers of two that is the box reduction by which the packed dataset was made.
+    Between powers of two, this is the box filter that packs the films.
     """
-    if side >= 2 * wanted:
-        step = 1 << ((side // wanted).bit_length() - 1)
+    if side >= 2 * target_side:
+        step = 1 << ((side // target_side).bit_length() - 1)
         image, side = F.avg_pool2d(image, step), side // step
-    if side == wanted:
+    if side == target_side:
         return image
-    return F.interpolate(image, size=(wanted, wanted), mode="bilinear", align_corners=False)
+    return F.interpolate(image, size=(target_side, target_side), mode="bilinear", align_corners=False)
 
 
-def network_config(config: ClassifierConfig, image_resolution: int) -> dict[str, Any]:
-    """What names a network for `build`; `image_resolution` is the side of the images that it is given."""
+def build_network_config(config: ClassifierConfig, image_resolution: int) -> dict[str, Any]:
+    """Return the mapping from which `build_classifier` builds the network for images of `image_resolution` px."""
     width = {"width": config.width} if config.backbone == "small" else {}
     return {
         "backbone": config.backbone,
@@ -65,41 +65,42 @@ def network_config(config: ClassifierConfig, image_resolution: int) -> dict[str,
     } | width
 
 
-def build(network: Mapping[str, Any]) -> Classifier:
-    """The untrained module that a mapping of `network_config` names; its first weights follow torch's seed.
+def build_classifier(network: Mapping[str, Any]) -> Classifier:
+    """Build the untrained module that a mapping from `build_network_config` describes; torch's seed sets its weights.
 
-    With "folded": true it is the module as `fold` leaves it. Raises ArtifactError for a mapping of another kind.
+    "folded": true applies `fold_norms`. Raises ArtifactError for a mapping that describes no classifier.
     """
     try:
         backbone, side = network["backbone"], int(network["resolution"])
         sides = {"image_resolution": int(network["image_resolution"]), "resolution": side}
         width = int(network["width"]) if backbone == "small" else 0
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"this names no classifier: {dict(network)!r}") from error
+        raise ArtifactError(f"not the description of a classifier: {dict(network)!r}") from error
     if backbone == "small":
         classifier = Classifier(_Small(width, side), n_features=_STAGES[-1] * width, **sides)
     elif backbone == "densenet121":
         classifier = Classifier(_DenseNet121(), n_features=1024, **sides)
     elif backbone == "efficientnet-lite0":
-        classifier = Classifier(efficientnet_lite0.Lite0(), n_features=efficientnet_lite0.N_FEATURES, **sides)
+        lite0 = efficientnet_lite0.EfficientNetLite0()
+        classifier = Classifier(lite0, n_features=efficientnet_lite0.N_FEATURES, **sides)
     else:
-        raise ArtifactError(f"unknown backbone {backbone!r}; known: small, densenet121, efficientnet-lite0")
+        raise ArtifactError(f"unknown backbone {backbone!r}; choose small, densenet121 or efficientnet-lite0")
     if network.get("folded"):
-        fold(classifier)
+        fold_norms(classifier)
     return classifier
 
 
-def initialise(network: Mapping[str, Any], seed: int) -> Classifier:
-    """`build` with first weights that follow `seed` alone; torch's own stream is left as it was."""
+def initialise_classifier(network: Mapping[str, Any], seed: int) -> Classifier:
+    """Build a classifier whose initial weights depend on `seed` only; the global torch stream is unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(network)
+        return build_classifier(network)
 
 
-def fold(classifier: Classifier) -> None:
-    """Fold each norm that follows a convolution into it for good, in place, as an exported network wants it.
+def fold_norms(classifier: Classifier) -> None:
+    """Fold each batch norm into the convolution before it, permanently and in place, for export.
 
-    The exporter would do so itself, and leave tensors that fit no network of `build`.
+    The exporter would fold them too, but into tensors that fit no network of `build_classifier`.
     """
     classifier.eval()
     for chain in [module for module in classifier.modules() if isinstance(module, nn.Sequential)]:
@@ -109,11 +110,11 @@ def fold(classifier: Classifier) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(chain, first, fuse_conv_bn_eval(conv, norm))
                 setattr(chain, second, nn.Identity())
-    efficientnet_lite0.fold(classifier)
+    efficientnet_lite0.fold_norms(classifier)
 
 
 class _Small(nn.Module):
-    """[N, 1, R, R] to features [N, 8 width]: a stem, then four stages of two blocks, each but the first at half."""
+    """Maps [N, 1, R, R] to features [N, 8 width]: a stem, then four stages of two blocks; stages 2 to 4 halve."""
 
     def __init__(self, width: int, resolution: int) -> None:
         super().__init__()
@@ -132,7 +133,7 @@ class _Small(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which alone counts at first; `halve` averages 2x2 before both."""
+    """Two 3x3 convolutions plus a shortcut, initialised as the shortcut alone; `halve` averages 2x2 before both."""
 
     def __init__(self, n_in: int, n_out: int, *, halve: bool) -> None:
         super().__init__()
@@ -150,11 +151,11 @@ class _Block(nn.Module):
 
 
 class _DenseNet121(nn.Module):
-    """[N, 1, R, R] in [-1, 1] to features [N, 1024]; grey becomes three ImageNet-normalised channels."""
+    """Maps [N, 1, R, R] in [-1, 1] to features [N, 1024]; grey becomes three ImageNet-normalised channels."""
 
     def __init__(self) -> None:
         super().__init__()
-        from monai.networks.nets.densenet import DenseNet121  # takes seconds to import: only who asks for it pays
+        from monai.networks.nets.densenet import DenseNet121  # here, because the import takes seconds
 
         self.features: nn.Module = DenseNet121(spatial_dims=2, in_channels=3, out_channels=1).features
 

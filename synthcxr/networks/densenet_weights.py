@@ -1,8 +1,7 @@
-"""The ImageNet start of DenseNet-121: torchvision's weight file, found on this machine, checked and renamed.
+"""ImageNet weights of DenseNet-121: finds torchvision's weight file, checks it and renames its tensors.
 
-torchvision names its files by the first eight hex digits of their sha256, and no more of the digest than that is
-known here: it tells a wrong or broken file, not a forged one. The file is read with `weights_only`, so that
-nothing in it is executed.
+torchvision names its files by the first eight hex digits of their sha256. Only these digits are known here: they
+detect a wrong or damaged file, not a forged one. The file is read with `weights_only`, so nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -26,42 +25,44 @@ _URL = f"https://download.pytorch.org/models/{FILE}"
 _LAYER = re.compile(r"^(features\.denseblock\d+\.denselayer\d+)\.(norm|conv)\.?([12])\.(\w+)$")
 
 
-def find() -> Path:
-    """The file that SYNTHCXR_DENSENET121 names, or the one in torch's own cache; ArtifactError says how to get it."""
+def find_weights() -> Path:
+    """Return the file that SYNTHCXR_DENSENET121 names, or else the file in torch's cache; ArtifactError if absent."""
     named = os.environ.get(VARIABLE)
     path = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
-        where = f"{VARIABLE} names {path}, which is no file" if named else "they are not on this machine"
+        problem = f"{VARIABLE} names {path}, which is not a file" if named else "the file is not on this machine"
         raise ArtifactError(
-            f"weights: imagenet needs torchvision's DenseNet-121 weights, and {where}; "
-            f"fetch {_URL} and set {VARIABLE} to its path, or set weights: none"
+            f"weights: imagenet needs torchvision's DenseNet-121 weights, but {problem}; "
+            f"download {_URL} and set {VARIABLE} to its path, or set weights: none"
         )
     return path
 
 
-def start(classifier: Classifier, path: Path, *, sha256_prefix: str = SHA256_PREFIX) -> None:
-    """Load the file's convolutions and norms into a DenseNet-121 classifier; the head stays as it is."""
+def load_imagenet_weights(classifier: Classifier, path: Path, *, sha256_prefix: str = SHA256_PREFIX) -> None:
+    """Load the convolutions and norms of the file into a DenseNet-121 classifier; its head is unchanged."""
     digest = digests.sha256_file(path)
     if not digest.startswith(sha256_prefix):
-        raise ArtifactError(f"{path}: its sha256 begins {digest[:8]}, not {sha256_prefix}; fetch {_URL} again")
+        raise ArtifactError(f"{path}: its sha256 starts with {digest[:8]}, not {sha256_prefix}; download {_URL} again")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ArtifactError(f"{path}: not a torch weight file; fetch {_URL} again") from error
-    tensors = _renamed(held) if isinstance(held, dict) else {}
+        raise ArtifactError(f"{path}: not a torch weight file; download {_URL} again") from error
+    tensors = _rename_tensors(loaded) if isinstance(loaded, dict) else {}
     try:
-        absent, unknown = classifier.backbone.load_state_dict(tensors, strict=False)
+        missing, unknown = classifier.backbone.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: its tensors have other shapes than DenseNet-121's") from error
-    absent = [name for name in absent if not name.endswith("num_batches_tracked")]
-    if absent or unknown:
-        raise ArtifactError(f"{path}: not DenseNet-121: {len(absent)} tensors absent, {len(unknown)} unknown")
+        raise ArtifactError(f"{path}: its tensor shapes do not fit DenseNet-121; download {_URL} again") from error
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unknown:
+        raise ArtifactError(
+            f"{path}: not DenseNet-121: {len(missing)} tensors missing, {len(unknown)} unknown; download {_URL} again"
+        )
 
 
-def _renamed(held: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's names, old (norm.1) and new (norm1), as MONAI's; its 1000-class head is left out."""
+def _rename_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Map torchvision's names, old (norm.1) and new (norm1), to MONAI's; drop the 1000-class head."""
     return {
         _LAYER.sub(r"\1.layers.\2\3.\4", name): tensor
-        for name, tensor in held.items()
+        for name, tensor in tensors.items()
         if not name.startswith("classifier.")
     }

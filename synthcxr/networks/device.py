@@ -1,4 +1,4 @@
-"""The device that a `device` parameter means."""
+"""Selection of the torch device that a `device` parameter or `--device` names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from synthcxr.config.schema import Device
 from synthcxr.errors import ConfigError
 
 
-def pick(name: Device) -> torch.device:
-    """The torch device of a `device` parameter; "cuda" without one is a ConfigError, "auto" takes what is there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: cuda was asked for but torch finds no GPU; set it to cpu or auto")
-    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
+def select_device(device: Device) -> torch.device:
+    """Return the torch device; "auto" prefers a GPU, "cuda" without one raises ConfigError."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ConfigError("device cuda: torch finds no GPU; check the CUDA installation, or use auto or cpu")
+    return torch.device("cuda" if device != "cpu" and available else "cpu")

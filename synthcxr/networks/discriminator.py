@@ -1,4 +1,4 @@
-"""The PGGAN discriminator: the generator's mirror image, one logit an image.
+"""The PGGAN discriminator: it mirrors the generator and returns one logit per image.
 
 Source: Karras et al., arXiv 1710.10196, table 2, with one channel.
 """
@@ -11,11 +11,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from synthcxr.networks.layers import Blocks, Conv, Dense, Pointwise, downsample, leaky, minibatch_stddev, widened
+from synthcxr.networks.layers import (
+    Blocks,
+    Conv,
+    Dense,
+    Pointwise,
+    downsample,
+    leaky_relu,
+    minibatch_stddev,
+    upcast_bf16,
+)
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions, then half the side."""
+    """Two convolutions, then halving."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -23,11 +32,11 @@ class DiscriminatorBlock(nn.Module):
         self.conv2 = Conv(n_in, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return downsample(leaky(self.conv2(leaky(self.conv1(x)))))
+        return downsample(leaky_relu(self.conv2(leaky_relu(self.conv1(x)))))
 
 
 class LeanDiscriminatorBlock(nn.Module):
-    """A convolution, half the side, a convolution; beside them a 1 x 1 skip of the halved input."""
+    """A convolution, halving, a convolution; plus a 1 x 1 skip connection from the halved input."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -36,7 +45,7 @@ class LeanDiscriminatorBlock(nn.Module):
         self.skip = Conv(n_in, n_out, 1, gain=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        deep = leaky(self.conv2(downsample(leaky(self.conv1(x)))))
+        deep = leaky_relu(self.conv2(downsample(leaky_relu(self.conv1(x)))))
         skip: Tensor = self.skip(downsample(x))
         return (deep + skip) * math.sqrt(0.5)
 
@@ -45,7 +54,10 @@ _BLOCKS = {"paper": DiscriminatorBlock, "lean": LeanDiscriminatorBlock}
 
 
 class Discriminator(nn.Module):
-    """An image [N, 1, R, R] to logits [N], float32; `blocks` is the paper's or lean."""
+    """Maps images [N, 1, R, R] to logits [N], float32.
+
+    `channels` maps every resolution from 4 up to its number of feature maps.
+    """
 
     def __init__(self, channels: Mapping[int, int], blocks: Blocks = "paper") -> None:
         super().__init__()
@@ -60,20 +72,20 @@ class Discriminator(nn.Module):
         self.logit = Dense(last, 1, gain=1.0)
 
     def forward(self, image: Tensor, alpha: float = 1.0, *, batch: int | None = None) -> Tensor:
-        """Logits of images at their own resolution, faded in by `alpha`.
+        """Return logits of images at their own resolution, faded in by `alpha`.
 
-        `batch` is the length of each set stacked in `image` (all of it by default); see `minibatch_stddev`.
+        `batch` is the length of each set stacked in `image` (by default one set); see `minibatch_stddev`.
         """
         resolution = image.shape[-1]
-        x = leaky(self.from_grey[str(resolution)](image))
+        x = leaky_relu(self.from_grey[str(resolution)](image))
         for side in reversed(self.resolutions[1:]):
             if side > resolution:
                 continue
             x = self.blocks[str(side)](x)
             if side == resolution and alpha < 1.0:
-                old = leaky(self.from_grey[str(side // 2)](downsample(image)))
+                old = leaky_relu(self.from_grey[str(side // 2)](downsample(image)))
                 x = torch.lerp(old, x, alpha)
-        x = leaky(self.conv(minibatch_stddev(x, batch or image.shape[0])))
-        x = leaky(self.dense(x.flatten(1)))
+        x = leaky_relu(self.conv(minibatch_stddev(x, batch or image.shape[0])))
+        x = leaky_relu(self.dense(x.flatten(1)))
         logit: Tensor = self.logit(x)
-        return widened(logit).squeeze(1)
+        return upcast_bf16(logit).squeeze(1)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 as a classifier's backbone, and its ImageNet start.
+"""EfficientNet-Lite0 as the backbone of a classifier, and its ImageNet weights.
 
-Tan and Le, arXiv 1905.11946; the Lite variants have no squeeze-and-excitation and ReLU6 throughout. Its weights were
-trained on inputs (pixel - 127) / 128.
+Tan and Le, arXiv 1905.11946; the Lite variants have no squeeze-and-excitation and use ReLU6. The weights were trained
+on inputs (pixel - 127) / 128.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ NORMED = (
     ("_project_conv", "_bn2"),
     ("_conv_head", "_bn1"),
 )
-"""Each convolution of the library's modules and the norm that follows it."""
+"""The convolutions of the library's modules, each with the norm that follows it."""
 
 
-class Lite0(nn.Module):
-    """[N, 1, R, R] in [-1, 1] to features [N, 1280]; R is a multiple of 32."""
+class EfficientNetLite0(nn.Module):
+    """Maps [N, 1, R, R] in [-1, 1] to features [N, 1280]; R is a multiple of 32."""
 
     def __init__(self) -> None:
         super().__init__()
-        # its stochastic depth would draw from torch's global stream
+        # Stochastic depth would draw from the global torch stream.
         self.network = EfficientNet.from_name("efficientnet-lite0", drop_connect_rate=0.0)
         self.network._fc = nn.Identity()
 
@@ -43,8 +43,8 @@ class Lite0(nn.Module):
         return maps.mean(dim=(2, 3))
 
 
-def fold(network: nn.Module) -> None:
-    """Fold each norm of the library's modules into the convolution before it, in place and for good."""
+def fold_norms(network: nn.Module) -> None:
+    """Fold each batch norm of the library's modules into the convolution before it, permanently and in place."""
     for module in list(network.modules()):
         for first, second in NORMED:
             norm = getattr(module, second, None)
@@ -53,14 +53,16 @@ def fold(network: nn.Module) -> None:
                 setattr(module, second, nn.Identity())
 
 
-def start(backbone: nn.Module, path: Path) -> None:
-    """Load a checked file's convolutions and norms into a Lite0 or Lite1; its 1000-class head is left out."""
+def load_imagenet_weights(backbone: nn.Module, path: Path) -> None:
+    """Load the convolutions and norms of a verified file into a Lite0 or Lite1; the 1000-class head is not loaded."""
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ArtifactError(f"{path}: not a torch weight file; fetch it again") from error
-    tensors = {f"network.{name}": value for name, value in held.items() if not name.startswith("_fc.")}
+        raise ArtifactError(f"{path}: not a torch weight file; reinstall the weights") from error
+    tensors = {f"network.{name}": value for name, value in loaded.items() if not name.startswith("_fc.")}
     try:
         backbone.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: its tensors are not those of {type(backbone).__name__}") from error
+        raise ArtifactError(
+            f"{path}: its tensors do not fit {type(backbone).__name__}; reinstall the weights"
+        ) from error

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite1's maps of an image at strides 8 and 16, with its ImageNet weights, which never change.
+"""Feature maps of EfficientNet-Lite1 at strides 8 and 16, with frozen ImageNet weights.
 
-Tan and Le, arXiv 1905.11946. Norms are folded into the convolutions that they follow.
+Tan and Le, arXiv 1905.11946. Batch norms are folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from synthcxr.networks import efficientnet_lite0
 
-MAPS = {6: (40, 8.7), 14: (112, 7.1)}
-"""The blocks whose ends are looked at: channels, and the standard deviation of what they answer to chest films."""
-LEAST = 64
-"""The smallest side in pixels whose last map still has 4 x 4 positions."""
+FEATURE_MAPS = {6: (40, 8.7), 14: (112, 7.1)}
+"""Block number -> (channels, standard deviation of its output on chest films) of the maps that are returned."""
+MIN_SIDE = 64
+"""The smallest side in px for which the last map has 4 x 4 positions."""
 
 
-class Lite1(nn.Module):
-    """[N, 1, R, R] in [-1, 1] to maps [N, 40, R / 8, R / 8] and [N, 112, R / 16, R / 16], of about unit variance."""
+class EfficientNetLite1(nn.Module):
+    """Maps [N, 1, R, R] in [-1, 1] to [N, 40, R / 8, R / 8] and [N, 112, R / 16, R / 16] of about unit variance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,9 +27,9 @@ class Lite1(nn.Module):
         self.network._fc = nn.Identity()
 
     def freeze(self) -> None:
-        """Fold the norms, drop what no map needs and let nothing learn, in place and for good."""
-        efficientnet_lite0.fold(self.eval())
-        self.network._blocks = self.network._blocks[: max(MAPS) + 1]
+        """Fold the norms, drop unused layers and disable gradients of the weights, permanently and in place."""
+        efficientnet_lite0.fold_norms(self.eval())
+        self.network._blocks = self.network._blocks[: max(FEATURE_MAPS) + 1]
         self.network._conv_head = nn.Identity()
         self.requires_grad_(False)
 
@@ -40,6 +40,6 @@ class Lite1(nn.Module):
         maps = []
         for number, block in enumerate(self.network._blocks):
             x = block(x)
-            if number in MAPS:
-                maps.append(x / MAPS[number][1])
+            if number in FEATURE_MAPS:
+                maps.append(x / FEATURE_MAPS[number][1])
         return maps

@@ -1,4 +1,4 @@
-"""The PGGAN generator: a latent in, one grey image out, at any resolution it has grown to.
+"""The PGGAN generator: it maps a latent to one grey image at any resolution it has grown to.
 
 Source: Karras et al., arXiv 1710.10196, table 2, with one channel (films are grey).
 """
@@ -18,15 +18,15 @@ from synthcxr.networks.layers import (
     Conv,
     Dense,
     Pointwise,
-    leaky_norm,
+    leaky_pixel_norm,
     pixel_norm,
+    upcast_bf16,
     upsample,
-    widened,
 )
 
 
 class GeneratorBlock(nn.Module):
-    """Double the side and convolve twice; a lean block convolves once on either side of the doubling."""
+    """Doubling, then two convolutions; a lean block doubles between the two convolutions."""
 
     def __init__(self, n_in: int, n_out: int, blocks: Blocks) -> None:
         super().__init__()
@@ -37,16 +37,16 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.lean:
             x = upsample(x)
-        x = leaky_norm(self.conv1(x))
+        x = leaky_pixel_norm(self.conv1(x))
         if self.lean:
             x = upsample(x)
-        return leaky_norm(self.conv2(x))
+        return leaky_pixel_norm(self.conv2(x))
 
 
 class Generator(nn.Module):
-    """z [N, latent] to an image [N, 1, R, R], nominally in [-1, 1] and not clipped.
+    """Maps z [N, latent] to images [N, 1, R, R], nominally in [-1, 1] and not clipped.
 
-    `channels` maps every resolution from 4 up to its number of feature maps; `blocks` is the paper's or lean.
+    `channels` maps every resolution from 4 up to its number of feature maps.
     """
 
     def __init__(self, latent: int, channels: Mapping[int, int], blocks: Blocks = "paper") -> None:
@@ -64,10 +64,10 @@ class Generator(nn.Module):
         self.to_grey = nn.ModuleDict({str(side): Pointwise(channels[side], 1, gain=1.0) for side in self.resolutions})
 
     def forward(self, z: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
-        """Images at `resolution` (the largest by default), faded in by `alpha` from the one below."""
+        """Return images at `resolution` (by default the largest), faded in by `alpha` from the resolution below."""
         resolution = resolution or self.resolutions[-1]
         x = self.dense(pixel_norm(z)).reshape(z.shape[0], -1, 4, 4) + self.dense_bias
-        x = leaky_norm(self.conv(leaky_norm(x)))
+        x = leaky_pixel_norm(self.conv(leaky_pixel_norm(x)))
         below = x
         for side in self.resolutions[1:]:
             if side > resolution:
@@ -80,10 +80,10 @@ class Generator(nn.Module):
 
     def _grey(self, x: Tensor, resolution: int) -> Tensor:
         image: Tensor = self.to_grey[str(resolution)](x)
-        return widened(image)
+        return upcast_bf16(image)
 
-    def network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
-        """What `build` needs to make this network again, as JSON."""
+    def build_network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
+        """Return the JSON mapping from which `build_generator` rebuilds this network."""
         return {
             "latent": self.latent,
             "channels": {str(side): channels[side] for side in self.resolutions},
@@ -91,12 +91,12 @@ class Generator(nn.Module):
         }
 
 
-def build(network: Mapping[str, Any]) -> Generator:
-    """The generator that a file's metadata describes, with fresh weights."""
+def build_generator(network: Mapping[str, Any]) -> Generator:
+    """Build the generator that `network` describes, with random weights."""
     return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()}, network["blocks"])
 
 
 def paper_channels(resolution: int) -> dict[int, int]:
-    """The widths of Karras et al.: min(8192 / 2**stage, 512)."""
+    """The channels per resolution of Karras et al.: min(8192 / 2**stage, 512)."""
     stages = range(1, int(math.log2(resolution)))
     return {2 ** (stage + 1): min(8192 // 2**stage, 512) for stage in stages}

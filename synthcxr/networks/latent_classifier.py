@@ -1,9 +1,6 @@
-"""A cheap guess at the logits of the image that a latent will give, without making the image."""
+"""A small network that predicts the classifier's logits from a latent, without generating the image."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +9,11 @@ from synthcxr.data.findings import FINDINGS
 from synthcxr.networks.layers import pixel_norm
 
 
-class Proposal(nn.Module):
-    """z [N, latent] to logits [N, 14]: a residual perceptron on the normalised latent, which is all the generator sees.
+class LatentClassifier(nn.Module):
+    """Maps z [N, latent] to logits [N, 14]: a residual perceptron on the normalised latent.
 
-    `scale` and `centre` bring its outputs to the spread of the logits it was distilled from.
+    The generator uses the normalised latent only. `scale` and `centre` give the outputs the standard deviation and
+    mean of the logits from which the network was distilled.
     """
 
     scale: Tensor
@@ -37,8 +35,3 @@ class Proposal(nn.Module):
             hidden = hidden + nn.functional.silu(layer(hidden))
         logits: Tensor = (self.last(hidden) + self.skip(unit)) * self.scale + self.centre
         return logits
-
-
-def build(network: Mapping[str, Any]) -> Proposal:
-    """The proposal that a file's metadata describes, with fresh weights."""
-    return Proposal(network["latent"], network["width"], network["depth"])

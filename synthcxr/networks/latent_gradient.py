@@ -1,4 +1,4 @@
-"""The classifier's logits as a function of the latent, through the generator, and their gradient."""
+"""The classifier's logits as a function of the latent, through the generator, and the gradient of that function."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from synthcxr.networks import onnx_import
 
 Float32 = NDArray[np.float32]
 Pullback = Callable[[Float32], Float32]
-"""From dL/dlogits [N, 14] to dL/dz [N, Z]."""
+"""Maps dL/dlogits [N, 14] to dL/dz [N, Z]."""
 
 
-def logits_of_latents(generator: Path, classifier: Path, threads: int) -> Callable[[Float32], tuple[Float32, Pullback]]:
-    """A function from latents [N, Z] to their logits [N, 14] and the pullback of these, from two ONNX files.
+def build_latents_to_logits(
+    generator: Path, classifier: Path, threads: int
+) -> Callable[[Float32], tuple[Float32, Pullback]]:
+    """Build, from two ONNX files, the function from latents [N, Z] to (logits [N, 14], pullback).
 
-    The logits are those of the uint8 image. Rounding has no gradient of its own and passes on the one it gets;
-    pixels beyond black and white pass on none. The bits of both may depend on how many `threads` do the work.
+    The logits are those of the uint8 image. Rounding passes the gradient through unchanged (straight-through
+    estimator); pixels clipped to black or white pass none. The bits of both results may depend on `threads`.
     """
-    made, seen = onnx_import.generator(generator), onnx_import.classifier(classifier)
+    generator_network = onnx_import.load_generator(generator)
+    classifier_network = onnx_import.load_classifier(classifier)
 
     def differentiate(latents: Float32) -> tuple[Float32, Pullback]:
         z = torch.from_numpy(latents).requires_grad_(True)
-        with _on(threads):
-            logits, _ = seen(_rounded(made(z)))
+        with _use_threads(threads):
+            logits, _ = classifier_network(_round_to_grey_levels(generator_network(z)))
 
         def pull(cotangent: Float32) -> Float32:
-            with _on(threads):
+            with _use_threads(threads):
                 (gradient,) = torch.autograd.grad(logits, z, torch.from_numpy(cotangent))
             return np.asarray(gradient.numpy())
 
@@ -42,23 +45,23 @@ def logits_of_latents(generator: Path, classifier: Path, threads: int) -> Callab
 
 
 @contextlib.contextmanager
-def _on(threads: int) -> Iterator[None]:
-    """Let as many threads share the work of torch's operators, and as many as before at the end."""
-    before = torch.get_num_threads()
+def _use_threads(threads: int) -> Iterator[None]:
+    """Run torch operators on this number of threads inside the block, and restore the earlier number after it."""
+    earlier = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(earlier)
 
 
-def version() -> str:
-    """What the bits of a gradient depend on, beside the number of threads."""
+def torch_version() -> str:
+    """The version of torch, on which the bits of a gradient depend, as on the number of threads."""
     return str(torch.__version__)
 
 
-def _rounded(image: Tensor) -> Tensor:
-    """The image as its 256 grey levels hold it."""
+def _round_to_grey_levels(image: Tensor) -> Tensor:
+    """Round to the 256 grey levels of a uint8 image."""
     clipped = image.clamp(-1.0, 1.0)
     levels = torch.round((clipped.detach() + 1.0) * 127.5) / 127.5 - 1.0
     return clipped + (levels - clipped.detach())

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Blocks = Literal["paper", "lean"]
-"""The paper's blocks, or lean ones: each convolution at the smaller side where one can be, and a skip in D."""
+"""`paper`: the blocks of the paper. `lean`: convolutions at the smaller side where possible, and a skip in D."""
 
 LEAK = 0.2
 GAIN_LEAKY = math.sqrt(2)
 
 
 class _Equalised(nn.Module):
-    """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan-in), so that all learn at one rate."""
+    """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan-in): an equalised learning rate."""
 
     def __init__(self, shape: tuple[int, ...], n_bias: int, gain: float) -> None:
         super().__init__()
@@ -29,26 +29,26 @@ class _Equalised(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_bias)) if n_bias else None
         self.scale = gain / math.sqrt(math.prod(shape[1:]))
 
-    def scaled(self) -> Tensor:
-        """The weight as the network uses it."""
+    def scaled_weight(self) -> Tensor:
+        """Return the weight multiplied by the run-time scale."""
         return self.weight if self.scale == 1.0 else self.weight * self.scale
 
-    def fold(self) -> None:
-        """Multiply the scale into the weight for good, as an exported network wants it."""
+    def fold_scale(self) -> None:
+        """Multiply the scale into the weight permanently, for export."""
         with torch.no_grad():
             self.weight.mul_(self.scale)
         self.scale = 1.0
 
 
 class Conv(_Equalised):
-    """A convolution that keeps the side: [N, I, R, R] to [N, O, R, R]."""
+    """A convolution that keeps the side length: [N, I, R, R] to [N, O, R, R]."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 3, gain: float = GAIN_LEAKY) -> None:
         super().__init__((n_out, n_in, kernel, kernel), n_out, gain)
         self.padding = kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.scaled(), self.bias, padding=self.padding)
+        return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.padding)
 
 
 class Dense(_Equalised):
@@ -58,14 +58,14 @@ class Dense(_Equalised):
         super().__init__((n_out, n_in), n_out if bias else 0, gain)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.scaled(), self.bias)
+        return F.linear(x, self.scaled_weight(), self.bias)
 
 
 class Pointwise(_Equalised):
-    """A 1 x 1 convolution from or to one map: [N, I, R, R] to [N, O, R, R].
+    """A 1 x 1 convolution from or to one feature map: [N, I, R, R] to [N, O, R, R].
 
-    While training it is a dense layer over positions: one map is laid out alike in either memory format, so that a
-    convolution may answer in the one not wanted, and every layer after it converts.
+    During training it runs as a dense layer over positions. A tensor with one channel has the same layout in both
+    memory formats, so a convolution may return the other format, and every later layer would convert it.
     """
 
     def __init__(self, n_in: int, n_out: int, gain: float = GAIN_LEAKY) -> None:
@@ -73,8 +73,8 @@ class Pointwise(_Equalised):
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            return F.conv2d(x, self.scaled(), self.bias)
-        flat = F.linear(x.permute(0, 2, 3, 1), self.scaled().flatten(1), self.bias)
+            return F.conv2d(x, self.scaled_weight(), self.bias)
+        flat = F.linear(x.permute(0, 2, 3, 1), self.scaled_weight().flatten(1), self.bias)
         return flat.permute(0, 3, 1, 2)
 
 
@@ -82,35 +82,36 @@ def fold_scales(network: nn.Module) -> None:
     """Fold the run-time scale of every equalised layer into its weight, in place."""
     for module in network.modules():
         if isinstance(module, _Equalised):
-            module.fold()
+            module.fold_scale()
 
 
-def widened(x: Tensor) -> Tensor:
-    """bf16 as float32; what is as wide or wider stays."""
+def upcast_bf16(x: Tensor) -> Tensor:
+    """Convert bf16 to float32; return other types unchanged."""
     return x.float() if x.dtype == torch.bfloat16 else x
 
 
-def leaky(x: Tensor) -> Tensor:
-    """LeakyReLU with the paper's slope."""
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU with the slope of the paper, 0.2."""
     return F.leaky_relu(x, LEAK)
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Scale each position's vector over dimension 1 to unit mean square."""
+    """Scale the vector over dimension 1 at each position to unit mean square."""
     return x * _inverse_rms(x)
 
 
-def leaky_norm(x: Tensor) -> Tensor:
-    """`pixel_norm(leaky(x))`; while training, in half the passes over memory, and differentiable once."""
+def leaky_pixel_norm(x: Tensor) -> Tensor:
+    """`pixel_norm(leaky_relu(x))`; during training with half the passes over memory, and differentiable once."""
     if not x.requires_grad:
-        return pixel_norm(leaky(x))
+        return pixel_norm(leaky_relu(x))
     return cast("Tensor", _LeakyNorm.apply(x))  # type: ignore[no-untyped-call]
 
 
 def _mean(x: Tensor) -> Tensor:
-    """The mean over dimension 1, as [N, 1, H, W], or [N, C, H, W] where torch is quicker at that.
+    """The mean over dimension 1, as [N, 1, H, W], or as [N, C, H, W] where that is faster.
 
-    A product of bf16 maps and a map of one channel runs unvectorised below 32 channels: ten times the time.
+    Below 32 channels, torch does not vectorise the product of bf16 maps and a one-channel map: it takes ten times
+    as long.
     """
     n = x.shape[1]
     if x.dtype == torch.bfloat16 and n < 32 and x.ndim == 4:
@@ -127,7 +128,7 @@ class _LeakyNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = leaky(x)
+        y = leaky_relu(x)
         scale = _inverse_rms(y)
         out = y.mul_(scale)
         ctx.save_for_backward(out, scale)
@@ -142,14 +143,14 @@ class _LeakyNorm(torch.autograd.Function):
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Nearest-neighbour doubling of the side."""
+    """Double the side by nearest neighbour."""
     if not x.requires_grad:
         return _double(x)
     return cast("Tensor", _Upsample.apply(x))  # type: ignore[no-untyped-call]
 
 
 def downsample(x: Tensor) -> Tensor:
-    """Halving of the side by 2 x 2 means."""
+    """Halve the side by 2 x 2 means."""
     if not x.requires_grad:
         return _halve(x)
     return cast("Tensor", _Downsample.apply(x))  # type: ignore[no-untyped-call]
@@ -164,7 +165,7 @@ def _halve(x: Tensor) -> Tensor:
 
 
 class _Upsample(torch.autograd.Function):
-    """Each is, but for a factor of 4, the other's gradient: twice as quick as torch's own, and as often as wanted."""
+    """Doubling; its gradient is 4 times `downsample`. Twice as fast as torch's own, and differentiable repeatedly."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -176,6 +177,8 @@ class _Upsample(torch.autograd.Function):
 
 
 class _Downsample(torch.autograd.Function):
+    """Halving; its gradient is a quarter of `upsample`."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return _halve(x)
@@ -185,22 +188,22 @@ class _Downsample(torch.autograd.Function):
         return upsample(grad * 0.25)
 
 
-def group_size(batch: int, at_most: int = 4) -> int:
-    """The largest divisor of the batch up to `at_most`."""
-    return next(size for size in range(min(batch, at_most), 0, -1) if batch % size == 0)
+def stddev_group_size(batch: int, max_size: int = 4) -> int:
+    """The largest divisor of `batch` up to `max_size`: the group that `minibatch_stddev` takes."""
+    return next(size for size in range(min(batch, max_size), 0, -1) if batch % size == 0)
 
 
 def minibatch_stddev(x: Tensor, batch: int) -> Tensor:
-    """[N, C, H, W] with one more map: the mean standard deviation within the sample's group.
+    """Append one map to [N, C, H, W]: the mean standard deviation within the group of each sample.
 
-    `batch` is the length of each stacked set (real, synthetic): groups are contiguous and divide it, so none
+    `batch` is the length of each stacked set (real, synthetic). Groups are contiguous and divide it, so no group
     mixes two sets. A group of one gives 0.
     """
     n, channels, height, width = x.shape
-    size = group_size(batch)
+    size = stddev_group_size(batch)
     if size == 1:
         return torch.cat([x, x.new_zeros(n, 1, height, width)], dim=1)
-    grouped = widened(x.reshape(n // size, size, channels, height, width))
+    grouped = upcast_bf16(x.reshape(n // size, size, channels, height, width))
     deviation = torch.sqrt(grouped.var(dim=1, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
     column = deviation.repeat_interleave(size).to(x.dtype).reshape(n, 1, 1, 1)
     return torch.cat([x, column.expand(n, 1, height, width)], dim=1)

@@ -1,7 +1,7 @@
-"""Trained networks made wider without a change in what they compute, so that training goes on with more channels.
+"""Widens trained networks without changing their output, so that training can continue with more channels.
 
-Source: Chen et al., Net2Net, arXiv 1511.05641. Channels are copied; what reads them shares its weights among the
-copies, unevenly by a noise that cancels, so that the copies learn apart.
+Source: Chen et al., Net2Net, arXiv 1511.05641. Channels are copied, and the weights that read them are shared among
+the copies. Noise that sums to zero over the copies makes the shares uneven, so that the copies learn differently.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from synthcxr.errors import ArtifactError
 
 
 def widen(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], seed: int) -> dict[str, Tensor]:
-    """`tensors` of a PGGAN network in the `shapes` of one that is as wide or, beyond 4 px, wider by whole factors.
+    """Return the `tensors` of a PGGAN network in the `shapes` of an equally wide or wider one.
 
-    Whole, since a pixelwise norm sees the same mean square only where each channel has as many copies. The equalised
-    weights (layers.py) keep the spread that they were drawn with. ArtifactError names the first tensor that fits not.
+    Above 4 px, widths may grow by whole factors: the pixelwise norm keeps its mean square only if every channel has
+    the same number of copies. Equalised weights (layers.py) keep their standard deviation. ArtifactError names the
+    first tensor that does not fit.
     """
     noise = torch.Generator().manual_seed(seed)
-    return {name: _widened(name, tensor, shapes.get(name), noise) for name, tensor in tensors.items()}
+    return {name: _widen_tensor(name, tensor, shapes.get(name), noise) for name, tensor in tensors.items()}
 
 
-def _widened(name: str, tensor: Tensor, shape: torch.Size | None, noise: torch.Generator) -> Tensor:
+def _widen_tensor(name: str, tensor: Tensor, shape: torch.Size | None, noise: torch.Generator) -> Tensor:
     if shape == tensor.shape:
         return tensor
     if shape is None or len(shape) != tensor.ndim or name.startswith("dense"):
@@ -38,6 +39,6 @@ def _widened(name: str, tensor: Tensor, shape: torch.Size | None, noise: torch.G
     copies_out, copies_in = factors[:2]
     shared = torch.stack([torch.cat([tensor] * copies_out) / math.sqrt(copies_in)] * copies_in)
     if copies_in > 1:
-        apart = torch.randn(shared.shape, generator=noise)
-        shared += apart - apart.mean(dim=0)
+        offsets = torch.randn(shared.shape, generator=noise)
+        shared += offsets - offsets.mean(dim=0)
     return torch.cat(list(shared), dim=1)

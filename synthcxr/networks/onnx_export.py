@@ -1,4 +1,4 @@
-"""A torch network to an ONNX file that carries its contract; only the number of rows is dynamic."""
+"""Exports a torch network to an ONNX file with our metadata; only the number of rows is dynamic."""
 
 from __future__ import annotations
 
@@ -15,57 +15,51 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
-from synthcxr.model_files import onnx_metadata as contracts
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.storage import atomic
 
 OPSET = 18
-LEAST_HALVED = 64
-"""Initialisers of fewer elements or one dimension stay fp32: they weigh nothing."""
+MIN_FP16_ELEMENTS = 64
+"""Initialisers with fewer elements, or with one dimension, stay fp32: their size does not matter."""
 
 
-def export(
+def export_onnx(
     network: nn.Module,
     *,
     path: Path,
-    contract: Contract,
+    metadata: ModelMetadata,
     row: tuple[int, ...],
     input_name: str,
     output_names: tuple[str, ...],
     fp16: bool,
-) -> Contract:
-    """Write `network` to `path` and return its contract with the digest filled in.
+) -> ModelMetadata:
+    """Write `network` to `path` and return its metadata with the digest filled in.
 
-    `row` is the shape of one row of the input. With `fp16` the weights are stored in half precision and cast
-    in the graph, which computes in fp32. Initialisers keep the network's own parameter names.
+    `row` is the shape of one row of the input. With `fp16` the file stores the weights in half precision, and the
+    graph casts them to fp32 before it computes. Initialisers keep the parameter names of the network.
     """
-    model = _trace(network.eval(), torch.zeros(2, *row), input_name, output_names)
+    model = _export_graph(network.eval(), torch.zeros(2, *row), input_name, output_names)
     if fp16:
-        _halve(model)
+        _store_as_fp16(model)
     onnx.checker.check_model(model)
-    stamped = contracts.stamp(model, contract)
+    stamped = onnx_metadata.stamp(model, metadata)
     try:
-        with atomic.file(path) as file:
+        with atomic.open_file(path) as file:
             onnx.save(model, file)
     except OSError as error:
-        raise ArtifactError(f"{path}: not written ({error.strerror})") from error
+        raise ArtifactError(f"{path}: cannot write the model ({error.strerror})") from error
     return stamped
 
 
-def round_weights(network: nn.Module) -> None:
-    """Round the weights to what `fp16` stores, in place."""
-    with torch.no_grad():
-        for tensor in (*network.parameters(), *network.buffers()):
-            if tensor.dtype == torch.float32 and tensor.ndim > 1 and tensor.numel() >= LEAST_HALVED:
-                tensor.copy_(tensor.half().float())
-
-
-def _trace(network: nn.Module, example: Tensor, input_name: str, output_names: tuple[str, ...]) -> onnx.ModelProto:
+def _export_graph(
+    network: nn.Module, example: Tensor, input_name: str, output_names: tuple[str, ...]
+) -> onnx.ModelProto:
     rows = torch.export.Dim("n", min=1)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        warnings.simplefilter("ignore")  # the exporter triggers deprecation warnings of its own
         program = torch.onnx.export(
             network,
             (example,),
@@ -77,10 +71,10 @@ def _trace(network: nn.Module, example: Tensor, input_name: str, output_names: t
             verbose=False,
         )
     if program is None:
-        raise ArtifactError("torch.onnx.export returned nothing; install the pinned versions of constraints.txt")
+        raise ArtifactError("torch.onnx.export returned nothing; install the versions in constraints.txt")
     model: onnx.ModelProto = program.model_proto
     del model.metadata_props[:]
-    for node in model.graph.node:  # the exporter notes where in whose source a node comes from
+    for node in model.graph.node:  # drop the source locations that the exporter records
         del node.metadata_props[:]
         node.doc_string = ""
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
@@ -90,17 +84,19 @@ def _trace(network: nn.Module, example: Tensor, input_name: str, output_names: t
     return model
 
 
-def _halve(model: onnx.ModelProto) -> None:
-    """Store large fp32 initialisers as fp16 and cast them where they are used."""
+def _store_as_fp16(model: onnx.ModelProto) -> None:
+    """Store large fp32 initialisers as fp16 and cast them to fp32 where they are used."""
     casts = []
     renamed = {}
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.ndim < 2 or values.size < LEAST_HALVED:
+        if tensor.data_type != TensorProto.FLOAT or values.ndim < 2 or values.size < MIN_FP16_ELEMENTS:
             continue
-        wide = f"{tensor.name}.fp32"
-        renamed[tensor.name] = wide
-        casts.append(helper.make_node("Cast", [tensor.name], [wide], name=f"cast.{tensor.name}", to=TensorProto.FLOAT))
+        cast_name = f"{tensor.name}.fp32"
+        renamed[tensor.name] = cast_name
+        casts.append(
+            helper.make_node("Cast", [tensor.name], [cast_name], name=f"cast.{tensor.name}", to=TensorProto.FLOAT)
+        )
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
     for node in model.graph.node:
         for position, name in enumerate(node.input):
@@ -108,6 +104,6 @@ def _halve(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    kept = [value for value in model.graph.value_info if value.name not in renamed]
+    value_info = [value for value in model.graph.value_info if value.name not in renamed]
     del model.graph.value_info[:]
-    model.graph.value_info.extend(kept)
+    model.graph.value_info.extend(value_info)

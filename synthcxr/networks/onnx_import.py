@@ -1,4 +1,4 @@
-"""A torch network made again from its ONNX file: the metadata holds its config, the initialisers its own names."""
+"""Rebuilds a torch network from its ONNX file: the metadata describe it, the initialisers are its weights."""
 
 from __future__ import annotations
 
@@ -13,64 +13,67 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
-from synthcxr.model_files import onnx_metadata as contracts
-from synthcxr.model_files.onnx_metadata import Contract
-from synthcxr.networks import classifier as classifiers
-from synthcxr.networks import generator as generators
-from synthcxr.networks import layers
-from synthcxr.networks.classifier import Classifier
-from synthcxr.networks.generator import Generator
+from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.onnx_metadata import ModelMetadata
+from synthcxr.networks.classifier import Classifier, build_classifier
+from synthcxr.networks.generator import Generator, build_generator
+from synthcxr.networks.layers import fold_scales
 
 _COUNTER = "num_batches_tracked"
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-def generator(path: Path) -> Generator:
-    """The generator of a file, in fp32 and in evaluation mode, with the scales folded as they were for the file.
+def load_generator(path: Path) -> Generator:
+    """Load a generator in fp32 and evaluation mode, with folded scales as in the file.
 
-    It makes images of its largest size alone: the layers to grey of the smaller ones are not in the file.
+    It returns images of its largest resolution only: the file lacks the `to_grey` layers of the smaller ones.
     """
-    contract = contracts.read(path, kind="generator")
-    network = _named(path, contract, generators.build, "latent", "channels", "blocks")
+    metadata = onnx_metadata.read(path, kind="generator")
+    network = _build_network(path, metadata, build_generator, "latent", "channels", "blocks")
     largest = str(network.resolutions[-1])
     network.to_grey = nn.ModuleDict({largest: network.to_grey[largest]})
-    layers.fold_scales(network)
-    return _loaded(network, path)
+    fold_scales(network)
+    return _load_initialisers(network, path)
 
 
-def classifier(path: Path) -> Classifier:
-    """The classifier or judge of a file, in fp32 and in evaluation mode, its norms folded as they were for the file."""
-    contract = contracts.read(path)
-    if contract.kind == "generator":
-        raise ArtifactError(f"{path}: is a generator, wanted a classifier")
-    return _loaded(_named(path, contract, classifiers.build, "backbone", "resolution"), path)
+def load_classifier(path: Path) -> Classifier:
+    """Load a classifier or judge in fp32 and evaluation mode, with folded norms as in the file."""
+    metadata = onnx_metadata.read(path)
+    if metadata.kind == "generator":
+        raise ArtifactError(f"{path}: is a generator, expected a classifier")
+    return _load_initialisers(_build_network(path, metadata, build_classifier, "backbone", "resolution"), path)
 
 
-def _named(path: Path, contract: Contract, build: Callable[[Mapping[str, Any]], _Network], *keys: str) -> _Network:
-    lacking = [key for key in keys if key not in contract.network]
-    if lacking:
+def _build_network(
+    path: Path, metadata: ModelMetadata, build: Callable[[Mapping[str, Any]], _Network], *keys: str
+) -> _Network:
+    missing = [key for key in keys if key not in metadata.network]
+    if missing:
         raise ArtifactError(
-            f"{path}: its metadata does not name its network ({', '.join(lacking)} missing); export it again"
+            f"{path}: its metadata does not describe its network ({', '.join(missing)} missing); export it again"
         )
-    return build(contract.network)
+    return build(metadata.network)
 
 
-def _loaded(network: _Network, path: Path) -> _Network:
-    """`network` with the file's weights; ArtifactError where one is missing or of another shape."""
-    held = _initialisers(path)
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
-    for name, tensor in wanted.items():
-        if name not in held:
-            raise ArtifactError(f"{path}: holds no weight {name!r}, which its network needs; export it again")
-        if held[name].shape != tensor.shape:
+def _load_initialisers(network: _Network, path: Path) -> _Network:
+    """Load the weights of the file into `network`; ArtifactError if one is missing or has another shape."""
+    weights = _read_initialisers(path)
+    parameters = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
+    for name, tensor in parameters.items():
+        if name not in weights:
+            raise ArtifactError(f"{path}: weight {name!r} of its network is missing; export it again")
+        if weights[name].shape != tensor.shape:
             raise ArtifactError(
-                f"{path}: its weight {name!r} is {tuple(held[name].shape)}, its network wants {tuple(tensor.shape)}"
+                f"{path}: weight {name!r} has shape {tuple(weights[name].shape)}, but its network needs"
+                f" {tuple(tensor.shape)}; export it again"
             )
-    network.load_state_dict({name: held[name] for name in wanted}, strict=False)
+    network.load_state_dict({name: weights[name] for name in parameters}, strict=False)
     return network.eval().requires_grad_(False)
 
 
-def _initialisers(path: Path) -> dict[str, Tensor]:
-    """The file's floating-point initialisers by name, in fp32 however they are stored."""
+def _read_initialisers(path: Path) -> dict[str, Tensor]:
+    """The floating-point initialisers of the file by name, converted to fp32."""
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
-    return {name: torch.from_numpy(a.astype(np.float32)) for name, a in arrays.items() if a.dtype.kind == "f"}
+    return {
+        name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items() if array.dtype.kind == "f"
+    }

@@ -1,4 +1,4 @@
-"""Tensors to and from safetensors files that carry their own digest: no pickle, nothing half-written, no bit lost."""
+"""Saves and loads tensors in safetensors files with a digest: no pickle, atomic writes, exact bits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from synthcxr.errors import ArtifactError
 from synthcxr.storage import atomic
 
-KEY, DIGEST = "synthcxr", "sha256"
+METADATA_KEY, DIGEST_KEY = "synthcxr", "sha256"
 
 
-def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Hex sha256 of names, types, shapes and bytes of the tensors, and of the metadata."""
+def compute_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the hex sha256 of the names, types, shapes and bytes of the tensors, and of the metadata."""
     sha = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -29,33 +29,33 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 
 def save(path: Path, module_or_tensors: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all, flushed to the disk, with its digest in the metadata."""
-    held = module_or_tensors.state_dict() if isinstance(module_or_tensors, nn.Module) else module_or_tensors
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
-    stamped = json.dumps(dict(metadata) | {DIGEST: digest(tensors, metadata)}, sort_keys=True)
-    with atomic.file(path, lasting=True) as file:
-        file.write(safetensors.torch.save(tensors, {KEY: stamped}))  # one key: their order is not kept
+    """Write a safetensors file atomically, flushed to disk, with its digest in the metadata."""
+    state = module_or_tensors.state_dict() if isinstance(module_or_tensors, nn.Module) else module_or_tensors
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    stamped = json.dumps(dict(metadata) | {DIGEST_KEY: compute_digest(tensors, metadata)}, sort_keys=True)
+    with atomic.open_file(path, fsync=True) as file:
+        file.write(safetensors.torch.save(tensors, {METADATA_KEY: stamped}))  # one key: their order is not kept
 
 
-def restore(network: nn.Module, path: Path) -> None:
-    """Load a file's tensors into `network`; ArtifactError names a file that does not fit it."""
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load the tensors of a file into `network`; ArtifactError if they do not fit."""
     tensors, _ = load(path)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: does not fit the network that its config.json describes") from error
+        raise ArtifactError(f"{path}: does not fit the network in its config.json; train it again") from error
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of a file that `save` wrote; ArtifactError names one that is broken or not ours."""
+    """Return the tensors and metadata of a file that `save` wrote; ArtifactError if it is damaged or not ours."""
     if not path.is_file():
         raise ArtifactError(f"{path}: no such weight file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(json.loads((file.metadata() or {}).get(KEY, "{}")))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: cut short or not a safetensors file") from error
-    if metadata.pop(DIGEST, None) != digest(tensors, metadata):
-        raise ArtifactError(f"{path}: contents do not match their digest")
+        raise ArtifactError(f"{path}: truncated, or not a safetensors file") from error
+    if metadata.pop(DIGEST_KEY, None) != compute_digest(tensors, metadata):
+        raise ArtifactError(f"{path}: its contents do not match its digest")
     return tensors, metadata

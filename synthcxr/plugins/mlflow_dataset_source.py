@@ -1,6 +1,6 @@
-"""A packed or generated dataset as the input of an MLflow run, found again by its path and digest.
+"""Log a packed or generated dataset as the input of an MLflow run, and load it again by its path and digest.
 
-MLflow loads this module while it is imported itself: nothing heavy stands at the top of it.
+MLflow loads this module during its own import, so the module imports nothing heavy at the top.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from mlflow.data.dataset import Dataset
 
 SCHEME = "synthcxr:"
-_DIGITS = 16
+_DIGEST_LENGTH = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderSource(DatasetSource):
-    """A folder of films or images; `path` is relative to the project where it lies in it, "" where it was not told."""
+    """A folder of films or images; `path` is relative to the project if the folder is inside it, "" if unknown."""
 
     path: str
     digest: str
@@ -36,39 +36,41 @@ class FolderSource(DatasetSource):
 
     @classmethod
     def _resolve(cls, raw_source: Any) -> FolderSource:
-        return cls.of(Path(str(raw_source).removeprefix(SCHEME)))
+        return cls.from_folder(Path(str(raw_source).removeprefix(SCHEME)))
 
     @classmethod
-    def of(cls, folder: Path) -> FolderSource:
-        """The source that a folder is; DataError where it holds no dataset."""
-        here = Path.cwd()
+    def from_folder(cls, folder: Path) -> FolderSource:
+        """Return the source of a folder; DataError if it contains no dataset."""
+        project = Path.cwd()
         path = folder.absolute()
-        return cls(str(path.relative_to(here) if path.is_relative_to(here) else path), _digest(folder))
+        return cls(str(path.relative_to(project) if path.is_relative_to(project) else path), _compute_digest(folder))
 
     def load(self) -> Path:
-        """The folder, if it still holds what was logged; DataError says what it lacks."""
+        """Return the folder if it still contains what was logged; DataError says what differs."""
         from synthcxr.errors import DataError
 
         if not self.path:
-            raise DataError(f"films {self.digest}: the run names them by their fingerprint alone, not by a path")
+            raise DataError(f"films {self.digest}: the run has their fingerprint but no path")
         folder = Path(self.path)
-        found = _digest(folder)
-        if found != self.digest:
-            raise DataError(f"{folder}: holds {found} now, the run used {self.digest}; `dvc checkout` brings it back")
+        digest = _compute_digest(folder)
+        if digest != self.digest:
+            raise DataError(
+                f"{folder}: has digest {digest}, the run used {self.digest}; restore it with `dvc checkout`"
+            )
         return folder
 
     def to_dict(self) -> dict[str, Any]:
-        """What a run keeps of it."""
+        """Return what a run stores of the source."""
         return {"path": self.path, "fingerprint": self.digest}
 
     @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> FolderSource:
-        """The source that a run kept; `register` keeps a fingerprint alone."""
+        """Return the source that a run stored; `register` stores only a fingerprint."""
         return cls(str(source_dict.get("path", "")), str(source_dict["fingerprint"]))
 
 
-def as_input(folder: Path | str) -> Dataset:
-    """What `mlflow.log_input` takes: the dataset in a folder, with its digest and how many of what it holds."""
+def from_folder(folder: Path | str) -> Dataset:
+    """Return the dataset in a folder for `mlflow.log_input`, with its digest and the counts of its findings."""
     from mlflow.data.dataset import Dataset
 
     class FolderDataset(Dataset):
@@ -79,7 +81,7 @@ def as_input(folder: Path | str) -> Dataset:
 
         @property
         def profile(self) -> dict[str, Any]:
-            return _profile(Path(folder))
+            return _build_profile(Path(folder))
 
         @property
         def schema(self) -> None:
@@ -88,35 +90,38 @@ def as_input(folder: Path | str) -> Dataset:
         def to_dict(self) -> dict[str, str]:
             return super().to_dict() | {"profile": json.dumps(self.profile)}
 
-    source = FolderSource.of(Path(folder))
+    source = FolderSource.from_folder(Path(folder))
     return FolderDataset(source, name=Path(folder).absolute().name)
 
 
 def _is_packed(folder: Path) -> bool:
-    from synthcxr.data import records
+    from synthcxr.data.films import MANIFEST_FILE
 
-    return (folder / records.MANIFEST).is_file()
+    return (folder / MANIFEST_FILE).is_file()
 
 
-def _digest(folder: Path) -> str:
-    """Sixteen digits: the fingerprint of packed films, or those of a generated dataset's metadata.csv."""
-    from synthcxr.data import records
+def _compute_digest(folder: Path) -> str:
+    """Return 16 hex digits: the fingerprint of packed films, or the start of the sha256 of metadata.csv."""
+    from synthcxr.data.films import fingerprint_films, read_film_manifest
+    from synthcxr.data.synthetic_dataset import METADATA_FILE, read_metadata
     from synthcxr.storage import digests
 
     if _is_packed(folder):
-        return records.films_fingerprint(records.read_films(folder))
-    records.read_metadata(folder)
-    return digests.sha256_file(folder / records.METADATA)[:_DIGITS]
+        return fingerprint_films(read_film_manifest(folder))
+    read_metadata(folder)
+    return digests.sha256_file(folder / METADATA_FILE)[:_DIGEST_LENGTH]
 
 
-def _profile(folder: Path) -> dict[str, Any]:
-    """How many films or images there are, and how many show each finding."""
-    from synthcxr.data import findings, records
+def _build_profile(folder: Path) -> dict[str, Any]:
+    """Count the films or images, and those with each finding."""
+    from synthcxr.data.films import read_film_manifest
+    from synthcxr.data.findings import FINDINGS, NO_FINDING
+    from synthcxr.data.synthetic_dataset import read_image_records
 
     if _is_packed(folder):
-        films = records.read_films(folder)
-        counts = {name: int((films[name] == 1).sum()) for name in findings.FINDINGS}
+        films = read_film_manifest(folder)
+        counts = {name: int((films[name] == 1).sum()) for name in FINDINGS}
         return {"n_films": len(films), "n_patients": int(films["patient_id"].nunique()), "findings": counts}
-    held = records.read_records(folder)
-    counts = {name: sum(name in one.findings for one in held) for name in (findings.NO_FINDING, *findings.FINDINGS)}
-    return {"n_images": len(held), "findings": counts}
+    images = read_image_records(folder)
+    counts = {name: sum(name in image.findings for image in images) for name in (NO_FINDING, *FINDINGS)}
+    return {"n_images": len(images), "findings": counts}

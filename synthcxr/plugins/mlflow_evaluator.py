@@ -1,6 +1,6 @@
-"""`mlflow.models.evaluate(model, requests, model_type="synthcxr", evaluators="synthcxr")`: our evaluation, logged.
+"""Evaluate a generator with `mlflow.models.evaluate(model, request, model_type="synthcxr", evaluators="synthcxr")`.
 
-MLflow loads this module with its own evaluators: nothing heavy stands at the top of it.
+MLflow loads this module with its own evaluators, so the module imports nothing heavy at the top.
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ if TYPE_CHECKING:
     from mlflow.models import EvaluationResult
 
     from synthcxr.config.schema import Config, GenerateConfig
-    from synthcxr.plugins.mlflow_model import Request
+    from synthcxr.plugins.mlflow_model import ServingRequest
 
 MODEL_TYPE = "synthcxr"
-FOLDER = "synthcxr"
-_KEYS = ("films", "params")
-_METRICS_A_BATCH = 1000  # what MLflow takes at once
+ARTIFACT_FOLDER = "synthcxr"
+_CONFIG_KEYS = ("films", "params")
 
 
 class Evaluator(ModelEvaluator):
-    """An evaluator of the group `mlflow.model_evaluator`.
+    """An evaluator of the entry point group `mlflow.model_evaluator`.
 
-    The data is one request, as the model takes it: label, n, seed. `evaluator_config` may hold `films`, a folder of
-    packed films, and `params`, a parameter file; without them the model's own reference and the project's, or the
-    starter's, settings judge.
+    The data is one request to the model: label, n, seed. `evaluator_config` may have the keys `films`, a folder of
+    packed films, and `params`, a parameter file. Without `films`, the images are compared with the statistics of the
+    films that the model carries; without `params`, the parameters of the project apply, or else those of the starter.
     """
 
     @classmethod
     def can_evaluate(cls, *, model_type: str | None, evaluator_config: Any, **kwargs: Any) -> bool:
-        """Models of the type `synthcxr`."""
+        """Whether the type of the model is `synthcxr`."""
         return model_type == MODEL_TYPE
 
     def evaluate(
@@ -49,36 +48,36 @@ class Evaluator(ModelEvaluator):
         model_id: str | None = None,
         **kwargs: Any,
     ) -> EvaluationResult:
-        """Generate what is asked for, evaluate it, log metrics, figures and report, and return the headline figures."""
-        from synthcxr.plugins.mlflow_model import as_bad_request
+        """Generate the requested images, evaluate them, log metrics, figures and report, and return the summary."""
+        from synthcxr.plugins.mlflow_model import raise_as_bad_request
 
-        with as_bad_request(), tempfile.TemporaryDirectory(prefix="synthcxr-evaluate-") as scratch:
-            folder, request = _folder(model), _request(dataset.features_data)
-            config = _settings(evaluator_config or {})
+        with raise_as_bad_request(), tempfile.TemporaryDirectory(prefix="synthcxr-evaluate-") as scratch:
+            folder, request = _find_model_folder(model), _read_request(dataset.features_data)
+            config = _load_config(evaluator_config or {})
             films = (evaluator_config or {}).get("films")
-            made = _Made(Path(scratch) / "synthetic", Path(scratch) / "results")
-            made.generate(_asked(config.generate, request), folder)
-            made.evaluate(config, folder, None if films is None else Path(films))
-            return made.log(run_id, model_id)
+            evaluation = _Evaluation(Path(scratch) / "synthetic", Path(scratch) / "results")
+            evaluation.generate(_apply_request(config.generate, request), folder)
+            evaluation.evaluate(config, folder, None if films is None else Path(films))
+            return evaluation.log(run_id, model_id)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Made:
-    """Where the images and the evidence of one evaluation lie."""
+class _Evaluation:
+    """The folders of the images and the results of one evaluation."""
 
     dataset: Path
     results: Path
 
-    def generate(self, config: GenerateConfig, folder: Path) -> None:
+    def generate(self, config: GenerateConfig, model: Path) -> None:
         from synthcxr.stages import generate
 
-        generate.run(config, model=folder, out=self.dataset, model_name=str(folder))
+        generate.run(config, model=model, out=self.dataset, model_name=str(model))
 
-    def evaluate(self, config: Config, folder: Path, films: Path | None) -> None:
+    def evaluate(self, config: Config, models: Path, films: Path | None) -> None:
         from synthcxr.report import findings, plots
         from synthcxr.stages import evaluate, report
 
-        evaluate.run(config.evaluate, data=films, models=folder, dataset=self.dataset, out=self.results)
+        evaluate.run(config.evaluate, films=films, models=models, dataset=self.dataset, out=self.results)
         out = self.results / "report.html"
         report.run(config.report, results=self.results, dataset=self.dataset, out=out, with_films=None)
         shares = findings.shares(self._read("metrics.json")["labels"])
@@ -86,32 +85,28 @@ class _Made:
         (self.results / "label_shares.svg").write_text(figure, encoding="utf-8")
 
     def log(self, run_id: str, model_id: str | None) -> EvaluationResult:
-        import time
-
         from mlflow import MlflowClient
-        from mlflow.entities import Metric
         from mlflow.models import EvaluationResult
         from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact
 
         from synthcxr.registry import promotion_policy, run_metrics
+        from synthcxr.registry.client import WHY_TAG
 
-        client, now_ms = MlflowClient(), int(time.time() * 1000)
-        points = run_metrics.metrics(self._read("metrics.json"))
-        metrics = [Metric(point.name, point.value, now_ms, point.step, model_id=model_id) for point in points]
-        for at in range(0, len(metrics), _METRICS_A_BATCH):
-            client.log_batch(run_id, metrics=metrics[at : at + _METRICS_A_BATCH])
-        client.log_artifacts(run_id, str(self.results), FOLDER)
+        client = MlflowClient()
+        points = run_metrics.flatten_metrics(self._read("metrics.json"))
+        run_metrics.log_points(client, run_id, points, model_id=model_id)
+        client.log_artifacts(run_id, str(self.results), ARTIFACT_FOLDER)
         verdict = self._read("verdict.json")
-        client.set_tag(run_id, "synthcxr.why", promotion_policy.judged(verdict)[1])
-        headline = {point.name: point.value for point in run_metrics.metrics(self._read("summary.json"))}
-        headline["gates_failed"] = float(sum(gate["status"] == "failed" for gate in verdict["gates"]))
+        client.set_tag(run_id, WHY_TAG, promotion_policy.decide_by_gates(verdict).why)
+        summary = {point.name: point.value for point in run_metrics.flatten_metrics(self._read("summary.json"))}
+        summary["gates_failed"] = float(sum(gate["status"] == "failed" for gate in verdict["gates"]))
         artifacts = {}
         for name in ("metrics.json", "verdict.json"):
-            uri = f"runs:/{run_id}/{FOLDER}/{name}"
+            uri = f"runs:/{run_id}/{ARTIFACT_FOLDER}/{name}"
             artifacts[name.removesuffix(".json")] = JsonEvaluationArtifact(  # type: ignore[no-untyped-call]
                 uri=uri, content=self._read(name)
             )
-        return EvaluationResult(headline, artifacts, run_id)  # type: ignore[no-untyped-call]
+        return EvaluationResult(summary, artifacts, run_id)  # type: ignore[no-untyped-call]
 
     def _read(self, name: str) -> Any:
         from synthcxr.storage import json_files
@@ -119,22 +114,22 @@ class _Made:
         return json_files.read_json(self.results / name)
 
 
-def _settings(given: Mapping[str, Any]) -> Config:
-    """The parameters to judge by, as `synthcxr evaluate` finds them."""
-    from synthcxr.config import schema as config
+def _load_config(evaluator_config: Mapping[str, Any]) -> Config:
+    """Load the parameters that `synthcxr evaluate` would use."""
+    from synthcxr.config.schema import load_config
     from synthcxr.errors import ConfigError
-    from synthcxr.project import packaged_files
+    from synthcxr.project.packaged_files import find_evaluation_params
 
-    unknown = [key for key in given if key not in _KEYS]
+    unknown = [key for key in evaluator_config if key not in _CONFIG_KEYS]
     if unknown:
-        raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
-    asked = given.get("params")
-    return config.load(packaged_files.judging_params(None if asked is None else Path(asked)))
+        raise ConfigError(f"evaluator_config: unknown key {unknown[0]!r}; known: {', '.join(_CONFIG_KEYS)}")
+    params = evaluator_config.get("params")
+    return load_config(find_evaluation_params(None if params is None else Path(params)))
 
 
-def _folder(model: Any) -> Path:
-    """The folder of ONNX files behind a loaded synthcxr-generator."""
-    from synthcxr.api import Sampler
+def _find_model_folder(model: Any) -> Path:
+    """Return the folder of ONNX files behind a loaded synthcxr-generator."""
+    from synthcxr.api.sampler import Sampler
     from synthcxr.errors import ArtifactError
 
     try:
@@ -142,26 +137,26 @@ def _folder(model: Any) -> Path:
     except NotImplementedError:
         raw = None
     if not isinstance(raw, Sampler):
-        raise ArtifactError("the evaluator synthcxr judges models:/synthcxr-generator, loaded by mlflow.pyfunc, alone")
-    return Path(raw.name)
+        raise ArtifactError("the evaluator synthcxr needs a synthcxr-generator that mlflow.pyfunc has loaded")
+    return Path(raw.address)
 
 
-def _request(table: Any) -> Request:
+def _read_request(table: Any) -> ServingRequest:
     from synthcxr.errors import DataError
-    from synthcxr.plugins.mlflow_model import Request
+    from synthcxr.plugins.mlflow_model import ServingRequest
 
     rows = table.to_dict("records")
     if len(rows) != 1:
-        raise DataError(f"the evaluator synthcxr judges one request a call, label, n and seed, not {len(rows)}")
-    return Request.read(rows[0])
+        raise DataError(f"the evaluator synthcxr needs exactly one request (label, n, seed), not {len(rows)}")
+    return ServingRequest.from_row(rows[0])
 
 
-def _asked(config: GenerateConfig, request: Request) -> GenerateConfig:
-    from synthcxr.api import DRAWS_AN_IMAGE, MIN_DRAWS
-    from synthcxr.data import findings as labels
+def _apply_request(config: GenerateConfig, request: ServingRequest) -> GenerateConfig:
+    from synthcxr.config.schema import default_max_draws
+    from synthcxr.data.findings import LABEL_SEPARATOR
 
-    names = tuple(name for name in request.label.split(labels.SEPARATOR) if name)
-    draws = max(MIN_DRAWS, DRAWS_AN_IMAGE * request.n) if names else request.n
+    labels = tuple(name for name in request.label.split(LABEL_SEPARATOR) if name)
+    max_draws = default_max_draws(request.n, selective=bool(labels))
     return dataclasses.replace(
-        config, n=request.n, seed=request.seed, labels=names, without=(), per_label=None, mix=None, max_draws=draws
+        config, n=request.n, seed=request.seed, labels=labels, without=(), per_label=None, mix=None, max_draws=max_draws
     )

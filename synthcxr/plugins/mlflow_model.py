@@ -1,6 +1,6 @@
-"""What MLflow loads a registered model with: `mlflow.pyfunc.load_model("models:/synthcxr-generator@champion")`.
+"""Load a registered model with MLflow: `mlflow.pyfunc.load_model("models:/synthcxr-generator@champion")`.
 
-MLflow imports this module by name and calls `_load_pyfunc`; nothing heavy is imported before that.
+MLflow imports this module by name and calls `_load_pyfunc`; nothing heavy is imported before that call.
 """
 
 from __future__ import annotations
@@ -17,47 +17,46 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from synthcxr.api import Method, Sampler
+    from synthcxr.api.sampler import Method, Sampler
     from synthcxr.model_files.onnx_metadata import Kind
     from synthcxr.synthesis.runtime.onnx_session import Session
 
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
-BATCH = 32
-METHODS: tuple[Method, ...] = ("auto", "reject", "guided")
+BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Generator:
-    """A table of requests (label, n, seed) in, a table of images out.
+class GeneratorModel:
+    """Turns a table of requests (label, n, seed) into a table of images.
 
-    Callers at once take turns: the runtime uses every core for one of them, and memory stays that of one.
+    Simultaneous calls run one after another, because the runtime uses every core and so memory stays bounded.
     """
 
     sampler: Sampler
-    turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def get_raw_model(self) -> Sampler:
-        """What MLflow shows of it."""
+        """Return the object behind the MLflow model."""
         return self.sampler
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """A row an image: request (the row that asked), index, seed, findings, p_*, weight, digests, the PNG.
+        """Return one row per image: request (its row), index, seed, findings, p_*, weight, digests and the PNG.
 
-        `label` may be empty or join findings by `|`; `seed` may be absent. At most 1,000 images a call, among at most
-        100,000 candidates a request; where those hold fewer, fewer rows come back.
+        `label` may be empty or join findings with `|`; `seed` may be missing. A call returns at most 1,000 images, from
+        at most 100,000 candidates per request; if these contain fewer images, fewer rows are returned.
         """
         import pandas as pd
 
-        with as_bad_request():
-            requests = [Request.read(row) for row in model_input.to_dict("records")]
+        with raise_as_bad_request():
+            requests = [ServingRequest.from_row(row) for row in model_input.to_dict("records")]
             _check_total(sum(request.n for request in requests))
-            how = _How.read(params)
-            with self.turn:
-                made = [self._made(at, request, how) for at, request in enumerate(requests)]
-        return pd.concat(made, ignore_index=True)
+            options = _SamplingOptions.from_params(params)
+            with self.lock:
+                tables = [self._sample(index, request, options) for index, request in enumerate(requests)]
+        return pd.concat(tables, ignore_index=True)
 
-    def _made(self, at: int, request: Request, how: _How) -> pd.DataFrame:
+    def _sample(self, index: int, request: ServingRequest, options: _SamplingOptions) -> pd.DataFrame:
         from synthcxr.data import images
         from synthcxr.storage import digests
 
@@ -65,13 +64,13 @@ class Generator:
             request.label,
             request.n,
             request.seed,
-            how.max_draws,
-            method=how.method,
-            threshold=how.threshold if request.label else 0.0,
+            options.max_draws,
+            method=options.method,
+            threshold=options.threshold if request.label else 0.0,
         )
         pngs = [images.encode_png(image) for image in pixels]
         table = table.drop(columns="requested")
-        table.insert(0, "request", at)
+        table.insert(0, "request", index)
         table["sha256"] = [digests.sha256_bytes(png) for png in pngs]
         table["latent_sha256"] = table.pop("latent_sha256")
         table["image"] = pngs
@@ -79,59 +78,64 @@ class Generator:
 
 
 @dataclasses.dataclass(frozen=True)
-class Classifier:
-    """Images in, a table of findings and probabilities out."""
+class ClassifierModel:
+    """Turns images into a table of findings and probabilities."""
 
     session: Session
 
     def get_raw_model(self) -> Session:
-        """What MLflow shows of it."""
+        """Return the object behind the MLflow model."""
         return self.session
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Images [N, 1, R, R], uint8 or float in [-1, 1], to a row each: findings by their thresholds, then p_*."""
+        """Return one row per image: findings by their thresholds, then p_* (calibrated probabilities).
+
+        The images are [N, 1, R, R], uint8 or float in [-1, 1].
+        """
         import numpy as np
         import pandas as pd
 
-        from synthcxr.data import findings, records
+        from synthcxr.data.findings import format_finding_labels
+        from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
         from synthcxr.model_files import predictions
 
-        with as_bad_request():
-            held = _as_network_input(np.asarray(model_input), self.session.contract.resolution)
-            parts = [self.session.run(held[at : at + BATCH])["logits"] for at in range(0, len(held), BATCH)]
-        raw = predictions.probabilities(np.concatenate(parts))
-        present = predictions.present(raw, self.session.contract.thresholds).astype(float)
-        probabilities = predictions.calibrated(raw, self.session.contract.calibration)
-        table = pd.DataFrame({"Finding Labels": [findings.join(row) for row in present]})
-        return pd.concat([table, pd.DataFrame(probabilities, columns=list(records.PROBABILITY_COLUMNS))], axis=1)
+        with raise_as_bad_request():
+            images = _to_network_input(np.asarray(model_input), self.session.metadata.resolution)
+            starts = range(0, len(images), BATCH_SIZE)
+            logits = [self.session.run(images[start : start + BATCH_SIZE])["logits"] for start in starts]
+        probabilities = predictions.to_probabilities(np.concatenate(logits))
+        present = predictions.is_present(probabilities, self.session.metadata.thresholds).astype(float)
+        calibrated = predictions.calibrate(probabilities, self.session.metadata.calibration)
+        table = pd.DataFrame({"Finding Labels": [format_finding_labels(row) for row in present]})
+        return pd.concat([table, pd.DataFrame(calibrated, columns=list(PROBABILITY_COLUMNS))], axis=1)
 
 
-def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Generator | Classifier:
-    """Open the model folder that MLflow unpacked; `model_config` may hold `device`: auto, cuda or cpu."""
-    from synthcxr.api import Sampler
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> GeneratorModel | ClassifierModel:
+    """Open the model folder that MLflow unpacked; `model_config` may have the key `device`: auto, cuda or cpu."""
+    from synthcxr.api.sampler import Sampler
     from synthcxr.model_files import model_folder
     from synthcxr.synthesis.runtime.onnx_session import Session
 
     folder = Path(path)
     device = dict(model_config or {}).get("device", "auto")
     if (folder / "generator.onnx").is_file():
-        return Generator(Sampler.open(folder, device=device))
-    model_folder.verify(folder)
+        return GeneratorModel(Sampler.open(folder, device=device))
+    model_folder.verify_files(folder)
     kind: Kind = "classifier" if (folder / "classifier.onnx").is_file() else "judge"
-    return Classifier(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
+    return ClassifierModel(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """One row of what is asked for; `label` "" is any finding."""
+class ServingRequest:
+    """One row of a call; `label` "" means any finding."""
 
     label: str
     n: int
     seed: int
 
     @classmethod
-    def read(cls, row: Mapping[Any, Any]) -> Request:
-        """One row of the table; an absent label or seed is None or NaN there."""
+    def from_row(cls, row: Mapping[Any, Any]) -> ServingRequest:
+        """Parse one row of the table; a missing label or seed is None or NaN there."""
         from synthcxr.data.random_streams import MAX_SEED
         from synthcxr.errors import DataError
 
@@ -139,9 +143,9 @@ class Request:
         label = label if isinstance(label, str) else ""
         seed = 0 if seed is None or seed != seed else seed
         if n is None or n != n or int(n) != n or n < 1:
-            raise DataError(f"n is the number of images, at least 1, not {n}")
+            raise DataError(f"n must be a number of images, at least 1, is {n}")
         if int(seed) != seed or not 0 <= seed <= MAX_SEED:
-            raise DataError(f"seed is a whole number from 0, not {seed}")
+            raise DataError(f"seed must be a whole number from 0, is {seed}")
         return cls(label, int(n), int(seed))
 
 
@@ -150,54 +154,50 @@ def _check_total(n: int) -> None:
 
     if not 1 <= n <= MAX_IMAGES:
         raise DataError(
-            f"asked for {n} images; a call gives 1 to {MAX_IMAGES}: send several with other seeds, or run"
+            f"a call must request 1 to {MAX_IMAGES} images, not {n}; send several calls with different seeds, or run"
             " `synthcxr generate`"
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class _How:
-    """The parameters of a call: how candidates are chosen, how sure a finding must be, how many are tried."""
+class _SamplingOptions:
+    """The parameters of a call: sampling method, lowest probability of a requested finding, limit of candidates."""
 
     method: Method
     threshold: float
     max_draws: int | None
 
     @classmethod
-    def read(cls, params: Mapping[str, Any] | None) -> _How:
+    def from_params(cls, params: Mapping[str, Any] | None) -> _SamplingOptions:
         from synthcxr.errors import DataError
 
-        given = dict(params or {})
-        max_draws = int(given.get("max_draws") or 0)
+        values = dict(params or {})
+        max_draws = int(values.get("max_draws") or 0)
         if not 0 <= max_draws <= MAX_DRAWS:
-            raise DataError(f"max_draws is 0 (chosen from n) to {MAX_DRAWS}, not {max_draws}")
-        asked = str(given.get("method") or "auto")
-        method = next((method for method in METHODS if method == asked), None)
-        if method is None:
-            raise DataError(f"method is one of {', '.join(METHODS)}, not {asked!r}")
-        return cls(method, float(given.get("threshold") or 0.0), max_draws or None)
+            raise DataError(f"max_draws must be 0 (chosen from n) to {MAX_DRAWS}, is {max_draws}")
+        return cls(values.get("method") or "auto", float(values.get("threshold") or 0.0), max_draws or None)
 
 
-def _as_network_input(held: NDArray[Any], side: int) -> NDArray[np.float32]:
+def _to_network_input(images: NDArray[Any], side: int) -> NDArray[np.float32]:
     import numpy as np
 
-    from synthcxr.data import images
+    from synthcxr.data.images import to_float
     from synthcxr.errors import DataError
 
-    if held.ndim != 4 or held.shape[1:] != (1, side, side) or not len(held):
-        raise DataError(f"images are [N, 1, {side}, {side}], not {list(held.shape)}")
-    if held.dtype == np.uint8:
-        return images.to_float(held[:, 0])
-    if held.dtype.kind != "f":
-        raise DataError(f"images are uint8, or float in [-1, 1], not {held.dtype}")
-    if not np.isfinite(held).all() or np.abs(held).max() > 1.001:
-        raise DataError("float images lie in [-1, 1]; give uint8 pixels, or scale them")
-    return held.astype(np.float32)
+    if images.ndim != 4 or images.shape[1:] != (1, side, side) or not len(images):
+        raise DataError(f"images must have the shape [N, 1, {side}, {side}], not {list(images.shape)}")
+    if images.dtype == np.uint8:
+        return to_float(images[:, 0])
+    if images.dtype.kind != "f":
+        raise DataError(f"images must be uint8, or float in [-1, 1], not {images.dtype}")
+    if not np.isfinite(images).all() or np.abs(images).max() > 1.001:
+        raise DataError("float images must be in [-1, 1]; give uint8 pixels, or scale them")
+    return images.astype(np.float32)
 
 
 @contextlib.contextmanager
-def as_bad_request() -> Iterator[None]:
-    """Turn an error that the caller can mend into MLflow's, whose message a scoring server passes on (status 400)."""
+def raise_as_bad_request() -> Iterator[None]:
+    """Raise errors of the caller as MLflow's, whose message a scoring server returns with status 400."""
     from mlflow.exceptions import MlflowException
 
     from synthcxr.errors import SynthCXRError

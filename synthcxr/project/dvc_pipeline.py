@@ -1,4 +1,4 @@
-"""The pipeline that ships, as a project's own dvc.yaml: code by its digest, films as input, beside stages of others."""
+"""The dvc.yaml of a project: the packaged pipeline with its films and parameter file, alone or in another dvc.yaml."""
 
 from __future__ import annotations
 
@@ -11,125 +11,125 @@ from ruamel.yaml.error import YAMLError
 
 import synthcxr
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.project import import_closure, packaged_files
+from synthcxr.project import packaged_files
 
-LOCK = "synthcxr.lock"
-PARAMS, OWN_PARAMS = "params.yaml", "synthcxr-params.yaml"  # the second beside a params.yaml of others
-SOURCES = "${prepare.sources[0].path}"
+LOCK_FILE = "synthcxr.lock"
+PARAMS_FILE = "params.yaml"
+OWN_PARAMS_FILE = "synthcxr-params.yaml"
+"""The parameter file in a project that already has a params.yaml."""
+FILMS_PARAMETER = "${prepare.sources[0].path}"
+"""The path of the films as a template of DVC, resolved from params.yaml."""
+
+_SECTIONS_AFTER_STAGES = ("metrics", "plots")
 _HEADING = (
-    "The pipeline of synthcxr {version}. Values stand in {params}, paths here. `lock` keeps {lock} in step with\n"
-    "the installed synthcxr, so that an upgrade reruns the stages whose code changed and no other."
+    "The pipeline of synthcxr {version}. Parameters are in {params}, paths are here.\n"
+    "The stage `lock` writes a digest of the code of each stage to {lock}, so that an upgrade reruns only the\n"
+    "stages whose code changed."
 )
 
 
-def text(*, params: str, films: str | None) -> str:
-    """The dvc.yaml of a project whose values stand in the file `params`; `films` is a dep of `prepare`."""
+def render_pipeline(*, params: str, films: str | None) -> str:
+    """Render the dvc.yaml of a project with the parameter file `params` and `films` as a dependency of `prepare`."""
     path = packaged_files.find("dvc.yaml")
     if path is None:
-        raise ArtifactError("the pipeline that ships with synthcxr is missing; install it again")
-    yaml = round_trip()
+        raise ArtifactError("dvc.yaml is missing from the installed synthcxr; reinstall it")
+    yaml = make_yaml()
     tree = yaml.load(path.read_text(encoding="utf-8"))
-    for name, stage in tree["stages"].items():
-        deps = [dep for dep in stage["deps"] if not dep.startswith(f"{import_closure.PACKAGE}/")]
-        if name == "prepare" and films:
-            deps.append(films)
-        stage["deps"] = deps
-        if params != PARAMS:
-            stage["cmd"] = _command(stage["cmd"], params)
-            stage["params"] = [{params: list(stage["params"])}]
-        stage["params"].append({LOCK: [f"stages.{name}"]})
-        if not deps:
-            del stage["deps"]
-    tree["stages"].insert(0, "lock", _lock_stage())
-    tree["stages"].yaml_set_comment_before_after_key("prepare", before="\n")
-    tree.yaml_set_start_comment(_HEADING.format(version=synthcxr.__version__, params=params, lock=LOCK))
-    return dump(yaml, tree)
+    if films:
+        tree["stages"]["prepare"].insert(1, "deps", [films])
+    if params != PARAMS_FILE:
+        for stage in tree["stages"].values():
+            if "params" in stage:
+                _use_params_file(stage, params)
+    tree.yaml_set_start_comment(_HEADING.format(version=synthcxr.__version__, params=params, lock=LOCK_FILE))
+    return dump_yaml(yaml, tree)
 
 
-def added_to(theirs: str, ours: str) -> tuple[str, tuple[str, ...]]:
-    """Another's dvc.yaml with our stages behind theirs, every line of theirs kept, and what of ours had no place.
+def merge_pipelines(existing: str, added: str) -> tuple[str, tuple[str, ...]]:
+    """Add the stages of one dvc.yaml after those of another, and return the text and the names of omitted sections.
 
-    Metrics and plots of ours stand at the end, where theirs has none. DataError for stages of one name and for a file
-    that cannot be added to.
+    All lines of `existing` are kept. The sections metrics and plots are added at the end, or omitted if `existing`
+    already has them. Raises DataError for stages of the same name, and for a layout that nothing can be added to.
     """
-    held, brought = _tree(theirs), _tree(ours)
-    if same := sorted(set(held.get("stages") or {}) & set(brought["stages"])):
-        raise DataError(f"dvc.yaml has stages of these names already: {', '.join(same)}")
-    lines = theirs.splitlines(keepends=True)
+    existing_tree, added_tree = _parse(existing), _parse(added)
+    if duplicates := sorted(set(existing_tree.get("stages") or {}) & set(added_tree["stages"])):
+        raise DataError(f"dvc.yaml already has stages named {', '.join(duplicates)}")
+    lines = existing.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
-    blocks = _blocks(ours)
-    if held.get("stages"):
-        end = _end(held, "stages", len(lines))
-        indent = next(iter(held["stages"].lc.data.values()))[1]
-        lines[end:end] = ["\n", *(_indented(line, indent - 2) for line in blocks["stages"][1:])]
+    blocks = _split_blocks(added)
+    if existing_tree.get("stages"):
+        end = _find_block_end(existing_tree, "stages", len(lines))
+        indent = next(iter(existing_tree["stages"].lc.data.values()))[1]
+        lines[end:end] = ["\n", *(_indent(line, indent - 2) for line in blocks["stages"][1:])]
     else:
         lines += ["\n", *blocks["stages"]]
-    lacking = [name for name in ("metrics", "plots") if name not in held]
-    merged = "".join([*lines, *(line for name in lacking for line in ("\n", *blocks[name]))])
-    wanted = dict(held) | {"stages": {**(held.get("stages") or {}), **brought["stages"]}}
-    if not _holds(merged, wanted | {name: brought[name] for name in lacking}):
-        raise DataError("dvc.yaml is laid out so that nothing can be added behind its stages")
-    return merged, tuple(name for name in ("metrics", "plots") if name not in lacking)
+    appended = [name for name in _SECTIONS_AFTER_STAGES if name not in existing_tree]
+    merged = "".join([*lines, *(line for name in appended for line in ("\n", *blocks[name]))])
+    stages = {**(existing_tree.get("stages") or {}), **added_tree["stages"]}
+    expected = dict(existing_tree) | {"stages": stages} | {name: added_tree[name] for name in appended}
+    if not _parses_to(merged, expected):
+        raise DataError("dvc.yaml has a layout to which no stages can be added")
+    return merged, tuple(name for name in _SECTIONS_AFTER_STAGES if name not in appended)
 
 
-def round_trip() -> YAML:
-    """YAML that keeps comments, laid out as the files that ship, no line broken."""
+def make_yaml() -> YAML:
+    """Return a YAML reader and writer that keeps comments, indents as the packaged files do, and breaks no line."""
     yaml = YAML()
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 
 
-def dump(yaml: YAML, tree: Any) -> str:
-    """A tree as text."""
-    written = io.StringIO()
-    yaml.dump(tree, written)
-    return written.getvalue()
+def dump_yaml(yaml: YAML, tree: Any) -> str:
+    """Return a tree as YAML text."""
+    buffer = io.StringIO()
+    yaml.dump(tree, buffer)
+    return buffer.getvalue()
 
 
-def _command(command: str, params: str) -> str:
-    if f"--params {PARAMS}" in command:
-        return command.replace(f"--params {PARAMS}", f"--params {params}")
-    return f"{command} --params {params}"
+def _use_params_file(stage: dict[str, Any], params: str) -> None:
+    """Let a stage read its parameters from the file `params` instead of params.yaml."""
+    command = stage["cmd"]
+    option = f"--params {PARAMS_FILE}"
+    if option in command:
+        stage["cmd"] = command.replace(option, f"--params {params}")
+    else:
+        stage["cmd"] = f"{command} --params {params}"
+    entries = stage["params"]
+    sections = [entry for entry in entries if isinstance(entry, str)]
+    del entries[: len(sections)]
+    entries.insert(0, {params: sections})
 
 
-def _lock_stage() -> dict[str, Any]:
-    return {
-        "cmd": f"synthcxr lock --out {LOCK}",
-        "always_changed": True,
-        "outs": [{LOCK: {"cache": False, "persist": True}}],
-    }
-
-
-def _tree(content: str) -> Any:
+def _parse(text: str) -> Any:
     try:
-        tree = YAML().load(content)
+        tree = YAML().load(text)
     except YAMLError as error:
         raise DataError(f"dvc.yaml: not readable as YAML ({' '.join(str(error).split())[:100]})") from error
     if tree is not None and not isinstance(tree, Mapping):
-        raise DataError("dvc.yaml: holds no mapping")
+        raise DataError("dvc.yaml: is not a mapping")
     return tree or {}
 
 
-def _holds(content: str, wanted: Any) -> bool:
+def _parses_to(text: str, expected: Any) -> bool:
     try:
-        return bool(_tree(content) == wanted)
+        return bool(_parse(text) == expected)
     except DataError:
         return False
 
 
-def _end(tree: Any, key: str, n_lines: int) -> int:
-    """The line behind the block of a top-level key."""
-    starts = sorted(place[0] for place in tree.lc.data.values())
+def _find_block_end(tree: Any, key: str, n_lines: int) -> int:
+    """The line after the block of a top-level key."""
+    starts = sorted(position[0] for position in tree.lc.data.values())
     return next((start for start in starts if start > tree.lc.data[key][0]), n_lines)
 
 
-def _blocks(content: str) -> dict[str, list[str]]:
-    """The lines of each top-level key, without the file's heading."""
-    tree, lines = _tree(content), content.splitlines(keepends=True)
-    return {key: lines[tree.lc.data[key][0] : _end(tree, key, len(lines))] for key in tree}
+def _split_blocks(text: str) -> dict[str, list[str]]:
+    """The lines of each top-level key, without the heading of the file."""
+    tree, lines = _parse(text), text.splitlines(keepends=True)
+    return {key: lines[tree.lc.data[key][0] : _find_block_end(tree, key, len(lines))] for key in tree}
 
 
-def _indented(line: str, by: int) -> str:
-    return " " * by + line if by > 0 and line.strip() else line
+def _indent(line: str, n_spaces: int) -> str:
+    return " " * n_spaces + line if n_spaces > 0 and line.strip() else line

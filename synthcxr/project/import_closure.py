@@ -1,7 +1,7 @@
-"""Which source files a stage runs: its imports within synthcxr, followed to their ends without running any of them.
+"""The import closure of a stage: the source files that it runs, found from its imports without running any of them.
 
-DVC re-runs a stage for the files that it lists, so `dvc.yaml` lists these, and a project made by `synthcxr init`
-keeps a digest of them per stage in `synthcxr.lock`.
+synthcxr.lock has a digest of each stage's closure. dvc.yaml makes it a parameter of the stage, so that DVC reruns a
+stage when its code changes and only then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from synthcxr.errors import ConfigError
 
 PACKAGE = "synthcxr"
-STAGES = {
+STAGE_MODULES = {
     "prepare": "synthcxr.stages.prepare",
     "train_classifier": "synthcxr.stages.train_classifier",
     "train_judge": "synthcxr.stages.train_classifier",
@@ -26,48 +26,49 @@ STAGES = {
     "register": "synthcxr.stages.register",
     "report": "synthcxr.stages.report",
 }
+"""The module of each stage of dvc.yaml, in the order of the pipeline."""
 ROOT = Path(__file__).parents[2]
 
 
-def closure(module: str, *, root: Path = ROOT) -> tuple[Path, ...]:
-    """The files behind `module` (such as "synthcxr.stages.prepare"), sorted, relative to `root`.
+def find_closure(module: str, *, root: Path = ROOT) -> tuple[Path, ...]:
+    """Find the files that `module` (such as "synthcxr.stages.prepare") imports, sorted and relative to `root`.
 
-    Imports inside functions count, those for type checkers alone do not. What lies beside the modules of a
-    sub-package and is no Python (a template) counts too; empty files do not, nor does `synthcxr/__init__.py`, whose
-    version would rerun every stage at every release. ConfigError where there is no such module.
+    Imports inside functions count; imports for type checkers do not. Other files next to the modules of a subpackage,
+    such as templates, count too. Empty files do not count, and neither does `synthcxr/__init__.py`, because its version
+    would rerun every stage at every release. Raises ConfigError if there is no such module.
     """
-    if _file(module, root) is None:
+    if _find_file(module, root) is None:
         raise ConfigError(f"{module}: no such module of {PACKAGE}")
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = _file(name, root)
-        if path is None or name in found or name == PACKAGE:
+        path = _find_file(name, root)
+        if path is None or name in paths or name == PACKAGE:
             continue
-        found[name] = path
-        waiting += [*_parents(name), *_imports(name, path)]
-    folders = {path.parent for path in found.values()} - {root / PACKAGE}
-    files = {*found.values(), *(path for folder in folders for path in _data_files(folder))}
+        paths[name] = path
+        waiting += [*_list_parents(name), *_read_imports(name, path)]
+    folders = {path.parent for path in paths.values()} - {root / PACKAGE}
+    files = {*paths.values(), *(path for folder in folders for path in _list_data_files(folder))}
     return tuple(sorted(path.relative_to(root) for path in files if path.stat().st_size))
 
 
-def digest(module: str, *, root: Path = ROOT) -> str:
-    """Sixteen hex digits of the names and contents of `closure(module)`."""
-    total = hashlib.sha256()
-    for path in closure(module, root=root):
+def compute_digest(module: str, *, root: Path = ROOT) -> str:
+    """Return sixteen hex digits of the names and contents of the closure of `module`."""
+    sha256 = hashlib.sha256()
+    for path in find_closure(module, root=root):
         content = hashlib.sha256((root / path).read_bytes()).hexdigest()
-        total.update(f"{path.as_posix()} {content}\n".encode())
-    return total.hexdigest()[:16]
+        sha256.update(f"{path.as_posix()} {content}\n".encode())
+    return sha256.hexdigest()[:16]
 
 
-def lock_text(version: str) -> str:
-    """What synthcxr.lock holds, as YAML: the version, and under `stages` the digest of each stage's closure."""
-    lines = [f"  {stage}: '{digest(module)}'" for stage, module in STAGES.items()]
+def render_lock(version: str) -> str:
+    """Return the text of synthcxr.lock: YAML with the version, and the digest of each stage under `stages`."""
+    lines = [f"  {stage}: '{compute_digest(module)}'" for stage, module in STAGE_MODULES.items()]
     return "\n".join([f"version: '{version}'", "stages:", *lines, ""])
 
 
-def _file(module: str, root: Path) -> Path | None:
+def _find_file(module: str, root: Path) -> Path | None:
     path = root.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
@@ -75,31 +76,31 @@ def _file(module: str, root: Path) -> Path | None:
     return None
 
 
-def _data_files(folder: Path) -> Iterator[Path]:
+def _list_data_files(folder: Path) -> Iterator[Path]:
     files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return (path for path in files if path.suffix not in {".py", ".pyc"})
 
 
-def _parents(module: str) -> list[str]:
+def _list_parents(module: str) -> list[str]:
     parts = module.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
 
-def _imports(module: str, path: Path) -> Iterator[str]:
-    """Names that `path` imports from the package; "from x import y" gives x and x.y, of which y may be no module."""
+def _read_imports(module: str, path: Path) -> Iterator[str]:
+    """The names that a file imports from the package. "from x import y" gives x and x.y, which may be no module."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in _walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE)
         elif isinstance(node, ast.ImportFrom):
-            source = _absolute(node, package)
+            source = _resolve_source(node, package)
             if source.split(".")[0] == PACKAGE:
                 yield source
                 yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, without the bodies of `if TYPE_CHECKING:`."""
+    """Yield every node below, except in the bodies of `if TYPE_CHECKING:`."""
     yield node
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
@@ -109,8 +110,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from _walk(child)
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """The full name that a "from ... import" starts at, dots resolved."""
+def _resolve_source(node: ast.ImportFrom, package: str) -> str:
+    """The full name of the module in "from ... import", with leading dots resolved."""
     if node.level == 0:
         return node.module or ""
     parts = package.split(".")

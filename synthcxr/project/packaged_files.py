@@ -1,6 +1,6 @@
-"""Where the files that ship with the package lie: profiles, pipeline and starter models.
+"""The files outside the package that are distributed with it: the pipeline, parameter profiles and starter models.
 
-A wheel holds them in `synthcxr/bundled_files/`; an editable install reads the repository's own.
+A wheel has them in `synthcxr/bundled_files/`; an editable install uses those of the repository.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-_IN_REPOSITORY = {
+_REPOSITORY_PATHS = {
     "dvc.yaml": "dvc.yaml",
     "params.yaml": "params.yaml",
     "params": "params",
@@ -16,18 +16,18 @@ _IN_REPOSITORY = {
 }
 
 
-def judging_params(given: Path | None) -> Path:
-    """The parameter file to judge a dataset by: the given one, that of the project one stands in, or the starter's."""
-    here, profiles = Path("params.yaml"), find("params")
-    if given is None and not here.is_file() and profiles is not None:
-        return profiles / "starter.yaml"
-    return given or here
-
-
 def find(name: str) -> Path | None:
-    """The path of "dvc.yaml", "params.yaml", "params" or "starter", or None where it does not ship."""
+    """Find "dvc.yaml", "params.yaml", "params" or "starter"; None if it is not distributed."""
     package = Path(str(resources.files("synthcxr")))
-    for path in (package / "bundled_files" / name, package.parent / _IN_REPOSITORY[name]):
+    for path in (package / "bundled_files" / name, package.parent / _REPOSITORY_PATHS[name]):
         if path.exists():
             return path
     return None
+
+
+def find_evaluation_params(path: Path | None) -> Path:
+    """Return the parameter file for evaluating a dataset: `path`, else params.yaml in this folder, else the starter's."""
+    local, profiles = Path("params.yaml"), find("params")
+    if path is None and not local.is_file() and profiles is not None:
+        return profiles / "starter.yaml"
+    return path or local

@@ -1,4 +1,4 @@
-"""What a result came from: the git commit of this folder, and what DVC says of the stage that runs."""
+"""The revision that a result comes from: the git commit of this folder, and the stage and experiment that DVC runs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ DVC_ROOT = "DVC_ROOT"
 GIT_TIMEOUT_S = 10
 
 
-def git() -> tuple[str, bool]:
-    """The commit that this folder stands on, "" outside a repository, and whether tracked files changed since."""
-    commit = _git("rev-parse", "HEAD")
-    return commit, bool(commit and _git("status", "--porcelain", "--untracked-files=no"))
+def read_git_commit() -> tuple[str, bool]:
+    """Return the commit of this folder, "" outside a repository, and whether tracked files have changed since."""
+    commit = _run_git("rev-parse", "HEAD")
+    return commit, bool(commit and _run_git("status", "--porcelain", "--untracked-files=no"))
 
 
-def dvc() -> dict[str, str]:
-    """The variables that DVC gives a stage, those that are set; where the project lies on this machine is none."""
+def read_dvc_variables() -> dict[str, str]:
+    """Return the environment variables that DVC sets for a stage, without the path of the project."""
     return {name: value for name in DVC_VARIABLES if (value := os.environ.get(name))}
 
 
-def tags() -> dict[str, str]:
-    """The same as tags of a run: `mlflow.source.git.commit`, `synthcxr.git_dirty`, the DVC variables and DVC_ROOT."""
-    commit, dirty = git()
-    found = {"mlflow.source.git.commit": commit, "synthcxr.git_dirty": str(dirty).lower()} if commit else {}
+def build_run_tags() -> dict[str, str]:
+    """Return MLflow run tags: `mlflow.source.git.commit`, `synthcxr.git_dirty`, the DVC variables and DVC_ROOT."""
+    commit, is_dirty = read_git_commit()
+    git_tags = {"mlflow.source.git.commit": commit, "synthcxr.git_dirty": str(is_dirty).lower()} if commit else {}
     root = os.environ.get(DVC_ROOT)
-    return dvc() | found | ({DVC_ROOT: root} if root else {})
+    return read_dvc_variables() | git_tags | ({DVC_ROOT: root} if root else {})
 
 
-def _git(*arguments: str) -> str:
-    """What git answers here, or "" where there is no git, no repository or no commit."""
+def _run_git(*arguments: str) -> str:
+    """Return the output of git, or "" without git, a repository or a commit."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", *arguments],
             capture_output=True,
             text=True,
@@ -42,4 +42,4 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    return process.stdout.strip()

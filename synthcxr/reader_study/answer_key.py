@@ -65,7 +65,7 @@ def write(folder: Path, key: Key, codes: Sequence[str]) -> None:
     csv.writer(table, lineterminator="\n").writerows(
         [("reader", "code"), *((at, code) for at, code in enumerate(codes, start=1))]
     )
-    atomic.text(folder / CODES, table.getvalue())
+    atomic.write_text(folder / CODES, table.getvalue())
 
 
 def read(folder: Path) -> Key:

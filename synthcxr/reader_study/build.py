@@ -26,7 +26,7 @@ Read = Callable[[Candidate], UInt8]
 
 def choose(candidates: Sequence[Candidate], design: Design, seed: int) -> Cases:
     """The cases of a study of this seed: half real, or for teaching alone where there are no films."""
-    rng = random_streams.stream(seed, _CHOICE)
+    rng = random_streams.open_stream(seed, _CHOICE)
     if any(candidate.origin == "real" for candidate in candidates):
         return plan.choose(candidates, design, rng)
     return plan.choose_alone(candidates, design, rng)
@@ -48,7 +48,7 @@ def write(
     Names and codes are random whatever the seed, which decides only what is shown and in which order.
     """
     orders = [
-        plan.order(cases, design.repeats, random_streams.stream(seed, _ORDER + at)) for at in range(design.readers)
+        plan.order(cases, design.repeats, random_streams.open_stream(seed, _ORDER + at)) for at in range(design.readers)
     ]
     files: dict[tuple[str, str, bool], str] = {}
     shown: dict[str, Candidate] = {}

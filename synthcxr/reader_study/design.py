@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from synthcxr.data import findings as labels
+from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.errors import ConfigError, DataError
 
 Origin = Literal["real", "synthetic"]
@@ -93,7 +93,7 @@ class Cases:
 def choose_alone(candidates: Sequence[Candidate], design: Design, rng: np.random.Generator) -> Cases:
     """Draw `n` images of one origin, to teach with: no practice, no pairs."""
     if design.pairs:
-        raise ConfigError("--pairs: which of two is real can be asked with films alone; give --real")
+        raise ConfigError("--pairs: which of two is real can be asked with films alone; give --films")
     held = _drawn(candidates, rng)
     shares = _shares(design.n, design.findings, held)
     taken = [c for finding, share in shares for c in _take(held, share, finding, "synthetic")]
@@ -182,7 +182,7 @@ def _shows(candidate: Candidate, finding: str) -> bool:
 def _pairs(left: dict[Origin, list[Candidate]], n: int, findings: tuple[str, ...]) -> tuple[Case, ...]:
     """Take pairs of a real and a synthetic image that show the same finding out of what is left."""
     pairs: list[Case] = []
-    wanted = findings or (*labels.FINDINGS, labels.NO_FINDING)
+    wanted = findings or (*FINDINGS, NO_FINDING)
     for real in list(left["real"]):
         if len(pairs) == n:
             break

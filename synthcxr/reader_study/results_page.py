@@ -12,8 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from synthcxr.data import findings
-from synthcxr.data.findings import FINDINGS
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 
 Row = tuple[str, ...]
 Figures = Sequence[tuple[str, str]]
@@ -39,7 +38,7 @@ def readings_csv(rows: pd.DataFrame) -> str:
     """Every counted reading as a row; lists of findings joined by |."""
     held = rows.copy()
     for column in ("labels", "classifier", "marked"):
-        held[column] = ["" if value is None else findings.SEPARATOR.join(value) for value in held[column]]
+        held[column] = ["" if value is None else LABEL_SEPARATOR.join(value) for value in held[column]]
     return str(held.drop(columns="cluster").to_csv(index=False, lineterminator="\n"))
 
 

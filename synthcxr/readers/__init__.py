@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert, dicom, folder, nih, phantom
 

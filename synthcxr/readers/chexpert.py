@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from synthcxr.data import findings as labels
 from synthcxr.data import images
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
+from synthcxr.data.findings import FINDINGS, NO_FINDING, to_multi_hot
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table
 
@@ -38,7 +38,7 @@ _COLUMNS = {
     "image": ("Path",),
     "side": ("Frontal/Lateral",),
     "view": ("AP/PA",),
-    "none": (labels.NO_FINDING,),
+    "none": (NO_FINDING,),
     **{name: (name,) for name in MAPPED},
 }
 _LISTS = ("train.csv", "valid.csv")
@@ -80,7 +80,7 @@ def read(
             f"{root}: no films found: none of the {n_listed:,} frontal ones that its tables list is below it"
         )
     report(f"{root}: {', '.join(UNMAPPED)} are none of the 14 findings and are left out")
-    never = [name for name in labels.FINDINGS if name not in MAPPED.values()]
+    never = [name for name in FINDINGS if name not in MAPPED.values()]
     report(f"{root}: {', '.join(never)} are not labelled there: unknown, but for films of No Finding")
     if n_lateral:
         report(f"{root}: {n_lateral:,} lateral films are left out")
@@ -119,9 +119,9 @@ def _findings(listed: csv_table.Table, row: int, meant: dict[str, float]) -> tup
     values = {MAPPED[name]: _value(listed, row, name, meant) for name in MAPPED}
     if listed["none"][row] in {"1", "1.0"}:
         if contradicting := [name for name, value in values.items() if value == 1.0]:
-            raise listed.refuse(row, f"{labels.NO_FINDING} and {contradicting[0]} at once")
-        return labels.vector((labels.NO_FINDING,))
-    return tuple(values.get(finding, math.nan) for finding in labels.FINDINGS)
+            raise listed.refuse(row, f"{NO_FINDING} and {contradicting[0]} at once")
+        return to_multi_hot((NO_FINDING,))
+    return tuple(values.get(finding, math.nan) for finding in FINDINGS)
 
 
 def _value(listed: csv_table.Table, row: int, name: str, meant: dict[str, float]) -> float:
@@ -154,6 +154,6 @@ def _film(listed: csv_table.Table, row: int, findings: tuple[float, ...], file: 
         view=csv_table.view(listed["view"][row]),
         findings=findings,
         read=functools.partial(images.read, file),
-        read_size=functools.partial(images.read_size, file),
+        read_size=functools.partial(images.read_shorter_side, file),
         origin=str(file),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from synthcxr.data import findings as labels
+from synthcxr.data.findings import UNKNOWN_FINDINGS
 from synthcxr.errors import DataError
 
 Roles = Mapping[str, tuple[str, ...]]
@@ -84,7 +84,7 @@ def _position(folded: Sequence[str], names: tuple[str, ...]) -> int | None:
 
 def findings(table: Table, parse: Callable[[str], tuple[float, ...]]) -> list[tuple[float, ...]]:
     """The 14 findings of each row's labels; an empty field is unknown. Raises DataError naming the first bad row."""
-    known: dict[str, tuple[float, ...]] = {"": labels.UNKNOWN}
+    known: dict[str, tuple[float, ...]] = {"": UNKNOWN_FINDINGS}
     for row, text in enumerate(table["labels"]):
         if text not in known:
             try:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr.data import findings as labels
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
+from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, dicom_pixels, label_csv
 
@@ -55,7 +55,7 @@ def read(
     csv: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
-    separator: str = labels.SEPARATOR,
+    separator: str = LABEL_SEPARATOR,
     map: Mapping[str, str] | None = None,
     others: str = "absent",
     view: str = "",

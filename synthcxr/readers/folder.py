@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from synthcxr.data import findings as labels
 from synthcxr.data import images
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
+from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, label_csv
 
@@ -36,7 +36,7 @@ def read(
     csv: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
-    separator: str = labels.SEPARATOR,
+    separator: str = LABEL_SEPARATOR,
     map: Mapping[str, str] | None = None,
     others: str | None = None,
     patient_column: str | None = None,
@@ -173,7 +173,7 @@ def _film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: 
         view=entry.view or view,
         findings=entry.findings,
         read=functools.partial(images.read, entry.file),
-        read_size=functools.partial(images.read_size, entry.file),
+        read_size=functools.partial(images.read_shorter_side, entry.file),
         origin=str(entry.file),
     )
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from synthcxr.data import findings as labels
+from synthcxr.data.findings import canonicalize_finding, to_multi_hot
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table
 
@@ -32,7 +32,7 @@ def aliases(given: Mapping[str, str]) -> dict[str, str]:
     """The option `map`, each target a finding; ConfigError, beginning with the option, for one that is none."""
     for name, target in given.items():
         try:
-            labels.canonical(str(target))
+            canonicalize_finding(str(target))
         except DataError as error:
             raise ConfigError(f"map.{name}: {error}") from error
     return {str(name): str(target) for name, target in given.items()}
@@ -40,7 +40,7 @@ def aliases(given: Mapping[str, str]) -> dict[str, str]:
 
 def findings(text: str, *, separator: str | None, aliases: Mapping[str, str], absent: bool) -> tuple[float, ...]:
     """The vector of a label text; findings that it does not name are zeros, or NaN unless `absent`."""
-    values = labels.vector([text] if separator is None else text.split(separator), aliases)
+    values = to_multi_hot([text] if separator is None else text.split(separator), aliases)
     if absent or not any(values):
         return values
     return tuple(value or math.nan for value in values)

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from synthcxr.data import findings as labels
 from synthcxr.data import images
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
+from synthcxr.data.findings import parse_finding_labels
 from synthcxr.errors import DataError
 from synthcxr.readers import csv_table
 
@@ -40,7 +40,7 @@ def read(
     root = Path(path).expanduser()
     listed = csv_table.read(_listing(root, csv), required=_COLUMNS, optional={"source": ("Source",)})
     csv_table.refuse_repeats(listed)
-    findings = csv_table.findings(listed, labels.parse)
+    findings = csv_table.findings(listed, parse_finding_labels)
     files = _files(root)
     present = [row for row, name in enumerate(listed["image"]) if name in files]
     _report_counts(root, listed, n_found=len(present), n_files=len(files), report=report)
@@ -75,7 +75,7 @@ def _film(
         view=csv_table.view(listed["view"][row]),
         findings=findings,
         read=functools.partial(images.read, files[name]),
-        read_size=functools.partial(images.read_size, files[name]),
+        read_size=functools.partial(images.read_shorter_side, files[name]),
         origin=str(files[name]),
         official=official.get(name, ""),
     )

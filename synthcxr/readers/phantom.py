@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from synthcxr.data import findings as labels
 from synthcxr.data import random_streams
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
+from synthcxr.data.findings import FINDINGS, NO_FINDING, to_multi_hot
 from synthcxr.errors import ConfigError
 from synthcxr.readers import phantom_anatomy, phantom_drawing, phantom_findings
 from synthcxr.readers.phantom_drawing import Float32
@@ -42,7 +42,7 @@ _AP_SHARE_IF_ILL = 0.75
 _BED = ("Edema", "Effusion", "Atelectasis")
 _PATIENT_OF = (0, 1, 2, 3, 3, 4, 4, 4)
 _ROLES = {"plan": 0, "patient": 1, "build": 2, "pose": 3, "markings": 4, "grain": 5}
-_ROLES |= {finding: 16 + place for place, finding in enumerate(labels.FINDINGS)}
+_ROLES |= {finding: 16 + place for place, finding in enumerate(FINDINGS)}
 _ROLE_BITS = 48
 _SMALLEST_DRAWN = 64
 
@@ -96,7 +96,7 @@ def draw_with(findings: tuple[str, ...], *, seed: int, index: int, resolution: i
     build, pose = _stream(seed, patient_of(index), "build"), _stream(seed, index, "pose")
     anatomy = phantom_anatomy.sample(build, pose, view=view)
     lesions = {
-        name: phantom_findings.sample(_stream(seed, index, name)) for name in labels.FINDINGS if name in findings
+        name: phantom_findings.sample(_stream(seed, index, name)) for name in FINDINGS if name in findings
     }
     for name, lesion in lesions.items():
         anatomy = phantom_findings.alter(anatomy, name, lesion)
@@ -118,7 +118,7 @@ def _film(seed: int, index: int, resolution: int, source: str) -> Film:
         patient_id=f"phantom-{seed}-{patient_of(index)}",
         source=source,
         view=view,
-        findings=labels.vector(findings or (labels.NO_FINDING,)),
+        findings=to_multi_hot(findings or (NO_FINDING,)),
         read=functools.partial(draw, seed, index, resolution),
         read_size=functools.partial(_size, resolution),
         origin=f"phantom:{seed}/{index}",
@@ -131,13 +131,13 @@ def _size(resolution: int) -> int:
 
 def _stream(seed: int, index: int, role: str) -> np.random.Generator:
     """A stream of its own for each thing that is drawn, so that one finding more changes nothing else."""
-    return random_streams.stream(seed, _ROLES[role] << _ROLE_BITS | index)
+    return random_streams.open_stream(seed, _ROLES[role] << _ROLE_BITS | index)
 
 
 def _findings(rng: np.random.Generator) -> tuple[str, ...]:
     if rng.uniform() >= ABNORMAL:
         return ()
     n = 1 + int(np.searchsorted(np.cumsum(_N_FINDINGS), rng.uniform(), side="right"))
-    weights = np.array([WEIGHTS[finding] for finding in labels.FINDINGS])
+    weights = np.array([WEIGHTS[finding] for finding in FINDINGS])
     drawn = rng.choice(len(weights), size=min(n, len(_N_FINDINGS)), replace=False, p=weights / weights.sum())
-    return tuple(labels.FINDINGS[place] for place in sorted(drawn.tolist()))
+    return tuple(FINDINGS[place] for place in sorted(drawn.tolist()))

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import ATTRIBUTIONS, READERS
 

@@ -1,4 +1,4 @@
-"""The run that a project's trainings write to and that `register` ends: noted in a file, found again, left."""
+"""Find the MLflow run that a project's trainings write to and that `register` ends; a file keeps its id."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from synthcxr.errors import DataError
+from synthcxr.registry.client import TRAINING_DATA_TAG
 from synthcxr.storage import json_files
 
-NOTE = Path(".cache/synthcxr/mlflow_run.json")
-FILMS = "synthcxr.training_data"
-_ABSENT = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+RUN_FILE = Path(".cache/synthcxr/mlflow_run.json")
+_NOT_FOUND = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
-def tag(table: str) -> str:
-    """The tag that holds the fingerprint of the training whose rows are named for `table`."""
+def training_tag(table: str) -> str:
+    """Return the tag for the fingerprint of the training whose metrics start with `table`."""
     return f"synthcxr.{table}"
 
 
-def find(client: MlflowClient, experiment_id: str, *, films: str, trainings: Mapping[str, str]) -> Run | None:
-    """The run that is noted here, if its rows are of these films and of none but these trainings (by table)."""
+def find_active_run(
+    client: MlflowClient, experiment_id: str, *, films: str, trainings: Mapping[str, str]
+) -> Run | None:
+    """Return the run of RUN_FILE if it is of these films and of no other trainings, else None.
+
+    `films` is the fingerprint of the packed films; `trainings` maps a table, such as train_gan, to the fingerprint of
+    its training.
+    """
     try:
-        run_id = str(json_files.read_json(NOTE)["run_id"])
+        run_id = str(json_files.read_json(RUN_FILE)["run_id"])
     except (DataError, KeyError, TypeError):
         return None
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code == _ABSENT:
+        if error.error_code == _NOT_FOUND:
             return None
         raise
-    held = run.data.tags
-    fits = all(held.get(tag(table), fingerprint) == fingerprint for table, fingerprint in trainings.items())
+    tags = run.data.tags
+    same_films = tags.get(TRAINING_DATA_TAG) == films
+    same_trainings = all(
+        tags.get(training_tag(table), fingerprint) == fingerprint for table, fingerprint in trainings.items()
+    )
     usable = run.info.lifecycle_stage == "active" and run.info.experiment_id == experiment_id
-    return run if usable and fits and held.get(FILMS) == films else None
+    return run if usable and same_films and same_trainings else None
 
 
-def note(run_id: str) -> None:
-    """Let later trainings, and `register`, go on with this run."""
-    json_files.write_json(NOTE, {"run_id": run_id})
+def save_run_id(run_id: str) -> None:
+    """Let later trainings, and `register`, continue this run."""
+    json_files.write_json(RUN_FILE, {"run_id": run_id})
 
 
-def leave() -> None:
-    """The run is ended: the next training begins another."""
-    NOTE.unlink(missing_ok=True)
+def forget() -> None:
+    """Let the next training start a new run."""
+    RUN_FILE.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A connection to MLflow: the server or the folder's own store, its errors as one plain line, its noise kept away."""
+"""Connect to an MLflow store, report its errors as one line, and hide warnings that MLflow itself causes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from collections.abc import Iterator
 
 import mlflow
 import requests
+import sqlalchemy
+import urllib3.exceptions
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, ErrorCode
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import tracking_uri
@@ -21,46 +24,66 @@ from synthcxr.registry import tracking_uri
 PROBE_TIMEOUT_S = 5
 _PROBE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_CLOSED = "Connection aborted"
+_UNCLASSIFIED = ErrorCode.Name(INTERNAL_ERROR)
+_USE_OWN_REGISTRY = f"unset {tracking_uri.URI_VARIABLE} to use this folder's own registry"
+_CANNOT_CONNECT = f"cannot connect; start the server, or {_USE_OWN_REGISTRY}"
+_TIMED_OUT = f"no answer in time; check the server, or {_USE_OWN_REGISTRY}"
+_SERVER_FAILED = (
+    "the server failed or closed the connection, for example because the disk of its artifacts is full;"
+    " check its log, then try again"
+)
+_UNAVAILABLE = (
+    "the server is unavailable (503), for example because its database is full or down; check it, then try again"
+)
+_BY_STATUS = {
+    401: "the server rejected the credentials (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    403: "the server denied permission (403); ask its administrator for access",
+    500: _SERVER_FAILED,
+    503: _UNAVAILABLE,
+}
+_OTHER_SCHEMA = (
+    "the tables of the store belong to another MLflow version; install that version, or back the store up and run"
+    " `mlflow db upgrade` on it"
+)
 
 if "MLFLOW_LOGGING_LEVEL" not in os.environ:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 def connect(uri: str, *, create: bool = False) -> MlflowClient:
-    """A client of the store at `uri`, asked one question first, so that a server that is down is known in seconds.
+    """Return a client of the store at `uri` after one test request, so that a dead server is noticed within seconds.
 
-    Only `create` lets a sqlite store that is not there be made.
+    A missing sqlite store is created only with `create`.
     """
     _check_database(uri, create=create)
-    with speaking(uri), _environment({key: value for key, value in _PROBE.items() if key not in os.environ}):
+    with translate_errors(uri), _environment(_unset_probe_variables()):
         client = MlflowClient(tracking_uri=uri)
         try:
             client.search_experiments(max_results=1)
         except MlflowException as error:
-            if _CLOSED not in str(error):
+            if not any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in _causes(error)):
                 raise
-            client.search_experiments(max_results=1)  # a connection kept from before, which the server has closed since
+            client.search_experiments(max_results=1)  # the server had closed a connection that was kept open
     return client
 
 
 @contextlib.contextmanager
-def speaking(uri: str) -> Iterator[None]:
-    """Run MLflow calls: what they raise becomes an ArtifactError of one line, what they warn of is not ours."""
+def translate_errors(uri: str) -> Iterator[None]:
+    """Run MLflow calls: raise their errors as an ArtifactError of one line, and hide MLflow's own warnings."""
     with _quiet() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
         try:
             yield
         except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
-            raise ArtifactError(f"MLflow at {tracking_uri.shown(uri)}: {_sentence(error)}") from error
+            raise ArtifactError(f"MLflow at {tracking_uri.redact(uri)}: {_describe(error, uri)}") from error
 
 
 @contextlib.contextmanager
-def patient() -> Iterator[None]:
-    """Prepare the process for another thread that speaks to MLflow: short waits, and no warnings that are not ours.
+def prepare_for_sender_thread() -> Iterator[None]:
+    """Set short timeouts and hide MLflow's own warnings while another thread calls MLflow.
 
-    Environment and warning filters belong to the whole process: that thread leaves them alone.
+    Environment and warning filters belong to the whole process, so that thread must not change them itself.
     """
-    with _quiet(), _environment({key: value for key, value in _PROBE.items() if key not in os.environ}):
+    with _quiet(), _environment(_unset_probe_variables()):
         yield
 
 
@@ -68,7 +91,7 @@ def patient() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # MLflow 3.17 maps its tables with an option that SQLAlchemy 2.1 deprecates, compares columns with a range,
-        # which pandas 3 deprecates, and warns of type hints in its own modules; none can be mended from here.
+        # which pandas 3 deprecates, and warns about type hints in its own modules. Callers cannot fix any of these.
         warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
         warnings.filterwarnings("ignore", message="Operation with range is deprecated")
         warnings.filterwarnings("ignore", message=".*type hint is inferred as AnyType")
@@ -76,84 +99,130 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tracking(uri: str) -> Iterator[None]:
-    """Make `uri` MLflow's own current store, which its fluent functions use, and put the earlier one back."""
-    before = os.environ.get(tracking_uri.VARIABLE)
+def use_tracking_uri(uri: str) -> Iterator[None]:
+    """Make `uri` the current store of MLflow's fluent functions, then restore the previous one."""
+    previous = os.environ.get(tracking_uri.URI_VARIABLE)
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # None is "not set", which its annotation forgets
-        if before is not None:
-            os.environ[tracking_uri.VARIABLE] = before
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # None means "not set"; the annotation omits it
+        if previous is not None:
+            os.environ[tracking_uri.URI_VARIABLE] = previous
 
 
-def experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """The id of the experiment, made if need be; a sqlite store keeps its files in `artifacts` beside it."""
-    database = tracking_uri.database(uri)
-    files = (database.parent.absolute() / tracking_uri.ARTIFACTS).as_uri() if database else None
-    with speaking(uri):
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            return client.create_experiment(name, artifact_location=files)
-    if tracking_uri.kind(uri) == "embedded" and found.artifact_location != files:
+def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """Return the id of the experiment; a new one of a sqlite store keeps its files in `artifacts` beside the store."""
+    database = tracking_uri.sqlite_path(uri)
+    location = (database.parent.absolute() / tracking_uri.ARTIFACTS).as_uri() if database else None
+    with translate_errors(uri):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            return client.create_experiment(name, artifact_location=location)
+    if tracking_uri.store_kind(uri) == "embedded" and experiment.artifact_location != location:
         raise ArtifactError(
-            f"{tracking_uri.shown(uri)}: was made elsewhere and keeps its files at {found.artifact_location};"
-            f" move the folder back, or remove {tracking_uri.EMBEDDED.parent}/mlflow.db to begin anew here"
+            f"{tracking_uri.redact(uri)}: was created elsewhere and keeps its files at {experiment.artifact_location};"
+            f" move the folder back, or remove {tracking_uri.EMBEDDED_DATABASE} to start a new registry here"
         )
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise ArtifactError(
-            f"MLflow at {tracking_uri.shown(uri)}: experiment {name!r} is deleted; restore or rename it"
+            f"MLflow at {tracking_uri.redact(uri)}: experiment {name!r} is deleted; restore or rename it"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _check_database(uri: str, *, create: bool) -> None:
-    """Refuse a sqlite store that cannot work, where MLflow would try again for minutes."""
-    path = tracking_uri.database(uri)
+    """Refuse a sqlite store that cannot work; MLflow itself would retry for minutes."""
+    path = tracking_uri.sqlite_path(uri)
     if path is None:
         return
     if not path.exists() and not create:
-        raise ArtifactError(f"{tracking_uri.shown(uri)}: no such MLflow store; `synthcxr register` makes it")
+        raise ArtifactError(f"{tracking_uri.redact(uri)}: no such MLflow store; create it with `synthcxr register`")
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
                 raise ArtifactError(
-                    f"{tracking_uri.shown(uri)}: is no MLflow store; remove it and run `synthcxr register`"
+                    f"{tracking_uri.redact(uri)}: not an MLflow store; remove it and run `synthcxr register`"
                 )
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not os.access(there, os.W_OK):
-        raise ArtifactError(f"{tracking_uri.shown(uri)}: not writable; MLflow writes where it keeps its store")
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not os.access(existing, os.W_OK):
+        raise ArtifactError(f"{tracking_uri.redact(uri)}: not writable; MLflow needs write access to its store")
+
+
+def _unset_probe_variables() -> dict[str, str]:
+    return {key: value for key, value in _PROBE.items() if key not in os.environ}
 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in values}
+    previous = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:
         yield
     finally:
-        for key, value in before.items():
+        for key, value in previous.items():
             if value is None:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
 
 
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "Failed to establish a new connection" in text or "Connection refused" in text:
-        return "nobody answers; start the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
-    if "error code 401" in text:
-        return "the server did not let us in (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    if "error code 403" in text or "Permission denied" in text:
-        return "the server does not allow this (403); ask its administrator for the permission"
-    if "503 error responses" in text:
-        return "the server cannot do it now (503), as when its database is full or away; see to it, then try again"
-    if any(sign in text for sign in ("500 error responses", "500 Server Error", _CLOSED)):
-        return "the server broke off, as when the disk for its files is full; see its log, then try again"
-    if "timed out" in text or "timeout" in text:
-        return "no answer in time; see to the server, or unset MLFLOW_TRACKING_URI to use this folder's own registry"
-    if "Detected out-of-date database schema" in text:
-        return "the store was made by another MLflow; run `mlflow db upgrade` on it"
-    return text[:300] or type(error).__name__
+def _describe(error: Exception, uri: str) -> str:
+    """Say in one line what happened and what to do, by the types and status codes of the error and its causes."""
+    if tracking_uri.sqlite_path(uri) is None:  # for a file the text of the error says more
+        for cause in _causes(error):
+            if advice := _advise(cause):
+                return advice
+    if isinstance(error, MlflowException) and error.error_code == _UNCLASSIFIED and _has_other_schema(uri):
+        return _OTHER_SCHEMA
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, then the errors that it wraps, outermost first.
+
+    MLflow raises a failed request as an unclassified MlflowException within the handler of requests' error; requests
+    passes the error of urllib3 as its first argument, and that one has the `reason` for giving up.
+    """
+    yield error
+    wrapped = [*error.args, getattr(error, "reason", None)]
+    if not isinstance(error, MlflowException) or error.error_code == _UNCLASSIFIED:
+        wrapped.append(error.__cause__ or error.__context__)
+    for cause in wrapped:
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
+
+
+def _advise(error: BaseException) -> str:
+    """Return the advice for one error of a known type, else ""."""
+    if isinstance(error, MlflowException) and error.error_code != _UNCLASSIFIED:
+        return _BY_STATUS.get(ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 0), "")
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _BY_STATUS.get(error.response.status_code, "")
+    if isinstance(error, urllib3.exceptions.ResponseError):  # it has no attribute for the status, only this template
+        template = urllib3.exceptions.ResponseError.SPECIFIC_ERROR
+        texts = {template.format(status_code=status): advice for status, advice in _BY_STATUS.items()}
+        return texts.get(str(error), "")
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return _CANNOT_CONNECT
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return _TIMED_OUT
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return _SERVER_FAILED
+    return _UNAVAILABLE if isinstance(error, OperationalError) else ""
+
+
+def _has_other_schema(uri: str) -> bool:
+    """Whether the tables of a database store belong to another MLflow version, which MLflow reports without a code."""
+    from mlflow.store.db import db_types, utils  # seconds to import, and needed for this one error only
+
+    if uri.partition(":")[0].partition("+")[0] not in db_types.DATABASE_ENGINES:
+        return False
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        newest, present = utils._get_latest_schema_revision(), utils._get_schema_version(engine)  # type: ignore[no-untyped-call]
+        return bool(present != newest)
+    except SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()

@@ -1,7 +1,7 @@
-"""From a model's address to a verified folder on this machine.
+"""Resolve a model address to a verified folder on this machine.
 
-A folder, an .onnx file, models:/name@alias, models:/name/3, runs:/id/path; without an address the champion of the
-registry that is here, else the starter that ships. Nothing is made in the current folder.
+An address is a folder, an .onnx file, models:/name@alias, models:/name/3 or runs:/id/path. The default is the champion
+of the registry, else the starter that ships with synthcxr. Resolving writes nothing in the current folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synthcxr.registry import tracking_uri
 if TYPE_CHECKING:
     from synthcxr.registry.client import Registry
 
-GENERATOR = "synthcxr-generator"
+GENERATOR_MODEL = "synthcxr-generator"
 CHAMPION = "champion"
 CANDIDATE = "candidate"
 STARTER = "starter"
@@ -30,111 +30,108 @@ _FORMS = "a folder, an .onnx file, models:/name@alias, models:/name/3 or runs:/i
 
 
 @dataclasses.dataclass(frozen=True)
-class Resolved:
-    """A verified model folder. `name` is the address that finds the same one again; `note` says how it was chosen."""
+class ResolvedModel:
+    """A verified model folder. `address` resolves to the same folder again; `note` says why it was chosen."""
 
     path: Path
-    name: str
+    address: str
     note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.note})" if self.note else self.name
+        return f"{self.address} ({self.note})" if self.note else self.address
 
 
-def resolve(address: str | None) -> Resolved:
-    """The model folder that `address` means; ArtifactError says what to type where there is none."""
+def resolve_model(address: str | None) -> ResolvedModel:
+    """Return the model folder of an address; ArtifactError says what to type if there is none."""
     if not address:
-        return _default()
+        return _resolve_default()
     if address.startswith("models:"):
-        return _registered(address)
+        return _resolve_registered(address)
     if address.startswith("runs:"):
-        return _logged(address)
-    return _file(address)
+        return _resolve_logged(address)
+    return _resolve_path(address)
 
 
-def _default() -> Resolved:
+def _resolve_default() -> ResolvedModel:
     uri = tracking_uri.find()
     note = "ships with synthcxr"
     if uri is not None:
-        registry = _open(uri)
-        number = registry.aliases(GENERATOR).get(CHAMPION)
+        registry = _open_registry(uri)
+        number = registry.get_aliases(GENERATOR_MODEL).get(CHAMPION)
         if number is not None:
-            return _version(registry, GENERATOR, number, note=CHAMPION)
-        note = f"{tracking_uri.shown(uri)} has no champion"
+            return _fetch_version(registry, GENERATOR_MODEL, number, note=CHAMPION)
+        note = f"{tracking_uri.redact(uri)} has no champion"
     starter = packaged_files.find(STARTER)
     if starter is None:
-        todo = (
-            f"`dvc repro` in a project makes one; else go to the folder that holds {tracking_uri.EMBEDDED}, set"
-            f" {tracking_uri.VARIABLE} to a server, or give `--model` a folder"
-            if uri is None
-            else f"name one, such as `--model models:/{GENERATOR}@{CANDIDATE}`"
-        )
-        held = "no registry here" if uri is None else note
-        raise ArtifactError(f"no model: {held}, and no starter ships with this install; {todo}")
-    model_folder.verify(starter)
-    return Resolved(starter, STARTER, note)
+        problem, advice = note, f"name a version, such as `--model models:/{GENERATOR_MODEL}@{CANDIDATE}`"
+        if uri is None:
+            problem = "no registry here"
+            advice = (
+                f"run `dvc repro` in a project, go to the folder that contains {tracking_uri.EMBEDDED_DATABASE},"
+                f" set {tracking_uri.URI_VARIABLE} to a server, or give `--model` a folder"
+            )
+        raise ArtifactError(f"no model: {problem}, and this install contains no starter; {advice}")
+    model_folder.verify_files(starter)
+    return ResolvedModel(starter, STARTER, note)
 
 
-def _registered(address: str) -> Resolved:
+def _resolve_registered(address: str) -> ResolvedModel:
     by_alias, by_number = _BY_ALIAS.fullmatch(address), _BY_NUMBER.fullmatch(address)
     if by_number:
-        return _version(_here(address), by_number["name"], by_number["version"])
+        return _fetch_version(_require_registry(address), by_number["name"], by_number["version"])
     if by_alias is None:
-        raise ArtifactError(f"{address}: no model address; one is {_FORMS}")
+        raise ArtifactError(f"{address}: not a model address; give {_FORMS}")
     name, alias = by_alias["name"], by_alias["alias"]
-    registry = _here(address)
-    aliases = registry.aliases(name)
+    registry = _require_registry(address)
+    aliases = registry.get_aliases(name)
     if alias not in aliases:
-        held = ", ".join(f"{one} (version {number})" for one, number in sorted(aliases.items()))
-        known = f"its aliases: {held}" if held else "`synthcxr models list` shows what is registered"
-        raise ArtifactError(f"{address}: not in {tracking_uri.shown(registry.uri)}; {known}")
-    return _version(registry, name, aliases[alias], note=alias)
+        listing = ", ".join(f"{known} (version {number})" for known, number in sorted(aliases.items()))
+        hint = f"its aliases: {listing}" if listing else "`synthcxr models list` shows what is registered"
+        raise ArtifactError(f"{address}: not in {tracking_uri.redact(registry.uri)}; {hint}")
+    return _fetch_version(registry, name, aliases[alias], note=alias)
 
 
-def _logged(address: str) -> Resolved:
-    parts = _BY_RUN.fullmatch(address)
-    if parts is None:
-        raise ArtifactError(f"{address}: no model address; one is {_FORMS}")
-    return Resolved(_here(address).run_folder(parts["run"], parts["path"].rstrip("/")), address)
+def _resolve_logged(address: str) -> ResolvedModel:
+    match = _BY_RUN.fullmatch(address)
+    if match is None:
+        raise ArtifactError(f"{address}: not a model address; give {_FORMS}")
+    return ResolvedModel(_require_registry(address).fetch_run_model(match["run"], match["path"].rstrip("/")), address)
 
 
-def _version(registry: Registry, name: str, number: str, note: str = "") -> Resolved:
-    return Resolved(registry.folder(registry.version(name, number)), f"models:/{name}/{number}", note)
+def _fetch_version(registry: Registry, name: str, number: str, note: str = "") -> ResolvedModel:
+    return ResolvedModel(registry.fetch_model(registry.get_version(name, number)), f"models:/{name}/{number}", note)
 
 
-def _here(address: str) -> Registry:
+def _require_registry(address: str) -> Registry:
     uri = tracking_uri.find()
     if uri is None:
         raise ArtifactError(
-            f"{address}: no registry here; go to the folder that holds {tracking_uri.EMBEDDED}"
-            f" or set {tracking_uri.VARIABLE} to a server"
+            f"{address}: no registry here; go to the folder that contains {tracking_uri.EMBEDDED_DATABASE}"
+            f" or set {tracking_uri.URI_VARIABLE} to a server"
         )
-    return _open(uri)
+    return _open_registry(uri)
 
 
-def _open(uri: str) -> Registry:
-    from synthcxr.registry.client import Registry  # MLflow takes seconds to import: a folder needs none of it
+def _open_registry(uri: str) -> Registry:
+    from synthcxr.registry.client import Registry  # MLflow takes seconds to import, and a folder does not need it
 
     return Registry.open(uri)
 
 
-def _file(address: str) -> Resolved:
+def _resolve_path(address: str) -> ResolvedModel:
     path = Path(address)
     starter = packaged_files.find(STARTER)
     if address == STARTER and starter is not None and not path.exists():
         path = starter
+    names = ", ".join(model_folder.ONNX_FILES)
     if path.suffix == ".onnx" and path.is_file():
         if path.name not in model_folder.ONNX_FILES:
-            raise ArtifactError(
-                f"{path}: a model file is named {', '.join(model_folder.ONNX_FILES)}; rename it or give its folder"
-            )
+            raise ArtifactError(f"{path}: a model file must be named {names}; rename it or give its folder")
         path = path.parent
     if not path.is_dir():
-        raise ArtifactError(f"{address}: no such model; an address is {_FORMS}")
+        raise ArtifactError(f"{address}: no such model; give {_FORMS}")
     if not any((path / name).is_file() for name in model_folder.ONNX_FILES):
-        raise ArtifactError(
-            f"{path}: holds no {', '.join(model_folder.ONNX_FILES)}; run `synthcxr export` or pull a model"
-        )
-    if (path / model_folder.INDEX).is_file():
-        model_folder.verify(path)
-    return Resolved(path, address)
+        raise ArtifactError(f"{path}: contains no {names}; run `synthcxr export` or `synthcxr models pull`")
+    if (path / model_folder.INDEX_FILE).is_file():
+        model_folder.verify_files(path)
+    return ResolvedModel(path, address)

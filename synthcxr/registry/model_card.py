@@ -1,4 +1,4 @@
-"""Model cards: Markdown with YAML front matter; what a model is, was made from, may be used for, and how good it is."""
+"""Model cards: Markdown with YAML front matter on what a model is, its data, intended use, evidence and limits."""
 
 from __future__ import annotations
 
@@ -9,81 +9,90 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.registry import model_card_tables
 
-MIN_FILMS = 50
+CARD_FILE = "README.md"
+_MIN_TEST_FILMS = 50  # below it `evaluate` compares nothing
 _TASKS = {
     "generator": "unconditional-image-generation",
     "classifier": "image-classification",
     "judge": "image-classification",
 }
-_WHAT = {
-    "generator": "Makes synthetic frontal chest X-rays of {side} x {side} pixels from random latents (a"
-    " progressive-growing GAN). The classifier beside it chooses and labels what it makes; the judge measures it.",
-    "classifier": "Gives the probability of each of the 14 NIH findings for an image of {side} x {side} pixels. It"
-    " chooses and labels what the generator makes; it is trained on other patients than the judge.",
-    "judge": "Gives the probability of each of the 14 NIH findings for an image of {side} x {side} pixels, and the"
-    " features in which sets of films are compared. It learned on other patients than the classifier, and chose none.",
+_DESCRIPTIONS = {
+    "generator": "Generates synthetic frontal chest X-rays of {side} x {side} pixels from random latents, with a"
+    " progressive-growing GAN. The classifier in the same folder selects and labels the images; the judge evaluates"
+    " them.",
+    "classifier": "Predicts the probability of each of the 14 NIH findings for an image of {side} x {side} pixels. It"
+    " selects and labels the images of the generator, and is trained on other patients than the judge.",
+    "judge": "Predicts the probability of each of the 14 NIH findings for an image of {side} x {side} pixels, and"
+    " computes the features in which sets of images are compared. It is trained on other patients than the classifier,"
+    " and selects no images.",
 }
-_USE = (
-    "Method development, teaching, software tests and augmentation experiments that are checked on real films of"
-    " patients the model never saw."
+_INTENDED_USE = (
+    "Method development, teaching, software tests, and augmentation experiments that are checked on real films of"
+    " other patients than the training films."
 )
-_NOT = (
-    "Not for diagnosis, triage or any decision about a patient. Not evidence of what a disease looks like. A finding is"
-    " what a classifier sees in an image, not what a radiologist confirmed."
+_OUT_OF_SCOPE = (
+    "Diagnosis, triage or any decision about a patient. The images are not evidence of what a disease looks like. A"
+    " finding is what a classifier detects in an image, not what a radiologist has confirmed."
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-    """What cards are written from: model.json, metrics.json and verdict.json of results/, each classifier's scores.
+class CardInputs:
+    """What a card is written from: model.json, metrics.json, verdict.json and the training scores of each classifier.
 
-    `weak` names the findings of classifier and judge whose thresholds rest on too few val positives, by kind.
+    `weak` maps classifier and judge to the findings whose thresholds are based on fewer than 3 positive val films.
     """
 
     index: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    metrics: MetricsJson
+    verdict: VerdictJson
     scores: Mapping[str, Mapping[str, Any]]
     weak: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
-def write(contract: Contract, facts: Facts) -> str:
-    """The card of one model; the same facts give the same text."""
+def companion_card_file(kind: str) -> str:
+    """Return the file name of a classifier's or judge's card in the folder of its generator."""
+    return f"{kind}.md"
+
+
+def render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
+    """Return the card of one model; the same inputs give the same text."""
     sections = [
-        f"# synthcxr {contract.kind}",
-        _WHAT[contract.kind].format(side=contract.resolution),
-        f"**{_provenance(contract)}** It is not for diagnosis.",
-        "## Intended use\n\n" + _USE,
-        "## Not for\n\n" + _NOT,
-        "## Data\n\n" + _data(contract, facts.index),
-        "## Evidence\n\n" + _evidence(contract, facts),
-        "## Limits\n\n" + _limits(contract, facts),
+        f"# synthcxr {metadata.kind}",
+        _DESCRIPTIONS[metadata.kind].format(side=metadata.resolution),
+        f"**{_describe_provenance(metadata)}** It is not for diagnosis.",
+        "## Intended use\n\n" + _INTENDED_USE,
+        "## Out-of-scope use\n\n" + _OUT_OF_SCOPE,
+        "## Data\n\n" + _describe_data(metadata, inputs.index),
+        "## Evidence\n\n" + _describe_evidence(metadata, inputs),
+        "## Limits\n\n" + _describe_limits(metadata, inputs),
     ]
-    return f"---\n{_front_matter(contract, facts)}---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{_front_matter(metadata, inputs)}---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def summary(contract: Contract) -> str:
-    """One line for a registry's table."""
-    source = "drawn phantoms" if contract.phantom else "real films"
-    return f"{contract.kind}, {contract.resolution} px, trained on {source} {contract.training_data}; not for diagnosis"
+def summarize(metadata: ModelMetadata) -> str:
+    """Return one line for the table of a registry."""
+    films = "drawn phantoms" if metadata.phantom else "real films"
+    return f"{metadata.kind}, {metadata.resolution} px, trained on {films} {metadata.training_data}; not for diagnosis"
 
 
-def _front_matter(contract: Contract, facts: Facts) -> str:
+def _front_matter(metadata: ModelMetadata, inputs: CardInputs) -> str:
     fields = {
-        "license": contract.licence,
+        "license": metadata.licence,
         "library_name": "onnx",
-        "pipeline_tag": _TASKS[contract.kind],
-        "tags": ["chest-x-ray", "synthetic-data", "synthcxr", "phantom" if contract.phantom else "real-films"],
+        "pipeline_tag": _TASKS[metadata.kind],
+        "tags": ["chest-x-ray", "synthetic-data", "synthcxr", "phantom" if metadata.phantom else "real-films"],
         "synthcxr": {
-            "kind": contract.kind,
-            "resolution": contract.resolution,
-            "training_data": contract.training_data,
-            "phantom": contract.phantom,
-            "digest": contract.digest,
-            "gates_passed": bool(facts.verdict.get("passed")),
+            "kind": metadata.kind,
+            "resolution": metadata.resolution,
+            "training_data": metadata.training_data,
+            "phantom": metadata.phantom,
+            "digest": metadata.digest,
+            "gates_passed": bool(inputs.verdict.get("passed")),
         },
     }
     text = io.StringIO()
@@ -93,60 +102,67 @@ def _front_matter(contract: Contract, facts: Facts) -> str:
     return text.getvalue()
 
 
-def _provenance(contract: Contract) -> str:
-    if contract.phantom:
-        return "Trained on drawn phantoms: it proves that the pipeline works, and says nothing about real chest X-rays."
+def _describe_provenance(metadata: ModelMetadata) -> str:
+    if metadata.phantom:
+        return "Trained on drawn phantoms: this tests the pipeline, and says nothing about real chest X-rays."
+    if metadata.kind != "generator":
+        return "Trained on real films."
     return (
-        "Trained on real films; what it makes belongs to no patient, which the measures below support but cannot prove."
+        "Trained on real films. The generated images belong to no patient, which the measurements below support but"
+        " cannot prove."
     )
 
 
-def _data(contract: Contract, index: Mapping[str, Any]) -> str:
-    films = f"Films {contract.training_data} ({'drawn phantoms' if contract.phantom else 'real'}), split by patient."
+def _describe_data(metadata: ModelMetadata, index: Mapping[str, Any]) -> str:
+    films = f"Films {metadata.training_data} ({'drawn phantoms' if metadata.phantom else 'real'}), split by patient."
     attribution = "\n".join(f"- {line}" for line in index.get("attribution", ()))
-    return f"{films}\n\n{attribution or 'Their sources ask for no attribution.'}"
+    return f"{films}\n\n{attribution or 'The sources of the films require no attribution.'}"
 
 
-def _evidence(contract: Contract, facts: Facts) -> str:
-    if contract.kind != "generator":
-        ranked = model_card_tables.ranking(facts.metrics) if contract.kind == "classifier" else ""
-        return "\n\n".join(
-            part for part in (ranked, model_card_tables.scores(facts.scores.get(contract.kind, {}))) if part
-        )
-    gates = [f"- {gate['sentence']}" for gate in facts.verdict.get("gates", ())]
-    verdict = "Every gate passed." if facts.verdict.get("passed") else "Not every gate passed."
-    tables = (model_card_tables.distances, model_card_tables.coverage, model_card_tables.memorisation)
-    parts = (*(table(facts.metrics) for table in tables), verdict, "\n".join(gates))
+def _describe_evidence(metadata: ModelMetadata, inputs: CardInputs) -> str:
+    if metadata.kind != "generator":
+        test_auroc = model_card_tables.render_test_auroc(inputs.metrics) if metadata.kind == "classifier" else ""
+        parts = [test_auroc, model_card_tables.render_val_scores(inputs.scores.get(metadata.kind, {}))]
+    else:
+        parts = [
+            model_card_tables.render_distances(inputs.metrics),
+            model_card_tables.render_coverage(inputs.metrics),
+            model_card_tables.render_memorisation(inputs.metrics),
+            "Every gate passed." if inputs.verdict.get("passed") else "Not every gate passed.",
+            "\n".join(f"- {gate['sentence']}" for gate in inputs.verdict.get("gates", ())),
+        ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _limits(contract: Contract, facts: Facts) -> str:
+def _describe_limits(metadata: ModelMetadata, inputs: CardInputs) -> str:
     lines = [
-        "- A distance depends on its N and its features: compare it only beside its floor, at equal N.",
-        "- Views, devices and findings are confounded in the training films, and so in what is made from them.",
+        "- A distance depends on N and on the features. Compare it only with its floor, at equal N.",
+        "- Views, devices and findings are confounded in the training films, and therefore in the generated images.",
     ]
-    if contract.phantom:
-        lines.insert(0, "- No real film was ever seen.")
-    if contract.kind == "generator":
-        lines += model_card_tables.surpluses(facts.metrics)
-    lines += _weak(contract, facts)
-    n_test = facts.metrics.get("n_real_test", 0)
-    if n_test < MIN_FILMS:
+    if metadata.phantom:
+        lines.insert(0, "- No real film was used for training.")
+    if metadata.kind == "generator":
+        lines += model_card_tables.list_memorisation_limits(inputs.metrics)
+    lines += _describe_weak_thresholds(metadata, inputs)
+    n_test = inputs.metrics.get("n_real_test", 0)
+    if n_test < _MIN_TEST_FILMS:
         lines.append(f"- Only {n_test} real test films: too few for a comparison.")
     return "\n".join(lines)
 
 
-def _weak(contract: Contract, facts: Facts) -> list[str]:
-    """Which thresholds lean on very few films: the model's own, or those of the two that label for a generator."""
-    of_judge = list(facts.weak.get("judge", facts.metrics.get("labels", {}).get("not_judged", ())))
-    named: dict[str, Sequence[str]] = {"Thresholds": contract.weak}
-    if contract.kind == "generator":
-        named = {
-            "The classifier's thresholds, by which images are chosen and labelled,": facts.weak.get("classifier", ()),
-            "The judge's thresholds": of_judge,
+def _describe_weak_thresholds(metadata: ModelMetadata, inputs: CardInputs) -> list[str]:
+    """Return a limit for weak thresholds: those of the model itself, or of a generator's classifier and judge."""
+    weak: dict[str, Sequence[str]] = {"The thresholds": metadata.weak}
+    if metadata.kind == "generator":
+        labels = inputs.metrics.get("labels")
+        judge_default = () if labels is None else labels.get("not_judged", ())
+        weak = {
+            "The classifier's thresholds, which select and label images,": inputs.weak.get("classifier", ()),
+            "The judge's thresholds": inputs.weak.get("judge", judge_default),
         }
     return [
-        f"- {whose} of these findings rest on very few films and enter no gate: {', '.join(weak)}."
-        for whose, weak in named.items()
-        if weak
+        f"- {subject} for these findings are based on fewer than 3 positive val films, and the findings enter no gate:"
+        f" {', '.join(findings)}."
+        for subject, findings in weak.items()
+        if findings
     ]

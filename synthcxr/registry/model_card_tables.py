@@ -1,133 +1,148 @@
-"""The tables of a model card: distances, coverage, memorisation, scores of a classifier, by what `evaluate` found."""
+"""The tables of a model card: distances, coverage, memorisation and the scores of a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthcxr.data.metrics_schema import MetricsJson, PrivacyRow, is_computed, privacy_spaces
+from synthcxr.data.number_format import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    format_percent_interval,
+)
 
-def distances(metrics: Mapping[str, Any]) -> str:
-    """The Frechet distances and, where labels were compared, the total variation."""
+_UNDEFINED = "not defined"
+_WITH_CI = "(95 % CI {} to {})"
+
+
+def render_distances(metrics: MetricsJson) -> str:
+    """Return the Fréchet distances and, if labels were compared, the total variation."""
     rows = [
-        "| distance to test films | value [95 %] | real-real floor | relative [95 %] | N synthetic / train / test |",
+        "| distance to test films | value (95 % CI) | floor: training films | relative (95 % CI)"
+        " | N synthetic / training / test |",
         "|---|---|---|---|---|",
     ]
-    for extractor, found in sorted(metrics.get("distance", {}).items()):
-        if found.get("status") != "computed":
-            rows.append(f"| {extractor} | {found.get('status', 'not computed')} | | | |")
+    for extractor, row in sorted(metrics.get("distance", {}).items()):
+        if not is_computed(row):
+            rows.append(f"| {extractor} | {row['status']} | | | |")
             continue
+        counts = _counts(row.get("n_synthetic"), row.get("n_train"), row.get("n_test"))
         rows.append(
-            f"| Frechet, {extractor} features | {_number(found.get('value'))} {_interval(found.get('interval'))}"
-            f" | {_number(found.get('floor'))} (N {found.get('floor_n')})"
-            f" | {_number(found.get('relative'))} {_interval(found.get('relative_interval'))}"
-            f" | {found.get('n_synthetic')} / {found.get('n_train')} / {found.get('n_test')} |"
+            f"| Fréchet, {extractor} features | {_estimate(row.get('value'), row.get('interval'))}"
+            f" | {_number(row.get('floor'))} (N {format_count(row.get('floor_n'))})"
+            f" | {_estimate(row.get('relative'), row.get('relative_interval'))} | {counts} |"
         )
-    table, variation = "\n".join(rows), metrics.get("labels", {}).get("total_variation")
+    table = "\n".join(rows)
+    labels = metrics.get("labels")
+    variation = None if labels is None else labels.get("total_variation")
     if variation is None:
         return table
+    n_synthetic, n_real = format_count(metrics.get("n_synthetic")), format_count(metrics.get("n_real_test"))
     return (
-        f"{table}\n\nTotal variation of the label distribution from real test films: {_number(variation)}"
-        f" ({metrics.get('n_synthetic')} synthetic images, {metrics.get('n_real_test')} real test films)."
+        f"{table}\n\nTotal variation between the label distributions of synthetic images and real test films:"
+        f" {_number(variation)} (N {n_synthetic} synthetic images, {n_real} real test films)."
     )
 
 
-def coverage(metrics: Mapping[str, Any]) -> str:
-    """How much of the test films' variety images cover, as a share of what training films do; "" if not measured."""
-    held = [
-        f"{_number(found.get('relative'))} {_interval(found.get('relative_interval'))} in {extractor} features"
-        for extractor, found in sorted(metrics.get("coverage", {}).items())
-        if found.get("status") == "computed"
+def render_coverage(metrics: MetricsJson) -> str:
+    """Return how much of the test films the images cover, relative to training films; "" if not measured."""
+    parts = [
+        f"{_number(row.get('relative'))} {format_interval(row.get('relative_interval'), template=_WITH_CI)}"
+        f" in {extractor} features"
+        for extractor, row in sorted(metrics.get("coverage", {}).items())
+        if is_computed(row)
     ]
-    return f"Coverage of test films, as a share of that of training films: {', '.join(held)}." if held else ""
+    return f"Coverage of test films relative to that of training films: {', '.join(parts)}." if parts else ""
 
 
-def memorisation(metrics: Mapping[str, Any]) -> str:
-    """How near images lie to films learned from, against held-out films, in each space; "" where none was measured."""
+def render_memorisation(metrics: MetricsJson) -> str:
+    """Return the distances of images to training films, compared with held-out films; "" if not measured."""
     rows = []
-    for space, found in _spaces(metrics):
-        attack = found.get("attack", {})
-        rows.append(
-            f"| {space} | {_percent(found.get('share'))} {_percents(found.get('share_interval'))}"
-            f" | {_percent(found.get('detectable'))}"
-            f" | {_number(found.get('median_ratio'))} {_interval(found.get('median_ratio_interval'))}"
-            f" | {_number(attack.get('auroc'))} {_interval(attack.get('interval'))}"
-            f" | {found.get('n')} / {found.get('n_learned')} / {found.get('n_null')} |"
-        )
+    for space, row in _measured_spaces(metrics):
+        share = f"{_percent(row.get('share'))} {format_percent_interval(row.get('share_interval'), digits=2)}".rstrip()
+        ratio = _estimate(row.get("median_ratio"), row.get("median_ratio_interval"))
+        attack = row.get("attack")
+        auroc = _UNDEFINED if attack is None else _estimate(attack.get("auroc"), attack.get("interval"))
+        counts = _counts(row.get("n"), row.get("n_learned"), row.get("n_null"))
+        rows.append(f"| {space} | {share} | {_percent(row.get('detectable'))} | {ratio} | {auroc} | {counts} |")
     if not rows:
         return ""
     header = [
-        "| memorisation | nearer than the null's 1st percentile [95 %] | smallest share noticed | median ratio [95 %]"
-        " | membership inference, AUROC [95 %] | N synthetic / learned / held out |",
+        "| memorisation | closer than the null's 1st percentile (95 % CI) | smallest detectable share"
+        " | median ratio (95 % CI) | membership inference, AUROC (95 % CI) | N synthetic / training / held-out |",
         "|---|---|---|---|---|---|",
     ]
-    return (
-        "\n".join(header + rows)
-        + "\n\nDistances to the nearest film learned from; the null is that of held-out films. 1 % would lie below its"
-        " 1st percentile by chance, and an AUROC of 0.5 tells members from others no better than a coin."
+    notes = (
+        "Distances are to the nearest training film. The null is the distances of held-out films; by chance, 1 % of the"
+        " images are below its 1st percentile. An AUROC of 0.5 means that membership inference does no better than"
+        " chance."
     )
+    return "\n".join(header + rows) + "\n\n" + notes
 
 
-def surpluses(metrics: Mapping[str, Any]) -> list[str]:
-    """A limit for each space in which more images lie near to films learned from than chance has it."""
+def list_memorisation_limits(metrics: MetricsJson) -> list[str]:
+    """Return a limit for each space in which more images are close to training films than expected by chance."""
     return [
-        f"- In {space}, {_percent(found['share'])} of the images lie nearer to a film learned from than 99 in 100"
-        f" held-out films do, at the least {_percent(found['share_low'])}:"
-        f" more than the {_percent(found['expected'])} of chance."
-        for space, found in _spaces(metrics)
-        if found.get("share_low", 0) > found.get("expected", 1)
+        f"- In {space}, {_percent(row['share'])} of the images (95 % CI from {_percent(row['share_low'])}) are closer"
+        " to a training film than 99 % of the held-out films are: more than the"
+        f" {_percent(row['expected'])} expected by chance."
+        for space, row in _measured_spaces(metrics)
+        if row.get("share_low", 0) > row.get("expected", 1)
     ]
 
 
-def ranking(metrics: Mapping[str, Any]) -> str:
-    """The classifier's mean AUROC on test films, within each source, and what needs no pixel; "" if not measured."""
-    found = metrics.get("classifier", {})
-    if found.get("status") != "computed":
+def render_test_auroc(metrics: MetricsJson) -> str:
+    """Return the classifier's mean AUROC on test films, within sources, and of source and view; "" if not measured."""
+    row = metrics.get("classifier")
+    if row is None or not is_computed(row):
         return ""
-    mean, within, alone = (
-        f"{_number(found[name]['value'])} {_interval(found[name]['interval'])}"
-        for name in ("mean_auroc", "within_source", "source_and_view_alone")
+    mean, within_source, source_and_view = (
+        f"{_number(auroc['value'])} {format_interval(auroc['interval'], template=_WITH_CI)}"
+        for auroc in (row["mean_auroc"], row["within_source"], row["source_and_view_alone"])
     )
     return (
-        f"On {found['n_films']} test films of {found['n_patients']} patients, mean AUROC [95 %] of"
-        f" {', '.join(found['findings'])}: {mean}; the same within each source of films: {within}; source and view"
-        f" alone, no pixel seen, reach {alone}."
+        f"Mean AUROC on {format_count(row['n_films'])} test films of {format_count(row['n_patients'])} patients"
+        f" ({', '.join(row['findings'])}): {mean}. Within each source of films: {within_source}. From source and view"
+        f" alone, without any pixel: {source_and_view}."
     )
 
 
-def scores(scores: Mapping[str, Any]) -> str:
-    """AUROC and average precision of each finding."""
-    rows = ["| finding | AUROC [95 %] | average precision [95 %] | N | positive |", "|---|---|---|---|---|"]
-    for finding, found in scores.get("findings", {}).items():
-        auroc, precision = found.get("auroc", {}), found.get("average_precision", {})
-        rows.append(
-            f"| {finding} | {_number(auroc.get('value'))} {_interval(auroc.get('interval'))}"
-            f" | {_number(precision.get('value'))} {_interval(precision.get('interval'))}"
-            f" | {found.get('n')} | {found.get('n_positive')} |"
+def render_val_scores(scores: Mapping[str, Any]) -> str:
+    """Return AUROC and average precision of each finding on val films."""
+    rows = ["| finding | AUROC (95 % CI) | average precision (95 % CI) | N | positive |", "|---|---|---|---|---|"]
+    for finding, row in scores.get("findings", {}).items():
+        auroc, precision = (
+            _estimate(row.get(name, {}).get("value"), row.get(name, {}).get("interval"))
+            for name in ("auroc", "average_precision")
         )
-    return "Val films, intervals by bootstrap over patients.\n\n" + "\n".join(rows)
+        rows.append(
+            f"| {finding} | {auroc} | {precision} | {format_count(row.get('n'))}"
+            f" | {format_count(row.get('n_positive'))} |"
+        )
+    return "Val films. The confidence intervals are from a bootstrap over patients.\n\n" + "\n".join(rows)
 
 
-def _spaces(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The spaces in which memorisation was measured, by name."""
-    held = sorted(metrics.get("privacy", {}).items())
-    return [(name, found) for name, found in held if isinstance(found, Mapping) and found.get("status") == "computed"]
+def _measured_spaces(metrics: MetricsJson) -> list[tuple[str, PrivacyRow]]:
+    """Return the spaces in which memorisation was measured, by name."""
+    return [
+        (space, row) for space, row in sorted(privacy_spaces(metrics.get("privacy", {})).items()) if is_computed(row)
+    ]
 
 
-def _number(value: Any) -> str:
-    return "not defined" if value is None else f"{value:.3g}"
+def _counts(*counts: int | None) -> str:
+    return " / ".join(map(format_count, counts))
 
 
-def _interval(bounds: Any) -> str:
-    if not bounds or any(bound is None for bound in bounds):
-        return ""
-    return f"[{bounds[0]:.3g}, {bounds[1]:.3g}]"
+def _estimate(value: float | None, interval: Sequence[float | None] | None) -> str:
+    return f"{_number(value)} {format_interval(interval)}".rstrip()
 
 
-def _percent(value: Any) -> str:
-    return "not defined" if value is None else f"{100 * value:.2g} %"
+def _number(value: float | None) -> str:
+    return format_number(value, missing=_UNDEFINED)
 
 
-def _percents(bounds: Any) -> str:
-    if not bounds or any(bound is None for bound in bounds):
-        return ""
-    return f"[{100 * bounds[0]:.2g}, {100 * bounds[1]:.2g}]"
+def _percent(share: float | None) -> str:
+    return format_percent(share, digits=2, missing=_UNDEFINED)

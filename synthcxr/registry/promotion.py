@@ -1,158 +1,241 @@
-"""Who is champion: decided on the record, and written down with the version that it concerns.
+"""Make a version champion, roll it back, and record every decision in the tags of the version.
 
-One alias decides, the generator's. On a store that is a file a lock excludes two promotions at once. A server's
-aliases are last write wins: there the alias is read back after SETTLE_S, and the record of one that was overwritten
-says so.
+One alias decides, the generator's; the classifier and judge follow it. In a sqlite store a lock excludes simultaneous
+promotions. On a server the last write of an alias wins: the alias is read back after SETTLE_S, and the record of an
+overwritten promotion says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from synthcxr.errors import ArtifactError
-from synthcxr.registry import companion_aliases, connection, promotion_lock, tracking_uri
-from synthcxr.registry.client import DECISION_WHY_TAG as WHY
-from synthcxr.registry.client import METRICS_TAG, VERDICT_TAG, Registry, Version
-from synthcxr.registry.model_address import CHAMPION, GENERATOR
-from synthcxr.registry.promotion_policy import Decision, Evaluated, decide
-from synthcxr.storage import digests
+from mlflow import MlflowClient
 
+from synthcxr.errors import ArtifactError
+from synthcxr.registry import connection, tracking_uri
+from synthcxr.registry.client import DECISION_WHY_TAG, METRICS_TAG, TRAINING_DATA_TAG, VERDICT_TAG, Registry, Version
+from synthcxr.registry.model_address import CANDIDATE, CHAMPION, GENERATOR_MODEL
+from synthcxr.registry.promotion_policy import Decision, EvaluatedVersion, decide, decide_by_gates
+from synthcxr.storage import digests, locks
+
+COMPANIONS = ("classifier", "judge")
+WAIT_S = 30.0
 SETTLE_S = 1.0
-DECISION, AT, METRICS, OVER = (f"synthcxr.decision{part}" for part in ("", "_at", "_metrics_sha256", "_over"))
+DECISION_TAG = "synthcxr.decision"
+DECIDED_AT_TAG = "synthcxr.decision_at"
+DECISION_METRICS_TAG = "synthcxr.decision_metrics_sha256"
+REPLACED_TAG = "synthcxr.decision_over"
 PROMOTING, PROMOTED, FORCED, REFUSED = "promoting", "promoted", "forced", "refused"
-OVERWRITTEN, ROLLED_BACK, RESTORED, KEPT = "overwritten", "rolled back", "restored", "kept"
-_MAX_TAG = 5000  # MLflow's longest tag of a version
+OVERWRITTEN, ROLLED_BACK, RESTORED, UNCHANGED = "overwritten", "rolled back", "restored", "kept"
+_LOCK_FILE = ".promotion.lock"
+_MAX_TAG_LENGTH = 5000  # MLflow's limit for a tag of a version
 
 Wait = Callable[[float], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one version: the record that its tags hold, the champion before it, the aliases that were mended.
+class PromotionOutcome:
+    """The decision on one version, as its tags record it; `champion` is the version that is champion now, "" if none.
 
-    `champion` is the version that is champion now, "" where there is none.
+    `moved_aliases` has a line for each alias of the classifier or judge that was set.
     """
 
     version: str
     decision: str
     why: str
-    before: str
+    previous_champion: str
     champion: str
-    mended: tuple[str, ...] = ()
+    moved_aliases: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the output of `synthcxr models promote --json`."""
+        return {
+            "version": self.version,
+            "decision": self.decision,
+            "why": self.why,
+            "before": self.previous_champion,
+            "champion": self.champion,
+            "mended": self.moved_aliases,
+        }
 
 
-def evaluated(registry: Registry, version: Version) -> Evaluated | None:
-    """The evidence that was logged with a version, None where there is none; ArtifactError where it was changed."""
-    texts = []
+def load_evaluation(registry: Registry, version: Version) -> EvaluatedVersion | None:
+    """Return the evidence that was logged with a version, None if there is none; ArtifactError if it was changed."""
+    documents = []
     for name, tag in (("metrics.json", METRICS_TAG), ("verdict.json", VERDICT_TAG)):
-        data = registry.run_file(version.run_id, name) if tag in version.tags else None
+        data = registry.read_run_file(version.run_id, name) if tag in version.tags else None
         if data is None:
             return None
         if digests.sha256_bytes(data) != version.tags[tag]:
             raise ArtifactError(
-                f"models:/{version.name}/{version.version}: {name} of its run is not the one that was registered;"
+                f"models:/{version.name}/{version.version}: {name} of its run differs from the one that was registered;"
                 " register it again"
             )
-        texts.append(json.loads(data))
-    return Evaluated(version.tags.get("synthcxr.training_data", ""), *texts)
+        documents.append(json.loads(data))
+    return EvaluatedVersion(version.tags.get(TRAINING_DATA_TAG, ""), *documents)
 
 
-def promote(registry: Registry, number: str, *, reason: str = "", wait: Wait = time.sleep) -> Outcome:
-    """Make a version champion if its evidence allows it, or because `reason` says so; what is decided is recorded."""
-    with promotion_lock.promoting(registry.uri):
-        version, before = registry.version(GENERATOR, number), _champion(registry)
-        if before == number:
-            return _kept(registry, version)
-        decision = Decision(True, reason) if reason else _decide(registry, version, before)
+def promote(registry: Registry, number: str, *, reason: str = "", wait: Wait = time.sleep) -> PromotionOutcome:
+    """Make a version champion if its evidence allows it, or unconditionally with `reason`; record the decision.
+
+    `wait` sleeps for the seconds in which others may overwrite the alias on a server.
+    """
+    with _promotion_lock(registry.uri):
+        version, previous = registry.get_version(GENERATOR_MODEL, number), _get_champion(registry)
+        if previous == number:
+            return _leave_champion(registry, version)
+        decision = Decision(True, reason) if reason else _decide(registry, version, previous)
         if not decision.promote:
             _record(registry, version, REFUSED, decision.why)
-            return Outcome(number, REFUSED, decision.why, before, before, companion_aliases.follow(registry))
-        registry.folder(version)
-        _record(registry, version, PROMOTING, decision.why, over=before)
-        if _champion(registry) != before:
-            return _overwritten(registry, version, decision.why, before)
-        now = _move(registry, number, wait)
-        if now != number:
-            return _overwritten(registry, version, decision.why, before)
-        done = FORCED if reason else PROMOTED
-        _record(registry, version, done, decision.why, over=before)
-        return Outcome(number, done, decision.why, before, number, companion_aliases.follow(registry))
+            return PromotionOutcome(
+                number, REFUSED, decision.why, previous, previous, align_companion_aliases(registry)
+            )
+        registry.fetch_model(version)
+        _record(registry, version, PROMOTING, decision.why, replaced=previous)
+        if _get_champion(registry) != previous:
+            return _record_overwritten(registry, version, decision.why, previous)
+        if _set_champion(registry, number, wait) != number:
+            return _record_overwritten(registry, version, decision.why, previous)
+        final = FORCED if reason else PROMOTED
+        _record(registry, version, final, decision.why, replaced=previous)
+        return PromotionOutcome(number, final, decision.why, previous, number, align_companion_aliases(registry))
 
 
-def rollback(registry: Registry, *, reason: str = "", wait: Wait = time.sleep) -> Outcome:
-    """Give the alias back to the version that the champion replaced; ArtifactError where it replaced none."""
-    with promotion_lock.promoting(registry.uri):
-        number = _champion(registry)
+def rollback(registry: Registry, *, reason: str = "", wait: Wait = time.sleep) -> PromotionOutcome:
+    """Return the alias to the version that the champion replaced; ArtifactError if it replaced none."""
+    with _promotion_lock(registry.uri):
+        number = _get_champion(registry)
         if not number:
-            raise ArtifactError(f"{tracking_uri.shown(registry.uri)}: there is no champion to roll back")
-        champion = registry.version(GENERATOR, number)
-        earlier = champion.tags.get(OVER, "")
+            raise ArtifactError(f"{tracking_uri.redact(registry.uri)}: there is no champion to roll back")
+        champion = registry.get_version(GENERATOR_MODEL, number)
+        earlier = champion.tags.get(REPLACED_TAG, "")
         if not earlier:
-            raise ArtifactError(f"models:/{GENERATOR}/{number}: replaced no champion; there is none to go back to")
-        target = registry.version(GENERATOR, earlier)
-        registry.folder(target)
-        now, why = _move(registry, earlier, wait), reason or "by hand"
-        if now != earlier:
-            return _overwritten(registry, target, why, number)
-        _record(registry, champion, ROLLED_BACK, why, over="")
+            raise ArtifactError(f"models:/{GENERATOR_MODEL}/{number}: replaced no champion, so nothing can be restored")
+        target = registry.get_version(GENERATOR_MODEL, earlier)
+        registry.fetch_model(target)
+        why = reason or "by hand"
+        if _set_champion(registry, earlier, wait) != earlier:
+            return _record_overwritten(registry, target, why, number)
+        _record(registry, champion, ROLLED_BACK, why, replaced="")
         _record(registry, target, RESTORED, f"version {number} was rolled back: {why}")
-        return Outcome(earlier, RESTORED, why, number, earlier, companion_aliases.follow(registry))
+        return PromotionOutcome(earlier, RESTORED, why, number, earlier, align_companion_aliases(registry))
 
 
-def _decide(registry: Registry, version: Version, before: str) -> Decision:
-    candidate = evaluated(registry, version)
+def record_companions(client: MlflowClient, versions: Mapping[str, str]) -> None:
+    """Record in the tags of the generator's version which classifier and judge it was evaluated with."""
+    for kind in COMPANIONS:
+        companion = versions.get(f"synthcxr-{kind}")
+        if companion is not None and GENERATOR_MODEL in versions:
+            client.set_model_version_tag(GENERATOR_MODEL, versions[GENERATOR_MODEL], _companion_tag(kind), companion)
+
+
+def align_companion_aliases(registry: Registry) -> tuple[str, ...]:
+    """Set the aliases of classifier and judge to what the tags of the generator name; return a line for each change."""
+    changes = []
+    generator_aliases = registry.get_aliases(GENERATOR_MODEL)
+    for alias in (CANDIDATE, CHAMPION):
+        if alias not in generator_aliases:
+            continue
+        tags = registry.get_version(GENERATOR_MODEL, generator_aliases[alias]).tags
+        for kind in COMPANIONS:
+            name, number = f"synthcxr-{kind}", tags.get(_companion_tag(kind), "")
+            if number and registry.get_aliases(name).get(alias) != number:
+                with connection.translate_errors(registry.uri):
+                    registry.client.set_registered_model_alias(name, alias, number)
+                changes.append(f"{name}@{alias} is version {number}")
+    return tuple(changes)
+
+
+def _companion_tag(kind: str) -> str:
+    return f"synthcxr.{kind}_version"
+
+
+@contextlib.contextmanager
+def _promotion_lock(uri: str) -> Iterator[None]:
+    """Exclude other promotions in a sqlite store; ArtifactError if another one takes longer than WAIT_S.
+
+    There is no lock for the store of a server; see the top of this file.
+    """
+    database = tracking_uri.sqlite_path(uri)
+    if database is None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.file_lock(database.absolute().with_name(_LOCK_FILE), wait_s=WAIT_S))
+        except locks.LockedError as error:
+            raise ArtifactError(
+                f"{tracking_uri.redact(uri)}: another promotion is running; wait for it and try again"
+            ) from error
+        except OSError as error:
+            raise ArtifactError(
+                f"{tracking_uri.redact(uri)}: cannot lock it ({error.strerror}); make its folder writable"
+            ) from error
+        yield
+
+
+def _decide(registry: Registry, version: Version, champion: str) -> Decision:
+    candidate = load_evaluation(registry, version)
     if candidate is None:
         return Decision(False, "no evidence is logged with it")
-    if not before:
+    if not champion:
         return decide(candidate, None)
-    champion = evaluated(registry, registry.version(GENERATOR, before))
-    return decide(candidate, champion or Evaluated("", {}, {}))
+    evaluated_champion = load_evaluation(registry, registry.get_version(GENERATOR_MODEL, champion))
+    if evaluated_champion is not None:
+        return decide(candidate, evaluated_champion)
+    by_gates = decide_by_gates(candidate.verdict)
+    if not by_gates.promote:
+        return by_gates
+    return Decision(False, f"{by_gates.why}; cannot be compared with the champion, which has no logged evidence")
 
 
-def _kept(registry: Registry, version: Version) -> Outcome:
-    """The version is champion already: a promotion that was stopped halfway is brought to its end."""
-    why = version.tags.get(WHY, "")
-    if version.tags.get(DECISION) == PROMOTING:
-        _record(registry, version, PROMOTED, why, over=version.tags.get(OVER, ""))
+def _leave_champion(registry: Registry, version: Version) -> PromotionOutcome:
+    """Leave the champion as it is, but complete the record of a promotion that was interrupted."""
+    if version.tags.get(DECISION_TAG) == PROMOTING:
+        why, replaced = version.tags.get(DECISION_WHY_TAG, ""), version.tags.get(REPLACED_TAG, "")
+        _record(registry, version, PROMOTED, why, replaced=replaced)
     number = version.version
-    return Outcome(number, KEPT, "is the champion already", number, number, companion_aliases.follow(registry))
+    changes = align_companion_aliases(registry)
+    return PromotionOutcome(number, UNCHANGED, "it is the champion already", number, number, changes)
 
 
-def _overwritten(registry: Registry, version: Version, why: str, before: str) -> Outcome:
-    now = _champion(registry)
-    told = f"another promotion made version {now or 'none'} champion meanwhile ({why})"
-    _record(registry, version, OVERWRITTEN, told)
-    return Outcome(version.version, OVERWRITTEN, told, before, now, companion_aliases.follow(registry))
+def _record_overwritten(registry: Registry, version: Version, why: str, previous: str) -> PromotionOutcome:
+    champion = _get_champion(registry)
+    text = f"another promotion made version {champion or 'none'} champion meanwhile ({why})"
+    _record(registry, version, OVERWRITTEN, text)
+    changes = align_companion_aliases(registry)
+    return PromotionOutcome(version.version, OVERWRITTEN, text, previous, champion, changes)
 
 
-def _champion(registry: Registry) -> str:
-    return registry.aliases(GENERATOR).get(CHAMPION, "")
+def _get_champion(registry: Registry) -> str:
+    return registry.get_aliases(GENERATOR_MODEL).get(CHAMPION, "")
 
 
-def _move(registry: Registry, number: str, wait: Wait) -> str:
-    """Set the alias and say where it is then: on a server after others had their time to set it."""
-    with connection.speaking(registry.uri):
-        registry.client.set_registered_model_alias(GENERATOR, CHAMPION, number)
-    if tracking_uri.kind(registry.uri) == "server":
+def _set_champion(registry: Registry, number: str, wait: Wait) -> str:
+    """Set the alias and return the champion after that; on a server, after others had time to overwrite it."""
+    with connection.translate_errors(registry.uri):
+        registry.client.set_registered_model_alias(GENERATOR_MODEL, CHAMPION, number)
+    if tracking_uri.store_kind(registry.uri) == "server":
         wait(SETTLE_S)
-    return _champion(registry)
+    return _get_champion(registry)
 
 
-def _record(registry: Registry, version: Version, decision: str, why: str, *, over: str | None = None) -> None:
-    """Write a decision to a version's tags; `over` is the champion that it replaces, "" for none, None to keep it."""
+def _record(registry: Registry, version: Version, decision: str, why: str, *, replaced: str | None = None) -> None:
+    """Write a decision to the tags; `replaced` is the champion before, "" for none, None to leave that tag."""
     now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
-    tags: Mapping[str, Any] = {
-        WHY: why[:_MAX_TAG],
-        AT: now,
-        METRICS: version.tags.get(METRICS_TAG, ""),
-        **({} if over is None else {OVER: over}),
-        DECISION: decision,
+    tags = {
+        DECISION_WHY_TAG: why[:_MAX_TAG_LENGTH],
+        DECIDED_AT_TAG: now,
+        DECISION_METRICS_TAG: version.tags.get(METRICS_TAG, ""),
+        **({} if replaced is None else {REPLACED_TAG: replaced}),
+        DECISION_TAG: decision,
     }
-    with connection.speaking(registry.uri):
+    with connection.translate_errors(registry.uri):
         for key, value in tags.items():
             registry.client.set_model_version_tag(version.name, version.version, key, value)

@@ -1,31 +1,31 @@
-"""Whether a candidate may become champion: every gate passed, and no figure worse beyond both intervals. Pure."""
+"""Decide whether a candidate may become champion: every gate passed, and no figure is worse beyond both intervals.
+
+Pure functions on the evidence of two versions.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
+from synthcxr.data.metrics_schema import GateRow, Interval, MetricsJson, VerdictJson, privacy_spaces
+from synthcxr.data.number_format import format_interval, format_number
+
 Direction = Literal["low", "high"]
-Interval = tuple[float, float]
+"""The better direction of a figure."""
 
 WORSE, BETTER, ALIKE = "worse", "better", "alike"
-_OTHER_FILMS = "other films"
-_BY_EXTRACTOR: tuple[tuple[str, str, str, Direction], ...] = (
-    ("distance", "relative", "relative_interval", "low"),
-    ("coverage", "relative", "relative_interval", "high"),
-    ("privacy", "share", "share_interval", "low"),
-)
-_PIXELS = "pixels"  # of the privacy section: what is compared there needs no extractor
+_PIXELS = "pixels"  # a space of the privacy section that needs no extractor
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluated:
-    """What `evaluate` found of a version: metrics.json and verdict.json, and the films that its models learned from."""
+class EvaluatedVersion:
+    """The evidence of a version, and the fingerprint of the films that its models are trained on."""
 
     training_data: str
-    metrics: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    metrics: MetricsJson
+    verdict: VerdictJson
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,81 +33,95 @@ class Figure:
     """A value with its 95 % interval."""
 
     value: float
-    interval: Interval
+    interval: tuple[float, float]
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.interval[0]:.4g}, {self.interval[1]:.4g}]"
+        return f"{_format(self.value)} {format_interval(self.interval, _format)}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Compared:
-    """One figure of two versions; `finding` is worse, better, alike, or why the two cannot be compared."""
+class FigureComparison:
+    """One figure of two versions; `result` is worse, better, alike, or the reason why they cannot be compared."""
 
     metric: str
     candidate: Figure | None
     champion: Figure | None
-    finding: str
+    result: str
 
     @property
-    def judged(self) -> bool:
-        """The two could be compared."""
-        return self.finding in (WORSE, BETTER, ALIKE)
+    def is_comparable(self) -> bool:
+        """Whether the two figures could be compared."""
+        return self.result in (WORSE, BETTER, ALIKE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row of `synthcxr models compare --json`."""
+        fields = dataclasses.asdict(self)
+        fields["finding"] = fields.pop("result")
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Whether the candidate becomes champion, and the sentence why."""
+    """Whether a version may become champion, and why."""
 
     promote: bool
     why: str
 
 
-def judged(verdict: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether a verdict lets a version become champion, and why: every gate that applies passed, and one does."""
-    gates = list(verdict.get("gates", ()))
+@dataclasses.dataclass(frozen=True)
+class _FigureName:
+    """Where metrics.json has a figure: section, extractor or space, and key."""
+
+    section: str
+    entry: str
+    key: str
+    direction: Direction
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.entry}.{self.key}"
+
+
+def decide_by_gates(verdict: VerdictJson) -> Decision:
+    """Decide by the gates alone: none may fail, and at least one must apply and pass."""
+    gates = verdict.get("gates", [])
     failed = [gate for gate in gates if gate["status"] == "failed"]
     passed = [gate for gate in gates if gate["status"] == "passed"]
     if failed or not verdict.get("passed"):
-        return False, "failed: " + ("; ".join(_bound(gate) for gate in failed) or "the verdict names no gate")
+        return Decision(False, "failed: " + ("; ".join(map(_describe_gate, failed)) or "the verdict names no gate"))
     if not passed:
-        return False, "no gate could be judged"
-    return True, "passed: " + "; ".join(_bound(gate) for gate in passed)
+        return Decision(False, "no gate was applicable")
+    return Decision(True, "passed: " + "; ".join(map(_describe_gate, passed)))
 
 
-def decide(candidate: Evaluated, champion: Evaluated | None) -> Decision:
-    """Judge a candidate against the champion, None where there is none yet."""
-    passed, why = judged(candidate.verdict)
-    if not passed or champion is None:
-        return Decision(passed, why)
-    found = compare(candidate, champion)
-    worse = [one for one in found if one.finding == WORSE]
-    if worse:
-        named = "; ".join(f"{one.metric} {one.candidate}, the champion's {one.champion}" for one in worse)
-        return Decision(False, f"{why}; worse than the champion: {named}")
-    held = [one.metric for one in found if one.judged]
-    if not held:
-        reasons = sorted({one.finding for one in found}) or ["no figure with an interval"]
-        return Decision(False, f"{why}; cannot be compared with the champion: {', '.join(reasons)}")
-    return Decision(True, f"{why}; not worse than the champion in {', '.join(held)}")
+def decide(candidate: EvaluatedVersion, champion: EvaluatedVersion | None) -> Decision:
+    """Decide by the gates and by a comparison with the champion, None if there is no champion yet."""
+    by_gates = decide_by_gates(candidate.verdict)
+    if not by_gates.promote or champion is None:
+        return by_gates
+    comparisons = compare(candidate, champion)
+    if worse := [row for row in comparisons if row.result == WORSE]:
+        listing = "; ".join(f"{row.metric} {row.candidate}, the champion's {row.champion}" for row in worse)
+        return Decision(False, f"{by_gates.why}; worse than the champion: {listing}")
+    compared = [row.metric for row in comparisons if row.is_comparable]
+    if not compared:
+        reasons = sorted({row.result for row in comparisons}) or ["no figure with an interval"]
+        return Decision(False, f"{by_gates.why}; cannot be compared with the champion: {', '.join(reasons)}")
+    return Decision(True, f"{by_gates.why}; not worse than the champion in {', '.join(compared)}")
 
 
-def compare(candidate: Evaluated, champion: Evaluated) -> tuple[Compared, ...]:
-    """Every figure that has an interval in either of the two; only like is compared with like."""
-    names = dict.fromkeys([*_figures(champion.metrics), *_figures(candidate.metrics)])
-    return tuple(_compared(*name, candidate, champion) for name in names)
+def compare(candidate: EvaluatedVersion, champion: EvaluatedVersion) -> tuple[FigureComparison, ...]:
+    """Compare every figure that has an interval in either version."""
+    old, new = dict(_figures(champion.metrics)), dict(_figures(candidate.metrics))
+    rows = []
+    for name in dict.fromkeys([*old, *new]):
+        result = _difference(name.entry, candidate, champion) or _rank(new.get(name), old.get(name), name.direction)
+        rows.append(FigureComparison(str(name), new.get(name), old.get(name), result))
+    return tuple(rows)
 
 
-def _compared(
-    section: str, entry: str, key: str, direction: Direction, candidate: Evaluated, champion: Evaluated
-) -> Compared:
-    new, old = (_figures(one.metrics).get((section, entry, key, direction)) for one in (candidate, champion))
-    finding = _unlike(entry, candidate, champion) or _finding(new, old, direction)
-    return Compared(f"{section}.{entry}.{key}", new, old, finding)
-
-
-def _finding(new: Figure | None, old: Figure | None, direction: Direction) -> str:
+def _rank(new: Figure | None, old: Figure | None, direction: Direction) -> str:
     if new is None or old is None:
-        return f"not computed of the {'candidate' if new is None else 'champion'}"
+        return f"not computed for the {'candidate' if new is None else 'champion'}"
     if new.interval[0] > old.interval[1]:
         return WORSE if direction == "low" else BETTER
     if new.interval[1] < old.interval[0]:
@@ -115,31 +129,40 @@ def _finding(new: Figure | None, old: Figure | None, direction: Direction) -> st
     return ALIKE
 
 
-def _unlike(entry: str, candidate: Evaluated, champion: Evaluated) -> str:
-    """What makes figures of an extractor unlike: other films, other weights, another number of films; else ""."""
+def _difference(entry: str, candidate: EvaluatedVersion, champion: EvaluatedVersion) -> str:
+    """Return what makes figures of an extractor incomparable: films, their number or weights; "" if nothing does."""
     if candidate.training_data != champion.training_data:
-        return _OTHER_FILMS
+        return "different films"
     if candidate.metrics.get("n_real_test") != champion.metrics.get("n_real_test"):
-        return "another number of test films"
+        return "different number of test films"
     if entry == _PIXELS:
         return ""
-    digests = {one.metrics.get("distance", {}).get(entry, {}).get("digest") for one in (candidate, champion)}
-    return f"another {entry}" if len(digests) > 1 or None in digests else ""
+    rows = [version.metrics.get("distance", {}).get(entry) for version in (candidate, champion)]
+    digests = {None if row is None else row.get("digest") for row in rows}
+    return f"different {entry}" if len(digests) > 1 or None in digests else ""
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[tuple[str, str, str, Direction], Figure]:
-    return dict(_found(metrics))
+def _figures(metrics: MetricsJson) -> Iterator[tuple[_FigureName, Figure]]:
+    rows: list[tuple[_FigureName, float | None, Interval | None]] = []
+    for extractor, distance in metrics.get("distance", {}).items():
+        name = _FigureName("distance", extractor, "relative", "low")
+        rows.append((name, distance.get("relative"), distance.get("relative_interval")))
+    for extractor, coverage in metrics.get("coverage", {}).items():
+        name = _FigureName("coverage", extractor, "relative", "high")
+        rows.append((name, coverage.get("relative"), coverage.get("relative_interval")))
+    for space, privacy in privacy_spaces(metrics.get("privacy", {})).items():
+        name = _FigureName("privacy", space, "share", "low")
+        rows.append((name, privacy.get("share"), privacy.get("share_interval")))
+    for name, value, interval in rows:
+        if value is not None and interval:
+            low, high = interval
+            yield name, Figure(float(value), (float(low), float(high)))
 
 
-def _found(metrics: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str, Direction], Figure]]:
-    for section, key, interval, direction in _BY_EXTRACTOR:
-        for entry, held in (metrics.get(section) or {}).items():
-            if not isinstance(held, Mapping) or held.get(key) is None or not held.get(interval):
-                continue
-            low, high = held[interval]
-            yield (section, entry, key, direction), Figure(float(held[key]), (float(low), float(high)))
-
-
-def _bound(gate: Mapping[str, Any]) -> str:
-    value = "none" if gate["value"] is None else f"{gate['value']:.4g}"
+def _describe_gate(gate: GateRow) -> str:
+    value = format_number(gate["value"], digits=4, missing="none")
     return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g})"
+
+
+def _format(value: float) -> str:
+    return format_number(value, digits=4)

@@ -1,17 +1,18 @@
-"""One run and its registered versions: logged whole, named by aliases only at the end."""
+"""Log one MLflow run and register its models; move aliases only after everything is logged."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import time
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.tracking.context.registry import resolve_tags
@@ -19,21 +20,23 @@ from numpy.typing import NDArray
 
 from synthcxr.model_files import model_folder
 from synthcxr.model_files.onnx_metadata import Kind
-from synthcxr.registry import active_run, companion_aliases, connection, signature, tracking_uri
-from synthcxr.registry import client as fetch
-from synthcxr.registry.model_address import CANDIDATE, GENERATOR
-from synthcxr.registry.run_metrics import Evidence, Point
-from synthcxr.storage import digests
+from synthcxr.registry import active_run, connection, promotion, run_metrics, signature, tracking_uri
+from synthcxr.registry.client import DIGEST_TAG, KIND_TAG, MODEL_FOLDER, MODEL_JSON_TAG, WHY_TAG
+from synthcxr.registry.model_address import CANDIDATE
+from synthcxr.registry.model_card import CARD_FILE
+from synthcxr.registry.run_metrics import MetricPoint, RunContents
+from synthcxr.storage import digests, json_files
 
-_PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
-_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+_NO_CARDS: Mapping[str, str] = {}
+_ALREADY_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+_FILE_KINDS = {".safetensors": "weights", ".md": "card", ".npz": "reference"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """One model to register: its folder (of bundle.build), a line about it, its tags and a synthetic uint8 example.
+class ModelToPublish:
+    """One model to register: its folder (of `build_model_folder`), a summary, tags and a synthetic uint8 example.
 
-    `figures` are what judges this very model: they stand on its version's page, and in the run.
+    `points` are the metrics of this very model: they are shown with its version and logged to the run.
     """
 
     kind: Kind
@@ -41,142 +44,164 @@ class Model:
     summary: str
     tags: dict[str, str]
     example: NDArray[np.uint8]
-    figures: tuple[Point, ...] = ()
+    points: tuple[MetricPoint, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
-    """What was made: the run, the version of each registered model, and the kind of store it is in."""
+class PublishedRun:
+    """The run, the version of each registered model, and the kind of the store."""
 
     run_id: str
     versions: dict[str, str]
     tracking_uri_kind: str
 
 
-def publish(models: Sequence[Model], evidence: Evidence, *, experiment: str, why: str) -> Published:
-    """Log one run, register a version of each model, then move the alias `candidate`, the generator's first.
-
-    The run is the one that these trainings wrote their rows to, where there is one: it gets what it lacks.
-    """
-    uri = tracking_uri.find() or tracking_uri.embedded()
-    client = connection.connect(uri, create=True)
-    experiment_id = connection.experiment(client, uri, experiment)
-    with connection.speaking(uri), connection.tracking(uri):
-        held = active_run.find(client, experiment_id, films=evidence.training_data, trainings=evidence.trainings)
-        with _run(experiment_id, held, evidence.tags) as run:
-            _log(client, run.info.run_id, evidence, held)
-            made = [_register(client, run.info.run_id, model, f"synthcxr-{model.kind}", why) for model in models]
-            versions = {f"synthcxr-{model.kind}": version for model, (version, _) in zip(models, made, strict=True)}
-            for model, (_, model_id) in zip(models, made, strict=True):  # a model gets all that its run already holds
-                _log_points(client, run.info.run_id, model.figures, model_id=model_id)
-        _name_labellers(client, versions)
-        for name, version in versions.items():
-            client.set_registered_model_alias(name, CANDIDATE, version)
-    active_run.leave()
-    return Published(run.info.run_id, versions, tracking_uri.kind(uri))
-
-
-def _name_labellers(client: MlflowClient, versions: Mapping[str, str]) -> None:
-    """Let the generator's version say which labellers it was evaluated with: their aliases follow it."""
-    for kind in companion_aliases.KINDS:
-        if GENERATOR in versions and f"synthcxr-{kind}" in versions:
-            held = versions[f"synthcxr-{kind}"]
-            client.set_model_version_tag(GENERATOR, versions[GENERATOR], companion_aliases.tag(kind), held)
-
-
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """Figures found after a registration: of a registered model with its digest, or, `name` None, of none of them."""
+class ModelMetrics:
+    """Metrics that were measured after the registration, of the registered model `name` with `digest`.
+
+    Without a name they belong to the run alone.
+    """
 
     name: str | None
     digest: str
-    figures: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
 
 
-def attach(run_id: str, file: Path, *, versions: Mapping[str, str], later: Sequence[Judged] = ()) -> None:
-    """Log one more file, such as the report, to a run that was published here, and figures to what they judge.
+def build_model_folder(
+    parent: Path,
+    *,
+    index: Mapping[str, Any],
+    files: Mapping[str, Path],
+    card: str,
+    companion_cards: Mapping[str, str] = _NO_CARDS,
+) -> Path:
+    """Copy `files` (name: source) and the card into the new folder `parent`/model, and write its model.json last.
 
-    What the run holds already is not logged again, nor what judges another model than the version in `versions`.
+    `companion_cards` are the cards of models that come with this one, by file name. Entries of files in `index` (the
+    exported model.json) are kept; the others are derived from the file.
     """
-    uri = tracking_uri.find() or tracking_uri.embedded()
+    out = parent / MODEL_FOLDER
+    out.mkdir(parents=True)
+    for name, source in files.items():
+        shutil.copyfile(source, out / name)
+    texts = {CARD_FILE: card, **companion_cards}
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+    entries = {}
+    for name in (*files, *texts):
+        entry = index["files"].get(name, {"kind": _FILE_KINDS.get(Path(name).suffix, "config")})
+        entries[name] = entry | {"sha256": digests.sha256_file(out / name)}
+    json_files.write_json(out / model_folder.INDEX_FILE, dict(index) | {"files": entries})
+    return out
+
+
+def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experiment: str, why: str) -> PublishedRun:
+    """Log one run, register a version of each model, then move the alias `candidate`, the generator's first.
+
+    If the trainings of `contents` already write to a run, that run is completed. `why` is stored with each version.
+    """
+    uri = tracking_uri.find() or tracking_uri.embedded_uri()
+    client = connection.connect(uri, create=True)
+    experiment_id = connection.get_or_create_experiment(client, uri, experiment)
+    with connection.translate_errors(uri), connection.use_tracking_uri(uri):
+        existing = active_run.find_active_run(
+            client, experiment_id, films=contents.training_data, trainings=contents.trainings
+        )
+        versions, model_ids = {}, []
+        with _start_run(experiment_id, existing, contents.tags) as run:
+            run_id = run.info.run_id
+            _log_contents(client, run_id, contents, existing)
+            for model in models:
+                name = f"synthcxr-{model.kind}"
+                versions[name], model_id = _register(client, run_id, model, name, why)
+                model_ids.append(model_id)
+            # Only now: MLflow gives a new model every metric that its run already has.
+            for model, model_id in zip(models, model_ids, strict=True):
+                run_metrics.log_points(client, run_id, model.points, model_id=model_id)
+        promotion.record_companions(client, versions)
+        for name, version in versions.items():
+            client.set_registered_model_alias(name, CANDIDATE, version)
+    active_run.forget()
+    return PublishedRun(run_id, versions, tracking_uri.store_kind(uri))
+
+
+def add_to_run(run_id: str, file: Path, *, versions: Mapping[str, str], metrics: Sequence[ModelMetrics] = ()) -> None:
+    """Log one more file, such as the report, to a published run, and metrics to the run and to the models they measure.
+
+    Values that the run already has are skipped, and so are metrics of a model that is not the version in `versions`.
+    """
+    uri = tracking_uri.find() or tracking_uri.embedded_uri()
     client = connection.connect(uri)
-    with connection.speaking(uri):
+    with connection.translate_errors(uri):
         client.log_artifact(run_id, str(file))
-        there = _points(client, client.get_run(run_id)) if later else set()
-        for judged in later:
-            new = [point for point in judged.figures if point not in there]
-            if judged.name is None:
-                _log_points(client, run_id, new)
+        logged = _read_points(client, client.get_run(run_id)) if metrics else set()
+        for measured in metrics:
+            points = [point for point in measured.points if point not in logged]
+            if measured.name is None:
+                run_metrics.log_points(client, run_id, points)
                 continue
-            version = client.get_model_version(judged.name, versions[judged.name])
-            if version.tags.get(fetch.DIGEST_TAG) == judged.digest:
-                # its source is models:/<MLflow's own id>; a sqlite store leaves the version's model_id empty
-                _log_points(client, run_id, new, model_id=(version.source or "").removeprefix("models:/"))
+            version = client.get_model_version(measured.name, versions[measured.name])
+            if version.tags.get(DIGEST_TAG) == measured.digest:
+                # The source is models:/<MLflow's own id>; a sqlite store leaves the version's model_id empty.
+                model_id = (version.source or "").removeprefix("models:/")
+                run_metrics.log_points(client, run_id, points, model_id=model_id)
 
 
-def _run(experiment_id: str, held: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:
-    if held is None:
+def _start_run(experiment_id: str, existing: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:
+    if existing is None:
         return mlflow.start_run(experiment_id=experiment_id, tags=tags)
-    return mlflow.start_run(run_id=held.info.run_id, tags=resolve_tags(tags))
+    return mlflow.start_run(run_id=existing.info.run_id, tags=resolve_tags(tags))
 
 
-def _log(client: MlflowClient, run_id: str, evidence: Evidence, held: Run | None) -> None:
-    """Log what the run does not hold yet."""
-    known = held.data.params if held else {}
-    params = [Param(key, value) for key, value in evidence.params.items() if key not in known]
-    for at in range(0, len(params), _PARAMS_A_BATCH):
-        client.log_batch(run_id, params=params[at : at + _PARAMS_A_BATCH])
-    there = _points(client, held) if held else set()
-    _log_points(client, run_id, [point for point in evidence.points if point not in there])
-    client.log_inputs(run_id, datasets=[_dataset(evidence.training_data)])
-    for file, folder in evidence.files.items():
+def _log_contents(client: MlflowClient, run_id: str, contents: RunContents, existing: Run | None) -> None:
+    """Log what the run does not contain yet."""
+    known = existing.data.params if existing else {}
+    params = {name: value for name, value in contents.params.items() if name not in known}
+    run_metrics.log_params(client, run_id, params)
+    logged = _read_points(client, existing) if existing else set()
+    run_metrics.log_points(client, run_id, [point for point in contents.points if point not in logged])
+    client.log_inputs(run_id, datasets=[_films_input(contents.training_data)])
+    for file, folder in contents.files.items():
         client.log_artifact(run_id, str(file), folder or None)
 
 
-def _log_points(client: MlflowClient, run_id: str, points: Sequence[Point], *, model_id: str | None = None) -> None:
-    """Log values to a run and, where one is named, to the model that they judge."""
-    now_ms = int(time.time() * 1000)
-    metrics = [Metric(p.name, p.value, now_ms, p.step, model_id=model_id) for p in points]
-    for at in range(0, len(metrics), _METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=metrics[at : at + _METRICS_A_BATCH])
+def _read_points(client: MlflowClient, run: Run) -> set[MetricPoint]:
+    """Return every value in the histories of a run's metrics."""
+    histories = (client.get_metric_history(run.info.run_id, name) for name in run.data.metrics)
+    return {MetricPoint(metric.key, metric.value, metric.step) for history in histories for metric in history}
 
 
-def _points(client: MlflowClient, held: Run) -> set[Point]:
-    """Every value that a run's metrics have had."""
-    histories = (client.get_metric_history(held.info.run_id, name) for name in held.data.metrics)
-    return {Point(metric.key, metric.value, metric.step) for history in histories for metric in history}
-
-
-def _dataset(fingerprint: str) -> DatasetInput:
+def _films_input(fingerprint: str) -> DatasetInput:
     source = json.dumps({"fingerprint": fingerprint})
     return DatasetInput(
         Dataset("films", fingerprint, "synthcxr", source), [InputTag("mlflow.data.context", "training")]
     )
 
 
-def _register(client: MlflowClient, run_id: str, model: Model, name: str, why: str) -> tuple[str, str]:
-    """The version that was made, and MLflow's own id of the model."""
-    import mlflow.pyfunc as pyfunc  # here, within `speaking`: while it is imported MLflow warns of its own type hints
+def _register(client: MlflowClient, run_id: str, model: ModelToPublish, name: str, why: str) -> tuple[str, str]:
+    """Register a model; return its version and MLflow's own id of the model."""
+    import mlflow.pyfunc as pyfunc  # here, within `translate_errors`: its import warns about MLflow's own type hints
 
     info = pyfunc.log_model(
         name=model.kind,
         loader_module=signature.LOADER,
         data_path=str(model.folder),
-        signature=signature.signature(model.kind, model.example.shape[0]),
-        input_example=signature.example(model.kind, model.example),
-        pip_requirements=signature.requirements(),
+        signature=signature.build_signature(model.kind, model.example.shape[0]),
+        input_example=signature.build_example(model.kind, model.example),
+        pip_requirements=signature.pin_requirements(),
         model_config={"device": "auto"},
         metadata={"synthcxr": model.tags},
     )
     try:
         client.create_registered_model(name)
     except MlflowException as error:
-        if error.error_code != _EXISTS:
+        if error.error_code != _ALREADY_EXISTS:
             raise
-    client.set_registered_model_tag(name, fetch.TAG, model.kind)
-    index_sha256 = digests.sha256_file(model.folder / model_folder.INDEX)
-    tags = model.tags | {fetch.TAG: model.kind, fetch.INDEX_TAG: index_sha256, fetch.WHY_TAG: why}
-    made = client.create_model_version(
+    client.set_registered_model_tag(name, KIND_TAG, model.kind)
+    index_sha256 = digests.sha256_file(model.folder / model_folder.INDEX_FILE)
+    tags = model.tags | {KIND_TAG: model.kind, MODEL_JSON_TAG: index_sha256, WHY_TAG: why}
+    version = client.create_model_version(
         name, info.model_uri, run_id, tags=tags, description=model.summary, model_id=info.model_id
     )
-    return str(made.version), str(info.model_id)
+    return str(version.version), str(info.model_id)

@@ -1,4 +1,4 @@
-"""What a registered model takes and gives: its signature, a tiny synthetic example and its pinned requirements."""
+"""The MLflow signature of a registered model, its synthetic input example and its pinned requirements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from numpy.typing import NDArray
 
-from synthcxr.data.records import PROBABILITY_COLUMNS
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.model_files.onnx_metadata import Kind
 
 LOADER = "synthcxr.plugins.mlflow_model"
@@ -25,43 +25,48 @@ _Spec = ColSpec | TensorSpec
 _REQUIRED = ("mlflow", "numpy", "onnx", "pandas", "pillow", "synthcxr")
 
 
-def signature(kind: Kind, side: int) -> ModelSignature:
-    """A generator takes requests (label, n, seed) and gives rows of images; others take uint8 [N, 1, side, side]."""
-    labelled: list[_Spec] = [ColSpec("string", FINDINGS_COLUMN)]
-    labelled += [ColSpec("double", column) for column in PROBABILITY_COLUMNS]
+def build_signature(kind: Kind, side: int) -> ModelSignature:
+    """Return the signature of a model.
+
+    A generator turns requests (label, n, seed) into images; classifier and judge turn uint8 [N, 1, side, side] into
+    findings and probabilities.
+    """
+    labels: list[_Spec] = [ColSpec("string", FINDINGS_COLUMN)]
+    labels += [ColSpec("double", column) for column in PROBABILITY_COLUMNS]
     if kind != "generator":
         pixels = TensorSpec(np.dtype(np.uint8), (-1, 1, side, side))
-        return ModelSignature(Schema([pixels]), Schema(labelled))
+        return ModelSignature(Schema([pixels]), Schema(labels))
     request: list[_Spec] = [
         ColSpec("string", "label", required=False),
         ColSpec("long", "n"),
         ColSpec("long", "seed", required=False),
     ]
-    made: list[_Spec] = [
+    images: list[_Spec] = [
         *(ColSpec("long", column) for column in ("request", "index", "seed")),
-        *labelled,
+        *labels,
         ColSpec("double", "weight"),
         *(ColSpec("string", column) for column in ("sha256", "latent_sha256")),
         ColSpec("binary", "image"),
     ]
-    params = ParamSchema([ParamSpec(name, kind, value) for name, (kind, value) in _PARAMS.items()])
-    return ModelSignature(Schema(request), Schema(made), params)
+    params = ParamSchema([ParamSpec(name, dtype, default) for name, (dtype, default) in _PARAMS.items()])
+    return ModelSignature(Schema(request), Schema(images), params)
 
 
-def example(kind: Kind, image: NDArray[np.uint8]) -> object:
-    """One request for one image of any finding; for a classifier one synthetic image, uint8 [H, W] as it is given."""
+def build_example(kind: Kind, image: NDArray[np.uint8]) -> object:
+    """Return one request for one image with any finding, or for a classifier the synthetic image, uint8 [H, W]."""
     if kind != "generator":
         return image[None, None]
-    return pd.DataFrame({"label": [""], "n": [1], "seed": [0]}), {name: value for name, (_, value) in _PARAMS.items()}
+    defaults = {name: default for name, (_, default) in _PARAMS.items()}
+    return pd.DataFrame({"label": [""], "n": [1], "seed": [0]}), defaults
 
 
-def requirements() -> list[str]:
-    """What a service that loads the model installs, pinned to what is installed here; torch is not among it."""
-    runtime = next(name for name in _RUNTIMES if _version(name))
-    return [f"{name}=={_version(name)}" for name in sorted((*_REQUIRED, runtime))]
+def pin_requirements() -> list[str]:
+    """Return what a service needs to load the model, pinned to the installed versions; torch is not needed."""
+    runtime = next(name for name in _RUNTIMES if _installed_version(name))
+    return [f"{name}=={_installed_version(name)}" for name in sorted((*_REQUIRED, runtime))]
 
 
-def _version(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

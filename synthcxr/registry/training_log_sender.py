@@ -1,7 +1,7 @@
-"""Rows of a training sent to MLflow while it runs, by a thread that keeps what a server does not take.
+"""Send the rows of a training to MLflow while it runs, in a thread that keeps rows until the server accepts them.
 
-Training calls a function a row and knows nothing of this. What never got through is in the training's table all the
-same, and `synthcxr register` logs whatever the run lacks.
+The training calls one function per row and knows nothing of MLflow. Rows that never reach MLflow are still in the
+training's table, and `synthcxr register` logs whatever the run lacks.
 """
 
 from __future__ import annotations
@@ -14,32 +14,37 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, RunTag
 
 from synthcxr.errors import ArtifactError
 from synthcxr.project import revision
 from synthcxr.registry import active_run, connection, run_metrics
-from synthcxr.registry.training_log import Follow, Hear
+from synthcxr.registry.client import TRAINING_DATA_TAG
 
 FLUSH_S = 10.0
 END_S = 15.0
-_PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000  # what MLflow takes at once
+
+RowCallback = Callable[[Mapping[str, str]], None]
+"""Takes one row, by column, as the CSV has it; neither waits nor raises."""
+StartLogging = Callable[[str, str, Mapping[str, Any]], RowCallback]
+"""(fingerprint of the films, fingerprint of the training, its parameters) -> callback for its rows."""
 
 
 @contextlib.contextmanager
-def following(uri: str, *, experiment: str, table: str, say: Callable[[str], None]) -> Iterator[Follow]:
-    """What a training tells its rows to for the block; see `follow.following`."""
+def send_training_log(uri: str, *, experiment: str, table: str, say: Callable[[str], None]) -> Iterator[StartLogging]:
+    """Yield the function that a training starts its logging with; see `training_log.log_training`."""
     senders: list[_Sender] = []
 
-    def follow(films: str, training: str, parameters: Mapping[str, Any]) -> Hear:
-        senders.append(_Sender(uri, experiment, table, say, films, training, run_metrics.params({table: parameters})))
+    def start_logging(films: str, training: str, parameters: Mapping[str, Any]) -> RowCallback:
+        params = run_metrics.flatten_params({table: parameters})
+        senders.append(_Sender(uri, experiment, table, say, films, training, params))
         senders[-1].start()
-        return senders[-1].hear
+        return senders[-1].add_row
 
-    with connection.patient():  # for the whole process: set here, in the thread that trains, and not while it does
+    with connection.prepare_for_sender_thread():
         status = "FAILED"
         try:
-            yield follow
+            yield start_logging
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
@@ -50,7 +55,7 @@ def following(uri: str, *, experiment: str, table: str, say: Callable[[str], Non
 
 
 class _Sender(threading.Thread):
-    """Sends what it hears every FLUSH_S seconds, in order; what is not taken is sent again the next time."""
+    """Sends the waiting rows every FLUSH_S seconds, in order; rows that fail are sent again the next time."""
 
     def __init__(
         self,
@@ -66,66 +71,71 @@ class _Sender(threading.Thread):
         self.uri, self.experiment, self.table, self.say = uri, experiment, table, say
         self.films, self.training, self.params = films, training, params
         self.waiting: deque[Metric] = deque()
-        self._ending, self._status, self._silent = threading.Event(), "", False
-        self._to: tuple[MlflowClient, str] | None = None
+        self._ending, self._end_status, self._reported = threading.Event(), "", False
+        self._run: tuple[MlflowClient, str] | None = None
         self._sent_step = -1
 
-    def hear(self, row: Mapping[str, str]) -> None:
-        """Take a row; returns at once."""
+    def add_row(self, row: Mapping[str, str]) -> None:
+        """Queue a row and return at once."""
         now_ms = int(time.time() * 1000)
-        self.waiting.extend(Metric(p.name, p.value, now_ms, p.step) for p in run_metrics.points(self.table, row))
+        points = run_metrics.row_to_points(self.table, row)
+        self.waiting.extend(Metric(point.name, point.value, now_ms, point.step) for point in points)
 
     def end(self, status: str) -> None:
-        """Send the rest and end the run with `status`, for END_S seconds at most."""
-        self._status = status
+        """Send the remaining rows and end the run with `status`, within END_S seconds."""
+        self._end_status = status
         self._ending.set()
         self.join(END_S)
         if self.waiting:
-            self.say("MLflow did not take all rows: they are in the table, and `synthcxr register` logs them")
+            self.say("MLflow did not receive all rows: `synthcxr register` will log the rest from the training table")
 
     def run(self) -> None:
-        """Send until told to end."""
+        """Send rows until `end` is called."""
         ended = False
         while not ended:
             ended = self._ending.wait(FLUSH_S)
             try:
-                with connection.speaking(self.uri):
+                with connection.translate_errors(self.uri):
                     self._send()
-                    if ended and self._to is not None:
-                        self._to[0].set_terminated(self._to[1], self._status)
+                    if ended and self._run is not None:
+                        client, run_id = self._run
+                        client.set_terminated(run_id, self._end_status)
             except (ArtifactError, OSError) as error:
-                if not self._silent:
-                    self.say(f"{error}; training goes on, and its rows wait")
-                self._silent = True
+                if not self._reported:
+                    self.say(f"{error}; training continues and its rows are sent later")
+                self._reported = True
             else:
-                self._silent = False
+                self._reported = False
 
     def _send(self) -> None:
-        client, run_id = self._to or self._begin()
-        self._to = client, run_id
+        client, run_id = self._run or self._start_run()
+        self._run = client, run_id
         while self.waiting:
-            batch = [self.waiting[at] for at in range(min(len(self.waiting), _METRICS_A_BATCH))]
-            if new := [metric for metric in batch if metric.step > self._sent_step]:
-                client.log_batch(run_id, metrics=new)
+            n = min(len(self.waiting), run_metrics.METRICS_PER_BATCH)
+            batch = [self.waiting[index] for index in range(n)]  # by index: the training may append meanwhile
+            if unsent := [metric for metric in batch if metric.step > self._sent_step]:
+                client.log_batch(run_id, metrics=unsent)
             for _ in batch:
                 self.waiting.popleft()
 
-    def _begin(self) -> tuple[MlflowClient, str]:
-        """Go on with the run of this project's trainings, or begin it; rows that it holds are not sent again."""
+    def _start_run(self) -> tuple[MlflowClient, str]:
+        """Continue the run of this project's trainings, or start it; rows that it contains are not sent again."""
         client = connection.connect(self.uri)
-        experiment_id = connection.experiment(client, self.uri, self.experiment)
-        run = active_run.find(client, experiment_id, films=self.films, trainings={self.table: self.training})
+        experiment_id = connection.get_or_create_experiment(client, self.uri, self.experiment)
+        run = active_run.find_active_run(client, experiment_id, films=self.films, trainings={self.table: self.training})
         if run is None:
             run = client.create_run(experiment_id)
-            active_run.note(run.info.run_id)
+            active_run.save_run_id(run.info.run_id)
         run_id = run.info.run_id
         client.update_run(run_id, status="RUNNING")
-        tags = revision.tags() | {active_run.FILMS: self.films, active_run.tag(self.table): self.training}
-        params = [Param(name, value) for name, value in self.params.items() if name not in run.data.params]
+        tags = revision.build_run_tags() | {
+            TRAINING_DATA_TAG: self.films,
+            active_run.training_tag(self.table): self.training,
+        }
         client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-        for at in range(0, len(params), _PARAMS_A_BATCH):
-            client.log_batch(run_id, params=params[at : at + _PARAMS_A_BATCH])
-        held = [name for name in run.data.metrics if name.startswith(f"{self.table}/")]
-        steps = [metric.step for name in held[:1] for metric in client.get_metric_history(run_id, name)]
+        params = {name: value for name, value in self.params.items() if name not in run.data.params}
+        run_metrics.log_params(client, run_id, params)
+        logged = [name for name in run.data.metrics if name.startswith(f"{self.table}/")]
+        steps = [metric.step for name in logged[:1] for metric in client.get_metric_history(run_id, name)]
         self._sent_step = max(steps, default=-1)
         return client, run_id

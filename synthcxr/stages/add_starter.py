@@ -1,4 +1,4 @@
-"""Offer the models that ship to a registry: `synthcxr models add-starter`."""
+"""Register the starter models, which ship with synthcxr: `synthcxr models add-starter`."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files, revision
-from synthcxr.registry import client, model_bundle, model_card, promotion, publish, run_metrics, tracking_uri
-from synthcxr.registry.model_address import CHAMPION, GENERATOR, STARTER
+from synthcxr.registry import client, model_card, promotion, publish, run_metrics, tracking_uri
+from synthcxr.registry.model_address import CHAMPION, GENERATOR_MODEL, STARTER
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 WHY = "the starter that ships with synthcxr"
-_LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
+_COMPANIONS: tuple[Kind, ...] = ("classifier", "judge")
 
 
-def add(experiment: str) -> publish.Published:
-    """Register the starter here as a candidate, and as champion where there is none; ArtifactError without one."""
+def run(experiment: str) -> publish.PublishedRun:
+    """Register the starter as candidate, and as champion if there is none; ArtifactError if the install has none."""
     starter = packaged_files.find(STARTER)
     if starter is None:
-        raise ArtifactError("no starter ships with this install; install a released wheel of synthcxr")
-    model_folder.verify(starter)
-    index = model_folder.read(starter)
-    example = _example(starter)
+        raise ArtifactError("this install contains no starter; install a released wheel of synthcxr")
+    model_folder.verify_files(starter)
+    index = model_folder.read_index(starter)
+    example = _generate_example(starter)
     with tempfile.TemporaryDirectory(prefix="synthcxr-starter-") as scratch:
-        whole = shutil.copytree(starter, Path(scratch) / "generator" / model_bundle.FOLDER)
-        made = [_model("generator", starter, whole, example)]
-        for kind in _LABELLERS:
-            folder = model_bundle.build(
+        folder = shutil.copytree(starter, Path(scratch) / "generator" / client.MODEL_FOLDER)
+        to_publish = [_build_model("generator", starter, folder, example)]
+        for kind in _COMPANIONS:
+            folder = publish.build_model_folder(
                 Path(scratch) / kind,
                 index=index,
                 files={f"{kind}.onnx": starter / f"{kind}.onnx"},
-                card=(starter / model_bundle.card_of(kind)).read_text(encoding="utf-8"),
+                card=(starter / model_card.companion_card_file(kind)).read_text(encoding="utf-8"),
             )
-            made.append(_model(kind, starter, folder, example))
-        held = run_metrics.Evidence(
+            to_publish.append(_build_model(kind, starter, folder, example))
+        contents = run_metrics.RunContents(
             params={},
             points=(),
-            tags=revision.tags(),
-            files={starter / model_bundle.CARD: ""},
+            tags=revision.build_run_tags(),
+            files={starter / model_card.CARD_FILE: ""},
             training_data=str(index["training_data"]),
         )
-        published = publish.publish(made, held, experiment=experiment, why=WHY)
-    registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded())
-    if CHAMPION not in registry.aliases(GENERATOR):
-        promotion.promote(registry, published.versions[GENERATOR], reason=WHY)
+        published = publish.publish(to_publish, contents, experiment=experiment, why=WHY)
+    registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded_uri())
+    if CHAMPION not in registry.get_aliases(GENERATOR_MODEL):
+        promotion.promote(registry, published.versions[GENERATOR_MODEL], reason=WHY)
     return published
 
 
-def _model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.uint8]) -> publish.Model:
-    held = onnx_metadata.read(starter / f"{kind}.onnx", kind=kind)
+def _build_model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.uint8]) -> publish.ModelToPublish:
+    metadata = onnx_metadata.read(starter / f"{kind}.onnx", kind=kind)
     tags = {
-        "synthcxr.training_data": held.training_data,
-        client.PHANTOM_TAG: str(held.phantom).lower(),
-        "synthcxr.resolution": str(held.resolution),
-        client.DIGEST_TAG: held.digest,
+        client.TRAINING_DATA_TAG: metadata.training_data,
+        client.PHANTOM_TAG: str(metadata.phantom).lower(),
+        client.RESOLUTION_TAG: str(metadata.resolution),
+        client.DIGEST_TAG: metadata.digest,
     }
-    return publish.Model(kind, folder, model_card.summary(held), tags, example)
+    return publish.ModelToPublish(kind, folder, model_card.summarize(metadata), tags, example)
 
 
-def _example(starter: Path) -> NDArray[np.uint8]:
-    """One synthetic image, uint8 [R, R]."""
+def _generate_example(starter: Path) -> NDArray[np.uint8]:
+    """Return one synthetic image, uint8 [R, R]."""
     session = Session.open(starter / "generator.onnx", kind="generator", device="cpu")
-    latent = int(model_folder.read(starter)["latent"])
-    made = session.run(random_streams.latents(0, 0, 1, latent))["image"]
-    first: NDArray[np.uint8] = images.to_uint8(made)[0]
-    return first
+    latent = int(model_folder.read_index(starter)["latent"])
+    generated = session.run(random_streams.draw_latents(0, 0, 1, latent))["image"]
+    image: NDArray[np.uint8] = images.to_uint8(generated)[0]
+    return image

@@ -10,8 +10,8 @@ import pandas as pd
 from synthcxr.checks import films, gx_runner, suite_file, synthetic
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.gx_runner import Docs
-from synthcxr.data import film_dataset as datasets
-from synthcxr.data import records
+from synthcxr.data.film_dataset import ABOUT_FILE, open_film_dataset
+from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.errors import DataError
 
 FOLDER = Path("expectations")
@@ -36,8 +36,8 @@ def run(paths: Sequence[Path], *, docs: Path | None, own: Path | None = None) ->
             table, label = _table(path, kind)
             found[str(path)] = gx_runner.run(table, asked, label=label, name=kind, docs=pages)
         elif kind == "films":
-            packed = datasets.open_dataset(path)
-            found[str(path)] = films.check(packed.films, resolution=packed.resolution, docs=pages)
+            packed = open_film_dataset(path)
+            found[str(path)] = films.check(packed.manifest, resolution=packed.resolution, docs=pages)
         else:
             found[str(path)] = synthetic.check(path, images=True, reference=None, max_label_kl=None, docs=pages)
     if pages is not None:
@@ -57,13 +57,13 @@ def texts() -> dict[Path, str]:
 
 def _table(path: Path, kind: str) -> tuple[pd.DataFrame, str]:
     if kind == "films":
-        return films.table(datasets.open_dataset(path).films), films.LABEL
+        return films.table(open_film_dataset(path).manifest), films.LABEL
     return synthetic.table(path), synthetic.LABEL
 
 
 def _kind(path: Path) -> str:
-    if (path / datasets.ABOUT).is_file():
+    if (path / ABOUT_FILE).is_file():
         return "films"
-    if (path / records.RUN).is_file():
+    if (path / RUN_FILE).is_file():
         return "synthetic"
     raise DataError(f"{path}: holds neither packed films nor a synthetic dataset")

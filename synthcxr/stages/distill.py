@@ -1,4 +1,8 @@
-"""Distil generator and classifier into proposal.onnx, and measure what a guided search loses and saves by it."""
+"""Distil generator and classifier into proposal.onnx, and measure its effect on guided sampling.
+
+The distilled network predicts logits from latents. It is least accurate where few random latents lie, so after the
+first fit it proposes candidates for each finding, and is fitted again to random and proposed candidates together.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from synthcxr.config.schema import DistillConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.random_streams import MAX_SEED
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import predictions
-from synthcxr.model_files.onnx_metadata import Contract
-from synthcxr.networks.onnx_export import export
+from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.storage import json_files
-from synthcxr.synthesis.request.label_condition import Wanted
-from synthcxr.synthesis.sampling.guided import Guided
-from synthcxr.synthesis.sampling.importance_guide import ABOUT, FILE, Guide, Proposal
-from synthcxr.synthesis.sampling.rejection import Sampler
-from synthcxr.training import distillation as training
+from synthcxr.storage.progress import track
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.sampling.importance_guide import (
+    PROPOSAL_FILE,
+    PROPOSAL_REPORT_FILE,
+    Guide,
+    GuidedSampler,
+    Proposal,
+)
+from synthcxr.synthesis.sampling.rejection import RejectionSampler
+from synthcxr.training.distillation import fit_latent_classifier
 
 Float32 = NDArray[np.float32]
 Pairs = tuple[Float32, Float32]
@@ -31,143 +39,173 @@ Pairs = tuple[Float32, Float32]
 
 BATCH = 64
 SEED = MAX_SEED - 1
-"""Of streams that no dataset starts from by default: the pairs must not be the candidates that are judged by them."""
-LED_FROM, MEASURED_FROM = 2**40, 2**41
-ROUNDS = 2
-"""How often it is led by what was learnt, and learns from where that led: a guess is worst where few latents lie."""
-LEARNT = 0.8
-"""Share of the pairs of each leading that are learnt from; the others say how far the guess is off there."""
+"""No dataset uses this seed by default, so the pairs are not candidates that the network later proposes."""
+FIRST_GUIDED_CANDIDATE, FIRST_MEASURED_CANDIDATE = 2**40, 2**41
+N_GUIDED_ROUNDS = 2
+"""How often the network proposes candidates and is fitted again."""
+TRAINING_SHARE = 0.8
+"""Share of the proposed candidates of each finding that the network is fitted to; the others measure its error."""
 
 
 def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
-    """Write proposal.onnx and proposal.json into the folder `models` of an export; returns the latter."""
-    sampler = Sampler.open(models, batch=BATCH, device=config.device)
-    learning = [_pairs(sampler, 0, config.n_pairs)]
-    held = _pairs(sampler, config.n_pairs + BATCH, config.n_held)
-    proposal = _fitted(config, sampler, models, learning, {name: held for name in FINDINGS})
-    kept: dict[str, list[Pairs]] = {name: [] for name in FINDINGS}
-    for at in range(ROUNDS if config.n_led else 0):
-        for name in FINDINGS:
-            z, logits = _led(sampler, proposal, name, at * config.n_led, config.n_led)
-            n = round(LEARNT * len(z))
-            learning.append((z[:n], logits[:n]))
-            kept[name].append((z[n:], logits[n:]))
-        unseen = {name: _joined(parts) for name, parts in kept.items()}
-        proposal = _fitted(config, sampler, models, learning, unseen)
-    measured = _measured(config, sampler, proposal, *held)
-    json_files.write_json(models / ABOUT, measured)
-    return measured
+    """Write proposal.onnx and proposal.json into `models`, the folder of an export; return proposal.json."""
+    # Fit the network to random candidates.
+    sampler = RejectionSampler.open(models, batch_size=BATCH, device=config.device)
+    training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs)]
+    validation_pairs = _draw_random_pairs(sampler, config.n_pairs + BATCH, config.n_held)
+    proposal = _fit_proposal(config, sampler, models, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))
+
+    # Fit it again to the candidates that it proposes for each finding.
+    error_pairs: dict[str, list[Pairs]] = {finding: [] for finding in FINDINGS}
+    for round_index in range(N_GUIDED_ROUNDS if config.n_led else 0):
+        for finding in track(FINDINGS, "guided candidates", unit="findings"):
+            z, logits = _draw_guided_pairs(sampler, proposal, finding, round_index * config.n_led, config.n_led)
+            n = round(TRAINING_SHARE * len(z))
+            training_pairs.append((z[:n], logits[:n]))
+            error_pairs[finding].append((z[n:], logits[n:]))
+        unseen = {finding: _concatenate_pairs(pairs) for finding, pairs in error_pairs.items()}
+        proposal = _fit_proposal(config, sampler, models, training_pairs, unseen)
+
+    # Measure guided sampling for No Finding and each finding.
+    report = _measure_proposal(config, sampler, proposal, *validation_pairs)
+    json_files.write_json(models / PROPOSAL_REPORT_FILE, report)
+    return report
 
 
-def _fitted(
-    config: DistillConfig, sampler: Sampler, models: Path, learning: Sequence[Pairs], unseen: Mapping[str, Pairs]
+def format_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Format proposal.json as one line per finding."""
+    for finding, row in report["findings"].items():
+        runs = row["runs_an_image"]
+        cost = "no image found" if runs is None else f"{runs:.1f} generator runs per image"
+        recall = "" if row["recall"] is None else f", recall {row['recall']:.0%} without importance weights"
+        yield f"{finding:<20} {row['rate']:>7.2%} of candidates: {cost}{recall}"
+
+
+def _fit_proposal(
+    config: DistillConfig,
+    sampler: RejectionSampler,
+    models: Path,
+    training_pairs: Sequence[Pairs],
+    unseen_pairs: Mapping[str, Pairs],
 ) -> Proposal:
-    """What is learnt, written and opened; how far it is off for a finding shows on pairs not learnt from."""
-    z, logits = _joined(learning)
-    network = training.fit(config, z, logits)
-    path = models / FILE
-    about = {"latent": z.shape[1], "width": config.width, "depth": config.depth}
-    about |= {"generator": sampler.generator.digest, "classifier": sampler.classifier.digest}
-    about["spread"] = dict.fromkeys(FINDINGS, 1.0)
-    held = dataclasses.replace(_contract(sampler), network=about)
-    for _ in range(2):  # the spread is that of the file's own guess
-        export(
-            network, path=path, contract=held, row=(z.shape[1],), input_name="z", output_names=("logits",), fp16=True
+    """Fit the network, write proposal.onnx with its error for each finding on `unseen_pairs`, and open the file."""
+    z, logits = _concatenate_pairs(training_pairs)
+    network = fit_latent_classifier(config, z, logits)
+    path = models / PROPOSAL_FILE
+    description: dict[str, Any] = {
+        "latent": z.shape[1],
+        "width": config.width,
+        "depth": config.depth,
+        "generator": sampler.generator.digest,
+        "classifier": sampler.classifier.digest,
+        "spread": dict.fromkeys(FINDINGS, 1.0),
+    }
+    metadata = dataclasses.replace(
+        sampler.generator.metadata,
+        kind="proposal",
+        phantom=sampler.generator.metadata.phantom or sampler.classifier.metadata.phantom,
+        thresholds={},
+        digest="",
+        network=description,
+    )
+    for _ in range(2):  # the second file contains the errors that the first one has
+        export_onnx(
+            network,
+            path=path,
+            metadata=metadata,
+            row=(z.shape[1],),
+            input_name="z",
+            output_names=("logits",),
+            fp16=True,
         )
         proposal = Proposal.open(path, sampler, device="cpu")
-        about["spread"] = {name: _error(proposal, name, *unseen[name]) for name in FINDINGS}
+        description["spread"] = {
+            finding: _measure_error(proposal, finding, *unseen_pairs[finding]) for finding in FINDINGS
+        }
     return proposal
 
 
-def lines(measured: Mapping[str, Any]) -> Iterator[str]:
-    """For a reader, a line a finding."""
-    for name, of in measured["findings"].items():
-        reached = of["runs_an_image"] is not None
-        cost = f"{of['runs_an_image']:.1f} generator runs an image" if reached else "never shown"
-        kept = "" if of["recall"] is None else f", recall {of['recall']:.0%} without the weights"
-        yield f"{name:<20} {of['rate']:>7.2%} of candidates: {cost}{kept}"
-
-
-def _pairs(sampler: Sampler, start: int, n: int) -> Pairs:
-    """Latents [n, Z] and the logits [n, 14] of their images, as the sessions give them."""
+def _draw_random_pairs(sampler: RejectionSampler, start: int, n: int) -> Pairs:
+    """Draw `n` random latents, and compute the logits of their images with the ONNX sessions."""
     rng = np.random.Generator(np.random.Philox(key=np.array([SEED, start], dtype=np.uint64)))
-    z = rng.standard_normal((-(-n // BATCH) * BATCH, sampler.generator.contract.latent), dtype=np.float32)
-    parts = [
-        predictions.logits(sampler.seen(z[at : at + BATCH])[1])
-        for at in tqdm(range(0, len(z), BATCH), unit="batch", disable=None)
+    z = rng.standard_normal((-(-n // BATCH) * BATCH, sampler.generator.metadata.latent), dtype=np.float32)
+    logits = [
+        predictions.to_logits(sampler.generate(z[first : first + BATCH])[1])
+        for first in track(range(0, len(z), BATCH), "candidates", unit="batches")
     ]
-    return z[:n], np.concatenate(parts)[:n].astype(np.float32)
+    return z[:n], np.concatenate(logits)[:n].astype(np.float32)
 
 
-def _led(sampler: Sampler, proposal: Proposal, finding: str, start: int, n: int) -> Pairs:
-    """Pairs of candidates that were led to a finding, with the logits of their images."""
-    guide, first = Guide.of(proposal, Wanted.of([finding]), sampler), LED_FROM + start
-    parts = []
-    for at in tqdm(range(first, first + n, BATCH), unit="batch", desc=finding, disable=None):
-        z, _ = guide.led(SEED, at, BATCH)
-        parts.append((z, predictions.logits(sampler.seen(z)[1]).astype(np.float32)))
-    return _joined(parts)
+def _draw_guided_pairs(sampler: RejectionSampler, proposal: Proposal, finding: str, start: int, n: int) -> Pairs:
+    """Draw `n` candidates that the proposal guides to a finding, and compute the logits of their images."""
+    guide = Guide.fit(proposal, LabelCondition.from_names([finding]), sampler)
+    first = FIRST_GUIDED_CANDIDATE + start
+    pairs = []
+    for candidate in range(first, first + n, BATCH):
+        z, _ = guide.propose(SEED, candidate, BATCH)
+        pairs.append((z, predictions.to_logits(sampler.generate(z)[1]).astype(np.float32)))
+    return _concatenate_pairs(pairs)
 
 
-def _joined(pairs: Sequence[Pairs]) -> Pairs:
+def _concatenate_pairs(pairs: Sequence[Pairs]) -> Pairs:
     z, logits = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return z, logits
 
 
-def _error(proposal: Proposal, finding: str, z: Float32, logits: Float32) -> float:
-    """The root mean square error of the guess at one logit, on pairs that it was not fitted to."""
-    at = FINDINGS.index(finding)
-    guess = proposal.session.run(z)["logits"][:, at].astype(np.float64)
-    return float(max(np.sqrt(((guess - logits[:, at]) ** 2).mean()), 1e-6))
+def _measure_error(proposal: Proposal, finding: str, z: Float32, logits: Float32) -> float:
+    """Return the root mean square error of the predicted logit of one finding."""
+    index = FINDINGS.index(finding)
+    predicted = proposal.session.run(z)["logits"][:, index].astype(np.float64)
+    return float(max(np.sqrt(((predicted - logits[:, index]) ** 2).mean()), 1e-6))
 
 
-def _contract(sampler: Sampler) -> Contract:
-    """The promises that the proposal has from the models it stands for."""
-    return dataclasses.replace(
-        sampler.generator.contract, kind="proposal", phantom=_phantom(sampler), thresholds={}, digest=""
-    )
-
-
-def _phantom(sampler: Sampler) -> bool:
-    return sampler.generator.contract.phantom or sampler.classifier.contract.phantom
-
-
-def _measured(
-    config: DistillConfig, sampler: Sampler, proposal: Proposal, z: Float32, logits: Float32
+def _measure_proposal(
+    config: DistillConfig, sampler: RejectionSampler, proposal: Proposal, z: Float32, logits: Float32
 ) -> dict[str, Any]:
-    """For No Finding and each finding: its rate, what reaching it costs, and what is lost without the weights."""
-    present = predictions.present(predictions.probabilities(logits), sampler.classifier.contract.thresholds)
-    guess = proposal.session.run(z)["logits"]
-    fit = 1 - ((guess - logits) ** 2).mean(axis=0) / np.maximum(logits.var(axis=0), 1e-12)
-    held = {
-        name: _of(Wanted.of([name]), config.n_measured, sampler, proposal, z, present)
-        for name in (NO_FINDING, *FINDINGS)
+    """Measure, for No Finding and each finding, its rate, its cost with guidance, and the recall without weights."""
+    present = predictions.is_present(predictions.to_probabilities(logits), sampler.classifier.metadata.thresholds)
+    predicted = proposal.session.run(z)["logits"]
+    variance_explained = 1 - ((predicted - logits) ** 2).mean(axis=0) / np.maximum(logits.var(axis=0), 1e-12)
+    findings = {
+        finding: _measure_finding(
+            LabelCondition.from_names([finding]), config.n_measured, sampler, proposal, z, present
+        )
+        for finding in (NO_FINDING, *FINDINGS)
     }
-    for name, share in zip(FINDINGS, fit.tolist(), strict=True):
-        held[name]["variance_explained"] = share
-    return {"n_held": len(z), "digest": proposal.session.digest, "findings": held}
+    for finding, share in zip(FINDINGS, variance_explained.tolist(), strict=True):
+        findings[finding]["variance_explained"] = share
+    return {"n_held": len(z), "digest": proposal.session.digest, "findings": findings}
 
 
-def _of(
-    wanted: Wanted, n_tried: int, sampler: Sampler, proposal: Proposal, z: Float32, present: NDArray[np.bool_]
+def _measure_finding(
+    condition: LabelCondition,
+    n_candidates: int,
+    sampler: RejectionSampler,
+    proposal: Proposal,
+    z: Float32,
+    present: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    """One finding, on pairs that the proposal was not fitted to and on candidates led to it; None where none shows it.
+    """Measure one finding on unseen pairs and on guided candidates; a value is None if no image shows the finding.
 
-    The recall is what a set without weights keeps of those that plain rejection accepts, had each been left in it with
-    a chance in proportion to how much it is favoured.
+    The recall is the share of the images of plain rejection sampling that remain if each is kept with a probability
+    proportional to its density ratio, as in a guided set without importance weights.
     """
-    guide, shown = Guide.of(proposal, wanted, sampler), wanted.met(present)
-    n = int(shown.sum())
-    kept = float((guide.favour(guide.score(z[shown])) / guide.most).sum()) if n else 0.0
-    drawn = list(Guided(sampler, guide).draw(seed=SEED, start=MEASURED_FROM, stop=MEASURED_FROM + n_tried))
-    runs, found = sum(part.runs for part in drawn), sum(len(part.indices) for part in drawn)
+    guide, matches = Guide.fit(proposal, condition, sampler), condition.matches(present)
+    n_matches = int(matches.sum())
+    n_recalled = 0.0
+    if n_matches:
+        n_recalled = float((guide.density_ratio(guide.score(z[matches])) / guide.max_density_ratio).sum())
+    stop = FIRST_MEASURED_CANDIDATE + n_candidates
+    batches = list(GuidedSampler(sampler, guide).draw(seed=SEED, start=FIRST_MEASURED_CANDIDATE, stop=stop))
+    n_runs = sum(batch.generator_runs for batch in batches)
+    n_accepted = sum(len(batch.indices) for batch in batches)
     return {
-        "n_shown": n,
-        "rate": n / len(z),
-        "rate_interval": list(bootstrap.wilson(n, len(z))),
-        "runs": runs,
-        "accepted": found,
-        "runs_an_image": runs / found if found else None,
-        "recall": kept / n if n else None,
-        "recall_interval": list(bootstrap.wilson(kept, n)) if n else None,
+        "n_shown": n_matches,
+        "rate": n_matches / len(z),
+        "rate_interval": list(bootstrap.wilson_interval(n_matches, len(z))),
+        "runs": n_runs,
+        "accepted": n_accepted,
+        "runs_an_image": n_runs / n_accepted if n_accepted else None,
+        "recall": n_recalled / n_matches if n_matches else None,
+        "recall_interval": list(bootstrap.wilson_interval(n_recalled, n_matches)) if n_matches else None,
     }

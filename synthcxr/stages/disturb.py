@@ -1,4 +1,4 @@
-"""Whether each extractor's distance is honest: real films disturbed in six ways, a table, a figure and a verdict."""
+"""Tests whether each extractor's Frechet distance grows when real films are disturbed; writes a table and a figure."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.config.schema import Device
-from synthcxr.data import film_dataset as datasets
 from synthcxr.data import random_streams
-from synthcxr.data.film_dataset import Dataset
-from synthcxr.data.images import UInt8
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.images import Float32, UInt8
+from synthcxr.data.leakage import require_unseen
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import disturbance, unseen
+from synthcxr.evaluation import disturbance
 from synthcxr.evaluation.disturbance import DISTURBANCES
-from synthcxr.evaluation.features import cache, efficientnet_lite0, extractors
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
-from synthcxr.evaluation.features.extractors import JUDGE
+from synthcxr.evaluation.features import cache, extractors
+from synthcxr.evaluation.features.extractors import JUDGE, Extractor, Outputs, compute_features
 from synthcxr.evaluation.metrics import monotonicity
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
-from synthcxr.evaluation.metrics.monotonicity import Curve
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
 from synthcxr.report import plots
 from synthcxr.storage import atomic, digests, json_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 JSON, CSV, FIGURE = "disturb.json", "disturb.csv", "disturb.svg"
-SPLIT = ("train",)  # no extractor learned from these films, and test patients are not looked at
+SPLITS = ("train",)  # no extractor was trained on these films, and the test films stay unused
 BATCH = 64
 _COLUMNS = ("extractor", "disturbance", "level", "distance", "low", "high", "rise", "rise_low", "rise_high")
 
@@ -49,151 +48,173 @@ def run(
     n_bootstrap: int,
     seed: int,
     device: Device,
-    features_cache: Path = cache.FOLDER,
+    features_cache: Path = cache.DEFAULT_FOLDER,
 ) -> dict[str, Any]:
-    """Write disturb.json, disturb.csv and disturb.svg to `out` and return what the first holds.
+    """Write disturb.json, disturb.csv and disturb.svg to `out`, and return the content of disturb.json with the time.
 
-    Half of the train patients' films stay as they are, at most `n` of them, and as many of the others are disturbed.
-    `resolution` None is that of the judge in `models`. DataError for too few films, or films that the judge saw.
+    Compares unchanged films of half of the train patients, at most `n`, with as many disturbed films of the other
+    half. Without `resolution`, the films have the resolution of the judge in `models`. Raises DataError for too few
+    films, or for films that the judge has seen.
     """
     started = time.perf_counter()
     if min(n, n_bootstrap) < 1:
-        raise ConfigError(f"--n and --n-bootstrap must be at least 1, are {n} and {n_bootstrap}")
+        raise ConfigError(f"--n and --n-bootstrap must be at least 1; got {n} and {n_bootstrap}")
     extractors.require_known(names)
-    absent, films = extractors.missing(names), datasets.open_dataset(data)
-    opened, side = _open([name for name in names if name not in absent], films, models, device, resolution)
-    halves = _halves(films, side, n=n, seed=seed)
-    found, about = {}, {}
+    unavailable, films = extractors.find_unavailable(names), open_film_dataset(data)
+    available = [name for name in names if name not in unavailable]
+    opened, film_resolution = _open_extractors(available, films, models, device, resolution)
+    halves = _split_in_halves(films, film_resolution, n=n, seed=seed)
+
+    curves, entries = {}, {}
     for name, extractor in opened.items():
-        job = _Job(films, side, halves, extractor, seed, features_cache)
-        found[name] = job.curves(n_bootstrap)
-        about[name] = dataclasses.asdict(extractor.provenance)
+        measurement = _Measurement(films, film_resolution, halves, extractor, seed, features_cache)
+        curves[name] = measurement.measure_curves(n_bootstrap)
+        entries[name] = dataclasses.asdict(extractor.provenance) | _curves_as_dict(curves[name])
     result = {
-        "films": {"fingerprint": films.fingerprint, "phantom": films.phantom, "resolution": side, "split": SPLIT[0]},
+        "films": {
+            "fingerprint": films.fingerprint,
+            "phantom": films.phantom,
+            "resolution": film_resolution,
+            "split": SPLITS[0],
+        },
         "n": {"reference": len(halves[0]), "disturbed": len(halves[1]), "n_bootstrap": n_bootstrap, "seed": seed},
-        "rules": {name: held.rule for name, held in DISTURBANCES.items()},
-        "extractors": {name: about[name] | _as_dict(curves) for name, curves in found.items()}
-        | {name: {"status": f"not computed: {what}"} for name, what in absent.items()},
+        "rules": {name: rule.rule for name, rule in DISTURBANCES.items()},
+        "extractors": entries | {name: {"status": f"not computed: {advice}"} for name, advice in unavailable.items()},
     }
-    _write(out, result, found)
+    _write(out, result, curves)
     return result | {"wall_s": time.perf_counter() - started}
 
 
-def lines(result: Mapping[str, Any]) -> list[str]:
-    """A line for each extractor: whether its distance grows at every step of every disturbance, and where not."""
-    said = []
-    for name, held in result["extractors"].items():
-        if "passed" not in held:
-            said.append(f"{name}: {held['status']}")
+def format_lines(result: Mapping[str, Any]) -> list[str]:
+    """One line for each extractor: whether its distance grows at every level of every disturbance, or where not."""
+    lines = []
+    for name, entry in result["extractors"].items():
+        if "passed" not in entry:
+            lines.append(f"{name}: {entry['status']}")
             continue
-        other = {kind: curve["grows"] for kind, curve in held["disturbances"].items() if curve["grows"] != "yes"}
-        where = f" ({'; '.join(f'{kind}: {grows}' for kind, grows in other.items())})" if other else ""
-        said.append(f"{name}: {'grows at every step' if held['passed'] else 'does not grow at every step'}{where}")
-    return said
+        exceptions = [
+            f"{kind}: {curve['grows']}" for kind, curve in entry["disturbances"].items() if curve["grows"] != "yes"
+        ]
+        verdict = "grows at every step" if entry["passed"] else "does not grow at every step"
+        lines.append(f"{name}: {verdict}" + (f" ({'; '.join(exceptions)})" if exceptions else ""))
+    return lines
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
-    """One extractor's measurement: films at one side, the rows of both halves, and where features are kept."""
+class _Measurement:
+    """The measurement of one extractor; `halves` are positions of the unchanged and of the disturbed films."""
 
-    films: Dataset
-    side: int
+    films: FilmDataset
+    resolution: int
     halves: tuple[NDArray[np.int64], NDArray[np.int64]]
     extractor: Extractor
     seed: int
-    cache: Path
+    cache_folder: Path
 
-    def curves(self, n_bootstrap: int) -> dict[str, Curve]:
+    def measure_curves(self, n_bootstrap: int) -> dict[str, DisturbanceCurve]:
         """The curve of each disturbance."""
-        pixels, rows = self.films.memmap(self.side), self.films.rows(self.side)
-        kept, changed = (np.asarray(pixels[at]) for at in self.halves)
-        patients = [self.films.patients(rows[at]) for at in self.halves]
-        levels = {
-            name: {level: self._features(changed, name, level) for level in held.levels[1:]}
-            for name, held in DISTURBANCES.items()
+        pixels, rows = self.films.memmap(self.resolution), self.films.rows(self.resolution)
+        reference, untouched = (np.asarray(pixels[positions]) for positions in self.halves)
+        reference_patients, disturbed_patients = (self.films.patients(rows[positions]) for positions in self.halves)
+        disturbed = {
+            name: {level: self._load_features(untouched, name, level) for level in rule.levels[1:]}
+            for name, rule in DISTURBANCES.items()
         }
-        return monotonicity.curves(
-            reference=self._features(kept),
-            untouched=self._features(changed),
-            disturbed=levels,
-            reference_patients=patients[0],
-            disturbed_patients=patients[1],
+        return monotonicity.measure_curves(
+            reference=self._load_features(reference),
+            untouched=self._load_features(untouched),
+            disturbed=disturbed,
+            reference_patients=reference_patients,
+            disturbed_patients=disturbed_patients,
             n_bootstrap=n_bootstrap,
-            rng=random_streams.stream(self.seed, zlib.crc32(b"resamples")),
+            rng=random_streams.open_stream(self.seed, zlib.crc32(b"resamples")),
         )
 
-    def _features(self, squares: UInt8, name: str | None = None, level: float = 0.0) -> efficientnet_lite0.Float32:
-        """Features [n, d] of films, disturbed where a disturbance is named, kept for the next run."""
+    def _load_features(self, pixels: UInt8, name: str | None = None, level: float = 0.0) -> Float32:
+        """Features [n, d] of films, after the disturbance `name` if there is one; cached on disk."""
         key = {
             "extractor": dataclasses.astuple(self.extractor.provenance),
             "device": self.extractor.device,
-            "films": digests.sha256_bytes(squares.tobytes()),
+            "films": digests.sha256_bytes(pixels.tobytes()),
             "disturbance": None if name is None else [name, DISTURBANCES[name].rule, level, self.seed],
         }
 
-        def compute() -> efficientnet_lite0.Outputs:
-            held = squares if name is None else _disturbed(squares, name, level, self.seed)
-            batches = (held[start : start + BATCH] for start in range(0, len(held), BATCH))
-            return {"features": efficientnet_lite0.extract(self.extractor.run, batches)["features"]}
+        def compute() -> Outputs:
+            images = pixels if name is None else _disturb_films(pixels, name, level, self.seed)
+            batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+            return {"features": compute_features(self.extractor.run, batches)["features"]}
 
-        return cache.cached(self.cache, key, compute)["features"]
-
-
-def _disturbed(squares: UInt8, name: str, level: float, seed: int) -> UInt8:
-    kind = zlib.crc32(name.encode())
-    streams = (random_streams.stream(seed, (kind << 32) + at) for at in range(len(squares)))
-    return np.stack([disturbance.disturbed(name, film, level, rng) for film, rng in zip(squares, streams, strict=True)])
+        return cache.load_or_compute(self.cache_folder, key, compute)["features"]
 
 
-def _open(
-    names: Sequence[str], films: Dataset, models: Path, device: Device, resolution: int | None
+def _disturb_films(pixels: UInt8, name: str, level: float, seed: int) -> UInt8:
+    """Disturb every film with a random stream of its own, the same at every level."""
+    first_stream = zlib.crc32(name.encode()) << 32
+    return np.stack(
+        [
+            disturbance.disturb_image(name, film, level, random_streams.open_stream(seed, first_stream + index))
+            for index, film in enumerate(pixels)
+        ]
+    )
+
+
+def _open_extractors(
+    names: Sequence[str], films: FilmDataset, models: Path, device: Device, resolution: int | None
 ) -> tuple[dict[str, Extractor], int]:
-    """The extractors, and the side at which they are to see films."""
-    opened, side = {}, resolution or films.resolution
+    """The extractors, and the resolution of the films to give to them."""
+    opened, film_resolution = {}, resolution or films.resolution
     for name in names:
         if name != JUDGE:
             opened[name] = extractors.open_extractor(name, device)
             continue
-        judge = Session.open(models / "judge.onnx", kind="judge", device=device)
-        side = judge.contract.resolution
-        if resolution not in (None, side):
-            raise ConfigError(f"--resolution {resolution}: {models / 'judge.onnx'} sees {side} px; leave it out")
-        learned_from = {judge.contract.training_data}
-        unseen.require(films, SPLIT, learned_from=learned_from, models=models, subject=models / "judge.onnx")
-        opened[name] = extractors.labeller(judge)
-    return opened, side
+        path = models / "judge.onnx"
+        judge = Session.open(path, kind="judge", device=device)
+        film_resolution = judge.metadata.resolution
+        if resolution not in (None, film_resolution):
+            raise ConfigError(f"--resolution {resolution}: {path} needs {film_resolution} px; leave out --resolution")
+        require_unseen(films, SPLITS, training_data={judge.metadata.training_data}, models=models, subject=path)
+        opened[name] = extractors.extractor_from_model(judge)
+    return opened, film_resolution
 
 
-def _halves(films: Dataset, side: int, *, n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions in `films.memmap(side)` of two sets of equally many films that share no patient."""
-    at = films.indices(side, SPLIT)
-    patients = films.patients(films.rows(side)[at])
-    order = random_streams.stream(seed, zlib.crc32(b"halves")).permutation(sorted(set(patients)))
-    first = np.isin(patients, order[: len(order) // 2])
-    size = min(n, int(first.sum()), int((~first).sum()))
-    if size < MIN_FILMS:
-        raise DataError(f"{films.path}: {size} films a side are too few, {MIN_FILMS} are needed; pack more train films")
-    return at[first][:size], at[~first][:size]
+def _split_in_halves(
+    films: FilmDataset, resolution: int, *, n: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in `films.memmap(resolution)` of two sets of equally many films that share no patient."""
+    positions = films.indices(resolution, SPLITS)
+    patients = films.patients(films.rows(resolution)[positions])
+    order = random_streams.open_stream(seed, zlib.crc32(b"halves")).permutation(sorted(set(patients)))
+    is_in_first = np.isin(patients, order[: len(order) // 2])
+    size = min(n, int(is_in_first.sum()), int((~is_in_first).sum()))
+    if size < MIN_FILMS_FOR_DISTANCE:
+        raise DataError(
+            f"{films.path}: {size} films on each side are too few, at least {MIN_FILMS_FOR_DISTANCE} are necessary;"
+            " pack more train films"
+        )
+    return positions[is_in_first][:size], positions[~is_in_first][:size]
 
 
-def _as_dict(curves: Mapping[str, Curve]) -> dict[str, Any]:
-    held = {name: dataclasses.asdict(curve) | {"grows": curve.grows} for name, curve in curves.items()}
-    return {"disturbances": held, "passed": all(curve.grows != "no" for curve in curves.values())}
+def _curves_as_dict(curves: Mapping[str, DisturbanceCurve]) -> dict[str, Any]:
+    return {
+        "disturbances": {name: dataclasses.asdict(curve) | {"grows": curve.grows} for name, curve in curves.items()},
+        "passed": all(curve.grows != "no" for curve in curves.values()),
+    }
 
 
-def _write(out: Path, result: Mapping[str, Any], found: Mapping[str, Mapping[str, Curve]]) -> None:
+def _write(
+    out: Path, result: Mapping[str, Any], curves_by_extractor: Mapping[str, Mapping[str, DisturbanceCurve]]
+) -> None:
     json_files.write_json(out / JSON, result)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for name, curves in found.items():
+    for name, curves in curves_by_extractor.items():
         for kind, curve in curves.items():
-            for at in curve.levels:
-                rises = (at.rise, *(at.rise_interval or (None, None)))
-                cells = (at.value, *at.interval, *rises)
-                row = ("" if cell is None else f"{cell:.6g}" for cell in cells)
-                writer.writerow((name, kind, f"{at.level:g}", *row))
-    atomic.text(out / CSV, table.getvalue())
-    if found:
-        computed = {name: held["disturbances"] for name, held in result["extractors"].items() if name in found}
-        atomic.text(out / FIGURE, plots.standalone(plots.disturbances(computed)))
+            for point in curve.levels:
+                figures = (point.value, *point.interval, point.rise, *(point.rise_interval or (None, None)))
+                cells = ("" if figure is None else f"{figure:.6g}" for figure in figures)
+                writer.writerow((name, kind, f"{point.level:g}", *cells))
+    atomic.write_text(out / CSV, table.getvalue())
+    if curves_by_extractor:
+        disturbances = {name: result["extractors"][name]["disturbances"] for name in curves_by_extractor}
+        atomic.write_text(out / FIGURE, plots.standalone(plots.disturbances(disturbances)))

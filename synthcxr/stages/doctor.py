@@ -1,4 +1,4 @@
-"""Look at this machine, this install and this folder: what works, and what to do about the rest."""
+"""Check this machine, this installation and this folder, and say what to fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 import synthcxr
-from synthcxr.config import schema
+from synthcxr.config.schema import load_config
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import inception_weights
 from synthcxr.model_files import model_folder
@@ -26,17 +26,19 @@ from synthcxr.registry import model_address, tracking_uri
 
 PACKAGE = "synthcxr"
 NEEDED_GB = 5
-"""The default project takes under 1 GB, one at 1024 px with its checkpoints some 5."""
-REMOTE_S = 60
-_EMPTY = re.compile(r"does not exist: \S+$")  # DVC of a place that answers and holds nothing yet; else it says why
+"""The default project takes less than 1 GB, a project at 1024 px with its checkpoints about 5 GB."""
+REMOTE_TIMEOUT_S = 60
+_EMPTY_REMOTE = re.compile(r"does not exist: \S+$")
+"""The message of `dvc ls-url` for a remote that answers and is empty; for other failures it gives a reason."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+_EXTRA_COLLECTIONS = {"all", "dev", "docs"}
 
 State = Literal["OK", "note", "TO DO"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing looked at: "OK", a "note" on what is not needed yet, or "TO DO"; what was found or is to be done."""
+class Diagnostic:
+    """The result of one check: "OK", a "note" on something that is not needed yet, or "TO DO"."""
 
     name: str
     state: State
@@ -46,194 +48,203 @@ class Finding:
         return f"{self.state:<5} {self.name}: {self.sentence}"
 
 
-def run(*, folder: Path) -> Iterator[Finding]:
-    """Findings one after another, as each is known."""
-    yield from _versions()
-    yield _extras()
-    yield from _providers()
-    yield _disk(folder)
-    yield _project(folder)
-    yield _registry()
-    yield _remote(folder)
-    yield from _weights()
+def run(*, folder: Path) -> Iterator[Diagnostic]:
+    """Yield the result of each check as soon as it is known."""
+    yield from _check_versions()
+    yield _check_extras()
+    yield from _check_providers()
+    yield _check_disk(folder)
+    yield _check_project(folder)
+    yield _check_registry()
+    yield _check_remote(folder)
+    yield _check_starter()
+    for weight_file in (efficientnet_weights.LITE0, efficientnet_weights.LITE1):
+        yield _check_efficientnet(weight_file)
+    yield _check_inception()
 
 
-def _versions() -> Iterator[Finding]:
+def _check_versions() -> Iterator[Diagnostic]:
     python = ".".join(map(str, sys.version_info[:3]))
-    wanted = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
-    core = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
-    wrong = [why for one in core if (why := _wrong(one))]
-    if wrong:
-        yield Finding("versions", "TO DO", f"{', '.join(wrong)}; pip install -c constraints.txt {PACKAGE}")
+    requirements = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
+    core = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    problems = [problem for requirement in core if (problem := _describe_problem(requirement))]
+    if problems:
+        yield Diagnostic("versions", "TO DO", f"{', '.join(problems)}; run: pip install -c constraints.txt {PACKAGE}")
     else:
-        yield Finding("versions", "OK", f"{PACKAGE} {synthcxr.__version__}, Python {python}, {len(core)} packages")
-    both = [name for name in _RUNTIMES if _installed(name)]
-    if len(both) > 1:
-        yield Finding("onnxruntime", "TO DO", f"{' and '.join(both)} share one name; uninstall both, then install one")
+        yield Diagnostic("versions", "OK", f"{PACKAGE} {synthcxr.__version__}, Python {python}, {len(core)} packages")
+    runtimes = [name for name in _RUNTIMES if _installed_version(name)]
+    if len(runtimes) > 1:
+        todo = f"{' and '.join(runtimes)} are both installed and overwrite each other; uninstall both, then install one"
+        yield Diagnostic("onnxruntime", "TO DO", todo)
 
 
-def _wrong(wanted: Requirement) -> str:
-    held = _installed(wanted.name)
-    if held is None:
-        return f"{wanted.name} is missing"
-    return (
-        "" if wanted.specifier.contains(held, prereleases=True) else f"{wanted.name} {held} is not {wanted.specifier}"
-    )
+def _describe_problem(requirement: Requirement) -> str:
+    """What is wrong with an installed package; empty if it meets the requirement."""
+    version = _installed_version(requirement.name)
+    if version is None:
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(version, prereleases=True):
+        return ""
+    return f"{requirement.name} {version} is not {requirement.specifier}"
 
 
-def _installed(name: str) -> str | None:
+def _installed_version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _extras() -> Finding:
-    """Which extras are whole: those that this install's metadata names, but the collections of others."""
-    named = importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
-    wanted = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
-    lacking = [extra for extra in named if extra not in {"all", "dev"} and _lacks(extra, wanted)]
-    whole = [extra for extra in named if extra not in {"all", "dev", *lacking}]
-    if lacking:
-        todo = f"pip install '{PACKAGE}[{','.join(lacking)}]' where you want to use them"
-        return Finding("extras", "note", f"{', '.join(whole) or 'none'} installed; {todo}")
-    return Finding("extras", "OK", ", ".join(whole))
+def _check_extras() -> Diagnostic:
+    """Which extras are complete, without those that only collect others."""
+    extras = importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
+    requirements = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
+    extras = [extra for extra in extras if extra not in _EXTRA_COLLECTIONS]
+    incomplete = [extra for extra in extras if _is_incomplete(extra, requirements)]
+    complete = [extra for extra in extras if extra not in incomplete]
+    if incomplete:
+        todo = f"to use the others, run: pip install '{PACKAGE}[{','.join(incomplete)}]'"
+        return Diagnostic("extras", "note", f"{', '.join(complete) or 'none'} installed; {todo}")
+    return Diagnostic("extras", "OK", ", ".join(complete))
 
 
-def _lacks(extra: str, wanted: list[Requirement]) -> bool:
-    ours = [
-        one for one in wanted if one.marker and "extra" in str(one.marker) and one.marker.evaluate({"extra": extra})
+def _is_incomplete(extra: str, requirements: list[Requirement]) -> bool:
+    of_extra = [
+        requirement
+        for requirement in requirements
+        if (marker := requirement.marker) and "extra" in str(marker) and marker.evaluate({"extra": extra})
     ]
-    return any(_wrong(one) for one in ours)
+    return any(_describe_problem(requirement) for requirement in of_extra)
 
 
-def _providers() -> Iterator[Finding]:
-    """What onnxruntime really gives for the starter's generator, and whether there is a GPU that it does not use."""
+def _check_providers() -> Iterator[Diagnostic]:
+    """The ONNX provider that the starter model gets, and whether there is a GPU that is not used."""
     from synthcxr.synthesis.runtime import onnx_session
 
     starter = packaged_files.find(model_address.STARTER)
     if starter is None:
-        yield Finding("provider", "note", "not tried: no model ships with this install")
+        yield Diagnostic("provider", "note", "not tested: no model ships with this installation")
         return
     try:
-        got = onnx_session.Session.open(starter / "generator.onnx", kind="generator", threads=1).provider
+        provider = onnx_session.Session.open(starter / "generator.onnx", kind="generator", threads=1).provider
     except ArtifactError as error:
-        yield Finding("provider", "TO DO", f"{error}; install {PACKAGE} again")
+        yield Diagnostic("provider", "TO DO", f"{error}; reinstall {PACKAGE}")
         return
-    yield Finding("provider", "OK", f"{got} by onnxruntime {onnx_session.VERSION}")
-    driver = shutil.which("nvidia-smi")
-    if got == onnx_session.CUDA:
-        yield Finding("GPU", "OK", "used for generating")
-    elif driver:
-        yield Finding(
-            "GPU",
-            "TO DO",
-            "a driver is here and onnxruntime does not use it; pip install 'onnxruntime-gpu[cuda,cudnn]'",
-        )
+    yield Diagnostic("provider", "OK", f"{provider}, onnxruntime {onnx_session.VERSION}")
+    if provider == onnx_session.CUDA:
+        yield Diagnostic("GPU", "OK", "used for generation")
+    elif shutil.which("nvidia-smi"):
+        todo = "there is a driver, but onnxruntime does not use it; run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        yield Diagnostic("GPU", "TO DO", todo)
     else:
-        yield Finding("GPU", "note", "none; everything runs on the CPU, `nih-1024` wants one")
+        yield Diagnostic("GPU", "note", "none; everything runs on the CPU, but profile nih-1024 needs a GPU")
 
 
-def _disk(folder: Path) -> Finding:
+def _check_disk(folder: Path) -> Diagnostic:
     free_gb = shutil.disk_usage(folder).free / 1e9
     if not os.access(folder, os.W_OK):
-        return Finding("disk", "TO DO", f"{folder.absolute()} is not writable; work in another folder")
+        return Diagnostic("disk", "TO DO", f"{folder.absolute()} is not writable; work in another folder")
     if free_gb < NEEDED_GB:
-        return Finding("disk", "TO DO", f"{free_gb:,.1f} GB are free; make room for {NEEDED_GB} GB")
-    return Finding("disk", "OK", f"{free_gb:,.0f} GB are free")
+        return Diagnostic("disk", "TO DO", f"{free_gb:,.1f} GB free; make room for {NEEDED_GB} GB")
+    return Diagnostic("disk", "OK", f"{free_gb:,.0f} GB free")
 
 
-def _project(folder: Path) -> Finding:
+def _check_project(folder: Path) -> Diagnostic:
     params = folder / "params.yaml"
     if not params.is_file():
-        return Finding("project", "note", "none here; `synthcxr init DIR --profile PROFILE` makes one")
+        return Diagnostic("project", "note", "none here; to start one, run `synthcxr init DIR --profile PROFILE`")
     try:
-        schema.load(params)
+        load_config(params)
     except (ConfigError, DataError) as error:
-        return Finding("project", "TO DO", f"{error}; `synthcxr init {folder} --upgrade` adds what a release added")
+        todo = f"{error}; `synthcxr init {folder} --upgrade` lists what the installed version changes"
+        return Diagnostic("project", "TO DO", todo)
     if not (folder / "dvc.yaml").is_file():
-        return Finding("project", "note", f"{params} is right; there is no dvc.yaml, run the stages by hand")
-    return Finding("project", "OK", f"{params} is right")
+        return Diagnostic("project", "note", f"{params} is valid; there is no dvc.yaml, so run the stages by hand")
+    return Diagnostic("project", "OK", f"{params} is valid")
 
 
-def _registry() -> Finding:
+def _check_registry() -> Diagnostic:
     uri = tracking_uri.find()
     if uri is None:
-        return Finding(
+        return Diagnostic(
             "registry",
             "note",
-            "none here; `dvc repro` or `synthcxr models add-starter` makes one, or set"
-            f" {tracking_uri.VARIABLE} to a server's address",
+            "none here; create one with `dvc repro` or `synthcxr models add-starter`, or set"
+            f" {tracking_uri.URI_VARIABLE} to the address of a server",
         )
     from synthcxr.registry.client import Registry
 
     try:
-        champion = Registry.open(uri).aliases(model_address.GENERATOR).get(model_address.CHAMPION)
+        champion = Registry.open(uri).get_aliases(model_address.GENERATOR_MODEL).get(model_address.CHAMPION)
     except ArtifactError as error:
-        return Finding("registry", "TO DO", str(error))
-    held = f"champion is version {champion}" if champion else "no champion yet"
-    return Finding("registry", "OK", f"{tracking_uri.shown(uri)} answers, {held}")
+        return Diagnostic("registry", "TO DO", str(error))
+    role = f"the champion is version {champion}" if champion else "there is no champion yet"
+    return Diagnostic("registry", "OK", f"{tracking_uri.redact(uri)} answers; {role}")
 
 
-def _remote(folder: Path) -> Finding:
-    """Whether the default DVC remote answers: a folder by looking, another address by `dvc ls-url` in its own time."""
-    name = _dvc(folder, "config", "core.remote").stdout.strip() if (folder / ".dvc").is_dir() else ""
+def _check_remote(folder: Path) -> Diagnostic:
+    """Whether the default DVC remote works: a folder is looked at, another address is tried with `dvc ls-url`."""
+    name = _run_dvc(folder, "config", "core.remote").stdout.strip() if (folder / ".dvc").is_dir() else ""
     if not name:
-        return Finding("remote", "note", "no DVC remote here; `dvc remote add --default NAME URL`, then `dvc push`")
-    url = _dvc(folder, "config", f"remote.{name}.url").stdout.strip()
+        return Diagnostic("remote", "note", "no DVC remote; to share data, run `dvc remote add --default NAME URL`")
+    url = _run_dvc(folder, "config", f"remote.{name}.url").stdout.strip()
     if "://" not in url:
-        place = (folder / ".dvc" / url).resolve()
-        there = next(above for above in (place, *place.parents) if above.exists())
-        if place.is_dir() and os.access(place, os.W_OK):
-            return Finding("remote", "OK", f"{name} is there")
-        if there == place.parent and os.access(there, os.W_OK):
-            return Finding("remote", "OK", f"{name} can be made by the first `dvc push`")
-        return Finding("remote", "TO DO", f"{place} cannot be written; mount it, or `dvc remote modify {name} url`")
+        return _check_remote_folder(name, (folder / ".dvc" / url).resolve())
     try:
-        asked = _dvc(folder, "ls-url", f"remote://{name}/")
+        listing = _run_dvc(folder, "ls-url", f"remote://{name}/")
     except subprocess.TimeoutExpired:
-        return Finding("remote", "TO DO", f"{name} gives no answer in {REMOTE_S} s; see to the network or its address")
-    said = next(iter(asked.stderr.strip().splitlines()), "")
-    if asked.returncode and not _EMPTY.search(said):
-        return Finding("remote", "TO DO", f"{name} does not answer: {said[:200]}")
-    return Finding("remote", "OK", f"{name} answers")
+        todo = f"{name} does not answer within {REMOTE_TIMEOUT_S} s; check the network and the address"
+        return Diagnostic("remote", "TO DO", todo)
+    message = next(iter(listing.stderr.strip().splitlines()), "")
+    if listing.returncode and not _EMPTY_REMOTE.search(message):
+        return Diagnostic("remote", "TO DO", f"{name} does not answer: {message[:200]}")
+    return Diagnostic("remote", "OK", f"{name} answers")
 
 
-def _dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _check_remote_folder(name: str, path: Path) -> Diagnostic:
+    nearest = next(ancestor for ancestor in (path, *path.parents) if ancestor.exists())
+    if path.is_dir() and os.access(path, os.W_OK):
+        return Diagnostic("remote", "OK", f"{name} exists")
+    if nearest == path.parent and os.access(nearest, os.W_OK):
+        return Diagnostic("remote", "OK", f"{name} does not exist yet; the first `dvc push` creates it")
+    return Diagnostic("remote", "TO DO", f"cannot write to {path}; mount it, or run `dvc remote modify {name} url`")
+
+
+def _run_dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=REMOTE_S, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=REMOTE_TIMEOUT_S, check=False)
 
 
-def _weights() -> Iterator[Finding]:
+def _check_starter() -> Diagnostic:
     starter = packaged_files.find(model_address.STARTER)
+    if starter is None:
+        return Diagnostic("starter", "note", "no models ship with this installation")
     try:
-        if starter is not None:
-            model_folder.verify(starter)
+        model_folder.verify_files(starter)
     except ArtifactError as error:
-        yield Finding("starter", "TO DO", f"{error}; install {PACKAGE} again")
-    else:
-        what = "no models ship with this install" if starter is None else "its files are as they were made"
-        yield Finding("starter", "note" if starter is None else "OK", what)
-    for weights in (efficientnet_weights.LITE0, efficientnet_weights.LITE1):
-        try:
-            weights.find()
-        except ArtifactError as error:
-            named = os.environ.get(weights.variable)
-            yield Finding(weights.name, "TO DO" if named else "note", str(error).removeprefix(f"{weights.name}: "))
-        else:
-            yield Finding(weights.name, "OK", "its weights have the right sha256")
-    yield _inception()
+        return Diagnostic("starter", "TO DO", f"{error}; reinstall {PACKAGE}")
+    return Diagnostic("starter", "OK", "all files have the right sha256")
 
 
-def _inception() -> Finding:
-    """The Inception, where it is; it is never fetched from here."""
-    named = os.environ.get(inception_weights.VARIABLE)
-    path = Path(named) if named else inception_weights.cached()
-    if not named and not path.is_file():
-        todo = f"set {inception_weights.VARIABLE} to a copy of {inception_weights.URL.rpartition('/')[2]}"
-        return Finding("Inception", "note", f"not here, so that no distance is called FID; {todo}")
+def _check_efficientnet(weight_file: efficientnet_weights.WeightFile) -> Diagnostic:
     try:
-        inception_weights.find()
+        weight_file.find()
     except ArtifactError as error:
-        return Finding("Inception", "TO DO", str(error))
-    return Finding("Inception", "OK", "its file has the right sha256")
+        state: State = "TO DO" if os.environ.get(weight_file.variable) else "note"
+        return Diagnostic(weight_file.name, state, str(error).removeprefix(f"{weight_file.name}: "))
+    return Diagnostic(weight_file.name, "OK", "the weights have the right sha256")
+
+
+def _check_inception() -> Diagnostic:
+    """The Inception weights, if they are on this machine; they are never downloaded here."""
+    variable = inception_weights.VARIABLE
+    path = Path(os.environ.get(variable) or inception_weights.cached_path())
+    if not os.environ.get(variable) and not path.is_file():
+        file_name = inception_weights.URL.rpartition("/")[2]
+        todo = f"not on this machine, so no distance is called FID; set {variable} to a copy of {file_name}"
+        return Diagnostic("Inception", "note", todo)
+    try:
+        inception_weights.find_weights()
+    except ArtifactError as error:
+        return Diagnostic("Inception", "TO DO", str(error))
+    return Diagnostic("Inception", "OK", "the file has the right sha256")

@@ -1,317 +1,231 @@
-"""Evaluate a synthetic dataset against real test films: distances, label shares, checks, and the gates on them."""
+"""Evaluate a synthetic dataset: compare it with real test films, check its files, and apply the gates."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from synthcxr.checks.check_result import CheckLine, CheckResult
-from synthcxr.config.schema import EvaluateConfig
-from synthcxr.data import film_dataset as datasets
-from synthcxr.data import image_reader, records
-from synthcxr.data.film_dataset import Dataset
+from synthcxr.config.schema import Device, EvaluateConfig
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.leakage import REFERENCE_FILE, require_unseen
+from synthcxr.data.metrics_schema import NOT_COMPUTED, Checks, Evidence, MetricsJson, not_applicable, round_metrics
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import gates, headline_metrics, unseen
-from synthcxr.evaluation.comparison import TEST, Comparison, View
+from synthcxr.evaluation import gates, headline_metrics
+from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.features import cache, extractors
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
 from synthcxr.evaluation.features.extractors import JUDGE
-from synthcxr.evaluation.gates import NOT_APPLICABLE, NOT_COMPUTED, Verdict
-from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
-from synthcxr.evaluation.metrics import label_distribution
+from synthcxr.evaluation.gates import Verdict
+from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.sections import (
     classifier_auroc,
+    distances,
     distances_by_finding,
+    judge_agreement,
+    labels,
     memorisation,
     protocol,
     reference_only,
     reference_prevalence,
 )
-from synthcxr.evaluation.sections import distances as sections
-from synthcxr.evaluation.sections import labels as label_evidence
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import json_files
 from synthcxr.synthesis.runtime.onnx_session import Session
+
+_OTHER_CLASSIFIER = not_applicable("the classifier that labelled the images is not among the models")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
+    """What is evaluated, how, and where the results go; `classifier` is None unless it labelled the images."""
+
+    config: EvaluateConfig
+    synthetic: SyntheticSet
+    judge: Session
+    classifier: Session | None
+    models: Path
+    out: Path
+    say: Callable[[str], None]
 
 
 def run(
     config: EvaluateConfig,
     *,
-    data: Path | None,
+    films: Path | None,
     models: Path,
     dataset: Path,
     out: Path,
-    features_cache: Path = cache.FOLDER,
-    distribution: str | None = None,
+    features_cache: Path = cache.DEFAULT_FOLDER,
+    prevalence: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """Write metrics.json, verdict.json, privacy.csv and curves/ to `out` and return the verdict.
+    """Write metrics.json, verdict.json, summary.json, privacy.csv and curves/ to `out`, and return the verdict.
 
-    Without `data` the images are held against what of its films the model carries. `distribution`, "nih" or a table,
-    is one more label distribution to hold them against; `say` is told what is being done. ConfigError, before any
-    work, for a gate that can never be judged; DataError and ArtifactError for films, images or models that do not fit
-    each other.
+    Without packed `films` the images are compared with reference.npz of the models. `prevalence`, "nih" or a CSV file,
+    is one more label distribution to compare with. `say` gets a line for each step. Raises ConfigError, before any
+    work, for a gate that cannot be applied; DataError or ArtifactError for films, images or models that do not match.
     """
-    unavailable = _check(config)
-    wanted = None if distribution is None else reference_prevalence.load(distribution)
-    made = _open(dataset, features_cache)
-    judge = Session.open(models / "judge.onnx", kind="judge", device=config.device)
-    if judge.contract.resolution != made.resolution:
-        raise DataError(
-            f"{dataset}: its images have {made.resolution} px, {models / 'judge.onnx'} sees"
-            f" {judge.contract.resolution} px; give the models that made it"
-        )
-    about = {
-        "models": {"generator": made.generator, "classifier": made.classifier, "judge": judge.digest},
-        "dataset": made.digest,
-        "n_synthetic": len(made.held),
-    }
-    job = _Job(config, made, judge, models, out, wanted, say)
-    absent = {name: f"{NOT_COMPUTED}: {what}" for name, what in unavailable.items()}
-    if data is None:
-        metrics = _without_films(job)
+    unavailable = _check_config(config)
+    label_distribution = None if prevalence is None else reference_prevalence.load_prevalence(prevalence)
+    synthetic = SyntheticSet.open(dataset, features_cache)
+    judge = _open_judge(models / "judge.onnx", synthetic, config.device)
+    classifier = None if films is None else _open_classifier(models / "classifier.onnx", synthetic, config.device)
+    inputs = _Inputs(config, synthetic, judge, classifier, models, out, say)
+    if films is None:
+        evidence = _compare_with_reference(inputs)
     else:
-        metrics = _with_films(job, datasets.open_dataset(data), features_cache, absent)
-    return _conclude(job, _rounded(about | metrics))
+        evidence = _compare_with_films(inputs, open_film_dataset(films), unavailable, label_distribution)
+    metrics: MetricsJson = {
+        "models": {
+            "generator": synthetic.generator_digest,
+            "classifier": synthetic.classifier_digest,
+            "judge": judge.digest,
+        },
+        "dataset": synthetic.digest,
+        "n_synthetic": len(synthetic.records),
+        **evidence,
+    }
+    metrics = round_metrics(metrics)
+    verdict = gates.apply_gates(metrics, config.gates)
+    json_files.write_json(out / "metrics.json", metrics)
+    json_files.write_json(out / "verdict.json", verdict.as_dict())
+    json_files.write_json(out / "summary.json", headline_metrics.summarise(metrics, verdict))
+    return verdict
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """One evaluation: settings, images, the judge and the folder it came from, and where the evidence goes."""
+def _compare_with_films(
+    inputs: _Inputs,
+    films: FilmDataset,
+    unavailable: Mapping[str, str],
+    label_distribution: tuple[str, dict[str, float]] | None,
+) -> Evidence:
+    synthetic, judge, classifier = inputs.synthetic, inputs.judge, inputs.classifier
+    trained_on_same_films = require_unseen(
+        films,
+        TEST_SPLITS,
+        training_data={judge.metadata.training_data, synthetic.training_data},
+        models=inputs.models,
+        subject=synthetic.path,
+    )
+    comparison = Comparison.open(inputs.config, films, synthetic)
+    judge_features = _extract_features(inputs, JUDGE, comparison)
+    features = {
+        name: judge_features if name == JUDGE else _extract_features(inputs, name, comparison)
+        for name in inputs.config.extractors
+        if name not in unavailable
+    }
+    judge_labels = JudgeLabels(judge_features, judge.metadata)
 
-    config: EvaluateConfig
-    made: SyntheticSet
-    judge: Session
-    models: Path
-    out: Path
-    wanted: tuple[str, dict[str, float]] | None
-    say: Callable[[str], None]
+    inputs.say("labels")
+    reference, checks_sentence = labels.compute_check_reference(comparison, classifier)
+    prevalence = None
+    if label_distribution is not None:
+        prevalence = reference_prevalence.compare_with_prevalence(judge_labels, *label_distribution)
+    label_evidence = labels.compare_labels(judge_labels, prevalence=prevalence)
+    label_evidence.write_tables(inputs.out)
 
-    @property
-    def judged(self) -> Extractor:
-        """The judge, as an extractor."""
-        return extractors.labeller(self.judge)
+    inputs.say("nearest films")
+    spaces = memorisation.measure_spaces(comparison, features)
+    memorisation.write_csv(inputs.out / memorisation.CSV_FILE, comparison, spaces)
 
-
-def _with_films(job: _Job, films: Dataset, features_cache: Path, absent: Mapping[str, str]) -> dict[str, Any]:
-    config, made, judge = job.config, job.made, job.judge
-    learned_from = {judge.contract.training_data, made.training_data}
-    same_films = unseen.require(films, TEST, learned_from=learned_from, models=job.models, subject=made.path)
-    several = made.n_sets > 0
-    real = RealSet(films, made.resolution, made.requested, made.without, several, features_cache)
-    patients = real.patients(TEST)
-    comparison = Comparison(config, real, made, len(patients))
-    judged = _view(job, JUDGE, comparison)
-    computed = [name for name in config.extractors if name not in absent]
-    views = {name: judged if name == JUDGE else _view(job, name, comparison) for name in computed}
-    classifier = _classifier(job)
-    chosen = None if classifier is None else (extractors.labeller(classifier), classifier.contract)
-    reference, kl_reference = label_evidence.kl_reference(comparison, chosen)
-    job.say("labels")
-    labels = label_evidence.examine(judged, judge.contract, wanted=job.wanted)
-    labels.write(job.out)
-    job.say("nearest films")
-    near = memorisation.examine(comparison, views)
-    memorisation.write(job.out / memorisation.CSV, comparison, near)
-    job.say("distances and intervals")
+    inputs.say("distances and intervals")
     return {
-        "n_real_test": len(patients),
-        "phantom": films.phantom or made.phantom or judge.contract.phantom,
-        **sections.by_extractor(views, absent, order=config.extractors),
-        "by_finding": distances_by_finding.sections(views, judged, judge.contract, absent),
-        "similarity": sections.similar(comparison),
-        "privacy": memorisation.section(comparison, near, absent),
-        "labels": labels.section,
-        "agreement": _agreement(judged, judge, classifier),
-        "classifier": _ranking(comparison, classifier),
-        "checks": _checks(job, reference, unseen=len(patients)),
-        "protocol": protocol.sentences(
-            resolution=made.resolution,
-            asked=_asked(made),
-            weighted=made.weighted,
-            n_test=len(patients),
-            n_patients=len(set(patients)),
-            n_bootstrap=config.n_bootstrap,
+        "n_real_test": comparison.n_test,
+        "phantom": films.phantom or synthetic.phantom or judge.metadata.phantom,
+        **distances.compute_distances(features, unavailable),
+        "by_finding": distances_by_finding.compute_finding_distances(features, judge_labels, unavailable),
+        "similarity": distances.compute_similarity(comparison),
+        "privacy": memorisation.build_section(comparison, spaces, unavailable),
+        "labels": label_evidence.section,
+        "agreement": (
+            judge_agreement.compute_agreement(judge_labels, classifier) if classifier else {"status": _OTHER_CLASSIFIER}
+        ),
+        "classifier": (
+            classifier_auroc.compute_classifier_auroc(comparison, classifier)
+            if classifier
+            else {"status": _OTHER_CLASSIFIER}
+        ),
+        "checks": _check_dataset(inputs, reference, n_test=comparison.n_test),
+        "protocol": protocol.describe_protocol(
+            comparison,
+            n_patients=len(set(comparison.real.patients(TEST_SPLITS))),
             judge_digest=judge.digest,
-            same_films=same_films,
-            kl_reference=kl_reference,
+            trained_on_same_films=trained_on_same_films,
+            checks=checks_sentence,
         ),
     }
 
 
-def _view(job: _Job, name: str, comparison: Comparison) -> View:
-    job.say(f"{name}: features of images, then of films")
-    extractor = job.judged if name == JUDGE else extractors.open_extractor(name, job.config.device)
-    return View.through(extractor, comparison)
-
-
-def _without_films(job: _Job) -> dict[str, Any]:
-    """The same sections, those that need films saying so."""
-    config, judge = job.config, job.judge
-    reference = reference_only.Reference.read(job.models / unseen.REFERENCE)
-    n_val = reference.n_val
-    reference = reference.without_any() if job.made.chosen else reference
-    extractor, weak = job.judged, label_evidence.weak(judge.contract)
-    seen_by_judge = job.made.outputs(extractor)
-    present = label_distribution.present(seen_by_judge["logits"], judge.contract.thresholds)
-    labels = reference_only.labels(reference, present, weak=weak)
-    label_evidence.write_shares(job.out / label_evidence.SHARES, labels["shares"])
-    nothing = {"status": reference_only.NO_FILMS}
-    distances = {
-        name: reference_only.distance(
-            reference,
-            synthetic=seen_by_judge["features"],
-            provenance=extractor.provenance,
-            n_bootstrap=config.n_bootstrap,
-            rng=np.random.default_rng(config.seed),
-        )
-        if name == JUDGE
-        else nothing
-        for name in config.extractors
-    }
-    empty = {name: nothing for name in config.extractors}
-    return {
-        "n_real_test": 0,
-        "phantom": job.made.phantom or judge.contract.phantom,
-        "distance": distances,
-        **dict.fromkeys(("kernel", "infinity", "coverage", "by_finding"), empty),
-        "similarity": nothing,
-        "privacy": empty | {"pixels": nothing} | nothing,
-        "labels": labels,
-        "agreement": nothing,
-        "classifier": nothing,
-        "checks": _checks(job, None, unseen=None),
-        "protocol": protocol.without_films(n_val=n_val, n_bootstrap=config.n_bootstrap, judge=judge.digest),
-    }
-
-
-def _checks(job: _Job, reference: Mapping[str, float] | None, *, unseen: int | None) -> dict[str, Any]:
-    """What the suite found, and that none of the `unseen` test films was learned from: else there were no results."""
-    from synthcxr.checks import synthetic as suite  # great-expectations takes seconds to import
-
-    found = suite.check(
-        job.made.path,
-        images=True,
-        reference=reference,
-        max_label_kl=job.config.max_label_kl,
-        not_judged=[name for name in FINDINGS if reference and name not in reference],
+def _compare_with_reference(inputs: _Inputs) -> Evidence:
+    reference = reference_only.Reference.read(inputs.models / REFERENCE_FILE, judge_digest=inputs.judge.digest)
+    checks = _check_dataset(inputs, None, n_test=None)
+    evidence = reference_only.compare_with_reference(
+        inputs.config, inputs.synthetic, inputs.judge, reference, checks=checks
     )
-    if unseen is not None:
-        found = CheckResult.of(
-            (
-                *found.lines,
-                CheckLine(
-                    "no leakage",
-                    True,
-                    "no test film, and no patient of one, is among what the models learned from",
-                    found=f"0 of {unseen:,} films",
-                    asked="at most 0",
-                ),
-            )
-        )
-    held = found.as_dict()
-    return {"failed": held["failed"], "lines": held["lines"]}
+    labels.write_shares(inputs.out / labels.SHARES_FILE, evidence["labels"]["shares"])
+    return evidence
 
 
-def _agreement(judged: View, judge: Session, classifier: Session | None) -> dict[str, Any]:
-    comparison = judged.comparison
-    if classifier is None:
-        return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
-    films = comparison.real.unconditional.outputs(extractors.labeller(classifier), TEST)["logits"]
-    called = np.array([[name in record.findings for name in FINDINGS] for record in comparison.synthetic.held])
-    called_real = label_distribution.present(films, classifier.contract.thresholds)
-    found = label_evidence.agreed(
-        judged, judge.contract, classifier=classifier.contract, called=called, called_real=called_real
-    )
-    return found | {"status": "computed"}
-
-
-def _ranking(comparison: Comparison, classifier: Session | None) -> dict[str, Any]:
-    if classifier is None:
-        return {"status": f"{NOT_APPLICABLE} (another classifier than this one labelled the images)"}
-    return classifier_auroc.section(comparison, extractors.labeller(classifier))
-
-
-def _conclude(job: _Job, metrics: dict[str, Any]) -> Verdict:
-    judged = gates.judge(metrics, job.config.gates)
-    json_files.write_json(job.out / "metrics.json", metrics)
-    json_files.write_json(job.out / "verdict.json", judged.as_dict())
-    json_files.write_json(job.out / "summary.json", headline_metrics.of(metrics, judged))
-    return judged
-
-
-def _check(config: EvaluateConfig) -> dict[str, str]:
-    """The wanted extractors that this machine cannot run, and what to install; ConfigError where a gate needs one."""
+def _check_config(config: EvaluateConfig) -> dict[str, str]:
+    """The status of each extractor that is not available here; ConfigError for a gate on it, or for wrong values."""
     extractors.require_known(config.extractors)
     if config.n_bootstrap < 1:
         raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
-    gates.check(config.gates, config.extractors)
-    unavailable = extractors.missing(config.extractors)
-    for at, gate in enumerate(config.gates):
-        for name, what in unavailable.items():
+    gates.check_gates(config.gates, config.extractors)
+    unavailable = extractors.find_unavailable(config.extractors)
+    for index, gate in enumerate(config.gates):
+        for name, reason in unavailable.items():
             if name in gate.metric.split("."):
-                raise ConfigError(f"evaluate.gates[{at}]: {gate.metric} cannot be computed here: {what}")
-    return unavailable
+                raise ConfigError(f"evaluate.gates[{index}]: {gate.metric} cannot be computed here: {reason}")
+    return {name: f"{NOT_COMPUTED}: {reason}" for name, reason in unavailable.items()}
 
 
-def _open(dataset: Path, features_cache: Path) -> SyntheticSet:
-    held, about = records.read_records(dataset), records.read_run(dataset)
-    if not held:
-        raise DataError(f"{dataset}: holds no image; generate more, or with other labels")
-    try:
-        return SyntheticSet(
-            path=dataset,
-            held=held,
-            read=functools.partial(image_reader.read_whole, dataset),
-            resolution=int(about["model"]["resolution"]),
-            requested=tuple(about["request"]["labels"]),
-            without=tuple(about["request"].get("without", ())),
-            n_sets=len(about["request"].get("parts", ())),
-            weighted=any(record.weight != 1 for record in held),
-            generator=str(about["model"]["digests"]["generator"]),
-            classifier=str(about["model"]["digests"]["classifier"]),
-            training_data=str(about["model"]["training_data"]),
-            phantom=bool(about["model"]["phantom"]),
-            digest=digests.sha256_file(dataset / records.METADATA),
-            cache=features_cache,
-        )
-    except (KeyError, TypeError, ValueError) as error:
+def _open_judge(path: Path, synthetic: SyntheticSet, device: Device) -> Session:
+    judge = Session.open(path, kind="judge", device=device)
+    if judge.metadata.resolution != synthetic.resolution:
         raise DataError(
-            f"{dataset / records.RUN}: not the run.json of a dataset ({error!r}); generate it again"
-        ) from error
-
-
-def _asked(made: SyntheticSet) -> str:
-    """What real films must be in order to be compared with the images, for a sentence; empty where any may."""
-    if made.n_sets:
-        return (
-            f" that are what the images are, which were asked for as {made.n_sets} sets of findings in numbers of the"
-            " request's own: no such films are compared with them"
+            f"{synthetic.path}: its images are {synthetic.resolution} px, but {path} takes"
+            f" {judge.metadata.resolution} px; give the models that made the dataset"
         )
-    barred = f"lack {' and '.join(made.without)}" if made.without else ""
-    shown = f"carry {' and '.join(made.requested)}" if made.requested else ""
-    words = " and ".join(part for part in (shown, barred) if part)
-    return f" that {words}, as the images were asked to" if words else ""
+    return judge
 
 
-def _classifier(job: _Job) -> Session | None:
-    """The classifier that labelled the images, or None where another one lies beside the judge."""
-    path = job.models / "classifier.onnx"
+def _open_classifier(path: Path, synthetic: SyntheticSet, device: Device) -> Session | None:
     if not path.is_file():
         return None
-    classifier = Session.open(path, kind="classifier", device=job.config.device)
-    return classifier if classifier.digest == job.made.classifier else None
+    classifier = Session.open(path, kind="classifier", device=device)
+    return classifier if classifier.digest == synthetic.classifier_digest else None
 
 
-def _rounded(tree: Any) -> Any:
-    """The tree with floats of six significant digits: the last bits depend on the thread count."""
-    if isinstance(tree, Mapping):
-        return {key: _rounded(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_rounded(value) for value in tree]
-    return float(f"{tree:.6g}") if isinstance(tree, float) else tree
+def _extract_features(inputs: _Inputs, name: str, comparison: Comparison) -> ComparisonFeatures:
+    inputs.say(f"{name}: features of images, then of films")
+    if name == JUDGE:
+        extractor = extractors.extractor_from_model(inputs.judge)
+    else:
+        extractor = extractors.open_extractor(name, inputs.config.device)
+    return ComparisonFeatures.extract(extractor, comparison)
+
+
+def _check_dataset(inputs: _Inputs, reference: Mapping[str, float] | None, *, n_test: int | None) -> Checks:
+    """Run the checks of the dataset; with `n_test` films, also report that `require_unseen` passed for them."""
+    from synthcxr.checks import synthetic as suite  # great-expectations takes seconds to import
+
+    result = suite.check(
+        inputs.synthetic.path,
+        images=True,
+        reference=reference,
+        max_label_kl=inputs.config.max_label_kl,
+        not_judged=[name for name in FINDINGS if reference and name not in reference],
+    )
+    if n_test is not None:
+        no_leakage = CheckLine(
+            "no leakage",
+            True,
+            "the models were not trained on any test film or any patient of one",
+            found=f"0 of {n_test:,} films",
+            asked="at most 0",
+        )
+        result = CheckResult.of((*result.lines, no_leakage))
+    checks = result.as_dict()
+    return {"failed": checks["failed"], "lines": checks["lines"]}

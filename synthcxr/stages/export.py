@@ -1,4 +1,4 @@
-"""Export generator, classifier and judge to ONNX, and what of the films may ship: counts, features, floors."""
+"""Export generator, classifier and judge to ONNX, with the statistics of the films that may ship with them."""
 
 from __future__ import annotations
 
@@ -12,78 +12,89 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.config.schema import ExportConfig
-from synthcxr.data import film_dataset, images, leakage
+from synthcxr.data import images
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.metrics import calibration, frechet
-from synthcxr.evaluation.metrics.thresholds import Thresholds, matched_all
+from synthcxr.evaluation.metrics import frechet
+from synthcxr.evaluation.metrics.calibration import fit_calibration
+from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
-from synthcxr.model_files.onnx_metadata import Contract, Kind, amend
-from synthcxr.networks import classifier as classifiers
-from synthcxr.networks import generator as generators
-from synthcxr.networks import layers, safetensors_files
-from synthcxr.networks.onnx_export import export
-from synthcxr.storage import digests, json_files, overwrite_guard
+from synthcxr.model_files.model_folder import INDEX_FILE, ONNX_FILES, PROPOSAL_FILES
+from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata, amend
+from synthcxr.networks import safetensors_files
+from synthcxr.networks.classifier import build_classifier, fold_norms
+from synthcxr.networks.generator import build_generator
+from synthcxr.networks.layers import fold_scales
+from synthcxr.networks.onnx_export import export_onnx
+from synthcxr.storage import digests, json_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 Float32 = NDArray[np.float32]
-WRITTEN = ("generator.onnx", "classifier.onnx", "judge.onnx", "reference.npz", "model.json")
-BESIDE = ("proposal.onnx", "proposal.json")
-QUANTILES = 101
+OUTPUT_FILES = (*ONNX_FILES, REFERENCE_FILE, INDEX_FILE)
+N_QUANTILES = 101
 BATCH = 64
-CELLS = 2**23  # 64 MiB of distances
+MAX_PAIRS = 2**23
+"""The most distances in memory at a time, 64 MiB."""
 
 
-def run(config: ExportConfig, *, data: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
-    """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; returns the last."""
-    overwrite_guard.refuse_strangers(out, (*WRITTEN, *BESIDE))
-    films = film_dataset.open_dataset(data)
-    about = json_files.read_json(gan / "config.json")
-    resolution = int(about["resolution"])
+def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
+    """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; return model.json.
+
+    `classifier`, `judge` and `gan` are the output folders of their trainings on `films`.
+    """
+    refuse_foreign_files(out, (*OUTPUT_FILES, *PROPOSAL_FILES))
+    dataset = open_film_dataset(films)
+    gan_config = json_files.read_json(gan / "config.json")
+    resolution = int(gan_config["resolution"])
     for folder in (gan, classifier, judge):
-        _require_same_films(folder, films)
-    contracts = {
-        "generator.onnx": _export_generator(config, gan, about, out / "generator.onnx"),
-        "classifier.onnx": _export_classifier(config, films, "classifier", classifier, resolution, out),
-        "judge.onnx": _export_classifier(config, films, "judge", judge, resolution, out),
+        _require_same_films(folder, dataset)
+    metadata = {
+        "generator.onnx": _export_generator(config, gan, gan_config, out / "generator.onnx"),
+        "classifier.onnx": _export_classifier(config, dataset, "classifier", classifier, resolution, out),
+        "judge.onnx": _export_classifier(config, dataset, "judge", judge, resolution, out),
     }
     judge_session = Session.open(out / "judge.onnx", kind="judge", device="cpu")
-    _write_reference(config, films, resolution, judge_session, out, earlier=leakage.read_earlier(gan / leakage.FILE))
-    summary = {
-        "files": {name: _describe(out / name, contract) for name, contract in contracts.items()}
-        | {"reference.npz": {"sha256": digests.sha256_file(out / "reference.npz"), "kind": "reference"}},
-        "training_data": films.fingerprint,
-        "phantom": about["phantom"],
-        "attribution": list(about["attribution"]),
+    earlier_films = TrainingFilms.read_earlier(gan / TRAINING_FILMS_FILE)
+    _write_reference(config, dataset, resolution, judge_session, out / REFERENCE_FILE, earlier_films=earlier_films)
+    index = {
+        "files": {name: _describe_file(out / name, file_metadata) for name, file_metadata in metadata.items()}
+        | {REFERENCE_FILE: {"sha256": digests.sha256_file(out / REFERENCE_FILE), "kind": "reference"}},
+        "training_data": dataset.fingerprint,
+        "phantom": gan_config["phantom"],
+        "attribution": list(gan_config["attribution"]),
         "resolution": resolution,
-        "latent": about["network"]["latent"],
+        "latent": gan_config["network"]["latent"],
         "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
     }
-    json_files.write_json(out / "model.json", summary)
-    return summary
+    json_files.write_json(out / INDEX_FILE, index)
+    return index
 
 
-def _require_same_films(folder: Path, films: film_dataset.Dataset) -> None:
-    held = json_files.read_json(folder / "config.json")["training_data"]
-    if held != films.fingerprint:
+def _require_same_films(folder: Path, dataset: FilmDataset) -> None:
+    training_data = json_files.read_json(folder / "config.json")["training_data"]
+    if training_data != dataset.fingerprint:
         raise ArtifactError(
-            f"{folder}: was trained on films {held}, and {films.path} holds {films.fingerprint}; train it again"
+            f"{folder}: trained on films {training_data}, but {dataset.path} has films {dataset.fingerprint};"
+            " train it again"
         )
 
 
-def _describe(path: Path, contract: Contract) -> dict[str, str]:
-    return {"sha256": digests.sha256_file(path), "digest": contract.digest, "kind": contract.kind}
+def _describe_file(path: Path, metadata: ModelMetadata) -> dict[str, str]:
+    return {"sha256": digests.sha256_file(path), "digest": metadata.digest, "kind": metadata.kind}
 
 
-def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any], path: Path) -> Contract:
-    network = generators.build(about["network"])
-    safetensors_files.restore(network, gan / "generator.safetensors")
-    layers.fold_scales(network)
-    contract = _contract("generator", config, about, about["resolution"])
-    return export(
+def _export_generator(config: ExportConfig, gan: Path, gan_config: Mapping[str, Any], path: Path) -> ModelMetadata:
+    network = build_generator(gan_config["network"])
+    safetensors_files.load_weights(network, gan / "generator.safetensors")
+    fold_scales(network)
+    metadata = _build_metadata("generator", config, gan_config, gan_config["resolution"])
+    return export_onnx(
         network,
         path=path,
-        contract=dataclasses.replace(contract, latent=network.latent),
+        metadata=dataclasses.replace(metadata, latent=network.latent),
         row=(network.latent,),
         input_name="z",
         output_names=("image",),
@@ -92,99 +103,103 @@ def _export_generator(config: ExportConfig, gan: Path, about: Mapping[str, Any],
 
 
 def _export_classifier(
-    config: ExportConfig, films: film_dataset.Dataset, kind: Kind, folder: Path, resolution: int, out: Path
-) -> Contract:
-    about, path = json_files.read_json(folder / "config.json"), out / f"{kind}.onnx"
-    trained_at = about["network"]["image_resolution"]
-    about["network"] |= {"image_resolution": resolution}
-    network = classifiers.build(about["network"])
-    safetensors_files.restore(network, folder / "weights.safetensors")
-    classifiers.fold(network)
-    about["network"] |= {"folded": True}
-    held = Thresholds(about["thresholds"], about["thresholds_from"])
-    contract = _contract(kind, config, about, resolution)
-    stamped = export(
+    config: ExportConfig, dataset: FilmDataset, kind: Kind, folder: Path, resolution: int, out: Path
+) -> ModelMetadata:
+    """Export the classifier or judge in `folder` for images of `resolution` px, with thresholds and calibration."""
+    training, path = json_files.read_json(folder / "config.json"), out / f"{kind}.onnx"
+    training_resolution = training["network"]["image_resolution"]
+    training["network"] |= {"image_resolution": resolution}
+    network = build_classifier(training["network"])
+    safetensors_files.load_weights(network, folder / "weights.safetensors")
+    fold_norms(network)
+    training["network"] |= {"folded": True}
+    thresholds = Thresholds(training["thresholds"], training["thresholds_from"])
+    metadata = _build_metadata(kind, config, training, resolution)
+    metadata = export_onnx(
         network,
         path=path,
-        contract=dataclasses.replace(contract, thresholds=held.probability, weak=held.weak),
+        metadata=dataclasses.replace(metadata, thresholds=thresholds.probability, weak=thresholds.weak),
         row=(1, resolution, resolution),
         input_name="image",
         output_names=("logits", "features"),
         fp16=config.fp16,
     )
     model = Session.open(path, kind=kind, device="cpu")
-    if trained_at != resolution:
-        found = _rematched(films, model, about["split"])
-        stamped = dataclasses.replace(stamped, thresholds=found.probability, weak=found.weak)
-    return amend(path, dataclasses.replace(stamped, calibration=_calibration(films, model).as_dict()))
+    if training_resolution != resolution:
+        thresholds = _refit_thresholds(dataset, model, training["split"])
+        metadata = dataclasses.replace(metadata, thresholds=thresholds.probability, weak=thresholds.weak)
+    return amend(path, dataclasses.replace(metadata, calibration=_fit_calibration(dataset, model).as_dict()))
 
 
-def _calibration(films: film_dataset.Dataset, model: Session) -> predictions.Calibration:
-    """What makes the probabilities of val films as large as the generator's images mean what they say."""
-    side = model.contract.resolution
-    _, logits = _features(films, side, "val", model)
-    return calibration.fit(logits=logits, findings=_findings(films, side, "val"))
+def _fit_calibration(dataset: FilmDataset, model: Session) -> predictions.Calibration:
+    """Fit the calibration to the val films at the resolution of the generator's images."""
+    side = model.metadata.resolution
+    _, logits = _run_on_films(dataset, side, "val", model)
+    return fit_calibration(logits=logits, findings=_read_findings(dataset, side, "val"))
 
 
-def _findings(films: film_dataset.Dataset, side: int, split: str) -> Float32:
-    return films.findings(films.rows(side)[films.indices(side, (split,))])
+def _read_findings(dataset: FilmDataset, side: int, split: str) -> Float32:
+    return dataset.findings(dataset.rows(side)[dataset.indices(side, (split,))])
 
 
-def _rematched(films: film_dataset.Dataset, model: Session, split: str) -> Thresholds:
-    """Thresholds for images as large as the generator's, where training matched them on films of another size."""
-    side = model.contract.resolution
-    held = {}
+def _refit_thresholds(dataset: FilmDataset, model: Session, split: str) -> Thresholds:
+    """Fit thresholds at the resolution of the generator's images, because training used another resolution."""
+    side = model.metadata.resolution
+    probabilities = {}
     for name in ("val", split):
-        _, logits = _features(films, side, name, model)
-        held[name] = predictions.probabilities(logits), _findings(films, side, name)
-    return matched_all(
-        val_probabilities=held["val"][0],
-        val_findings=held["val"][1],
-        train_probabilities=held[split][0],
-        train_findings=held[split][1],
+        _, logits = _run_on_films(dataset, side, name, model)
+        probabilities[name] = predictions.to_probabilities(logits)
+    return fit_thresholds(
+        val_probabilities=probabilities["val"],
+        val_findings=_read_findings(dataset, side, "val"),
+        train_probabilities=probabilities[split],
+        train_findings=_read_findings(dataset, side, split),
     )
 
 
-def _contract(kind: Kind, config: ExportConfig, about: Mapping[str, Any], resolution: int) -> Contract:
-    return Contract(
+def _build_metadata(kind: Kind, config: ExportConfig, training: Mapping[str, Any], resolution: int) -> ModelMetadata:
+    return ModelMetadata(
         kind=kind,
         resolution=resolution,
         latent=0,
         findings=FINDINGS,
         thresholds={},
-        network=dict(about["network"]),
-        training_data=about["training_data"],
-        phantom=about["phantom"],
+        network=dict(training["network"]),
+        training_data=training["training_data"],
+        phantom=training["phantom"],
         licence=config.licence,
     )
 
 
 def _write_reference(
     config: ExportConfig,
-    films: film_dataset.Dataset,
+    dataset: FilmDataset,
     resolution: int,
     judge: Session,
-    out: Path,
+    path: Path,
     *,
-    earlier: leakage.Seen,
+    earlier_films: TrainingFilms,
 ) -> None:
-    """Counts, features and distances of the val films as the judge sees them; no pixel, no test film, no name.
+    """Write label counts, features and distances of the val films; no pixels, no test films, no names.
 
-    The floor and the nearest-neighbour null compare val films with the classifier's training films, none of which
-    the judge has seen.
+    The judge computes them all. The floor of the Fréchet distance and the null distribution of nearest-neighbour
+    distances compare val films with the training films of the classifier; the judge has seen neither.
     """
     rng = np.random.default_rng(0)
-    val, val_logits = _features(films, resolution, "val", judge)
-    train, _ = _features(films, resolution, "train", judge)
+    val, val_logits = _run_on_films(dataset, resolution, "val", judge)
+    train, _ = _run_on_films(dataset, resolution, "train", judge)
     if len(val) < 2 or len(train) < 2:
-        raise ArtifactError(f"{films.path}: {len(val)} val and {len(train)} train films are too few for a reference")
+        raise ArtifactError(
+            f"{dataset.path}: {len(val)} val and {len(train)} train films are too few for a reference; add films and"
+            " run `synthcxr prepare` again"
+        )
     n = min(len(val), len(train))
     floor = frechet.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    positive = predictions.present(predictions.probabilities(val_logits), judge.contract.thresholds)
+    positive = predictions.is_present(predictions.to_probabilities(val_logits), judge.metadata.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
-    quantiles = np.quantile(_nearest(val, train), np.linspace(0, 1, QUANTILES))
+    quantiles = np.quantile(_measure_nearest_distances(val, train), np.linspace(0, 1, N_QUANTILES))
     np.savez(
-        out / "reference.npz",
+        path,
         counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
         n_val=np.int64(len(val)),
         judge_features=val[rows].astype(np.float16),
@@ -192,28 +207,32 @@ def _write_reference(
         floor_n=np.int64(n),
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
-        attribution=np.str_("\n".join(films.attribution)),
-        **leakage.of(films, leakage.LEARNED).arrays(earlier),
+        attribution=np.str_("\n".join(dataset.attribution)),
+        **TrainingFilms.from_dataset(dataset, SPLITS_SEEN_IN_TRAINING).to_arrays(earlier_films),
     )
 
 
-def _features(films: film_dataset.Dataset, resolution: int, split: str, judge: Session) -> tuple[Float32, Float32]:
-    """Features [n, F] and logits [n, 14] of one split."""
-    pixels, at = films.memmap(resolution), films.indices(resolution, (split,))
-    outputs = [judge.run(images.to_float(np.asarray(pixels[at[i : i + BATCH]]))) for i in range(0, len(at), BATCH)]
+def _run_on_films(dataset: FilmDataset, resolution: int, split: str, model: Session) -> tuple[Float32, Float32]:
+    """Return features [n, F] and logits [n, 14] of the films of one split."""
+    pixels, indices = dataset.memmap(resolution), dataset.indices(resolution, (split,))
+    outputs = [
+        model.run(images.to_float(np.asarray(pixels[indices[start : start + BATCH]])))
+        for start in range(0, len(indices), BATCH)
+    ]
     if not outputs:
         return np.empty((0, 1), np.float32), np.empty((0, len(FINDINGS)), np.float32)
-    return tuple(np.concatenate([output[name] for output in outputs]) for name in ("features", "logits"))  # type: ignore[return-value]
+    features, logits = (np.concatenate([output[name] for output in outputs]) for name in ("features", "logits"))
+    return features, logits
 
 
-def _nearest(queries: Float32, held: Float32) -> NDArray[np.float64]:
-    """Euclidean distance [n] of each query to its nearest held row, at most CELLS pairs in memory at a time."""
-    asked = queries.astype(np.float64)
-    norms = (asked**2).sum(axis=1, keepdims=True)
-    nearest = np.full(len(asked), np.inf)
-    step = max(1, CELLS // len(asked))
-    for start in range(0, len(held), step):
-        rows = held[start : start + step].astype(np.float64)
-        square = norms - 2 * asked @ rows.T + (rows**2).sum(axis=1)
-        nearest = np.minimum(nearest, square.min(axis=1))
+def _measure_nearest_distances(queries: Float32, references: Float32) -> NDArray[np.float64]:
+    """Return the Euclidean distance [n] of each query to its nearest reference."""
+    points = queries.astype(np.float64)
+    squared_norms = (points**2).sum(axis=1, keepdims=True)
+    nearest = np.full(len(points), np.inf)
+    step = max(1, MAX_PAIRS // len(points))
+    for start in range(0, len(references), step):
+        rows = references[start : start + step].astype(np.float64)
+        squared = squared_norms - 2 * points @ rows.T + (rows**2).sum(axis=1)
+        nearest = np.minimum(nearest, squared.min(axis=1))
     return np.asarray(np.sqrt(np.maximum(nearest, 0)))

@@ -1,82 +1,86 @@
-"""Generate a synthetic dataset: draw, choose, label, write; whole or not at all, and the same bytes each time."""
+"""Generate a synthetic dataset: draw candidates, keep those that meet the request, and write them with their labels."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import GenerateConfig
-from synthcxr.data import records
+from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.model_files import model_folder
-from synthcxr.model_files.onnx_metadata import Contract
-from synthcxr.synthesis import tasks as work
-from synthcxr.synthesis.apart import Apart
-from synthcxr.synthesis.request import asked
-from synthcxr.synthesis.request.label_condition import Wanted
-from synthcxr.synthesis.request.label_mixture import Quotas
-from synthcxr.synthesis.runtime import onnx_session
-from synthcxr.synthesis.sampling.latent_optimisation import Differentiate
-from synthcxr.synthesis.sampling.rejection import Drawn
-from synthcxr.synthesis.sampling.strategy import Chooser
-from synthcxr.synthesis.tasks import Engine, Kit, Run
-from synthcxr.writers import disk_space, messages, resume_plan, staging
-from synthcxr.writers.dataset_writer import Growing
-from synthcxr.writers.formats import stores
-from synthcxr.writers.formats.store import LATENTS, Format, Store
-from synthcxr.writers.generation_request import WINDOW, Part, Request
-from synthcxr.writers.journal import NAME, Journal
-from synthcxr.writers.resume_plan import Plan
-from synthcxr.writers.sidecars import run_json as run_file
-from synthcxr.writers.sidecars import write_all
-from synthcxr.writers.sidecars.run_json import Origin
+from synthcxr.model_files.model_folder import read_attribution
+from synthcxr.model_files.onnx_metadata import ModelMetadata
+from synthcxr.storage.progress import Progress, open_progress
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.request.label_mixture import Quotas, plan_quotas
+from synthcxr.synthesis.sampling.rejection import ImageBatch
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
+from synthcxr.synthesis.tasks import Engine, RunTasks, WorkerSpec, make_worker, split_into_tasks
+from synthcxr.writers import messages
+from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
+from synthcxr.writers.formats.store import ImageFormat
+from synthcxr.writers.generation_request import GenerationRequest, Origin, RequestPart, collect_pins
 
-FILES_UP_TO = 10_000
-MAX_MIX_KL = 0.01  # nats; a mix is met exactly, but for the smoothing of the check
+MAX_PNG_IMAGES = 10_000
+"""Datasets with more images are written as WebDataset shards unless the caller chooses a format."""
+MAX_MIX_KL = 0.01  # nats; a mix is met exactly, so only the smoothing of the check makes a difference
 Status = Literal["made", "already finished", "dry run"]
+
+
+class CopyFilter(Protocol):
+    """Measures how near images lie to the training films; images nearer than `threshold` count as copies."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def threshold(self) -> float: ...
+    def measure_distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerateReport:
-    """What came of it. `lines` say it in words; `checks` is None where nothing was made now."""
+    """The result. `lines` tell it to the user; `checks` is None if no dataset was written now."""
 
     status: Status
     out: Path
-    requested: int
-    found: int
+    n_requested: int
+    n_images: int
     draws: int
     provider: str
     lines: tuple[str, ...]
     checks: CheckResult | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The shape of `--json`."""
-        checks = self.checks.as_dict() if self.checks else None
-        return dataclasses.asdict(self) | {"out": str(self.out), "lines": list(self.lines), "checks": checks}
+        """The JSON object that `--json` prints."""
+        return {
+            "status": self.status,
+            "out": str(self.out),
+            "requested": self.n_requested,
+            "found": self.n_images,
+            "draws": self.draws,
+            "provider": self.provider,
+            "lines": list(self.lines),
+            "checks": self.checks.as_dict() if self.checks else None,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
-    """One call: the request, what fulfils it, `out` as it was typed and `home` without links."""
+class _Source:
+    """What generates the images of a request."""
 
-    request: Request
-    chooser: Chooser
-    origin: Origin
-    out: Path
-    home: Path
-    apart: Apart | None
+    strategy: SamplingStrategy
     model: Path
     engine: Engine | None
+    copy_filter: CopyFilter | None
 
 
 def run(
@@ -87,236 +91,182 @@ def run(
     model_name: str,
     force: bool = False,
     append: bool = False,
-    form: Format | None = None,
+    image_format: ImageFormat | None = None,
     dry_run: bool = False,
-    apart: Callable[[Contract], Apart] | None = None,
+    copy_filter: Callable[[ModelMetadata], CopyFilter] | None = None,
     command: Sequence[str] = (),
     engine: Engine | None = None,
     threads: int | None = None,
 ) -> GenerateReport:
-    """Make the dataset `out` with generator.onnx and classifier.onnx of the folder `model`.
+    """Generate the dataset `out` with the ONNX files in the folder `model`.
 
-    `append` makes a finished dataset longer; `force` replaces another command's, and remakes this one's. `form`
-    None means PNGs up to 10,000 images and tar shards beyond. `apart`, called with the generator's contract, leaves
-    out candidates that copy a film and notes every image's distance to the nearest. GateError (exit 1) where the
-    draws ran out, with the shorter set in place, or where the dataset's own suite failed; any other error of ours
-    leaves what stood at `out` as it was. `engine` draws elsewhere, by
-    processes of `threads` threads each; what comes of it is the same.
+    `append` extends a finished dataset; `force` replaces the dataset of another command, and generates that of this
+    command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `copy_filter` is
+    called with the generator's metadata; candidates that it finds too near to a film are rejected, and metadata.csv
+    gets each image's distance. `engine` draws in processes of `threads` threads each, with the same result.
+
+    Raises GateError (exit code 1) if the candidates run out; the dataset is then in place with fewer images. Raises
+    DataError if the dataset's own checks fail. After this and any other SynthCXRError, `out` is as it was.
     """
-    quotas, home = asked.quotas(config), staging.real(out)
-    chooser = _open(config, model, threads)
-    sampler = chooser.sampler
-    distant = apart(sampler.generator.contract) if apart else None
-    request = _request(config, quotas, chooser, form, distant)
-    models = sampler.generator.contract, sampler.classifier.contract
-    origin = Origin(model_name, *models, tuple(command), model_folder.attribution(model))
-    job = _Job(request, chooser, origin, out, home, distant, model, engine)
+    quotas = plan_quotas(config)
+    strategy = _open_strategy(config, model, threads)
+    generator, classifier = strategy.sampler.generator.metadata, strategy.sampler.classifier.metadata
+    source = _Source(strategy, model, engine, copy_filter(generator) if copy_filter else None)
+    request = _build_request(config, quotas, source, image_format)
+    origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model))
     if append and request.parts:
-        raise ConfigError("--append: a request for several sets of findings does not grow; make another with --out")
+        raise ConfigError("--append: cannot extend a request for several sets of findings; choose another --out")
     if dry_run:
-        return _dry_run(job, resume_plan.make(home, request, append=append, force=force))
-    with staging.locked(home), disk_space.full_disk_is_one_line(out):
-        staging.recover(home)
-        planned = resume_plan.make(home, request, append=append, force=force)
-        if planned.done is not None:
-            return _report(job, "already finished", planned.done)
-        disk_space.check(home, _n_bytes(job, planned))
-        try:
-            return _make(_going_on(job, planned, model, config), planned)
-        finally:
-            staging.drop_if_empty(home)
+        return _report_dry_run(out, request, origin, append=append, force=force)
+
+    with DatasetWriter.open(out, request, origin, append=append, force=force) as writer:
+        if writer.finished_run is not None:
+            return _report("already finished", out, request, writer.finished_run)
+        n_resumed, keeps_threads = writer.n_images, writer.request.threads != request.threads
+        if keeps_threads:  # the bytes may depend on the number of threads, so use that of the existing images
+            source = dataclasses.replace(source, strategy=_open_strategy(config, model, writer.request.threads))
+        _draw_open_parts(source, writer)
+        written_run, checks = writer.commit(functools.partial(_check_dataset, request=request))
+        return _report("made", out, request, written_run, checks, n_resumed=n_resumed, keeps_threads=keeps_threads)
 
 
-def _open(config: GenerateConfig, model: Path, threads: int | None = None) -> Chooser:
-    """What makes the images; where nothing is asked for there is nothing to choose."""
-    anything = not (config.labels or config.without or config.per_label or config.mix)
-    return Chooser.open(
+def _open_strategy(config: GenerateConfig, model: Path, threads: int | None) -> SamplingStrategy:
+    unconditional = not (config.labels or config.without or config.per_label or config.mix)
+    return SamplingStrategy.open(
         model,
-        method="reject" if anything else config.method,
-        batch=config.batch,
+        method="reject" if unconditional else config.method,
+        batch_size=config.batch,
         device=config.device,
         threads=threads,
-        gradient=_gradient,
         with_judge=config.with_judge,
     )
 
 
-def _gradient(generator: Path, classifier: Path, threads: int) -> Differentiate:
-    from synthcxr.networks import latent_gradient  # needs torch, which nothing else here does
-
-    return latent_gradient.logits_of_latents(generator, classifier, threads)
-
-
-def _pins(chooser: Chooser, form: Format) -> dict[str, str]:
-    """What the pixels may depend on; a gradient's bits depend on torch too."""
-    held = run_file.pins(**chooser.sampler.generator.pins()) | stores.pins(form)
-    if chooser.method != "optimise":
-        return held
-    from synthcxr.networks import latent_gradient
-
-    return held | {"torch": latent_gradient.version()}
-
-
-def _request(
-    config: GenerateConfig,
-    quotas: Quotas,
-    chooser: Chooser,
-    form: Format | None,
-    apart: Apart | None,
-) -> Request:
-    sampler, n = chooser.sampler, sum(k for _, k in quotas)
+def _build_request(
+    config: GenerateConfig, quotas: Quotas, source: _Source, image_format: ImageFormat | None
+) -> GenerationRequest:
+    strategy, n = source.strategy, sum(count for _, count in quotas)
     several = config.mix is not None or config.per_label is not None
-    wanted = Wanted() if several else quotas[0][0]
-    form = form or ("webdataset" if n > FILES_UP_TO else "png")
-    return Request(
+    condition = LabelCondition() if several else quotas[0][0]
+    image_format = image_format or ("webdataset" if n > MAX_PNG_IMAGES else "png")
+    return GenerationRequest(
         n=n,
         seed=config.seed,
-        labels=wanted.findings,
-        without=wanted.without,
-        method=chooser.method,
-        parts=tuple(Part(each.findings, each.without, k) for each, k in quotas) if several else (),
+        labels=condition.findings,
+        without=condition.without,
+        method=strategy.method,
+        parts=tuple(RequestPart(part.findings, part.without, count) for part, count in quotas) if several else (),
         max_draws=config.max_draws,
         batch=config.batch,
-        format=form,
-        models=chooser.digests(),
-        pins=_pins(chooser, form),
-        threads=sampler.generator.threads,
-        apart=apart.fingerprint if apart else "",
+        format=image_format,
+        models=strategy.collect_digests(),
+        pins=collect_pins(image_format, strategy.runtime_settings),
+        threads=strategy.sampler.generator.threads,
+        copy_filter=source.copy_filter.fingerprint if source.copy_filter else "",
     )
 
 
-def _going_on(job: _Job, planned: Plan, model: Path, config: GenerateConfig) -> _Job:
-    """The job with as many threads as what is there was made with, on which the bytes may depend."""
-    if planned.threads == job.request.threads:
-        return job
-    chooser = _open(config, model, planned.threads)
-    return dataclasses.replace(job, chooser=chooser, request=dataclasses.replace(job.request, threads=planned.threads))
+def _draw_open_parts(source: _Source, writer: DatasetWriter) -> None:
+    """Draw the images that each part of the request lacks, from the part's own range of candidates."""
+    progress = open_progress("generate", total=writer.request.n, initial=writer.n_images, unit="images")
+    with _open_workers(source) as run_tasks, progress:
+        for open_part in writer.open_parts:
+            _draw_part(source, writer, open_part, run_tasks, progress)
 
 
-def _n_bytes(job: _Job, planned: Plan) -> int:
-    n = job.request.n if planned.source else job.request.n - planned.n_held
-    made, form = job.origin.generator, job.request.format
-    return disk_space.estimate(n, resolution=made.resolution, latent=made.latent, form=form)
+def _open_workers(source: _Source) -> AbstractContextManager[RunTasks]:
+    """The function that draws tasks: in this process, block by block, or in the processes of an engine."""
+    if source.engine is None:
+        draw_task = make_worker(source.strategy)
+        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw_task, tasks)))
+    return source.engine(WorkerSpec.from_strategy(source.model, source.strategy))
 
 
-def _dry_run(job: _Job, planned: Plan) -> GenerateReport:
-    if planned.done is not None:
-        return _report(job, "already finished", planned.done)
-    n_bytes, asked, side = _n_bytes(job, planned), job.request, job.origin.generator.resolution
-    disk_space.check(job.home, n_bytes)
-    held = f", {planned.n_held} of them there already" if planned.n_held else ""
-    lines = (
-        f"{job.out}: would make {asked.n} images of {side} px{messages.asked(asked)} ({asked.format}{held}) from at most"
-        f" {asked.max_draws} candidates, about {disk_space.readable(n_bytes)}, on {asked.pins['provider']}",
-        "dry run: nothing was written",
-    )
-    return GenerateReport("dry run", job.out, asked.n, planned.n_held, 0, asked.pins["provider"], lines)
-
-
-def _make(job: _Job, planned: Plan) -> GenerateReport:
-    grown = staging.begin(job.home, job.request.as_dict(), afresh=planned.afresh)
-    with Growing(_store(job, job.request.format, grown), Journal(grown / NAME)) as growing:
-        growing.resume()
-        if planned.source is not None:
-            source = _store(job, planned.source["format"], job.home)
-            _copy(job, growing, source, planned.source)
-        n_held = growing.found
-        _draw(job, growing)
-    made = write_all.finish(grown, job.request, job.origin)
-    mixed = job.request.shares() if made["complete"] and job.request.exact else None
-    from synthcxr.checks import synthetic  # great-expectations takes seconds to import
-
-    checks = synthetic.check(grown, images=True, reference=mixed, max_label_kl=MAX_MIX_KL)
-    if not checks.passed:
-        found = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
-        raise DataError(f"{staging.partial(job.out)}: the dataset's own checks failed ({found}); run the command again")
-    staging.settle(job.home)
-    return _report(job, "made", made, checks, n_held)
-
-
-def _store(job: _Job, form: Format, root: Path) -> Store:
-    return stores.opened(form, root, generator=job.request.models["generator"])
-
-
-def _copy(job: _Job, growing: Growing, source: Store, made: Mapping[str, Any]) -> None:
-    """Begin with the images of the shorter dataset."""
-    latents = np.load(job.home / LATENTS, allow_pickle=False) if job.request.method != "reject" else None
-    held, counts = records.read_records(job.home), made["counts"]
-    growing.copy(source, held, counts["draws"], runs=counts.get("runs", 0), latents=latents)
-
-
-def _draw(job: _Job, growing: Growing) -> None:
-    """Each part of the request in its own stretch of candidates, which says where one that was stopped stood."""
-    held = Counter(record.index // WINDOW for record in growing.journal.records())
-    asked = job.request
-    with _drawing(job) as run, tqdm(total=asked.n, initial=growing.found, unit="image", disable=None) as bar:
-        for at, part in enumerate(asked.parts or (Part(asked.labels, asked.without, asked.n),)):
-            start, lacking = max(growing.draws, at * WINDOW), part.n - (held[at] if asked.parts else growing.found)
-            limit = asked.tries(part)
-            if lacking and start < (at + 1) * WINDOW:
-                _draw_part(job, growing, part, range(start, at * WINDOW + min(limit, WINDOW)), lacking, run, bar)
-    growing.flush()
-
-
-def _drawing(job: _Job) -> AbstractContextManager[Run]:
-    """What draws ranges of candidates: this process, block by block, or an engine's."""
-    if job.engine is None:
-        draw = work.by(job.chooser)
-        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw, tasks)))
-    return job.engine(Kit.of(job.model, job.chooser, _gradient))
-
-
-def _draw_part(job: _Job, growing: Growing, part: Part, span: range, lacking: int, run: Run, bar: Any) -> None:
-    wanted, asked = Wanted(part.labels, part.without), job.request
-    for block in run(work.tasks(wanted, batch=asked.batch, seed=asked.seed, span=span)):
-        new, far = _new(job, block)
-        drawn = new.first(lacking)
-        growing.add(
-            draws=drawn.stop,
-            pixels=drawn.pixels,
-            described=job.chooser.records(drawn, seed=asked.seed, requested=part.labels, train_distances=far),
-            runs=drawn.runs,
-            latents=drawn.latents,
+def _draw_part(
+    source: _Source, writer: DatasetWriter, open_part: OpenPart, run_tasks: RunTasks, progress: Progress
+) -> None:
+    request, part, n_missing = writer.request, open_part.part, open_part.n_missing
+    condition = LabelCondition(part.labels, part.without)
+    tasks = split_into_tasks(condition, batch_size=request.batch, seed=request.seed, candidates=open_part.candidates)
+    for block in run_tasks(tasks):
+        batch, train_distances = _reject_copies(block, source.copy_filter)
+        batch = batch.take_first(n_missing)
+        writer.add(
+            draws=batch.stop,
+            pixels=batch.pixels,
+            records=source.strategy.build_records(
+                batch, seed=request.seed, requested=part.labels, train_distances=train_distances
+            ),
+            runs=batch.generator_runs,
+            latents=batch.latents,
         )
-        bar.update(len(drawn.indices))
-        lacking -= len(drawn.indices)
-        if not lacking:
+        progress.update(len(batch.indices))
+        n_missing -= len(batch.indices)
+        if not n_missing:
             return
 
 
-def _new(job: _Job, drawn: Drawn) -> tuple[Drawn, NDArray[np.float64] | None]:
-    """What of a block copies no film, with each image's distance to the nearest; all of it where that was not asked."""
-    if job.apart is None:
-        return drawn, None
-    far = job.apart.distances(drawn.pixels)
-    kept = far >= job.apart.threshold
-    return drawn.kept(kept), far[kept]
+def _reject_copies(batch: ImageBatch, copy_filter: CopyFilter | None) -> tuple[ImageBatch, NDArray[np.float64] | None]:
+    """Keep the images that copy no training film, and return their distances; without a filter, keep all."""
+    if copy_filter is None:
+        return batch, None
+    distances = copy_filter.measure_distances(batch.pixels)
+    accepted = distances >= copy_filter.threshold
+    return batch.select(accepted), distances[accepted]
+
+
+def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequest) -> CheckResult:
+    """Run the checks of synthetic datasets; DataError names those that fail."""
+    from synthcxr.checks import synthetic  # great-expectations takes seconds to import
+
+    reference = request.count_requested_findings() if run["complete"] and request.fixes_every_finding() else None
+    checks = synthetic.check(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL)
+    if not checks.passed:
+        failures = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
+        raise DataError(f"{folder}: the generated dataset fails its checks ({failures}); run the command again")
+    return checks
+
+
+def _report_dry_run(
+    out: Path, request: GenerationRequest, origin: Origin, *, append: bool, force: bool
+) -> GenerateReport:
+    plan = DatasetWriter.dry_run(out, request, origin, append=append, force=force)
+    if plan.finished_run is not None:
+        return _report("already finished", out, request, plan.finished_run)
+    lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan)
+    return GenerateReport("dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines)
 
 
 def _report(
-    job: _Job, status: Status, made: Mapping[str, Any], checks: CheckResult | None = None, n_held: int = 0
+    status: Status,
+    out: Path,
+    request: GenerationRequest,
+    run: Mapping[str, Any],
+    checks: CheckResult | None = None,
+    *,
+    n_resumed: int = 0,
+    keeps_threads: bool = False,
 ) -> GenerateReport:
-    """The report on what run.json says; GateError where the draws ran out."""
-    counts = made["counts"]
-    what = messages.made(job.out, made, job.request)
-    if not made["complete"]:
-        raise GateError(messages.short(what, made, job.request, records.read_metadata(job.home)["index"]))
-    lines = [f"{what} ({messages.drawn(made)}, on {made['provider']})"]
+    """Report on the dataset of a run.json; GateError if the candidates ran out before all images were found."""
+    if not run["complete"]:
+        raise GateError(messages.describe_shortfall(out, run, request, read_metadata(out)["index"]))
+    lines = [messages.describe_dataset(out, run, request)]
     if status == "already finished":
         lines.append("already finished by this command: nothing to do")
-    if n_held:
-        lines.append(f"{n_held} of them were there already")
-    if n_held and job.request.threads != onnx_session.n_threads():
-        lines.append(f"worked with {made['threads']} threads, as it was begun, so that the bytes are the same")
+    if n_resumed:
+        lines.append(f"{n_resumed} of them existed already")
+    if n_resumed and keeps_threads:
+        lines.append(f"used {run['threads']} threads, as for the existing images, so that the bytes are the same")
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
+    counts = run["counts"]
     return GenerateReport(
         status=status,
-        out=job.out,
-        requested=counts["requested"],
-        found=counts["found"],
+        out=out,
+        n_requested=counts["requested"],
+        n_images=counts["found"],
         draws=counts["draws"],
-        provider=made["provider"],
-        lines=(*lines, *messages.warnings(made, job.request)),
+        provider=run["provider"],
+        lines=(*lines, *messages.list_warnings(run, request)),
         checks=checks,
     )

@@ -1,9 +1,8 @@
-"""How often each finding shows among what a generator makes: known before one waits for it."""
+"""Estimate how often each finding occurs among a generator's images, before a user waits for a rare one."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,83 +11,94 @@ import numpy as np
 from synthcxr.config.schema import Device
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.evaluation.metrics import bootstrap
-from synthcxr.model_files import onnx_metadata as contracts
-from synthcxr.model_files import predictions
+from synthcxr.model_files import onnx_metadata
 from synthcxr.storage import json_files
-from synthcxr.synthesis.sampling.importance_guide import ABOUT, FILE
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER, GENERATOR, Sampler
+from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
+from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, RejectionSampler
 
-N = 2048
+DEFAULT_N_CANDIDATES = 2048
 SEED = 2**63
-"""Of a stream that no dataset starts from by default."""
+"""Unlikely to be a dataset's seed, so the estimate uses other candidates than the datasets do."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Rate:
-    """`found` of `drawn` candidates show the finding; `weak` says that its threshold rests on few films.
+class LabelRate:
+    """`n_positive` of `n_candidates` show the finding by the classifier's threshold.
 
-    `guided` is how many runs an image took with the proposal when that was distilled, None where that is not known.
+    `weak` says that the threshold was chosen on few films. `guided_runs_per_image` is the number of generator runs per
+    accepted image of method guided, measured by `synthcxr distill`; None if unknown.
     """
 
     finding: str
-    found: int
-    drawn: int
+    n_positive: int
+    n_candidates: int
     weak: bool
-    guided: float | None = None
+    guided_runs_per_image: float | None = None
 
     @property
     def share(self) -> float:
-        """Of candidates."""
-        return self.found / self.drawn
+        """The share of the candidates that show the finding."""
+        return self.n_positive / self.n_candidates
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the share."""
+        return bootstrap.wilson_interval(self.n_positive, self.n_candidates)
 
     def as_dict(self) -> dict[str, Any]:
-        """The shape of `--json`."""
-        low, high = bootstrap.wilson(self.found, self.drawn)
-        return dataclasses.asdict(self) | {"share": self.share, "interval": [low, high]}
+        """The content of `--json`."""
+        return {
+            "finding": self.finding,
+            "found": self.n_positive,
+            "drawn": self.n_candidates,
+            "weak": self.weak,
+            "guided": self.guided_runs_per_image,
+            "share": self.share,
+            "interval": list(self.interval),
+        }
 
-    def line(self) -> str:
-        """For a reader."""
-        low, high = bootstrap.wilson(self.found, self.drawn)
-        tries = f"about {1 / self.share:,.0f} candidates an image" if self.found else "none among them"
-        tries += "" if self.guided is None else f", {self.guided:.1f} when guided"
-        mark = ", weak threshold" if self.weak else ""
-        return f"{self.finding:<20} {self.share:>7.2%}  ({low:.2%} to {high:.2%}; {tries}{mark})"
+    def format_line(self) -> str:
+        """One line of text: the share, its 95 % CI, and the expected cost of an image."""
+        low, high = self.interval
+        cost = f"about {1 / self.share:,.0f} candidates per image" if self.n_positive else "none found"
+        if self.guided_runs_per_image is not None:
+            cost += f", {self.guided_runs_per_image:.1f} with method guided"
+        note = ", weak threshold" if self.weak else ""
+        return f"{self.finding:<20} {self.share:>7.2%}  (95 % CI {low:.2%} to {high:.2%}; {cost}{note})"
 
 
-def run(*, model: Path, n: int | None, device: Device, batch: int) -> tuple[Rate, ...]:
+def run(*, model: Path, n: int | None, device: Device, batch_size: int) -> tuple[LabelRate, ...]:
     """The rate of No Finding and of each finding among `n` candidates, rounded up to whole batches.
 
-    None takes what was counted when the proposal was distilled from these very models, or else draws N candidates.
+    None takes the counts that `synthcxr distill` made with these models, or, without such counts, examines
+    DEFAULT_N_CANDIDATES candidates.
     """
-    if n is None and (counted := _counted(model)):
-        return counted
-    n = n or N
-    sampler = Sampler.open(model, batch=batch, device=device)
-    contract = sampler.classifier.contract
-    present = np.concatenate(
-        [predictions.present(p, contract.thresholds) for p in _probabilities(sampler, -(-n // batch))]
-    )
-    counts = {NO_FINDING: int((~present.any(axis=1)).sum())} | dict(
-        zip(FINDINGS, map(int, present.sum(axis=0)), strict=True)
-    )
-    return tuple(Rate(name, found, len(present), name in contract.weak) for name, found in counts.items())
+    if n is None and (rates := _read_distilled_rates(model)):
+        return rates
+    n_batches = -(-(n or DEFAULT_N_CANDIDATES) // batch_size)
+    sampler = RejectionSampler.open(model, batch_size=batch_size, device=device)
+    blocks = (sampler.draw_block(SEED, index * batch_size) for index in range(n_batches))
+    present = np.concatenate([sampler.detect(block.probabilities) for block in blocks])
+    counts = {NO_FINDING: int((~present.any(axis=1)).sum())}
+    counts |= dict(zip(FINDINGS, map(int, present.sum(axis=0)), strict=True))
+    weak = sampler.classifier.metadata.weak
+    return tuple(LabelRate(name, count, len(present), name in weak) for name, count in counts.items())
 
 
-def _counted(model: Path) -> tuple[Rate, ...]:
-    """The rates that proposal.json holds of this generator and classifier; none where it was made of others."""
-    if not (model / ABOUT).is_file() or not (model / FILE).is_file():
+def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:
+    """The rates in proposal.json; none if it is missing or belongs to another generator or classifier."""
+    if not (model / PROPOSAL_REPORT_FILE).is_file() or not (model / PROPOSAL_FILE).is_file():
         return ()
-    held, distilled = json_files.read_json(model / ABOUT), contracts.read(model / FILE, kind="proposal")
-    classifier = contracts.read(model / CLASSIFIER, kind="classifier")
-    of = {"generator": contracts.read(model / GENERATOR, kind="generator").digest, "classifier": classifier.digest}
-    if held.get("digest") != distilled.digest or any(distilled.network.get(kind) != of[kind] for kind in of):
+    report = json_files.read_json(model / PROPOSAL_REPORT_FILE)
+    proposal = onnx_metadata.read(model / PROPOSAL_FILE, kind="proposal")
+    generator = onnx_metadata.read(model / GENERATOR_FILE, kind="generator")
+    classifier = onnx_metadata.read(model / CLASSIFIER_FILE, kind="classifier")
+    sources = (proposal.network.get("generator"), proposal.network.get("classifier"))
+    if report.get("digest") != proposal.digest or sources != (generator.digest, classifier.digest):
         return ()
-    found = {name: held["findings"][name] for name in (NO_FINDING, *FINDINGS)}
-    return tuple(
-        Rate(name, int(of["n_shown"]), int(held["n_held"]), name in classifier.weak, of["runs_an_image"])
-        for name, of in found.items()
-    )
-
-
-def _probabilities(sampler: Sampler, n_blocks: int) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:
-    return (sampler.block(SEED, at * sampler.batch).probabilities for at in range(n_blocks))
+    rates = []
+    for name in (NO_FINDING, *FINDINGS):
+        measured = report["findings"][name]
+        counts = int(measured["n_shown"]), int(report["n_held"])
+        rates.append(LabelRate(name, *counts, name in classifier.weak, measured["runs_an_image"]))
+    return tuple(rates)

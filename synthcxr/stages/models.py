@@ -1,4 +1,4 @@
-"""What is registered, what a model is, and a copy of it: the verbs of `synthcxr models`."""
+"""List registered models, describe one, and copy one: `synthcxr models list`, `show`, `card` and `pull`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.project import packaged_files
-from synthcxr.registry import Resolved, client, model_bundle, resolve, tracking_uri
+from synthcxr.registry import ResolvedModel, client, model_card, resolve_model, tracking_uri
 from synthcxr.registry.model_address import STARTER
 from synthcxr.storage import atomic
 
 
 @dataclasses.dataclass(frozen=True)
-class Listed:
-    """A registered version, or the starter; `why` says what its gates came to, and what was decided.
+class ListedModel:
+    """A registered version, or the starter model; `why` is the outcome of its gates or of a later decision.
 
-    A `phantom` was trained on drawn films, champion or not.
+    A `phantom` model was trained on drawn films.
     """
 
     address: str
@@ -29,10 +29,15 @@ class Listed:
     why: str
     phantom: bool = False
 
+    def line(self) -> str:
+        """The fields that are not empty, in one line."""
+        phantom = "trained on drawn phantoms" if self.phantom else ""
+        return "  ".join(filter(None, (self.address, ",".join(self.aliases), self.created, phantom, self.why)))
+
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """One model: its address, where it lies, each file's contract without the network, its index and its card."""
+class ModelDetails:
+    """One model: its address and folder, the metadata of each ONNX file without its network, its index and its card."""
 
     name: str
     path: Path
@@ -41,60 +46,62 @@ class Shown:
     card: str
 
 
-def list_models() -> tuple[Listed, ...]:
-    """Every version of synthcxr's models in the registry that is here, the newest first, then the starter."""
+def list_models() -> tuple[ListedModel, ...]:
+    """All versions of synthcxr's models in the registry of this folder, newest first, then the starter model."""
     uri = tracking_uri.find()
-    rows = [] if uri is None else [_listed(version) for version in client.Registry.open(uri).versions()]
+    rows = [] if uri is None else [_describe_version(version) for version in client.Registry.open(uri).list_versions()]
     if packaged_files.find(STARTER) is not None:
-        rows.append(Listed(STARTER, (), "", "ships with synthcxr"))
+        rows.append(ListedModel(STARTER, (), "", "ships with synthcxr"))
     return tuple(rows)
 
 
-def show(address: str | None) -> Shown:
-    """What the model at an address is; without one, the model that `generate` would take."""
-    found = resolve(address)
-    contracts = {
-        name: _contract(found.path / name) for name in model_folder.ONNX_FILES if (found.path / name).is_file()
-    }
-    index, card = found.path / model_folder.INDEX, found.path / model_bundle.CARD
-    return Shown(
-        name=str(found),
-        path=found.path,
-        contracts=contracts,
-        index=model_folder.read(found.path) if index.is_file() else {},
-        card=card.read_text(encoding="utf-8") if card.is_file() else "",
+def show(address: str | None) -> ModelDetails:
+    """Describe the model at an address; without one, the model that `generate` uses."""
+    model = resolve_model(address)
+    files = [model.path / name for name in model_folder.ONNX_FILES if (model.path / name).is_file()]
+    index_file, card_file = model.path / model_folder.INDEX_FILE, model.path / model_card.CARD_FILE
+    return ModelDetails(
+        name=str(model),
+        path=model.path,
+        contracts={path.name: _read_metadata(path) for path in files},
+        index=model_folder.read_index(model.path) if index_file.is_file() else {},
+        card=card_file.read_text(encoding="utf-8") if card_file.is_file() else "",
     )
 
 
-def pull(address: str | None, *, out: Path) -> Resolved:
-    """Copy a model to the folder `out`, verified, whole or not at all; the same model again changes nothing."""
-    found = resolve(address)
-    if not (found.path / model_folder.INDEX).is_file():
+def pull(address: str | None, *, out: Path) -> ResolvedModel:
+    """Copy a model to the folder `out` and verify it; the folder is complete or absent.
+
+    Copying the same model again changes nothing. ArtifactError if `out` contains anything else.
+    """
+    model = resolve_model(address)
+    if not (model.path / model_folder.INDEX_FILE).is_file():
         raise ArtifactError(
-            f"{found.path}: has no {model_folder.INDEX} to verify a copy by; export it with `synthcxr export`"
+            f"{model.path}: has no {model_folder.INDEX_FILE} to verify a copy with; export the model with"
+            " `synthcxr export`"
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if _holds(out, found.path):
-            return Resolved(out, found.name, "already there")
-        raise ArtifactError(f"{out}: holds something else; choose another --out")
-    with atomic.folder(out) as partial:
-        for name in (*model_folder.read(found.path)["files"], model_folder.INDEX):
-            shutil.copyfile(found.path / name, partial / name)
-        model_folder.verify(partial)
-    return Resolved(out, found.name, found.note)
+        if _contains_copy(out, model.path):
+            return ResolvedModel(out, model.address, "already there")
+        raise ArtifactError(f"{out}: contains something else; choose another --out")
+    with atomic.open_folder(out) as partial:
+        for name in (*model_folder.read_index(model.path)["files"], model_folder.INDEX_FILE):
+            shutil.copyfile(model.path / name, partial / name)
+        model_folder.verify_files(partial)
+    return ResolvedModel(out, model.address, model.note)
 
 
-def _holds(out: Path, source: Path) -> bool:
-    held, wanted = out / model_folder.INDEX, source / model_folder.INDEX
-    if not held.is_file() or held.read_bytes() != wanted.read_bytes():
+def _contains_copy(out: Path, source: Path) -> bool:
+    copy, original = out / model_folder.INDEX_FILE, source / model_folder.INDEX_FILE
+    if not copy.is_file() or copy.read_bytes() != original.read_bytes():
         return False
-    model_folder.verify(out)
+    model_folder.verify_files(out)
     return True
 
 
-def _listed(version: client.Version) -> Listed:
+def _describe_version(version: client.Version) -> ListedModel:
     created = datetime.datetime.fromtimestamp(version.created_ms / 1000, tz=datetime.UTC)
-    return Listed(
+    return ListedModel(
         address=f"models:/{version.name}/{version.version}",
         aliases=version.aliases,
         created=created.isoformat(sep=" ", timespec="seconds"),
@@ -103,6 +110,6 @@ def _listed(version: client.Version) -> Listed:
     )
 
 
-def _contract(path: Path) -> dict[str, Any]:
+def _read_metadata(path: Path) -> dict[str, Any]:
     fields = dataclasses.asdict(onnx_metadata.read(path))
     return {key: value for key, value in fields.items() if key != "network"}

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import PrepareConfig
-from synthcxr.data import film_dataset
-from synthcxr.data.patient_split import split
-from synthcxr.data.records import Film
+from synthcxr.data.film_dataset import CHECKS_FILE, BuildReport, build_film_dataset, has_only_dataset_files
+from synthcxr.data.films import Film
+from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import sources
 from synthcxr.readers.sources import Source
 from synthcxr.storage import atomic, json_files
+from synthcxr.storage.progress import print_line
 
 Report = Callable[[str], None]
 
@@ -41,12 +39,7 @@ _FEW = 50
 """Of fewer test films nothing is said (evaluation/fidelity.py)."""
 
 
-def to_stderr(line: str) -> None:
-    """Write a line to stderr, above any progress bar."""
-    tqdm.write(line, file=sys.stderr)
-
-
-def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summary:
+def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Summary:
     """Read, merge, split, pack and check the films of `config.sources`; the folder `out` is replaced whole.
 
     `report` gets a line for whatever is left out. Raises ConfigError, naming the key, for a source that cannot be
@@ -57,26 +50,26 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
         raise ConfigError("prepare.sources: names no source of films")
     opened = [sources.read(f"prepare.sources[{at}]", entry, report) for at, entry in enumerate(config.sources)]
     films, left_out = _gather(opened, config.view, report)
-    sides = split(films, config.shares, config.seed)
+    sides = split_patients(films, config.shares, config.seed)
     with _written_whole(out) as partial:
-        built = film_dataset.build(
+        built = build_film_dataset(
             films,
             out=partial,
             resolution=config.resolution,
-            sides=sides,
+            splits=sides,
             on_bad=config.on_bad,
             sources=[source.as_dict() for source in opened],
             counts=left_out,
             attribution=sorted({source.attribution for source in opened} - {""}),
         )
-        for sentence in built.bad:
+        for sentence in built.unreadable:
             report(f"left out: {sentence}")
         _refuse_emptied(built, set(sides.values()))
         from synthcxr.checks import films as film_checks  # great-expectations takes seconds to import
 
-        checks = film_checks.check(built.films, resolution=config.resolution)
+        checks = film_checks.check(built.manifest, resolution=config.resolution)
         _refuse_failed(checks)
-        json_files.write_json(partial / film_dataset.CHECKS, checks.as_dict())
+        json_files.write_json(partial / CHECKS_FILE, checks.as_dict())
     n_test = built.counts["by_split"]["test"]
     if n_test < _FEW:
         report(f"{n_test:,} test films: a comparison wants at least {_FEW}, so that evaluate will judge little")
@@ -86,7 +79,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = to_stderr) -> Summ
         fingerprint=built.fingerprint,
         phantom=built.phantom,
         counts=left_out | built.counts,
-        unreadable=built.bad,
+        unreadable=built.unreadable,
         checks=checks,
     )
 
@@ -108,10 +101,10 @@ def _gather(opened: Sequence[Source], view: str, report: Report) -> tuple[list[F
     return films, left_out
 
 
-def _refuse_emptied(built: film_dataset.BuildReport, sides: set[str]) -> None:
-    empty = sorted(sides - set(built.films["split"]))
+def _refuse_emptied(built: BuildReport, sides: set[str]) -> None:
+    empty = sorted(sides - set(built.manifest["split"]))
     if empty:
-        raise DataError(f"no readable film is left for {', '.join(empty)}; replace the {len(built.bad):,} broken ones")
+        raise DataError(f"no readable film is left for {', '.join(empty)}; replace the {len(built.unreadable):,} broken ones")
 
 
 def _refuse_failed(checks: CheckResult) -> None:
@@ -127,15 +120,15 @@ def _written_whole(out: Path) -> Iterator[Path]:
 
     A process killed in between leaves `out` as it was, and a folder beside it that the next run clears away.
     """
-    for suffix in (atomic.PARTIAL, atomic.REPLACED):
-        _refuse_foreign(atomic.beside(out.resolve(), suffix))
+    for suffix in (atomic.PARTIAL_SUFFIX, atomic.REPLACED_SUFFIX):
+        _refuse_foreign(atomic.partial_path(out.resolve(), suffix))
     try:
-        with atomic.folder(out) as partial:
+        with atomic.open_folder(out) as partial:
             yield partial
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror or error}); what was there is unharmed") from error
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and film_dataset.holds_only_ours(folder)):
+    if folder.exists() and not (folder.is_dir() and has_only_dataset_files(folder)):
         raise DataError(f"{folder}: holds something other than a packed dataset; choose another folder, or clear it")

@@ -1,4 +1,4 @@
-"""Who is champion, and why: `synthcxr models compare`, `promote` and `rollback`."""
+"""Compare, promote and roll back registered versions: `synthcxr models compare`, `promote` and `rollback`."""
 
 from __future__ import annotations
 
@@ -7,73 +7,78 @@ import re
 from synthcxr.errors import ArtifactError, ConfigError, GateError
 from synthcxr.registry import promotion, promotion_policy, tracking_uri
 from synthcxr.registry.client import Registry
-from synthcxr.registry.model_address import CANDIDATE, CHAMPION, GENERATOR
-from synthcxr.registry.promotion import Outcome
-from synthcxr.registry.promotion_policy import Compared, Evaluated
+from synthcxr.registry.model_address import CANDIDATE, CHAMPION, GENERATOR_MODEL
+from synthcxr.registry.promotion import PromotionOutcome
+from synthcxr.registry.promotion_policy import EvaluatedVersion, FigureComparison
 
-_ADDRESS = re.compile(rf"(?:models:/{GENERATOR}(?:/|(?=@)))?(?P<what>\d+|@[^/@]+)")
-
-
-def compare(candidate: str | None, champion: str | None) -> tuple[Compared, ...]:
-    """The figures of two versions side by side; without addresses the candidate's and the champion's."""
-    registry = _registry()
-    one, other = _number(registry, candidate, CANDIDATE), _number(registry, champion, CHAMPION)
-    if one == other:
-        raise ArtifactError(f"version {one} is candidate and champion; name the two to compare, as in `compare 1 2`")
-    return promotion_policy.compare(_evaluated(registry, one), _evaluated(registry, other))
+_ADDRESS = re.compile(rf"(?:models:/{GENERATOR_MODEL}(?:/|(?=@)))?(?P<version>\d+|@[^/@]+)")
 
 
-def promote(address: str | None, *, force: bool, reason: str) -> Outcome:
+def compare(candidate: str | None, champion: str | None) -> tuple[FigureComparison, ...]:
+    """Compare the figures of two versions; without addresses those of the candidate and the champion."""
+    registry = _open_registry()
+    new, old = _find_number(registry, candidate, CANDIDATE), _find_number(registry, champion, CHAMPION)
+    if new == old:
+        raise ArtifactError(f"version {new} is both candidate and champion; name two versions, as in `compare 1 2`")
+    return promotion_policy.compare(_load_evaluation(registry, new), _load_evaluation(registry, old))
+
+
+def promote(address: str | None, *, force: bool, reason: str) -> PromotionOutcome:
     """Make a version champion; GateError says why not.
 
-    `force` passes over the evidence, and wants a `reason` that is recorded.
+    `force` ignores the evidence; it needs a `reason`, which is recorded.
     """
     if force != bool(reason.strip()):
-        raise ConfigError("--force needs --reason, which is recorded" if force else "--reason goes with --force")
-    registry = _registry()
-    number = _number(registry, address, CANDIDATE)
-    outcome = promotion.promote(registry, number, reason=reason.strip())
+        raise ConfigError("--force needs --reason, which is recorded" if force else "--reason is for --force only")
+    registry = _open_registry()
+    number = _find_number(registry, address, CANDIDATE)
+    return _require_champion(promotion.promote(registry, number, reason=reason.strip()))
+
+
+def rollback(reason: str) -> PromotionOutcome:
+    """Make the version champion that the current one replaced; GateError if another promotion interfered."""
+    return _require_champion(promotion.rollback(_open_registry(), reason=reason.strip()))
+
+
+def _require_champion(outcome: PromotionOutcome) -> PromotionOutcome:
     if outcome.champion != outcome.version:
-        raise GateError(f"models:/{GENERATOR}/{number} is not champion: {outcome.why}")
+        raise GateError(f"models:/{GENERATOR_MODEL}/{outcome.version} is not champion: {outcome.why}")
     return outcome
 
 
-def rollback(reason: str) -> Outcome:
-    """Make the version champion that the present one replaced; GateError where another promotion came between."""
-    outcome = promotion.rollback(_registry(), reason=reason.strip())
-    if outcome.champion != outcome.version:
-        raise GateError(f"models:/{GENERATOR}/{outcome.version} is not champion: {outcome.why}")
-    return outcome
-
-
-def _evaluated(registry: Registry, number: str) -> Evaluated:
-    found = promotion.evaluated(registry, registry.version(GENERATOR, number))
-    if found is None:
+def _load_evaluation(registry: Registry, number: str) -> EvaluatedVersion:
+    evaluation = promotion.load_evaluation(registry, registry.get_version(GENERATOR_MODEL, number))
+    if evaluation is None:
+        address = f"models:/{GENERATOR_MODEL}/{number}"
         raise ArtifactError(
-            f"models:/{GENERATOR}/{number}: no figures are logged with it, so that nothing can be compared;"
-            f" `synthcxr models card models:/{GENERATOR}/{number}` has what is known of it"
+            f"{address}: no metrics are logged with it, so it cannot be compared;"
+            f" `synthcxr models card {address}` shows what is known about it"
         )
-    return found
+    return evaluation
 
 
-def _number(registry: Registry, address: str | None, alias: str) -> str:
-    """The version that an address means: a number, an alias such as @candidate, either after models:/NAME."""
-    parts = _ADDRESS.fullmatch(address or f"@{alias}")
-    if parts is None:
-        raise ArtifactError(f"{address}: no version of {GENERATOR}; give a number, or models:/{GENERATOR}@{alias}")
-    what = parts["what"]
-    if not what.startswith("@"):
-        return what
-    aliases = registry.aliases(GENERATOR)
-    if what[1:] not in aliases:
-        raise ArtifactError(f"{tracking_uri.shown(registry.uri)}: no version of {GENERATOR} is {what[1:]}")
-    return aliases[what[1:]]
+def _find_number(registry: Registry, address: str | None, default_alias: str) -> str:
+    """Return the version number of an address: a number or an alias such as @candidate, also after models:/NAME."""
+    match = _ADDRESS.fullmatch(address or f"@{default_alias}")
+    if match is None:
+        example = f"models:/{GENERATOR_MODEL}@{default_alias}"
+        raise ArtifactError(f"{address}: not a version of {GENERATOR_MODEL}; give a number, or {example}")
+    version = match["version"]
+    if not version.startswith("@"):
+        return version
+    aliases, alias = registry.get_aliases(GENERATOR_MODEL), version[1:]
+    if alias not in aliases:
+        raise ArtifactError(
+            f"{tracking_uri.redact(registry.uri)}: no version of {GENERATOR_MODEL} has the alias {alias}"
+        )
+    return aliases[alias]
 
 
-def _registry() -> Registry:
+def _open_registry() -> Registry:
     uri = tracking_uri.find()
     if uri is None:
         raise ArtifactError(
-            f"no registry here; go to the folder that holds {tracking_uri.EMBEDDED} or set {tracking_uri.VARIABLE} to a server"
+            f"no registry here; go to the folder that contains {tracking_uri.EMBEDDED_DATABASE}"
+            f" or set {tracking_uri.URI_VARIABLE} to a server"
         )
     return Registry.open(uri)

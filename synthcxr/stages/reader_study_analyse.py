@@ -13,7 +13,8 @@ from synthcxr.reader_study import answer_key as keys
 from synthcxr.reader_study.answer_store import FILES, Answers
 from synthcxr.reader_study.scored_answers import Given
 from synthcxr.report import plots
-from synthcxr.storage import atomic, json_files, overwrite_guard
+from synthcxr.storage import atomic, json_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files
 
 RESULTS = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
@@ -40,7 +41,7 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
     shown, held = public_files.read(study), keys.read(key)
     if held.study != shown.study:
         raise DataError(f"{key}: is the key of another study than {study}")
-    overwrite_guard.refuse_strangers(out, RESULTS)
+    refuse_foreign_files(out, RESULTS)
     database = study / FILES[False]
     if not database.is_file():
         raise DataError(f"{study}: nobody has read yet; start `synthcxr reader-study serve {study}`")
@@ -53,9 +54,9 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
     sentences = conclusions.of(result)
     page = results_page.render(result, sentences, _figures(result), shown.title)
     json_files.write_json(out / "analysis.json", result | {"statements": list(sentences)})
-    atomic.text(out / "readings.csv", results_page.readings_csv(rows))
-    atomic.text(out / "readers.csv", results_page.readers_csv(result))
-    atomic.text(out / "analysis.html", page)
+    atomic.write_text(out / "readings.csv", results_page.readings_csv(rows))
+    atomic.write_text(out / "readers.csv", results_page.readers_csv(result))
+    atomic.write_text(out / "analysis.html", page)
     return Analysed(out, result, sentences)
 
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from synthcxr.data import film_dataset as packed
-from synthcxr.data import findings as labels
-from synthcxr.data import image_reader, images, records
-from synthcxr.data.film_dataset import Dataset
-from synthcxr.data.findings import FINDINGS
+from synthcxr.data import image_reader, images
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.findings import FINDINGS, to_finding_names
 from synthcxr.data.images import UInt8
-from synthcxr.data.records import Record
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import DataError
 from synthcxr.evaluation.memorisation import pixel_index
 from synthcxr.model_files import predictions
@@ -26,7 +24,8 @@ from synthcxr.reader_study.answer_key import Truth
 from synthcxr.reader_study.design import Candidate, Design
 from synthcxr.reader_study.power import Power
 from synthcxr.reader_study.power import plan as plan_power
-from synthcxr.storage import atomic, digests, overwrite_guard
+from synthcxr.storage import atomic, digests
+from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 TEST = ("test",)
@@ -71,7 +70,7 @@ def create(
     images that are too few, of another size or damaged.
     """
     design.check()
-    overwrite_guard.refuse_strangers(out, ())
+    refuse_foreign_files(out, ())
     made = _Synthetic.open(synthetic)
     films = None if real is None else _Films.open(real, made)
     seed = secrets.randbits(63) if seed is None else seed
@@ -96,7 +95,7 @@ def create(
         "films_labelled": bool(opinions),
         "design": dataclasses.asdict(design),
     }
-    with atomic.folder(out) as partial:
+    with atomic.open_folder(out) as partial:
         codes = build.write(partial, cases, design, seed=seed, title=title, read=read, truth=truth, about=about)
         made.write_lessons(partial / keys.FOLDER)
         n_screens = len(public_files.read(partial).readers[0].cases)
@@ -106,7 +105,7 @@ def create(
 
 def _of(films: _Films | None) -> _Films:
     if films is None:
-        raise DataError("no films were given: --real")
+        raise DataError("no films were given; give --films")
     return films
 
 
@@ -115,31 +114,31 @@ class _Synthetic:
     """A finished synthetic dataset by file name."""
 
     path: Path
-    held: Mapping[str, Record]
+    held: Mapping[str, ImageRecord]
     resolution: int
     about: Mapping[str, Any]
 
     @classmethod
     def open(cls, path: Path) -> _Synthetic:
-        held = {record.file_name: record for record in records.read_records(path)}
-        run = records.read_run(path)
+        held = {record.file_name: record for record in read_image_records(path)}
+        run = read_run(path)
         try:
             model = run["model"]
             about = {"model": model["name"], "digests": dict(model["digests"]), "phantom": bool(model["phantom"])}
-            about["metadata"] = digests.sha256_file(path / records.METADATA)
+            about["metadata"] = digests.sha256_file(path / METADATA_FILE)
             return cls(path, held, int(model["resolution"]), about)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path / records.RUN}: not the run.json of a dataset; generate it again") from error
+            raise DataError(f"{path / RUN_FILE}: not the run.json of a dataset; generate it again") from error
 
     def candidates(self) -> list[Candidate]:
         return [Candidate("synthetic", name, name, record.findings) for name, record in self.held.items()]
 
     def pixels(self, name: str) -> UInt8:
         """The image of this file name; DataError where it is absent or not what was made."""
-        (data,) = image_reader.read_whole(self.path, [self.held[name]])
+        (data,) = image_reader.read_verified(self.path, [self.held[name]])
         if data is None:
             raise DataError(f"{self.path}: {name} is absent or not the file that was made; generate it again")
-        return image_reader.pixels(data)
+        return image_reader.decode_pixels(data)
 
     def opinion(self, name: str) -> Opinion:
         """What the classifier said of it when it was made."""
@@ -157,7 +156,7 @@ class _Synthetic:
 
     def _image(self, name: str) -> teaching.Image:
         probabilities, present = self.opinion(name)
-        point = pixel_index.reduced(self.pixels(name)[None]).ravel()
+        point = pixel_index.smooth_and_reduce(self.pixels(name)[None]).ravel()
         point = point - point.mean()
         return teaching.Image(name, present, probabilities, point / max(float(np.linalg.norm(point)), 1e-6))
 
@@ -166,27 +165,27 @@ class _Synthetic:
 class _Films:
     """The test films of a packed dataset by name, at the side of the synthetic images."""
 
-    data: Dataset
+    data: FilmDataset
     side: int
     at: Mapping[str, int]
 
     @classmethod
     def open(cls, path: Path, made: _Synthetic) -> _Films:
-        data = packed.open_dataset(path)
+        data = open_film_dataset(path)
         if data.resolution < made.resolution:
             raise DataError(
                 f"{path}: holds films up to {data.resolution} px, the images of {made.path} have {made.resolution} px;"
                 " prepare the films at that resolution, they are never enlarged"
             )
         indices = data.indices(made.resolution, TEST)
-        names = data.films["image_index"].to_numpy()[data.rows(made.resolution)[indices]]
+        names = data.manifest["image_index"].to_numpy()[data.rows(made.resolution)[indices]]
         return cls(data, made.resolution, dict(zip(map(str, names), map(int, indices), strict=True)))
 
     def candidates(self) -> list[Candidate]:
         rows = self.data.rows(self.side)[list(self.at.values())]
         patients, findings = self.data.patients(rows), self.data.findings(rows)
         return [
-            Candidate("real", name, str(patient), labels.names(map(float, held)))
+            Candidate("real", name, str(patient), to_finding_names(map(float, held)))
             for name, patient, held in zip(self.at, patients, findings, strict=True)
         ]
 
@@ -210,8 +209,8 @@ def _label_films(
     for start in range(0, len(shown), _BATCH):
         names = [candidate.name for candidate in shown[start : start + _BATCH]]
         logits = session.run(images.to_float(np.stack([films.pixels(name) for name in names])))["logits"]
-        probabilities = predictions.probabilities(logits)
-        present = predictions.present(probabilities, session.contract.thresholds)
+        probabilities = predictions.to_probabilities(logits)
+        present = predictions.is_present(probabilities, session.metadata.thresholds)
         for name, row, calls in zip(names, probabilities, present, strict=True):
-            opinions[name] = dict(zip(FINDINGS, map(float, row), strict=True)), labels.names(calls.astype(float))
+            opinions[name] = dict(zip(FINDINGS, map(float, row), strict=True)), to_finding_names(calls.astype(float))
     return opinions, ()

@@ -1,4 +1,4 @@
-"""Register what was trained: one MLflow run with its evidence, three model versions, aliases by the verdict."""
+"""Register the trained models: log one MLflow run with its evidence, register three versions, try to promote."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import RegisterConfig
-from synthcxr.data import image_reader, records
+from synthcxr.config.schema import RegisterConfig, load_config
+from synthcxr.data import image_reader
+from synthcxr.data.metrics_schema import MetricsJson
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.model_files import model_folder, onnx_metadata
-from synthcxr.model_files.onnx_metadata import Kind
+from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.project import revision
-from synthcxr.registry import (
-    client,
-    model_bundle,
-    model_card,
-    promotion,
-    promotion_policy,
-    publish,
-    run_metrics,
-    tracking_uri,
-)
-from synthcxr.registry.model_address import GENERATOR
+from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
+from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.storage import digests, json_files
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
-LABELLERS: tuple[Kind, ...] = ("classifier", "judge")
-CURVES = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
-RESULTS = ("metrics.json", "verdict.json")
-OF_CLASSIFIER = ("classifier", "agreement")  # sections of metrics.json that judge the classifier, not the generator
+COMPANIONS: tuple[Kind, ...] = ("classifier", "judge")
+TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
+RESULT_FILES = ("metrics.json", "verdict.json")
+CLASSIFIER_SECTIONS = ("classifier", "agreement")  # of metrics.json: they measure the classifier, not the generator
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
+    """The folders that `register` reads, the metadata of the models, and what their cards are written from."""
+
+    models: Path
+    trained: Mapping[Kind, Path]
+    results: Path
+    dataset: Path
+    metadata: Mapping[Kind, ModelMetadata]
+    card: model_card.CardInputs
 
 
 def run(
@@ -50,24 +54,19 @@ def run(
     dataset: Path,
     out: Path,
 ) -> dict[str, Any]:
-    """Log, register and name; writes and returns registered.json. Nothing reaches MLflow before all input is read."""
-    model_folder.verify(models)
-    trained = {"generator": gan, "classifier": classifier, "judge": judge}
-    facts = model_card.Facts(
-        index=model_folder.read(models),
-        metrics=json_files.read_json(results / "metrics.json"),
-        verdict=json_files.read_json(results / "verdict.json"),
-        scores={kind: _read_if_there(trained[kind] / "metrics.json") for kind in LABELLERS},
-        weak={kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind).weak for kind in LABELLERS},
-    )
-    _, why = promotion_policy.judged(facts.verdict)
-    held = _evidence(params, results, dataset, facts, _trainings(trained))
-    _require_judged(facts.metrics, models, dataset)
+    """Log, register and try to promote; write registered.json to `out` and return it.
+
+    Raises ArtifactError, ConfigError or DataError for incomplete input before anything reaches MLflow.
+    """
+    inputs = _read_inputs(models, {"generator": gan, "classifier": classifier, "judge": judge}, results, dataset)
+    decision = promotion_policy.decide_by_gates(inputs.card.verdict)
+    contents = _collect_run_contents(params, inputs)
+    _check_evidence(inputs)
     with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
-        made = [_model(kind, Path(scratch) / kind, models, trained[kind], facts, dataset) for kind in KINDS]
-        made[0].tags.update(_digests(results))
-        published = publish.publish(made, held, experiment=config.experiment, why=why)
-    outcome = _promote(published)
+        to_publish = [_build_model(kind, Path(scratch) / kind, inputs) for kind in KINDS]
+        published = publish.publish(to_publish, contents, experiment=config.experiment, why=decision.why)
+    registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded_uri())
+    outcome = promotion.promote(registry, published.versions[GENERATOR_MODEL])
     registered = dataclasses.asdict(published) | {
         "champion": outcome.champion == outcome.version,
         "why": outcome.why,
@@ -76,115 +75,134 @@ def run(
     return registered
 
 
-def _promote(published: publish.Published) -> promotion.Outcome:
-    """Ask for the champion's name: given where every gate passed and nothing is worse than the champion."""
-    registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded())
-    return promotion.promote(registry, published.versions[GENERATOR])
+def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, dataset: Path) -> _Inputs:
+    model_folder.verify_files(models)
+    metadata = {kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind) for kind in KINDS}
+    card = model_card.CardInputs(
+        index=model_folder.read_index(models),
+        metrics=json_files.read_json(results / "metrics.json"),
+        verdict=json_files.read_json(results / "verdict.json"),
+        scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in COMPANIONS},
+        weak={kind: metadata[kind].weak for kind in COMPANIONS},
+    )
+    return _Inputs(models, trained, results, dataset, metadata, card)
 
 
-def _require_judged(metrics: Mapping[str, Any], models: Path, dataset: Path) -> None:
-    """ArtifactError unless the evidence is of these very models and of this dataset."""
-    seen = metrics.get("models", {})
+def _check_evidence(inputs: _Inputs) -> None:
+    """Raise ArtifactError unless the results are of exactly these models and this dataset."""
+    metrics: MetricsJson = inputs.card.metrics
+    evaluated = metrics.get("models", {})
     for kind in KINDS:
-        if seen.get(kind) != onnx_metadata.read(models / f"{kind}.onnx", kind=kind).digest:
-            raise ArtifactError(f"{models}: the results are of another {kind}; run `synthcxr evaluate` on these models")
-    records.read_metadata(dataset)
-    if metrics.get("dataset") != digests.sha256_file(dataset / records.METADATA):
-        raise ArtifactError(f"{dataset}: the results are of another dataset; run `synthcxr evaluate` on this one")
+        if evaluated.get(kind) != inputs.metadata[kind].digest:
+            raise ArtifactError(
+                f"{inputs.models}: the results are of another {kind}; run `synthcxr evaluate` on these models"
+            )
+    read_metadata(inputs.dataset)
+    if metrics.get("dataset") != digests.sha256_file(inputs.dataset / METADATA_FILE):
+        raise ArtifactError(
+            f"{inputs.dataset}: the results are of another dataset; run `synthcxr evaluate` on this one"
+        )
 
 
-def _trainings(trained: Mapping[str, Path]) -> dict[str, str]:
-    """The fingerprint of each training by the stem of its table, as its config.json has it."""
-    tables = {f"train_{'gan' if kind == 'generator' else kind}": folder for kind, folder in trained.items()}
-    return {table: str(_read_if_there(folder / "config.json").get("fingerprint")) for table, folder in tables.items()}
-
-
-def _evidence(
-    params: Path, results: Path, dataset: Path, facts: model_card.Facts, trainings: dict[str, str]
-) -> run_metrics.Evidence:
-    made = records.read_run(dataset)
-    points = run_metrics.metrics(made.get("counts", {}), "generate")
-    for name in CURVES:
-        if (results / name).is_file():
-            points += run_metrics.curve(results / name)
-    snapshots = sorted((results / "snapshots").glob("*.png"))
-    files = {path: "snapshots" for path in snapshots} | {results / name: "" for name in RESULTS}
-    films = str(facts.index["training_data"])
-    return run_metrics.Evidence(
-        params=run_metrics.params(dataclasses.asdict(configs.load(params))),
+def _collect_run_contents(params: Path, inputs: _Inputs) -> run_metrics.RunContents:
+    points = run_metrics.flatten_metrics(read_run(inputs.dataset).get("counts", {}), "generate")
+    for name in TRAINING_LOGS:
+        if (inputs.results / name).is_file():
+            points += run_metrics.read_curve(inputs.results / name)
+    files = {path: "snapshots" for path in sorted((inputs.results / "snapshots").glob("*.png"))}
+    files |= {inputs.results / name: "" for name in RESULT_FILES}
+    files |= {inputs.dataset / RUN_FILE: "synthetic", params: ""}
+    return run_metrics.RunContents(
+        params=run_metrics.flatten_params(dataclasses.asdict(load_config(params))),
         points=tuple(points),
-        tags=revision.tags() | _tags(facts.index),
-        files=files | {dataset / records.RUN: "synthetic", params: ""},
-        training_data=films,
-        trainings=trainings,
+        tags=revision.build_run_tags() | _build_tags(inputs.card.index),
+        files=files,
+        training_data=str(inputs.card.index["training_data"]),
+        trainings={
+            f"train_{'gan' if kind == 'generator' else kind}": _read_fingerprint(folder)
+            for kind, folder in inputs.trained.items()
+        },
     )
 
 
-def _tags(index: Mapping[str, Any]) -> dict[str, str]:
+def _build_tags(index: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "synthcxr.training_data": str(index["training_data"]),
+        client.TRAINING_DATA_TAG: str(index["training_data"]),
         client.PHANTOM_TAG: str(index["phantom"]).lower(),
-        "synthcxr.resolution": str(index["resolution"]),
+        client.RESOLUTION_TAG: str(index["resolution"]),
     }
 
 
-def _digests(results: Path) -> dict[str, str]:
-    """What vouches for the evidence by which a generator's version is promoted."""
-    return {
-        client.METRICS_TAG: digests.sha256_file(results / "metrics.json"),
-        client.VERDICT_TAG: digests.sha256_file(results / "verdict.json"),
-    }
-
-
-def _model(
-    kind: Kind, parent: Path, models: Path, trained: Path, facts: model_card.Facts, dataset: Path
-) -> publish.Model:
-    held = onnx_metadata.read(models / f"{kind}.onnx", kind=kind)
-    cards = {}
-    if kind == "generator":  # whose folder stands alone, and so holds what its labellers are
-        labellers = {of: onnx_metadata.read(models / f"{of}.onnx", kind=of) for of in LABELLERS}
-        cards = {model_bundle.card_of(of): model_card.write(labeller, facts) for of, labeller in labellers.items()}
-    folder = model_bundle.build(
-        parent, index=facts.index, files=_files(kind, models, trained), card=model_card.write(held, facts), cards=cards
+def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPublish:
+    metadata = inputs.metadata[kind]
+    tags = _build_tags(inputs.card.index) | {client.DIGEST_TAG: metadata.digest}
+    companion_cards = {}
+    if kind == "generator":  # its folder must be complete without a registry, so it has the cards of all three models
+        companion_cards = {
+            model_card.companion_card_file(companion): model_card.render_card(inputs.metadata[companion], inputs.card)
+            for companion in COMPANIONS
+        }
+        tags |= {  # promotion later checks the logged evidence against these digests
+            client.METRICS_TAG: digests.sha256_file(inputs.results / "metrics.json"),
+            client.VERDICT_TAG: digests.sha256_file(inputs.results / "verdict.json"),
+        }
+    folder = publish.build_model_folder(
+        parent,
+        index=inputs.card.index,
+        files=_list_files(kind, inputs.models, inputs.trained[kind]),
+        card=model_card.render_card(metadata, inputs.card),
+        companion_cards=companion_cards,
     )
-    tags = _tags(facts.index) | {client.DIGEST_TAG: held.digest}
-    return publish.Model(
-        kind, folder, model_card.summary(held), tags, _example(dataset, held.resolution), _figures(kind, facts)
+    return publish.ModelToPublish(
+        kind=kind,
+        folder=folder,
+        summary=model_card.summarize(metadata),
+        tags=tags,
+        example=_read_example(inputs.dataset, metadata.resolution),
+        points=_collect_points(kind, inputs.card),
     )
 
 
-def _figures(kind: Kind, facts: model_card.Facts) -> tuple[run_metrics.Point, ...]:
-    """The figures that judge a model: of its training films' val side, and what `evaluate` found of it."""
+def _collect_points(kind: Kind, card: model_card.CardInputs) -> tuple[run_metrics.MetricPoint, ...]:
+    """Return the metrics of one model: its sections of metrics.json, and for classifier and judge the val scores."""
+    of_classifier = {name: section for name, section in card.metrics.items() if name in CLASSIFIER_SECTIONS}
     if kind == "generator":
-        found = {name: held for name, held in facts.metrics.items() if name not in OF_CLASSIFIER}
-        return tuple(run_metrics.metrics(found))
-    found = {name: facts.metrics[name] for name in OF_CLASSIFIER if kind == "classifier" and name in facts.metrics}
-    return tuple(run_metrics.metrics(found) + run_metrics.metrics(facts.scores[kind], f"{kind}.val"))
+        of_generator = {name: section for name, section in card.metrics.items() if name not in CLASSIFIER_SECTIONS}
+        return tuple(run_metrics.flatten_metrics(of_generator))
+    sections = of_classifier if kind == "classifier" else {}
+    val_scores = run_metrics.flatten_metrics(card.scores[kind], f"{kind}.val")
+    return (*run_metrics.flatten_metrics(sections), *val_scores)
 
 
-def _files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
-    """The files of a version: a generator's stands alone, and every one holds the weights to go on training from."""
-    shipped: tuple[str, ...] = (f"{kind}.onnx",)
+def _list_files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
+    """Return the files of a version by name; every version has the weights, a generator's also all other models."""
+    exported: tuple[str, ...] = (f"{kind}.onnx",)
     if kind == "generator":
-        shipped = (*model_folder.ONNX_FILES, "reference.npz")
-        shipped += tuple(name for name in model_folder.PROPOSAL_FILES if (models / name).is_file())
+        proposal = (name for name in model_folder.PROPOSAL_FILES if (models / name).is_file())
+        exported = (*model_folder.ONNX_FILES, "reference.npz", *proposal)
     weights = sorted(trained.glob("*.safetensors"))
     if not weights:
-        raise ArtifactError(f"{trained}: holds no weights (*.safetensors); train the {kind} again")
-    return {name: models / name for name in shipped} | {path.name: path for path in (*weights, trained / "config.json")}
+        raise ArtifactError(f"{trained}: contains no weights (*.safetensors); train the {kind} again")
+    return {name: models / name for name in exported} | {
+        path.name: path for path in (*weights, trained / "config.json")
+    }
 
 
-def _example(dataset: Path, side: int) -> NDArray[np.uint8]:
-    """The first synthetic image, uint8 [side, side]: what a model is registered with is never a real film."""
-    table = records.read_metadata(dataset)
+def _read_example(dataset: Path, side: int) -> NDArray[np.uint8]:
+    """Return the first synthetic image, uint8 [side, side]; the example of a registered model is never a real film."""
+    table = read_metadata(dataset)
     if table.empty:
-        raise DataError(f"{dataset}: holds no image; generate at least one")
+        raise DataError(f"{dataset}: contains no image; generate at least one")
     (data,) = image_reader.read_all(dataset, [str(table["file_name"].iloc[0])])
-    image = image_reader.pixels(data)
+    image = image_reader.decode_pixels(data)
     if image.shape != (side, side):
-        raise DataError(f"{dataset}: its images are {image.shape[0]} px, the models' {side} px; generate it again")
+        raise DataError(f"{dataset}: its images have {image.shape[0]} px, the models {side} px; generate it again")
     return image
 
 
-def _read_if_there(path: Path) -> dict[str, Any]:
+def _read_fingerprint(trained: Path) -> str:
+    return str(_read_optional_json(trained / "config.json").get("fingerprint"))
+
+
+def _read_optional_json(path: Path) -> dict[str, Any]:
     return dict(json_files.read_json(path)) if path.is_file() else {}

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from synthcxr.config.schema import ReportConfig
-from synthcxr.data import film_dataset as packed
-from synthcxr.data import findings as labels
-from synthcxr.data import image_reader, images, records
+from synthcxr.data import image_reader, images
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.images import UInt8
+from synthcxr.data.synthetic_dataset import read_metadata, read_run
 from synthcxr.errors import DataError
 from synthcxr.report import classifier, findings, html, memorisation, nearest_films, other_metrics, plots, text
 from synthcxr.report import optional_experiments as trials
@@ -36,17 +37,17 @@ def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, with_f
     """
     found = _read(results, dataset)
     public = _report(config, found)
-    atomic.text(out, html.render(public))
+    atomic.write_text(out, html.render(public))
     written = [out]
     if with_films:
-        films = packed.open_dataset(with_films)
+        films = open_film_dataset(with_films)
         private = dataclasses.replace(
             public,
             private=_DRAWN if films.phantom else _PRIVATE,
             grids=(*public.grids, *_film_grids(found, films, config)),
         )
         written.append(out.with_name(PRIVATE))
-        atomic.text(written[-1], html.render(private))
+        atomic.write_text(written[-1], html.render(private))
     if found.registered:
         _log_to_run(found, found.registered, out)
     return tuple(written)
@@ -62,13 +63,13 @@ def _log_to_run(found: _Found, registered: Mapping[str, Any], out: Path) -> None
     later = []
     if used := found.trials.utility:
         figures = {name: used[name] for name in ("arms", "differences", "n_test", "n_patients")}
-        points = run_metrics.metrics(figures, "utility")
-        later.append(publish.Judged("synthcxr-generator", used["generator"], tuple(points)))
+        points = run_metrics.flatten_metrics(figures, "utility")
+        later.append(publish.ModelMetrics("synthcxr-generator", used["generator"], tuple(points)))
     for name, held in found.trials.disturb.items():
         figures = {"disturbances": held["disturbances"], "passed": int(held["passed"])}
-        points = run_metrics.metrics(figures, f"disturb.{name}")
-        later.append(publish.Judged("synthcxr-judge" if name == "judge" else None, held["digest"], tuple(points)))
-    publish.attach(registered["run_id"], out, versions=registered["versions"], later=later)
+        points = run_metrics.flatten_metrics(figures, f"disturb.{name}")
+        later.append(publish.ModelMetrics("synthcxr-judge" if name == "judge" else None, held["digest"], tuple(points)))
+    publish.add_to_run(registered["run_id"], out, versions=registered["versions"], metrics=later)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +94,8 @@ def _read(results: Path, dataset: Path) -> _Found:
     registered, metrics = results / "registered.json", json_files.read_json(results / "metrics.json")
     return _Found(
         dataset=dataset,
-        records=records.read_metadata(dataset),
-        run=records.read_run(dataset),
+        records=read_metadata(dataset),
+        run=read_run(dataset),
         metrics=metrics,
         verdict=json_files.read_json(results / "verdict.json"),
         registered=json_files.read_json(registered) if registered.is_file() else None,
@@ -158,7 +159,7 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
     rows = found.records.head(n)
     shown = [
         html.picture(
-            image_reader.pixels(data),
+            image_reader.decode_pixels(data),
             alt=f"Synthetic chest image, candidate {index}, labelled {_spoken(held)}",
             caption=_spoken(held),
         )
@@ -173,13 +174,13 @@ def _synthetic_grid(found: _Found, n: int) -> html.Grid:
 
 
 def _spoken(joined: str) -> str:
-    return joined.replace(labels.SEPARATOR, ", ").replace("_", " ")
+    return joined.replace(LABEL_SEPARATOR, ", ").replace("_", " ")
 
 
 def _label_plot(shares: Mapping[str, Mapping[str, Any]]) -> html.Plot | None:
     if not shares:
         return None
-    shown = {name: share for name, share in shares.items() if name != labels.NO_FINDING}
+    shown = {name: share for name, share in shares.items() if name != NO_FINDING}
     alt = "; ".join(
         f"{name} real {_percent(s['real'])}, synthetic {_percent(s['synthetic'])}" for name, s in shown.items()
     )
@@ -193,7 +194,7 @@ def _together_plot(table: pd.DataFrame) -> html.Plot | None:
         return None
     sides = []
     for side in ("real", "synthetic"):
-        held = table.pivot_table(side, "finding", "with").reindex(labels.FINDINGS)[list(labels.FINDINGS)].fillna(0.0)
+        held = table.pivot_table(side, "finding", "with").reindex(FINDINGS)[list(FINDINGS)].fillna(0.0)
         upper = np.triu(held.to_numpy(), k=1)
         sides.append(upper + upper.T)
     apart = table[table["finding"] != table["with"]]
@@ -203,7 +204,7 @@ def _together_plot(table: pd.DataFrame) -> html.Plot | None:
         f" {most['with']}: real {_percent(most['real'])}, synthetic {_percent(most['synthetic'])}"
     )
     return html.plot(
-        plots.cooccurrence(labels.FINDINGS, *sides), title="Which findings come together", alt=alt.replace("_", " ")
+        plots.cooccurrence(FINDINGS, *sides), title="Which findings come together", alt=alt.replace("_", " ")
     )
 
 
@@ -248,7 +249,7 @@ def _training_plots(logs: Mapping[str, pd.DataFrame]) -> tuple[html.Plot, ...]:
     return tuple(shown)
 
 
-def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
+def _film_grids(found: _Found, films: FilmDataset, config: ReportConfig) -> tuple[html.Grid, html.Grid]:
     """The closest pairs of images and films, or the first images beside their nearest films; and test films alone."""
     side = min(films.resolution, int(found.run["model"]["resolution"]))
     pixels, test = films.memmap(side), films.indices(side, _TEST)
@@ -259,7 +260,7 @@ def _film_grids(found: _Found, films: packed.Dataset, config: ReportConfig) -> t
     )
 
 
-def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid | None:
+def _closest_grid(found: _Found, films: FilmDataset, side: int) -> html.Grid | None:
     """The closest pairs that `evaluate` found in pixels; None where it looked for none among these films."""
     pairs = found.metrics.get("privacy", {}).get("pixels", {}).get("pairs", ())
     if not pairs or found.run["model"]["training_data"] != films.fingerprint:
@@ -267,14 +268,14 @@ def _closest_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid 
     shown = []
     for pair, png in zip(pairs, image_reader.read_all(found.dataset, [pair["image"] for pair in pairs]), strict=True):
         made = f"synthetic, at {pair['distance']:.3g}"
-        shown.append(html.picture(_at(image_reader.pixels(png), side), alt="synthetic image", caption=made))
+        shown.append(html.picture(_at(image_reader.decode_pixels(png), side), alt="synthetic image", caption=made))
         film = _film(films, pair["film"], side)
         shown.append(html.picture(film, alt="its nearest film", caption=f"film {pair['film']}"))
     note = f"The {len(pairs)} closest in pixels, the closest first; of all films that the generator learned from."
     return html.Grid(title="The closest pairs", note=note, pictures=tuple(shown), columns=4)
 
 
-def _film(films: packed.Dataset, row: int, side: int) -> UInt8:
+def _film(films: FilmDataset, row: int, side: int) -> UInt8:
     """The film of a manifest row, at `side` px or at the largest packed size that it reaches."""
     rows = films.rows(side)
     at = int(np.searchsorted(rows, row))
@@ -283,10 +284,10 @@ def _film(films: packed.Dataset, row: int, side: int) -> UInt8:
     return np.asarray(films.memmap(side)[at])
 
 
-def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
+def _beside_grid(found: _Found, films: FilmDataset, side: int) -> html.Grid:
     """The first synthetic images beside the films nearest to them."""
     held = image_reader.read_all(found.dataset, found.records["file_name"].head(_N_PAIRS))
-    synthetic = np.stack([_at(image_reader.pixels(data), side) for data in held])
+    synthetic = np.stack([_at(image_reader.decode_pixels(data), side) for data in held])
     pairs = zip(
         synthetic, _nearest(films, side, _LEARNED_FROM, synthetic), _nearest(films, side, _TEST, synthetic), strict=True
     )
@@ -298,7 +299,7 @@ def _beside_grid(found: _Found, films: packed.Dataset, side: int) -> html.Grid:
     return html.Grid(title="Beside the nearest real films", note=near, pictures=beside, columns=3)
 
 
-def _nearest(films: packed.Dataset, side: int, splits: tuple[str, ...], synthetic: UInt8) -> UInt8:
+def _nearest(films: FilmDataset, side: int, splits: tuple[str, ...], synthetic: UInt8) -> UInt8:
     """The film of these splits nearest to each synthetic image, [n, side, side]; a batch is read at a time."""
     pixels, at = films.memmap(side), films.indices(side, splits)
     batches = (np.asarray(pixels[at[start : start + _BATCH]]) for start in range(0, len(at), _BATCH))

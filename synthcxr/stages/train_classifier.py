@@ -1,4 +1,4 @@
-"""Train a classifier on one side's patients: the classifier on "train", the judge on "judge"; val chooses for both."""
+"""Train the classifier on the train films or the judge on the judge films; val films select epoch and thresholds."""
 
 from __future__ import annotations
 
@@ -12,188 +12,213 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.config.schema import ClassifierConfig
-from synthcxr.data import film_dataset, pyramid
+from synthcxr.data import pyramid
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.metrics import auroc
-from synthcxr.evaluation.metrics.thresholds import Thresholds, matched_all
+from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
 from synthcxr.networks import densenet_weights, efficientnet_lite0, efficientnet_weights, safetensors_files
-from synthcxr.networks.classifier import Classifier, initialise, network_config
-from synthcxr.storage import atomic, digests, json_files, overwrite_guard
-from synthcxr.training.classifier import Epoch, Films, predict, train
-from synthcxr.training.log_callbacks import Follow, Hear, nobody
+from synthcxr.networks.classifier import Classifier, build_network_config, initialise_classifier
+from synthcxr.storage import atomic, digests, json_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.training import classifier as training
+from synthcxr.training.classifier import Epoch, LabelledFilms
+from synthcxr.training.log_callbacks import RowCallback, StartLogging, ignore_rows
 
-WEIGHTS, CONFIG, METRICS = "weights.safetensors", "config.json", "metrics.json"
+WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE = "weights.safetensors", "config.json", "metrics.json"
 COLUMNS = ("epoch", "loss", "val_loss", "val_auroc_mean", "lr", "wall_s")
-_LEAST = {"resolution": 8, "n_epochs": 1, "batch": 2, "n_bootstrap": 0}
-_LEAST_DENSENET = 32
+_MINIMA = {"resolution": 8, "n_epochs": 1, "batch": 2, "n_bootstrap": 0}
+_MIN_DENSENET_RESOLUTION = 32
 
 Float64 = NDArray[np.float64]
 
 
 def run(
-    config: ClassifierConfig, *, data: Path, out: Path, split: str, log: Path, follow: Follow = nobody
+    config: ClassifierConfig,
+    *,
+    films: Path,
+    out: Path,
+    split: str,
+    log: Path,
+    start_logging: StartLogging = ignore_rows,
 ) -> dict[str, Any]:
-    """Train on `split`, choose epoch and thresholds on val, and write the folder `out`; returns its metrics.
+    """Train on the films of `split`, select epoch and thresholds on val, write `out`, and return the metrics.
 
-    `log` (CSV) gets a row an epoch as it ends. `out` is put in place whole at the end, so that an interruption
-    leaves what was there. `follow` is told of the training and hears its rows. Test films are not looked at.
+    `log` (CSV) gets a row at the end of each epoch, and `start_logging` receives the same rows. `out` is replaced as a
+    whole at the end, so an interruption keeps the earlier content. Test films are not used.
     """
-    _check(config, split)
-    overwrite_guard.refuse_strangers(out, (WEIGHTS, CONFIG, METRICS))
-    start = _find_start(config) if config.weights == "imagenet" else None
-    films = film_dataset.open_dataset(data)
-    side = _side(config, films.resolution)
-    held, val = _films(films, side, split), _films(films, side, "val")
-    network = network_config(config, side)
-    fingerprint = digests.fingerprint([dataclasses.asdict(config), films.fingerprint, split])
-    classifier = initialise(network, config.seed)
-    if start is not None:
-        _start(config, classifier, start)
-    best = train(
+    # Check the parameters and read the films.
+    _check_parameters(config, split)
+    refuse_foreign_files(out, (WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE))
+    imagenet_weights = _find_imagenet_weights(config) if config.weights == "imagenet" else None
+    dataset = open_film_dataset(films)
+    side = _select_side(config, dataset.resolution)
+    training_films, val_films = _read_films(dataset, side, split), _read_films(dataset, side, "val")
+
+    # Train, and select the best epoch.
+    network = build_network_config(config, side)
+    fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split])
+    classifier = initialise_classifier(network, config.seed)
+    if imagenet_weights is not None:
+        _load_imagenet_weights(config, classifier, imagenet_weights)
+    best = training.train_classifier(
         classifier,
-        films=held,
-        val=val,
+        films=training_films,
+        val=val_films,
         config=config,
         mean_auroc=auroc.mean_auroc,
-        report=_logger(log, follow(films.fingerprint, fingerprint, dataclasses.asdict(config))),
+        on_epoch=_build_log_writer(log, start_logging(dataset.fingerprint, fingerprint, dataclasses.asdict(config))),
     )
-    probabilities, val_probabilities = (_probabilities(classifier, of, config.batch) for of in (held, val))
-    scores = auroc.score(
+
+    # Measure it on val, and fit the thresholds.
+    probabilities = _predict_probabilities(classifier, training_films, config.batch)
+    val_probabilities = _predict_probabilities(classifier, val_films, config.batch)
+    performance = auroc.measure_performance(
         scores=val_probabilities,
-        findings=val.findings,
-        patients=films.patients(_rows(films, side, "val")),
+        findings=val_films.findings,
+        patients=dataset.patients(_select_rows(dataset, side, "val")),
         n_bootstrap=config.n_bootstrap,
         rng=np.random.default_rng(config.seed),
     )
-    thresholds = matched_all(
+    thresholds = fit_thresholds(
         val_probabilities=val_probabilities,
-        val_findings=val.findings,
+        val_findings=val_films.findings,
         train_probabilities=probabilities,
-        train_findings=held.findings,
+        train_findings=training_films.findings,
     )
-    metrics = _metrics(scores, best, n_films=len(held.findings)) | {"weak_findings": list(thresholds.weak)}
-    about = _about(config, films, network, thresholds, split) | {"fingerprint": fingerprint}
-    _write(out, classifier, about, metrics)
+
+    # Write the classifier.
+    metrics = _build_metrics(performance, best, n_films=len(training_films.findings))
+    metrics |= {"weak_findings": list(thresholds.weak)}
+    description = _describe_classifier(config, dataset, network, thresholds, split) | {"fingerprint": fingerprint}
+    _write_outputs(out, classifier, description, metrics)
     return metrics
 
 
-def _check(config: ClassifierConfig, split: str) -> None:
+def _check_parameters(config: ClassifierConfig, split: str) -> None:
     section = "train_judge" if split == "judge" else "train_classifier"
-    for key, least in _LEAST.items():
-        if getattr(config, key) < least:
-            raise ConfigError(f"{section}.{key}: must be at least {least}, is {getattr(config, key)}")
+    for key, minimum in _MINIMA.items():
+        if getattr(config, key) < minimum:
+            raise ConfigError(f"{section}.{key}: must be at least {minimum}, is {getattr(config, key)}")
     if config.backbone == "small" and config.width < 1:
         raise ConfigError(f"{section}.width: must be at least 1, is {config.width}")
-    if config.backbone == "densenet121" and config.resolution < _LEAST_DENSENET:
-        raise ConfigError(f"{section}.resolution: densenet121 needs at least {_LEAST_DENSENET}, is {config.resolution}")
+    if config.backbone == "densenet121" and config.resolution < _MIN_DENSENET_RESOLUTION:
+        raise ConfigError(
+            f"{section}.resolution: densenet121 needs at least {_MIN_DENSENET_RESOLUTION}, is {config.resolution}"
+        )
     if config.backbone == "efficientnet-lite0" and config.resolution % efficientnet_lite0.STRIDE:
         raise ConfigError(
-            f"{section}.resolution: efficientnet-lite0 needs a multiple of {efficientnet_lite0.STRIDE}, is {config.resolution}"
+            f"{section}.resolution: efficientnet-lite0 needs a multiple of {efficientnet_lite0.STRIDE},"
+            f" is {config.resolution}"
         )
     if config.backbone == "small" and config.weights == "imagenet":
-        raise ConfigError(f"{section}.weights: there are no imagenet weights of backbone small; set it to none")
+        raise ConfigError(f"{section}.weights: the small backbone has no imagenet weights; set it to none")
 
 
-def _find_start(config: ClassifierConfig) -> Path:
-    return densenet_weights.find() if config.backbone == "densenet121" else efficientnet_weights.LITE0.find()
-
-
-def _start(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:
+def _find_imagenet_weights(config: ClassifierConfig) -> Path:
     if config.backbone == "densenet121":
-        densenet_weights.start(classifier, path)
+        return densenet_weights.find_weights()
+    return efficientnet_weights.LITE0.find()
+
+
+def _load_imagenet_weights(config: ClassifierConfig, classifier: Classifier, path: Path) -> None:
+    if config.backbone == "densenet121":
+        densenet_weights.load_imagenet_weights(classifier, path)
     else:
-        efficientnet_lite0.start(classifier.backbone, path)
+        efficientnet_lite0.load_imagenet_weights(classifier.backbone, path)
 
 
-def _side(config: ClassifierConfig, packed: int) -> int:
-    """The smallest packed side that the backbone's resolution does not exceed, or the largest there is."""
-    return next((side for side in pyramid.packed_sides(packed) if side >= config.resolution), packed)
+def _select_side(config: ClassifierConfig, packed: int) -> int:
+    """Return the smallest packed side of at least the backbone's resolution, or else the largest packed side."""
+    return next((side for side in pyramid.list_packed_sides(packed) if side >= config.resolution), packed)
 
 
-def _rows(films: film_dataset.Dataset, side: int, split: str) -> NDArray[np.int64]:
-    return films.rows(side)[films.indices(side, (split,))]
+def _select_rows(dataset: FilmDataset, side: int, split: str) -> NDArray[np.int64]:
+    return dataset.rows(side)[dataset.indices(side, (split,))]
 
 
-def _films(films: film_dataset.Dataset, side: int, split: str) -> Films:
-    """One side's films, left on disk and read by position."""
-    pixels, at = films.memmap(side), films.indices(side, (split,))
-    if len(at) < 2:
+def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
+    """Return the films of one split; their pixels stay on disk until they are read by position."""
+    pixels, indices = dataset.memmap(side), dataset.indices(side, (split,))
+    if len(indices) < 2:
         raise DataError(
-            f"{films.path}: {len(at)} {split} films at {side} px are too few; "
+            f"{dataset.path}: {len(indices)} {split} films at {side} px are too few; "
             f"add films or raise prepare.shares.{split}, then run `synthcxr prepare` again"
         )
-    return Films(
-        read=lambda positions: np.asarray(pixels[at[positions]]), findings=films.findings(films.rows(side)[at])
+    return LabelledFilms(
+        read_pixels=lambda positions: np.asarray(pixels[indices[positions]]),
+        findings=dataset.findings(_select_rows(dataset, side, split)),
     )
 
 
-def _logger(log: Path, hear: Hear) -> Callable[[Epoch], None]:
-    """Begin the CSV and return what adds a row to it, and tells it on."""
+def _build_log_writer(log: Path, on_row: RowCallback) -> Callable[[Epoch], None]:
+    """Start the CSV file, and return a function that appends a row to it and passes the row to `on_row`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(COLUMNS)
 
-    def add(epoch: Epoch) -> None:
+    def write_row(epoch: Epoch) -> None:
         row = {column: f"{getattr(epoch, column):.6g}" for column in COLUMNS}
         with log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row.values())
-        hear(row)
+        on_row(row)
 
-    return add
-
-
-def _probabilities(classifier: Classifier, films: Films, batch: int) -> Float64:
-    logits = predict(classifier, films.read, len(films.findings), batch=batch)
-    return predictions.probabilities(logits)
+    return write_row
 
 
-def _metrics(scores: auroc.Scores, best: Epoch, *, n_films: int) -> dict[str, Any]:
-    """What metrics.json says: every figure is of val films, those that also chose the epoch."""
+def _predict_probabilities(classifier: Classifier, films: LabelledFilms, batch: int) -> Float64:
+    logits = training.predict_logits(classifier, films.read_pixels, len(films.findings), batch=batch)
+    return predictions.to_probabilities(logits)
+
+
+def _build_metrics(performance: auroc.ClassifierPerformance, best: Epoch, *, n_films: int) -> dict[str, Any]:
+    """Build the content of metrics.json: every value is of the val films, which also selected the epoch."""
     return {
         "films": "val",
-        "n": scores.n_films,
-        "n_patients": scores.n_patients,
+        "n": performance.n_films,
+        "n_patients": performance.n_patients,
         "n_trained_on": n_films,
-        "n_bootstrap": scores.n_bootstrap,
+        "n_bootstrap": performance.n_bootstrap,
         "best_epoch": best.epoch,
         "val_loss": best.val_loss,
-        "mean_auroc": scores.mean_auroc.as_dict() | {"findings": list(scores.mean_over)},
+        "mean_auroc": performance.mean_auroc.as_dict() | {"findings": list(performance.mean_over)},
         "findings": {
             finding: {
-                "n": found.n,
-                "n_positive": found.n_positive,
-                "auroc": found.auroc.as_dict(),
-                "average_precision": found.average_precision.as_dict(),
+                "n": result.n,
+                "n_positive": result.n_positive,
+                "auroc": result.auroc.as_dict(),
+                "average_precision": result.average_precision.as_dict(),
             }
-            for finding, found in scores.findings.items()
+            for finding, result in performance.findings.items()
         },
     }
 
 
-def _about(
+def _describe_classifier(
     config: ClassifierConfig,
-    films: film_dataset.Dataset,
+    dataset: FilmDataset,
     network: dict[str, Any],
     thresholds: Thresholds,
     split: str,
 ) -> dict[str, Any]:
+    """Build the content of config.json."""
     return {
         "network": network,
         "resolution": config.resolution,
         "thresholds": thresholds.probability,
         "thresholds_from": thresholds.matched_on,
         "weak_findings": list(thresholds.weak),
-        "training_data": films.fingerprint,
-        "phantom": films.phantom,
-        "attribution": list(films.attribution),
+        "training_data": dataset.fingerprint,
+        "phantom": dataset.phantom,
+        "attribution": list(dataset.attribution),
         "split": split,
         "parameters": dataclasses.asdict(config),
     }
 
 
-def _write(out: Path, classifier: Classifier, about: dict[str, Any], metrics: dict[str, Any]) -> None:
-    with atomic.folder(out) as partial:
-        safetensors_files.save(partial / WEIGHTS, classifier.cpu(), {})
-        json_files.write_json(partial / CONFIG, about)
-        json_files.write_json(partial / METRICS, metrics)
+def _write_outputs(out: Path, classifier: Classifier, description: dict[str, Any], metrics: dict[str, Any]) -> None:
+    with atomic.open_folder(out) as partial:
+        safetensors_files.save(partial / WEIGHTS_FILE, classifier.cpu(), {})
+        json_files.write_json(partial / CONFIG_FILE, description)
+        json_files.write_json(partial / METRICS_FILE, metrics)

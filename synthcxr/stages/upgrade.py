@@ -1,4 +1,4 @@
-"""What the installed synthcxr changes about a project that an older one made; nothing is written."""
+"""List what the installed synthcxr changes in a project that an older version made; write nothing."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ from synthcxr.project import dvc_pipeline, import_closure, packaged_files
 
 
 def run(folder: Path) -> Iterator[str]:
-    """A line for each stage whose code, command or outputs changed and for each parameter that came or went.
+    """Yield a line for each stage whose code, command or outputs changed and for each parameter added or removed.
 
-    DataError for a folder that is no project of synthcxr.
+    DataError for a folder that is not a project of synthcxr.
     """
-    lock = folder / dvc_pipeline.LOCK
-    if not lock.is_file():
-        raise DataError(f"{folder}: holds no {dvc_pipeline.LOCK}; `synthcxr init` without --upgrade starts a project")
-    held = _read(lock)
-    params = dvc_pipeline.OWN_PARAMS if (folder / dvc_pipeline.OWN_PARAMS).is_file() else dvc_pipeline.PARAMS
-    yield f"version: {held.get('version')} then, {synthcxr.__version__} now"
-    yield from _code(held.get("stages") or {})
-    yield from _pipeline(_read(folder / "dvc.yaml"), params)
-    yield from _params(_read(folder / params), params)
+    lock_file = folder / dvc_pipeline.LOCK_FILE
+    if not lock_file.is_file():
+        raise DataError(
+            f"{folder}: contains no {dvc_pipeline.LOCK_FILE}; run `synthcxr init` without --upgrade to start a project"
+        )
+    lock = _read_yaml(lock_file)
+    has_own_params = (folder / dvc_pipeline.OWN_PARAMS_FILE).is_file()
+    params_name = dvc_pipeline.OWN_PARAMS_FILE if has_own_params else dvc_pipeline.PARAMS_FILE
+    yield f"version: the project was made by {lock.get('version')}, installed is {synthcxr.__version__}"
+    yield _compare_code(lock.get("stages") or {})
+    yield from _compare_pipeline(_read_yaml(folder / "dvc.yaml"), params_name)
+    yield from _compare_params(_read_yaml(folder / params_name), params_name)
 
 
-def _code(held: Mapping[str, Any]) -> Iterator[str]:
-    now = {stage: import_closure.digest(module) for stage, module in import_closure.STAGES.items()}
-    changed = [stage for stage, digest in now.items() if held.get(stage) != digest]
+def _compare_code(locked: Mapping[str, Any]) -> str:
+    installed = {stage: import_closure.compute_digest(module) for stage, module in import_closure.STAGE_MODULES.items()}
+    changed = [stage for stage, digest in installed.items() if locked.get(stage) != digest]
     if changed:
-        yield f"code: changed for {', '.join(changed)}; `dvc repro` reruns them and what follows"
-    else:
-        yield "code: the same for every stage"
+        return f"code: changed for {', '.join(changed)}; `dvc repro` reruns these stages and those after them"
+    return "code: unchanged for all stages"
 
 
-def _pipeline(held: Mapping[str, Any], params: str) -> Iterator[str]:
-    ours = YAML(typ="safe", pure=True).load(dvc_pipeline.text(params=params, films=None))["stages"]
-    theirs = held.get("stages") or {}
-    for name, stage in ours.items():
-        if name not in theirs:
+def _compare_pipeline(pipeline: Mapping[str, Any], params_name: str) -> Iterator[str]:
+    shipped = YAML(typ="safe", pure=True).load(dvc_pipeline.render_pipeline(params=params_name, films=None))["stages"]
+    present = pipeline.get("stages") or {}
+    for name, stage in shipped.items():
+        if name not in present:
             yield f"dvc.yaml: stage {name} is new; add it: {stage['cmd']}"
             continue
-        for part in ("cmd", "outs", "metrics", "always_changed"):
-            if theirs[name].get(part) != stage.get(part):
-                yield f"dvc.yaml: {name}.{part} is now {stage.get(part)!r}, here {theirs[name].get(part)!r}"
-        lacking = [dep for dep in stage.get("deps", ()) if dep not in theirs[name].get("deps", ())]
-        if lacking:
-            yield f"dvc.yaml: {name}.deps lack {', '.join(lacking)}"
+        for key in ("cmd", "outs", "metrics", "always_changed"):
+            if present[name].get(key) != stage.get(key):
+                yield f"dvc.yaml: {name}.{key} is now {stage.get(key)!r}, here {present[name].get(key)!r}"
+        missing = [dep for dep in stage.get("deps", ()) if dep not in present[name].get("deps", ())]
+        if missing:
+            yield f"dvc.yaml: add to {name}.deps: {', '.join(missing)}"
 
 
-def _params(held: Mapping[str, Any], name: str) -> Iterator[str]:
+def _compare_params(params: Mapping[str, Any], params_name: str) -> Iterator[str]:
     path = packaged_files.find("params.yaml")
-    shipped = {} if path is None else _read(path)
+    shipped = {} if path is None else _read_yaml(path)
     for section, values in shipped.items():
-        theirs = held.get(section)
-        if not isinstance(theirs, Mapping):
-            yield f"{name}: section {section} is new; the default profile has {values!r}"
+        present = params.get(section)
+        if not isinstance(present, Mapping):
+            yield f"{params_name}: section {section} is new; the default profile has {values!r}"
             continue
         for key, value in values.items():
-            if key not in theirs:
-                yield f"{name}: {section}.{key} is new; the default profile has {value!r}"
-        yield from (f"{name}: {section}.{key} is no longer known" for key in theirs if key not in values)
-    yield from (f"{name}: section {section} is no longer known" for section in held if section not in shipped)
+            if key not in present:
+                yield f"{params_name}: {section}.{key} is new; the default profile has {value!r}"
+        yield from (f"{params_name}: {section}.{key} is no longer known" for key in present if key not in values)
+    yield from (f"{params_name}: section {section} is no longer known" for section in params if section not in shipped)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError, UnicodeDecodeError) as error:

@@ -1,10 +1,9 @@
-"""Train classifiers on real films, on synthetic images and on both, and try them on held-out real patients."""
+"""Trains classifiers on real films, on synthetic images and on both, and compares their AUROC on real test films."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import functools
 import io
 import time
 from collections.abc import Callable
@@ -15,20 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.config.schema import ClassifierConfig
-from synthcxr.data import film_dataset as datasets
-from synthcxr.data import findings as labels
-from synthcxr.data import image_reader, records
-from synthcxr.data.film_dataset import Dataset
+from synthcxr.data import image_reader
+from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.findings import to_multi_hot
 from synthcxr.data.images import UInt8
+from synthcxr.data.leakage import require_unseen
+from synthcxr.data.number_format import format_interval
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import unseen, utility
+from synthcxr.evaluation import utility
 from synthcxr.evaluation.metrics import auroc
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.utility import Utility
-from synthcxr.networks.classifier import initialise, network_config
+from synthcxr.networks.classifier import build_network_config, initialise_classifier
 from synthcxr.report import optional_experiments, plots
 from synthcxr.storage import atomic, digests, json_files
-from synthcxr.training.classifier import Films, predict, train
+from synthcxr.training.classifier import LabelledFilms, predict_logits, train_classifier
 
 JSON, CSV, FIGURE = "utility.json", "utility.csv", "utility.svg"
 _TRAIN, _VAL, _TEST = ("train",), ("val",), ("test",)
@@ -36,8 +37,8 @@ _COLUMNS = ("training", "n_images", "finding", "n_positive", "auroc", "low", "hi
 _SMALL_PX = 64
 
 
-def small(config: ClassifierConfig) -> ClassifierConfig:
-    """A classifier of minutes in place of a profile's own, from nothing, whatever backbone and rate the other takes."""
+def make_small_config(config: ClassifierConfig) -> ClassifierConfig:
+    """Replace the classifier of `config` by a small one that trains from scratch in minutes."""
     return dataclasses.replace(
         config,
         backbone="small",
@@ -61,29 +62,38 @@ def run(
     n_seeds: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write utility.json, .csv and .svg to `out` and return what the first holds; `say` hears of each training.
+    """Write utility.json, .csv and .svg to `out`, and return the content of utility.json with the time.
 
-    At most `n` real train films, drawn by the seed, and as many of the dataset's first images; val films choose the
-    epoch of all alike.
-    DataError where the generator saw the test films, or where there are too few of anything.
+    Trains on at most `n` real train films, drawn by the seed, and on as many of the dataset's first images. The val
+    films choose the epoch in every arm. `say` receives a line before each training. Raises DataError if the generator
+    has seen the test films, or if there are too few films or images.
     """
     started = time.perf_counter()
     if n_seeds < 1 or (n is not None and n < 2):
-        raise ConfigError(f"--seeds must be at least 1 and --n at least 2, are {n_seeds} and {n}")
-    films, made = datasets.open_dataset(data), _Made.open(dataset)
-    unseen.require(films, _TEST, learned_from={made.training_data}, models=models, subject=dataset)
-    learned, matched = _matched(films, made, n, config.seed)
-    val, test = _Side.of(films, made.resolution, _VAL), _Side.of(films, made.resolution, _TEST)
-    if len(test.pixels) < MIN_FILMS or len(val.pixels) < 2:
-        raise DataError(f"{data}: {len(test.pixels)} test and {len(val.pixels)} val films are too few to judge by")
-    arms = utility.arrange(len(learned.pixels))
-    both = _Side.joined(learned, matched)
+        raise ConfigError(f"--seeds must be at least 1 and --n at least 2; got {n_seeds} and {n}")
+    films, synthetic = open_film_dataset(data), _SyntheticDataset.open(dataset)
+    require_unseen(films, _TEST, training_data={synthetic.training_data}, models=models, subject=dataset)
+    train_films, train_images = _match_counts(films, synthetic, n, config.seed)
+    val = _LabelledImages.from_films(films, synthetic.resolution, _VAL)
+    test = _LabelledImages.from_films(films, synthetic.resolution, _TEST)
+    if len(test.pixels) < MIN_FILMS_FOR_DISTANCE or len(val.pixels) < 2:
+        raise DataError(
+            f"{data}: {len(test.pixels)} test films and {len(val.pixels)} val films are too few; at least"
+            f" {MIN_FILMS_FOR_DISTANCE} test films and 2 val films are necessary"
+        )
+
+    # Train a classifier for each arm and seed.
+    arms = utility.arrange_arms(len(train_films.pixels))
+    films_and_images = _LabelledImages.concatenate(train_films, train_images)
     scores: dict[str, list[Any]] = {arm: [] for arm in arms}
     for seed in range(config.seed, config.seed + n_seeds):
         for arm, rows in arms.items():
             say(f"{arm}, seed {seed}: {len(rows):,} images, {config.n_epochs} epochs")
-            scores[arm].append(_train(dataclasses.replace(config, seed=seed), both.at(rows), val, test))
-    found = utility.compare(
+            seed_config = dataclasses.replace(config, seed=seed)
+            scores[arm].append(_train_and_predict(seed_config, films_and_images.select(rows), val, test))
+
+    # Compare their scores on the test films.
+    comparison = utility.compare_arms(
         scores,
         n_images={arm: len(rows) for arm, rows in arms.items()},
         findings=test.findings,
@@ -91,124 +101,146 @@ def run(
         n_bootstrap=config.n_bootstrap,
         seed=config.seed,
     )
-    about = {
-        "films": {"fingerprint": films.fingerprint, "phantom": films.phantom, "resolution": made.resolution},
-        "dataset": made.digest,
-        "generator": made.generator,
+    result = {
+        "films": {"fingerprint": films.fingerprint, "phantom": films.phantom, "resolution": synthetic.resolution},
+        "dataset": synthetic.digest,
+        "generator": synthetic.generator_digest,
         "training": dataclasses.asdict(config) | {"n_seeds": n_seeds},
-    }
-    result = about | found.as_dict()
-    _write(out, result, found)
+    } | comparison.as_dict()
+    _write(out, result, comparison)
     return result | {"wall_s": time.perf_counter() - started}
 
 
-def lines(result: dict[str, Any]) -> list[str]:
-    """Mean AUROC of each training, and the differences that answer the question."""
-    said = []
-    for arm, held in result["arms"].items():
-        mean = held["ranks"][utility.MEAN]
-        said.append(f"{arm} ({held['n_images']:,} images): mean AUROC {_shown(mean)}")
-    return said + [f"{name}: {_shown(held, sign='+')}" for name, held in result["differences"].items()]
+def format_lines(result: dict[str, Any]) -> list[str]:
+    """One line for the mean AUROC of each arm, and one for each difference between two arms."""
+    arm_lines = [
+        f"{name} ({arm['n_images']:,} images): mean AUROC {_format_estimate(arm['ranks'][utility.MEAN])}"
+        for name, arm in result["arms"].items()
+    ]
+    return arm_lines + [
+        f"{name}: {_format_estimate(difference, sign='+')}" for name, difference in result["differences"].items()
+    ]
 
 
-def _shown(held: dict[str, Any], sign: str = "") -> str:
-    low, high = held["interval"]
-    return f"{held['value']:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+def _format_estimate(estimate: dict[str, Any], sign: str = "") -> str:
+    interval = format_interval(estimate["interval"], f"{{:{sign}.3f}}".format, template="(95 % CI {} to {})")
+    return f"{estimate['value']:{sign}.3f} {interval}"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Side:
-    """Images uint8 [n, R, R], their findings [n, 14], and their patients [n] (an image has none)."""
+class _LabelledImages:
+    """Images uint8 [n, R, R], their findings [n, 14], and their patients [n] (empty for synthetic images)."""
 
     pixels: UInt8
     findings: NDArray[np.float32]
     patients: NDArray[np.object_]
 
     @classmethod
-    def of(cls, films: Dataset, side: int, splits: tuple[str, ...]) -> _Side:
-        pixels, rows = films.images(side, splits)
+    def from_films(cls, films: FilmDataset, resolution: int, splits: tuple[str, ...]) -> _LabelledImages:
+        pixels, rows = films.images(resolution, splits)
         return cls(pixels, films.findings(rows), films.patients(rows))
 
     @classmethod
-    def joined(cls, one: _Side, other: _Side) -> _Side:
+    def concatenate(cls, first: _LabelledImages, second: _LabelledImages) -> _LabelledImages:
         return cls(
-            *(np.concatenate([getattr(side, field.name) for side in (one, other)]) for field in dataclasses.fields(cls))
+            pixels=np.concatenate([first.pixels, second.pixels]),
+            findings=np.concatenate([first.findings, second.findings]),
+            patients=np.concatenate([first.patients, second.patients]),
         )
 
-    def at(self, rows: NDArray[np.int64]) -> _Side:
-        return _Side(self.pixels[rows], self.findings[rows], self.patients[rows])
+    def select(self, rows: NDArray[np.int64]) -> _LabelledImages:
+        return _LabelledImages(self.pixels[rows], self.findings[rows], self.patients[rows])
 
-    @property
-    def films(self) -> Films:
-        return Films(read=lambda positions: self.pixels[positions], findings=self.findings)
+    def to_labelled_films(self) -> LabelledFilms:
+        return LabelledFilms(read_pixels=lambda rows: self.pixels[rows], findings=self.findings)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Made:
-    """A synthetic dataset: its table, and what run.json says of its models."""
+class _SyntheticDataset:
+    """The records of a synthetic dataset, and the facts about its models from run.json."""
 
     path: Path
-    held: list[records.Record]
+    records: list[ImageRecord]
     resolution: int
     training_data: str
-    generator: str
+    generator_digest: str
     digest: str
 
     @classmethod
-    def open(cls, path: Path) -> _Made:
-        held, about = records.read_records(path), records.read_run(path)
+    def open(cls, path: Path) -> _SyntheticDataset:
+        records, about = read_image_records(path), read_run(path)
         try:
-            model = about["model"]
-            asked, side, films = about["request"]["labels"], int(model["resolution"]), str(model["training_data"])
-            generator = str(model["digests"]["generator"])
+            model, requested = about["model"], about["request"]["labels"]
+            dataset = cls(
+                path=path,
+                records=records,
+                resolution=int(model["resolution"]),
+                training_data=str(model["training_data"]),
+                generator_digest=str(model["digests"]["generator"]),
+                digest=digests.sha256_file(path / METADATA_FILE),
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path / records.RUN}: not the run.json of a dataset; generate it again") from error
-        if asked:
-            raise DataError(f"{path}: was made on request ({' and '.join(asked)}); give a set of all kinds")
-        return cls(path, held, side, films, generator, digests.sha256_file(path / records.METADATA))
+            raise DataError(f"{path / RUN_FILE}: not the run.json of a dataset; generate it again") from error
+        if requested:
+            raise DataError(
+                f"{path}: generated for requested labels ({' and '.join(requested)}); give a dataset that was"
+                " generated without requested labels"
+            )
+        return dataset
 
-    def first(self, n: int) -> _Side:
-        """The first `n` images with the labels that metadata.csv gives them."""
-        held = self.held[:n]
-        read = functools.partial(image_reader.read_all, self.path)
-        pixels = np.stack([image_reader.pixels(png) for png in read(record.file_name for record in held)])
-        findings = np.array([labels.vector(record.findings) for record in held], dtype=np.float32)
-        return _Side(pixels, findings, np.full(len(held), "", dtype=object))
+    def take_first(self, n: int) -> _LabelledImages:
+        """The first `n` images with their labels from metadata.csv."""
+        records = self.records[:n]
+        files = image_reader.read_all(self.path, (record.file_name for record in records))
+        return _LabelledImages(
+            pixels=np.stack([image_reader.decode_pixels(data) for data in files]),
+            findings=np.array([to_multi_hot(record.findings) for record in records], dtype=np.float32),
+            patients=np.full(len(records), "", dtype=object),
+        )
 
 
-def _matched(films: Dataset, made: _Made, n: int | None, seed: int) -> tuple[_Side, _Side]:
-    """As many real train films as synthetic images: the fewer of the two, `n` at most; films are drawn by `seed`."""
-    learned = _Side.of(films, made.resolution, _TRAIN)
-    size = min(len(learned.pixels), len(made.held), n or len(made.held))
+def _match_counts(
+    films: FilmDataset, synthetic: _SyntheticDataset, n: int | None, seed: int
+) -> tuple[_LabelledImages, _LabelledImages]:
+    """As many real train films, drawn by `seed`, as first synthetic images; at most `n` of each."""
+    train_films = _LabelledImages.from_films(films, synthetic.resolution, _TRAIN)
+    n_films, n_images = len(train_films.pixels), len(synthetic.records)
+    size = min(n_films, n_images, n or n_images)
     if size < 2:
-        raise DataError(f"{size} images a side are too few to learn from; generate more, or pack more train films")
-    chosen = np.random.default_rng(seed).permutation(len(learned.pixels))[:size]
-    return learned.at(np.sort(chosen)), made.first(size)
+        raise DataError(
+            f"{n_films} train films and {n_images} images are too few to train on; at least 2 of each are necessary"
+        )
+    chosen = np.random.default_rng(seed).permutation(n_films)[:size]
+    return train_films.select(np.sort(chosen)), synthetic.take_first(size)
 
 
-def _train(config: ClassifierConfig, learned: _Side, val: _Side, test: _Side) -> NDArray[np.float32]:
-    """Logits [n, 14] of the test films by a classifier that learned from `learned`."""
-    classifier = initialise(network_config(config, learned.pixels.shape[1]), config.seed)
-    train(
+def _train_and_predict(
+    config: ClassifierConfig, train: _LabelledImages, val: _LabelledImages, test: _LabelledImages
+) -> NDArray[np.float32]:
+    """Train a classifier on `train` and return its logits [n, 14] for the test films."""
+    classifier = initialise_classifier(build_network_config(config, train.pixels.shape[1]), config.seed)
+    train_classifier(
         classifier,
-        films=learned.films,
-        val=val.films,
+        films=train.to_labelled_films(),
+        val=val.to_labelled_films(),
         config=config,
         mean_auroc=auroc.mean_auroc,
-        report=lambda _: None,
+        on_epoch=lambda _: None,
     )
-    return predict(classifier, test.films.read, len(test.pixels), batch=config.batch)
+    test_films = test.to_labelled_films()
+    return predict_logits(classifier, test_films.read_pixels, len(test.pixels), batch=config.batch)
 
 
-def _write(out: Path, result: dict[str, Any], found: Utility) -> None:
+def _write(out: Path, result: dict[str, Any], comparison: Utility) -> None:
     json_files.write_json(out / JSON, result)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for name, arm in found.arms.items():
-        for finding, rank in arm.ranks.items():
-            figures = [f"{value:.4f}" for value in (rank.value, *rank.interval)]
-            seeds = " ".join(f"{value:.4f}" for value in rank.by_seed)
-            writer.writerow((name, arm.n_images, finding, found.n_positive.get(finding, ""), *figures, seeds))
-    atomic.text(out / CSV, table.getvalue())
-    atomic.text(out / FIGURE, plots.standalone(plots.utility(optional_experiments.arms(result))))
+    for name, arm in comparison.arms.items():
+        for finding, estimate in arm.ranks.items():
+            n_positive = comparison.n_positive.get(finding, "")
+            figures = [f"{value:.4f}" for value in (estimate.value, *estimate.interval)]
+            by_seed = " ".join(f"{value:.4f}" for value in estimate.by_seed)
+            writer.writerow((name, arm.n_images, finding, n_positive, *figures, by_seed))
+    atomic.write_text(out / CSV, table.getvalue())
+    atomic.write_text(out / FIGURE, plots.standalone(plots.utility(optional_experiments.arms(result))))

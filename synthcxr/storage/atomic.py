@@ -1,4 +1,4 @@
-"""A file or a folder in its place whole or not at all: written beside it, then renamed into it."""
+"""Atomic writes: a file or a folder is written next to its final path and renamed into place when it is complete."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-PARTIAL, REPLACED = ".partial", ".replaced-by-synthcxr"
+PARTIAL_SUFFIX, REPLACED_SUFFIX = ".partial", ".replaced-by-synthcxr"
 
 
-def beside(path: Path, suffix: str = PARTIAL) -> Path:
-    """Where what is to become `path` is written."""
+def partial_path(path: Path, suffix: str = PARTIAL_SUFFIX) -> Path:
+    """Return the path next to `path` at which its new content is written."""
     return path.with_name(path.name + suffix)
 
 
 @contextlib.contextmanager
-def file(path: Path, *, lasting: bool = False, shared: bool = False) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the place of `path` when the block ends and is removed when it fails.
+def open_file(path: Path, *, fsync: bool = False, concurrent: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces `path` when the block ends, and that is removed when the block fails.
 
-    `lasting` flushes it to the disk first, so that it outlives a power cut; `shared` gives each process a partial
-    file of its own, where several may write one `path` at a time. Raises OSError as the system does.
+    `fsync` flushes the file to disk before it replaces `path`, so that it survives a power failure. `concurrent`
+    gives each process a partial file of its own, so that several processes may write `path` at the same time.
+    Raises OSError.
     """
-    partial = beside(path, f".{os.getpid()}{PARTIAL}" if shared else PARTIAL)
-    with parents(path):
+    partial = partial_path(path, f".{os.getpid()}{PARTIAL_SUFFIX}" if concurrent else PARTIAL_SUFFIX)
+    with create_parents(path):
         try:
-            with partial.open("wb") as opened:
-                yield opened
-                if lasting:
-                    opened.flush()
-                    os.fsync(opened.fileno())
+            with partial.open("wb") as file:
+                yield file
+                if fsync:
+                    file.flush()
+                    os.fsync(file.fileno())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
 
 
-def text(path: Path, content: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a text file as UTF-8."""
-    with file(path) as opened:
-        opened.write(content.encode("utf-8"))
+    with open_file(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 @contextlib.contextmanager
-def folder(path: Path) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `path` when the block ends, and goes when it fails.
+def open_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder that replaces `path` when the block ends, and that is removed when the block fails.
 
-    What stood at `path` stays until then. A process killed in between leaves it as it was, or under REPLACED for the
-    instant of the swap, from where the next call brings it back. Raises OSError as the system does.
+    The old folder stays at `path` until then. If the process is killed, the old folder is still at `path`, or under
+    REPLACED_SUFFIX, from where the next call restores it. Raises OSError.
     """
     path = path.resolve()
-    partial, replaced = beside(path), beside(path, REPLACED)
-    with parents(path):
+    partial, replaced = partial_path(path), partial_path(path, REPLACED_SUFFIX)
+    with create_parents(path):
         try:
             if replaced.exists() and not path.exists():
                 replaced.rename(path)
-            for left in (partial, replaced):
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in (partial, replaced):
+                shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir()
             yield partial
             if path.exists():
@@ -69,13 +70,13 @@ def folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def parents(path: Path) -> Iterator[None]:
-    """Make the folders above `path` for the block, and take away those of them that are empty after it."""
-    made = [above for above in path.parents if not above.exists()]
+def create_parents(path: Path) -> Iterator[None]:
+    """Create the missing folders above `path` for the block, and afterwards remove those of them that are empty."""
+    missing = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        for above in made:
-            with contextlib.suppress(OSError):  # it holds something now, or another process took it away
-                above.rmdir()
+        for parent in missing:
+            with contextlib.suppress(OSError):  # it is not empty, or another process removed it
+                parent.rmdir()

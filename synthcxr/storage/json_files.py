@@ -1,4 +1,4 @@
-"""JSON files: written atomically, read with errors that name the file."""
+"""JSON files: written atomically, and read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from synthcxr.storage import atomic
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all: sorted keys, two spaces, a final newline."""
-    atomic.text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Write a JSON file atomically, with sorted keys, two spaces of indentation and a final newline."""
+    atomic.write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file that synthcxr wrote; DataError names it when it is absent or broken."""
+    """Parse a JSON file; DataError where it is absent or not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

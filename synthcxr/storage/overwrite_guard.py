@@ -1,4 +1,4 @@
-"""Refusal to replace a folder that holds files of another origin."""
+"""A guard against replacing a folder that contains files of other programs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from synthcxr.errors import DataError
 
 
-def refuse_strangers(folder: Path, ours: Iterable[str]) -> None:
-    """DataError unless `folder` is absent or holds none but our own files: what else lies there is not replaced."""
+def refuse_foreign_files(folder: Path, own_names: Iterable[str]) -> None:
+    """Raise DataError if `folder` contains a file that is not among `own_names`, or is itself a file."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; give another --out")
-    strange = sorted({entry.name for entry in folder.iterdir()} - set(ours)) if folder.is_dir() else []
-    if strange:
-        raise DataError(f"{folder}: holds something else ({strange[0]}); give another --out or empty it")
+    foreign = sorted({entry.name for entry in folder.iterdir()} - set(own_names)) if folder.is_dir() else []
+    if foreign:
+        raise DataError(
+            f"{folder}: contains {foreign[0]}, which synthcxr did not write; give another --out or move it away"
+        )

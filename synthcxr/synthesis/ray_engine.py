@@ -1,12 +1,11 @@
-"""Work on ranges by processes of a Ray cluster, or of this machine, with the results in the order of the ranges.
+"""Run tasks on the processes of a Ray cluster, or of a local Ray, and return the results in task order.
 
-A worker that is killed is started again, by Ray, and does its range again. Knows nothing of films.
+Ray restarts a worker process that dies, and runs its task again. This module knows nothing about images.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import sys
@@ -18,112 +17,116 @@ import ray
 from ray import exceptions
 
 from synthcxr.errors import ArtifactError, ConfigError, SynthCXRError
+from synthcxr.storage.cores import count_usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
-Make = Callable[[], Callable[[T], Iterable[R]]]
-Run = Callable[[Iterable[T]], Iterator[R]]
+MakeWorker = Callable[[], Callable[[T], Iterable[R]]]
+RunTasks = Callable[[Iterable[T]], Iterator[R]]
 
-AHEAD = 3
-"""Ranges that are out for each worker: one at work, one to come, one done and waiting for its turn."""
+MAX_TASKS_PER_WORKER = 3
+"""Unfinished or undelivered tasks per worker: one that runs, one in the queue, one whose result waits for its turn."""
 
-ANSWER_S = 5.0
-"""How long a cluster's port may take to answer; Ray itself would ask a silent one for many minutes."""
+CONNECT_TIMEOUT_S = 5.0
+"""How long a cluster's port may take to accept a connection; Ray's own attempts take many minutes."""
 
-RETRIES = 10
-"""How often a range is begun again whose worker died: one that kills every worker has to end."""
+MAX_TASK_RETRIES = 10
+"""How often a task whose worker died runs again; the limit stops a task that kills every worker."""
 
 
-class _Worker:
-    """A process that makes its work once and does it range by range."""
+class _WorkerProcess:
+    """A process that makes its worker once, and then runs one task after another."""
 
     def __init__(self) -> None:
-        self._work: Callable[[Any], Iterable[Any]] | None = None
+        self._worker: Callable[[Any], Iterable[Any]] | None = None
 
-    def do(self, make: Make[Any, Any], task: Any) -> list[Any]:
-        """All of one range's results. `make` comes with every range, so that one started again has it."""
-        self._work = self._work or make()
-        return list(self._work(task))
+    def run(self, make_worker: MakeWorker[Any, Any], task: Any) -> list[Any]:
+        """All results of one task. `make_worker` comes with every task, so that a restarted process has it too."""
+        self._worker = self._worker or make_worker()
+        return list(self._worker(task))
 
 
 @contextlib.contextmanager
-def engine(make: Make[T, R], *, address: str | None, n_workers: int | None, gpu: bool) -> Iterator[Run[T, R]]:
-    """A function from ranges to their results in order, done by `n_workers` (None: one a core, or one a GPU).
+def open_engine(
+    make_worker: MakeWorker[T, R], *, address: str | None, n_workers: int | None, gpu: bool
+) -> Iterator[RunTasks[T, R]]:
+    """Start workers and give a function from tasks to their results, in task order.
 
-    `make` is sent to every worker and called there. `address` is that of a running cluster; without one, a Ray of this
-    machine's own is started and stopped. ConfigError where the cluster is not reached or has no room for a worker.
+    Each worker calls `make_worker` once. `n_workers` None starts one worker per core, or per GPU. `address` is that of
+    a running cluster; without one, this starts a Ray on this machine and stops it afterwards. ConfigError if the
+    cluster cannot be reached or has no resource for a worker.
     """
-    with contextlib.redirect_stdout(sys.stderr), _connected(address, n_workers), _plainly():
-        there = int(ray.cluster_resources().get("GPU" if gpu else "CPU", 0))
-        if there < 1:
-            raise ConfigError(f"--engine ray: the cluster has no {'GPU' if gpu else 'core'} for a worker")
-        needs = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": 1}
-        kind = ray.remote(_Worker).options(max_restarts=-1, max_task_retries=RETRIES, **needs)
-        sent = ray.put(make)
-        workers = [kind.remote() for _ in range(min(n_workers or there, there))]
+    with contextlib.redirect_stdout(sys.stderr), _connect(address, n_workers), _translate_ray_errors():
+        n_available = int(ray.cluster_resources().get("GPU" if gpu else "CPU", 0))
+        if n_available < 1:
+            raise ConfigError(f"--engine ray: the cluster has no {'GPU' if gpu else 'core'} for a worker; add one")
+        resources = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": 1}
+        actor = ray.remote(_WorkerProcess).options(max_restarts=-1, max_task_retries=MAX_TASK_RETRIES, **resources)
+        make_worker_ref = ray.put(make_worker)
+        workers = [actor.remote() for _ in range(min(n_workers or n_available, n_available))]
         try:
-            yield lambda tasks: _in_order(workers, sent, tasks)
+            yield lambda tasks: _run_in_order(workers, make_worker_ref, tasks)
         finally:
             for worker in workers:
                 ray.kill(worker)
 
 
-def _in_order(workers: list[Any], make: Any, tasks: Iterable[T]) -> Iterator[Any]:
-    """Each range goes to the worker that has least to do; what is no longer wanted is called off.
-
-    `make` is where Ray holds the function that makes the work.
-    """
-    rest, out, busy = iter(tasks), deque[Any](), dict[Any, int]()
+def _run_in_order(workers: list[Any], make_worker_ref: Any, tasks: Iterable[T]) -> Iterator[Any]:
+    """Send each task to the least busy worker; cancel what is still queued when the caller stops."""
+    remaining, queue, worker_of_pending = iter(tasks), deque[Any](), dict[Any, int]()
     try:
         while True:
-            while len(out) < AHEAD * len(workers) and (task := next(rest, None)) is not None:
-                done, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0) if busy else ([], [])
-                for each in done:
-                    busy.pop(each)
-                loads = [sum(at == held for held in busy.values()) for at in range(len(workers))]
-                least = loads.index(min(loads))
-                out.append(workers[least].do.remote(make, task))
-                busy[out[-1]] = least
-            if not out:
+            while len(queue) < MAX_TASKS_PER_WORKER * len(workers) and (task := next(remaining, None)) is not None:
+                pending = list(worker_of_pending)
+                finished, _ = ray.wait(pending, num_returns=len(pending), timeout=0) if pending else ([], [])
+                for result_ref in finished:
+                    worker_of_pending.pop(result_ref)
+                loads = [list(worker_of_pending.values()).count(index) for index in range(len(workers))]
+                least_busy = loads.index(min(loads))
+                queue.append(workers[least_busy].run.remote(make_worker_ref, task))
+                worker_of_pending[queue[-1]] = least_busy
+            if not queue:
                 return
-            yield from ray.get(out.popleft())
+            yield from ray.get(queue.popleft())
     finally:
-        for each in out:
-            ray.cancel(each)
+        for result_ref in queue:
+            ray.cancel(result_ref)
 
 
 @contextlib.contextmanager
-def _connected(address: str | None, n_workers: int | None) -> Iterator[None]:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    cores = {"num_cpus": n_workers or len(os.sched_getaffinity(0))}
-    if address is not None:
-        _answers(address)
-        quiet, cores = {name: quiet[name] for name in ("log_to_driver", "logging_level")}, {}
+def _connect(address: str | None, n_workers: int | None) -> Iterator[None]:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {"include_dashboard": False, "num_cpus": n_workers or count_usable_cores()}
+    else:
+        _check_reachable(address)
     try:
-        ray.init(address=address or "local", **quiet, **cores)
+        ray.init(address=address or "local", **options)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError, exceptions.AuthenticationError) as error:
         reason = str(error).strip().split("\n")[0]
-        token = "; if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if address else ""
-        raise ConfigError(f"--engine ray: no cluster at {address or 'this machine'} ({reason}){token}") from error
+        hint = "; if it requires a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if address else ""
+        raise ConfigError(f"--engine ray: no cluster at {address or 'this machine'} ({reason}){hint}") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _answers(address: str) -> None:
-    """Raise ConfigError unless somebody listens at HOST:PORT or ray://HOST:PORT; other forms are Ray's to judge."""
-    if not (named := re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)):
+def _check_reachable(address: str) -> None:
+    """Raise ConfigError unless HOST:PORT or ray://HOST:PORT accepts a connection; leave other forms to Ray."""
+    if not (match := re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)):
         return
     try:
-        socket.create_connection((named[1], int(named[2])), timeout=ANSWER_S).close()
+        socket.create_connection((match[1], int(match[2])), timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"--engine ray: no cluster at {address} ({error})") from error
+        raise ConfigError(
+            f"--engine ray: no cluster at {address} ({error}); start one, or correct --address"
+        ) from error
 
 
 @contextlib.contextmanager
-def _plainly() -> Iterator[None]:
-    """A worker's own error as it was raised there, and Ray's as one line."""
+def _translate_ray_errors() -> Iterator[None]:
+    """Re-raise a worker's own error as it was raised, and Ray's errors as one line."""
     try:
         yield
     except exceptions.RayTaskError as error:
@@ -131,6 +134,5 @@ def _plainly() -> Iterator[None]:
             raise error.cause from None
         raise
     except exceptions.RayActorError as error:
-        raise ArtifactError(
-            f"--engine ray: a worker died and does not come back ({str(error).strip().splitlines()[-1]})"
-        ) from error
+        reason = str(error).strip().splitlines()[-1]
+        raise ArtifactError(f"--engine ray: a worker died and did not restart ({reason}); run again") from error

@@ -1,97 +1,107 @@
-"""A range of candidates to look at, and what a process elsewhere needs in order to do so.
+"""Tasks: ranges of candidates to draw, and the specification from which another process builds a worker for them.
 
-Ranges are aligned to the blocks in which candidates are drawn, so that none depends on where another was drawn.
+Task boundaries are multiples of the batch size, so no image depends on which process draws it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from synthcxr.config.schema import ResolvedMethod
 from synthcxr.errors import ArtifactError
-from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import CUDA
-from synthcxr.synthesis.sampling.importance_guide import FILE
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER, GENERATOR, Drawn
-from synthcxr.synthesis.sampling.strategy import JUDGE, Chooser, Gradient, Method
+from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE
+from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, ImageBatch
+from synthcxr.synthesis.sampling.strategy import JUDGE_FILE, SamplingStrategy
 
-BLOCKS = 8
-"""Batches of a range: enough that sending it costs little."""
+BATCHES_PER_TASK = 8
+"""Enough that the cost of sending a task is small."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Candidates start .. stop - 1 of `seed`, for what is wanted."""
+    """Draw candidates start .. stop - 1 of `seed` for a label condition."""
 
-    wanted: Wanted
+    condition: LabelCondition
     seed: int
     start: int
     stop: int
 
 
-def tasks(wanted: Wanted, *, batch: int, seed: int, span: range) -> Iterator[Task]:
-    """The ranges of a span of candidates, each but the first from a whole block on."""
-    size = BLOCKS * batch
-    for at in range(span.start - span.start % size, span.stop, size):
-        yield Task(wanted, seed, max(at, span.start), min(at + size, span.stop))
+Worker = Callable[[Task], Iterator[ImageBatch]]
+RunTasks = Callable[[Iterable[Task]], Iterator[ImageBatch]]
 
 
-def by(chooser: Chooser) -> Callable[[Task], Iterator[Drawn]]:
-    """What draws a range, block by block, with what the judge makes of it."""
-    drawing = functools.cache(chooser.draw)
+def split_into_tasks(condition: LabelCondition, *, batch_size: int, seed: int, candidates: range) -> Iterator[Task]:
+    """Split a range of candidates into tasks; every task but the first starts at a block boundary."""
+    size = BATCHES_PER_TASK * batch_size
+    for start in range(candidates.start - candidates.start % size, candidates.stop, size):
+        yield Task(condition, seed, max(start, candidates.start), min(start + size, candidates.stop))
 
-    def work(task: Task) -> Iterator[Drawn]:
-        drawn = drawing(task.wanted)(seed=task.seed, start=task.start, stop=task.stop)
-        return (chooser.judged(block) for block in drawn)
 
-    return work
+def make_worker(strategy: SamplingStrategy) -> Worker:
+    """Make a function that draws a task's images, block by block, with the judge's probabilities."""
+
+    def draw_task(task: Task) -> Iterator[ImageBatch]:
+        batches = strategy.draw(task.condition, seed=task.seed, start=task.start, stop=task.stop)
+        return map(strategy.add_judge_probabilities, batches)
+
+    return draw_task
 
 
 @dataclasses.dataclass(frozen=True)
-class Kit:
-    """The models' files and how to choose: all that a worker on another machine is sent. Calling it opens them."""
+class WorkerSpec:
+    """Model files and sampling settings: all that a process on another machine needs. Call it to make the worker."""
 
     files: Mapping[str, bytes]
-    method: Method
-    batch: int
+    method: ResolvedMethod
+    batch_size: int
     threads: int
     provider: str
     with_judge: bool
-    gradient: Gradient
 
     @classmethod
-    def of(cls, folder: Path, chooser: Chooser, gradient: Gradient) -> Kit:
-        """What `chooser` was opened with."""
-        judged = chooser.judge is not None
-        names = [GENERATOR, CLASSIFIER, *([JUDGE] if judged else []), *([FILE] if chooser.proposal else [])]
-        files = {name: (folder / name).read_bytes() for name in names}
-        sampler = chooser.sampler
-        threads, provider = sampler.generator.threads, sampler.generator.provider
-        return cls(files, chooser.method, sampler.batch, threads, provider, judged, gradient)
+    def from_strategy(cls, folder: Path, strategy: SamplingStrategy) -> WorkerSpec:
+        """The specification of a worker that samples as `strategy`, opened from `folder`, does."""
+        names = [GENERATOR_FILE, CLASSIFIER_FILE]
+        names += [JUDGE_FILE] if strategy.judge is not None else []
+        names += [PROPOSAL_FILE] if strategy.proposal is not None else []
+        generator = strategy.sampler.generator
+        return cls(
+            files={name: (folder / name).read_bytes() for name in names},
+            method=strategy.method,
+            batch_size=strategy.sampler.batch_size,
+            threads=generator.threads,
+            provider=generator.provider,
+            with_judge=strategy.judge is not None,
+        )
 
-    def __call__(self) -> Callable[[Task], Iterator[Drawn]]:
-        """The work of one process; ArtifactError where it runs on another kind of device than the one that asks."""
+    def __call__(self) -> Worker:
+        """Open the models and make the worker; ArtifactError if this process cannot use the same execution provider."""
         with tempfile.TemporaryDirectory() as folder:
-            for name, data in self.files.items():
-                (Path(folder) / name).write_bytes(data)
-            chooser = Chooser.open(
+            for name, content in self.files.items():
+                (Path(folder) / name).write_bytes(content)
+            strategy = SamplingStrategy.open(
                 Path(folder),
                 method=self.method,
-                batch=self.batch,
+                batch_size=self.batch_size,
                 device="cuda" if self.provider == CUDA else "cpu",
                 threads=self.threads,
-                gradient=self.gradient,
                 with_judge=self.with_judge,
             )
-        if chooser.sampler.generator.provider != self.provider:
-            raise ArtifactError(f"a worker runs on {chooser.sampler.generator.provider}, not on {self.provider}")
-        return by(chooser)
+        provider = strategy.sampler.generator.provider
+        if provider != self.provider:
+            raise ArtifactError(
+                f"--engine ray: a worker runs on {provider}, this process on {self.provider}; use machines of one kind,"
+                " or --device cpu"
+            )
+        return make_worker(strategy)
 
 
-Run = Callable[[Iterable[Task]], Iterator[Drawn]]
-Engine = Callable[[Kit], AbstractContextManager[Run]]
-"""Draws ranges elsewhere, with what a kit opens there."""
+Engine = Callable[[WorkerSpec], AbstractContextManager[RunTasks]]
+"""Opens workers elsewhere from a specification, and gives the function that runs tasks on them."""

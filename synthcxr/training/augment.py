@@ -1,7 +1,7 @@
-"""Differentiable augmentation of real and synthetic images alike, so that few films go further.
+"""Differentiable augmentation of real and synthetic images, for training with few films.
 
-Source: Zhao et al., Differentiable Augmentation, arXiv 2006.10738. No mirror: the heart lies on the left. Edges
-are repeated rather than filled, so that no border can leak into what the generator learns.
+Source: Zhao et al., Differentiable Augmentation, arXiv 2006.10738. There is no mirroring, because the heart is on the
+left. Translation repeats the edges instead of filling the gap, so that the generator cannot learn a border.
 """
 
 from __future__ import annotations
@@ -10,38 +10,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.config.schema import Augment
-from synthcxr.training.step_rng import Draws
+from synthcxr.config.schema import AugmentConfig
+from synthcxr.training.step_rng import StepRng
 
 
-def augment(images: Tensor, config: Augment, draws: Draws) -> Tensor:
-    """Shift, brighten, stretch and cut each image of [N, 1, R, R] by its own draws; gradients pass through."""
+def augment(images: Tensor, config: AugmentConfig, rng: StepRng) -> Tensor:
+    """Vary grey levels, translate and cut out parts of each image [N, 1, R, R] at random; gradients pass through."""
     if config.brightness or config.contrast:
-        images = _grey_levels(images, config, draws)
+        images = _vary_grey_levels(images, config, rng)
     if config.translate:
-        images = _translate(images, config.translate, draws)
+        images = _translate(images, config.translate, rng)
     if config.cutout and config.cutout_p:
-        images = _cutout(images, config, draws)
+        images = _cut_out(images, config, rng)
     return images
 
 
-def _uniform(images: Tensor, draws: Draws, *columns: int) -> Tensor:
-    return draws.uniform(images.shape[0], *columns).to(images.device)
+def _draw_uniform(images: Tensor, rng: StepRng, *columns: int) -> Tensor:
+    return rng.uniform(images.shape[0], *columns).to(images.device)
 
 
-def _grey_levels(images: Tensor, config: Augment, draws: Draws) -> Tensor:
-    """Contrast about the image's mean by 1 +- contrast, brightness by +- brightness (of the range's half)."""
-    drawn = 2 * _uniform(images, draws, 2) - 1
-    gain = (1 + config.contrast * drawn[:, 0]).reshape(-1, 1, 1, 1)
-    shift = (config.brightness * drawn[:, 1]).reshape(-1, 1, 1, 1)
+def _vary_grey_levels(images: Tensor, config: AugmentConfig, rng: StepRng) -> Tensor:
+    """Scale contrast about the mean of the image by 1 +- contrast, and add +- brightness (of half the grey range)."""
+    factors = 2 * _draw_uniform(images, rng, 2) - 1
+    gain = (1 + config.contrast * factors[:, 0]).reshape(-1, 1, 1, 1)
+    shift = (config.brightness * factors[:, 1]).reshape(-1, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - mean) * gain + mean + shift
 
 
-def _translate(images: Tensor, share: float, draws: Draws) -> Tensor:
-    """Shift by whole pixels up to `share` of the side; the edge is repeated into the gap."""
+def _translate(images: Tensor, share: float, rng: StepRng) -> Tensor:
+    """Shift by whole pixels, up to `share` of the side, and repeat the edge into the gap."""
     side = images.shape[-1]
-    shift = torch.round((2 * _uniform(images, draws, 2) - 1) * share * side)
+    shift = torch.round((2 * _draw_uniform(images, rng, 2) - 1) * share * side)
     theta = images.new_zeros(images.shape[0], 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1
     theta[:, :, 2] = shift * 2 / side
@@ -49,14 +49,14 @@ def _translate(images: Tensor, share: float, draws: Draws) -> Tensor:
     return F.grid_sample(images, grid, mode="nearest", padding_mode="border", align_corners=False)
 
 
-def _cutout(images: Tensor, config: Augment, draws: Draws) -> Tensor:
-    """With probability `cutout_p`, fill a square of `cutout` of the side with the image's own mean."""
+def _cut_out(images: Tensor, config: AugmentConfig, rng: StepRng) -> Tensor:
+    """With probability `cutout_p`, fill a square of `cutout` of the side with the mean of the image."""
     side = images.shape[-1]
-    drawn = _uniform(images, draws, 3)
+    uniform = _draw_uniform(images, rng, 3)
     half = config.cutout * side / 2
-    at = torch.arange(side, device=images.device) + 0.5
-    inside_y = (at[None] - drawn[:, :1] * side).abs() < half
-    inside_x = (at[None] - drawn[:, 1:2] * side).abs() < half
-    hit = drawn[:, 2] < config.cutout_p
-    cut = (inside_y[:, None, :, None] & inside_x[:, None, None, :]) & hit[:, None, None, None]
+    positions = torch.arange(side, device=images.device) + 0.5
+    inside_y = (positions[None] - uniform[:, :1] * side).abs() < half
+    inside_x = (positions[None] - uniform[:, 1:2] * side).abs() < half
+    selected = uniform[:, 2] < config.cutout_p
+    cut = (inside_y[:, None, :, None] & inside_x[:, None, None, :]) & selected[:, None, None, None]
     return torch.where(cut, images.mean(dim=(1, 2, 3), keepdim=True), images)

@@ -1,8 +1,7 @@
-"""The state of a GAN's training, and its checkpoints: written whole, checked on reading, the last few kept."""
+"""Checkpoints of a GAN training: written atomically, verified on loading, and limited to the newest few."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,128 +10,117 @@ from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
-from synthcxr.networks.discriminator import Discriminator
-from synthcxr.networks.generator import Generator
-from synthcxr.training.distributed import ALONE, Ranks
-from synthcxr.training.feature_critic import FeatureCritic
-from synthcxr.training.moment_matching import Moments
+from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
+from synthcxr.training.gan_state import GanState
 
-KEPT = 3
+MAX_CHECKPOINTS = 3
 
 
-@dataclasses.dataclass
-class State:
-    """Networks, optimisers and time. The optimisers belong to the phase that began at `phase_start`.
-
-    `features` is the critic on frozen features, where there is one; `adam_h` trains its heads. `moments` are those of
-    the images themselves that are matched, by the parameter that weighs them.
-    """
-
-    generator: Generator
-    discriminator: Discriminator
-    ema: Generator
-    adam_g: torch.optim.Adam
-    adam_d: torch.optim.Adam
-    nimg: int
-    phase_start: int
-    features: FeatureCritic | None = None
-    adam_h: torch.optim.Adam | None = None
-    moments: dict[str, Moments] = dataclasses.field(default_factory=dict)
-
-
-def save(folder: Path, state: State, identity: dict[str, str]) -> Path:
-    """Write a checkpoint named by its nimg and drop all but the last few."""
-    path = _path(folder, state.nimg)
+def save_checkpoint(folder: Path, state: GanState, identity: dict[str, str]) -> Path:
+    """Write a checkpoint named by its nimg, and delete all but the newest few."""
+    path = _checkpoint_path(folder, state.nimg)
     metadata = identity | {"nimg": str(state.nimg), "phase_start": str(state.phase_start)}
     try:
-        safetensors_files.save(path, _tensors(state), metadata)
+        safetensors_files.save(path, _collect_tensors(state), metadata)
     except OSError as error:
-        raise ArtifactError(f"{path}: checkpoint not written ({error.strerror}); the one before it stands") from error
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink()
+        raise ArtifactError(
+            f"{path}: checkpoint not written ({error.strerror}); the previous checkpoint is intact, run the same"
+            " command again to resume"
+        ) from error
+    for outdated in list_checkpoints(folder)[:-MAX_CHECKPOINTS]:
+        outdated.unlink()
     return path
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The folder's checkpoints, oldest first."""
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in the folder, oldest first."""
     return sorted(folder.glob("nimg-*.safetensors"))
 
 
-def resume(
-    folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None], ranks: Ranks = ALONE
+def resume_from_checkpoint(
+    folder: Path,
+    state: GanState,
+    identity: dict[str, str],
+    on_message: Callable[[str], None],
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> None:
-    """Load the newest sound checkpoint into `state`; broken or foreign ones are refused by name, aloud.
+    """Load the newest valid checkpoint into `state`; a message names each damaged or foreign one.
 
-    Rank 0 chooses and the others load the same file; ArtifactError names one that they do not see.
+    Rank 0 selects the file and the other ranks load the same one. Raises ArtifactError if they cannot read it.
     """
-    if ranks.first:
-        _load_newest(folder, state, identity, say)
-    chosen = ranks.from_first(state.nimg)
-    if not ranks.first and chosen:
-        _load(_path(folder, chosen), state, identity)
+    if ranks.is_first:
+        _load_newest(folder, state, identity, on_message)
+    nimg = ranks.broadcast(state.nimg)
+    if not ranks.is_first and nimg:
+        _load(_checkpoint_path(folder, nimg), state, identity)
 
 
-def _load_newest(folder: Path, state: State, identity: dict[str, str], say: Callable[[str], None]) -> None:
-    for path in reversed(checkpoints(folder)):
+def _load_newest(folder: Path, state: GanState, identity: dict[str, str], on_message: Callable[[str], None]) -> None:
+    for path in reversed(list_checkpoints(folder)):
         try:
             _load(path, state, identity)
         except ArtifactError as error:
-            say(f"{error}; trying the one before it")
+            on_message(f"{error}; trying the previous checkpoint")
             continue
-        say(f"going on from {path.name}")
+        on_message(f"resuming from {path.name}")
         return
 
 
-def _load(path: Path, state: State, identity: dict[str, str]) -> None:
+def _load(path: Path, state: GanState, identity: dict[str, str]) -> None:
     tensors, metadata = safetensors_files.load(path)
-    _require(metadata, identity, path)
-    _restore(state, tensors)
+    _require_identity(metadata, identity, path)
+    _restore_tensors(state, tensors)
     state.nimg, state.phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
 
 
-def _path(folder: Path, nimg: int) -> Path:
+def _checkpoint_path(folder: Path, nimg: int) -> Path:
     return folder / f"nimg-{nimg:09d}.safetensors"
 
 
-def _require(metadata: dict[str, str], identity: dict[str, str], path: Path) -> None:
+def _require_identity(metadata: dict[str, str], identity: dict[str, str], path: Path) -> None:
     for key, value in identity.items():
         if metadata.get(key) != value:
-            raise ArtifactError(f"{path}: is of another {key} ({metadata.get(key)}, wanted {value})")
+            raise ArtifactError(f"{path}: has another {key} ({metadata.get(key)}, expected {value})")
 
 
-def _networks(state: State) -> dict[str, nn.Module]:
-    held: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator, "ema": state.ema}
-    if state.features is not None:
-        held |= {"heads": state.features.heads, "moments": state.features.moments}
-    return held | state.moments
+def _list_networks(state: GanState) -> dict[str, nn.Module]:
+    """The modules by the prefix of their tensors in the file."""
+    networks: dict[str, nn.Module] = {
+        "generator": state.generator,
+        "discriminator": state.discriminator,
+        "ema": state.ema,
+    }
+    if state.feature_critic is not None:
+        networks |= {"heads": state.feature_critic.heads, "moments": state.feature_critic.moments}
+    return networks | state.image_moments
 
 
-def _optimisers(state: State) -> dict[str, torch.optim.Adam]:
-    held = {"adam_g": state.adam_g, "adam_d": state.adam_d}
-    return held if state.adam_h is None else held | {"adam_h": state.adam_h}
+def _list_optimisers(state: GanState) -> dict[str, torch.optim.Adam]:
+    """The optimisers by the prefix of their tensors in the file."""
+    optimisers = {"adam_g": state.adam_g, "adam_d": state.adam_d}
+    return optimisers if state.adam_h is None else optimisers | {"adam_h": state.adam_h}
 
 
-def _tensors(state: State) -> dict[str, Tensor]:
-    held: dict[str, Tensor] = {}
-    for name, network in _networks(state).items():
-        held |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
-    for name, adam in _optimisers(state).items():
-        moments = adam.state_dict()["state"]
-        for row, columns in moments.items():
-            held |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
-    return held
+def _collect_tensors(state: GanState) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, network in _list_networks(state).items():
+        tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+    for name, adam in _list_optimisers(state).items():
+        for row, columns in adam.state_dict()["state"].items():
+            tensors |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
+    return tensors
 
 
-def _restore(state: State, tensors: dict[str, Tensor]) -> None:
-    for name, network in _networks(state).items():
+def _restore_tensors(state: GanState, tensors: dict[str, Tensor]) -> None:
+    for name, network in _list_networks(state).items():
         prefix = f"{name}/"
         network.load_state_dict(
             {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         )
-    for name, adam in _optimisers(state).items():
-        moments: dict[int, dict[str, Tensor]] = {}
+    for name, adam in _list_optimisers(state).items():
+        adam_state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(f"{name}/"):
                 _, row, column = key.split("/")
-                moments.setdefault(int(row), {})[column] = value
-        adam.load_state_dict(adam.state_dict() | {"state": moments})
+                adam_state.setdefault(int(row), {})[column] = value
+        adam.load_state_dict(adam.state_dict() | {"state": adam_state})

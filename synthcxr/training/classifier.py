@@ -1,4 +1,4 @@
-"""Training of a classifier: masked cross-entropy, light augmentation, one cycle of the rate, the best epoch on val."""
+"""Trains a classifier: masked cross-entropy, light augmentation, one learning-rate cycle, the best epoch on val."""
 
 from __future__ import annotations
 
@@ -12,36 +12,34 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from synthcxr.config.schema import ClassifierConfig
 from synthcxr.data import images
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.networks import device as devices
 from synthcxr.networks.classifier import Classifier
+from synthcxr.networks.device import select_device
+from synthcxr.storage.progress import open_progress
 
 Float32 = NDArray[np.float32]
-Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+ReadPixels = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Maps positions in 0 .. N - 1 to images uint8 [n, R, R]."""
 
-_WARM_SHARE = 0.2
-_ROTATE, _SCALE, _SHIFT = math.radians(8), 0.1, 0.06
-_BRIGHTNESS, _CONTRAST = 0.2, 0.2
+_WARM_UP_SHARE = 0.2
+_MAX_ROTATION, _MAX_SCALE, _MAX_SHIFT = math.radians(8), 0.1, 0.06
+_MAX_BRIGHTNESS, _MAX_CONTRAST = 0.2, 0.2
 
 
 @dataclasses.dataclass(frozen=True)
-class Films:
-    """Films to learn or to be tried on: `read` gives uint8 [n, R, R] of positions in 0 .. N - 1.
+class LabelledFilms:
+    """N films to train on or to predict; `findings` is float32 [N, 14]: 1 present, 0 absent, NaN unknown."""
 
-    `findings` is float32 [N, 14]: 1 present, 0 absent, NaN unknown.
-    """
-
-    read: Read
+    read_pixels: ReadPixels
     findings: Float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to; `val_auroc_mean` is NaN where no finding can be ranked."""
+    """The result of one epoch; `val_auroc_mean` is NaN if no finding of val has both classes."""
 
     epoch: int
     loss: float
@@ -51,149 +49,160 @@ class Epoch:
     wall_s: float
 
 
-def train(
+def train_classifier(
     classifier: Classifier,
     *,
-    films: Films,
-    val: Films,
+    films: LabelledFilms,
+    val: LabelledFilms,
     config: ClassifierConfig,
     mean_auroc: Callable[[Float32, Float32], float],
-    report: Callable[[Epoch], None],
+    on_epoch: Callable[[Epoch], None],
 ) -> Epoch:
-    """Train in place for one epoch or more and leave the weights of the best, which is returned.
+    """Train in place, leave the weights of the best epoch, and return that epoch.
 
-    `mean_auroc(logits, findings)` ranks the epochs on val, and the lower val loss those that it cannot. Every draw
-    follows `config.seed`. Raises ConfigError, naming the step, once the loss is not finite.
+    `mean_auroc(logits, findings)` on val ranks the epochs; the val loss breaks ties and decides where it is NaN. All
+    randomness depends on `config.seed`. Raises ConfigError with the step if the loss is not finite.
     """
-    n, batch = len(films.findings), min(config.batch, len(films.findings))
-    _check(films, val)
-    device = devices.pick(config.device)
+    # Prepare network, optimiser and schedule.
+    n_films = len(films.findings)
+    batch = min(config.batch, n_films)
+    _require_known_findings(films, val)
+    device = select_device(config.device)
     generator = torch.Generator().manual_seed(config.seed)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _start_at_prevalence(classifier, films.findings)
-    optimiser = _optimiser(classifier, config)
-    n_steps, step, started = config.n_epochs * (n // batch), 0, time.perf_counter()
-    rows: list[Epoch] = []
+    _set_bias_to_prevalence(classifier, films.findings)
+    optimiser = _create_optimiser(classifier, config)
+    n_steps, step, started = config.n_epochs * (n_films // batch), 0, time.perf_counter()
+    epochs: list[Epoch] = []
 
-    for epoch in range(1, config.n_epochs + 1):
-        classifier.train()
-        losses = []
-        batches = _batches(films, batch, generator)
-        for pixels, findings in tqdm(batches, desc=f"epoch {epoch}", total=n // batch, leave=False, disable=None):
-            lr = learning_rate(step, n_steps, config.lr)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            logits, _ = classifier(augment(pixels, generator).to(device, memory_format=torch.channels_last))
-            loss = masked_loss(logits, findings.to(device))
-            losses.append(_finite(loss.item(), step=step + 1, n_steps=n_steps, epoch=epoch))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            step += 1
+    with open_progress("training", total=n_steps, unit="steps") as progress:
+        for epoch in range(1, config.n_epochs + 1):
+            # Train one epoch.
+            classifier.train()
+            losses = []
+            for pixels, findings in _load_batches(films, batch, generator):
+                lr = learning_rate(step, n_steps, config.lr)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr
+                logits, _ = classifier(augment(pixels, generator).to(device, memory_format=torch.channels_last))
+                loss = masked_loss(logits, findings.to(device))
+                losses.append(_require_finite(loss.item(), step=step + 1, n_steps=n_steps, epoch=epoch))
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                step += 1
+                progress.update()
 
-        logits_val = predict(classifier, val.read, len(val.findings), batch=config.batch)
-        val_loss = float(masked_loss(torch.from_numpy(logits_val), torch.from_numpy(val.findings)))
-        row = Epoch(
-            epoch=epoch,
-            loss=float(np.mean(losses)),
-            val_loss=_finite(val_loss, step=step, n_steps=n_steps, epoch=epoch),
-            val_auroc_mean=mean_auroc(logits_val, val.findings),
-            lr=lr,
-            wall_s=time.perf_counter() - started,
-        )
-        rows.append(row)
-        if max(rows, key=_rank) is row:
-            best_weights = _weights(classifier)
-        report(row)
+            # Measure the epoch on val.
+            val_logits = predict_logits(classifier, val.read_pixels, len(val.findings), batch=config.batch)
+            val_loss = float(masked_loss(torch.from_numpy(val_logits), torch.from_numpy(val.findings)))
+            result = Epoch(
+                epoch=epoch,
+                loss=float(np.mean(losses)),
+                val_loss=_require_finite(val_loss, step=step, n_steps=n_steps, epoch=epoch),
+                val_auroc_mean=mean_auroc(val_logits, val.findings),
+                lr=lr,
+                wall_s=time.perf_counter() - started,
+            )
+
+            # Keep the weights of the best epoch.
+            epochs.append(result)
+            if max(epochs, key=_rank_epoch) is result:
+                best_weights = _copy_weights(classifier)
+            on_epoch(result)
 
     classifier.load_state_dict(best_weights)
     classifier.eval()
-    return max(rows, key=_rank)
+    return max(epochs, key=_rank_epoch)
 
 
 def masked_loss(logits: Tensor, findings: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the known entries of `findings` [N, 14]; 0 where none is known."""
+    """Mean binary cross-entropy over the known entries of `findings` [N, 14]; 0 if none is known."""
     known = ~torch.isnan(findings)
-    each = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(findings), reduction="none")
-    return (each * known).sum() / known.sum().clamp(min=1)
+    losses = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(findings), reduction="none")
+    return (losses * known).sum() / known.sum().clamp(min=1)
 
 
 def learning_rate(step: int, n_steps: int, peak: float) -> float:
     """One cycle: a linear rise over the first fifth of the steps, then half a cosine to 0."""
-    rise = max(1.0, _WARM_SHARE * n_steps)
-    if step < rise:
-        return peak * (step + 1) / (rise + 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, n_steps - rise)))
+    n_warm_up = max(1.0, _WARM_UP_SHARE * n_steps)
+    if step < n_warm_up:
+        return peak * (step + 1) / (n_warm_up + 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - n_warm_up) / max(1.0, n_steps - n_warm_up)))
 
 
 def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Films [N, 1, R, R] in [-1, 1], each a little turned, scaled, shifted and brightened; never mirrored."""
+    """Rotate, scale, shift and vary the grey levels of films [N, 1, R, R] in [-1, 1] slightly; never mirror them."""
     n = len(pixels)
 
-    def draw(span: float) -> Tensor:
-        return (torch.rand(n, generator=generator) * 2 - 1) * span
+    def draw(limit: float) -> Tensor:
+        return (torch.rand(n, generator=generator) * 2 - 1) * limit
 
-    angle, scale = draw(_ROTATE), 1 + draw(_SCALE)
+    angle, scale = draw(_MAX_ROTATION), 1 + draw(_MAX_SCALE)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    rows = [cos, -sin, draw(2 * _SHIFT), sin, cos, draw(2 * _SHIFT)]
-    grid = F.affine_grid(torch.stack(rows, dim=1).view(n, 2, 3), list(pixels.shape), align_corners=False)
+    coefficients = [cos, -sin, draw(2 * _MAX_SHIFT), sin, cos, draw(2 * _MAX_SHIFT)]
+    grid = F.affine_grid(torch.stack(coefficients, dim=1).view(n, 2, 3), list(pixels.shape), align_corners=False)
     moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    contrast, brightness = 1 + draw(_CONTRAST), draw(_BRIGHTNESS)
+    contrast, brightness = 1 + draw(_MAX_CONTRAST), draw(_MAX_BRIGHTNESS)
     return (moved * contrast.view(n, 1, 1, 1) + brightness.view(n, 1, 1, 1)).clamp(-1, 1)
 
 
-def predict(classifier: Classifier, read: Read, n: int, *, batch: int) -> Float32:
-    """Logits float32 [n, 14] of the films at positions 0 .. n - 1, as the network at rest gives them."""
+def predict_logits(classifier: Classifier, read_pixels: ReadPixels, n: int, *, batch: int) -> Float32:
+    """Return the logits float32 [n, 14] of the films at positions 0 .. n - 1, in evaluation mode."""
     classifier.eval()
     device = classifier.head.weight.device
-    held = []
+    outputs = []
     with torch.inference_mode():
         for start in range(0, n, batch):
-            pixels = images.to_float(read(np.arange(start, min(start + batch, n))))
+            pixels = images.to_float(read_pixels(np.arange(start, min(start + batch, n))))
             logits, _ = classifier(torch.from_numpy(pixels).to(device, memory_format=torch.channels_last))
-            held.append(logits.float().cpu().numpy())
-    return np.concatenate(held)
+            outputs.append(logits.float().cpu().numpy())
+    return np.concatenate(outputs)
 
 
-def _batches(films: Films, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Whole batches of a fresh order: pixels [batch, 1, R, R] and findings [batch, 14]."""
+def _load_batches(films: LabelledFilms, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the full batches of a new order: pixels [batch, 1, R, R] and findings [batch, 14]."""
     order = torch.randperm(len(films.findings), generator=generator).numpy()
     for start in range(0, len(order) - batch + 1, batch):
-        chosen = order[start : start + batch]
-        yield torch.from_numpy(images.to_float(films.read(chosen))), torch.from_numpy(films.findings[chosen])
+        positions = order[start : start + batch]
+        pixels = torch.from_numpy(images.to_float(films.read_pixels(positions)))
+        yield pixels, torch.from_numpy(films.findings[positions])
 
 
-def _start_at_prevalence(classifier: Classifier, findings: Float32) -> None:
-    """Let the head's bias answer each finding's share before anything is learnt (one of each kind added)."""
+def _set_bias_to_prevalence(classifier: Classifier, findings: Float32) -> None:
+    """Set the bias of the head to the prevalence of each finding, with one positive and one negative film added."""
     known = ~np.isnan(findings)
-    share = (np.nansum(findings, axis=0) + 1) / (known.sum(axis=0) + 2)
+    prevalence = (np.nansum(findings, axis=0) + 1) / (known.sum(axis=0) + 2)
     with torch.no_grad():
-        classifier.head.bias.copy_(torch.from_numpy(np.log(share / (1 - share))))
+        classifier.head.bias.copy_(torch.from_numpy(np.log(prevalence / (1 - prevalence))))
 
 
-def _optimiser(classifier: Classifier, config: ClassifierConfig) -> torch.optim.Optimizer:
-    """AdamW; weights of more than one axis decay, biases and norms do not."""
-    decayed = [p for p in classifier.parameters() if p.ndim > 1]
-    free = [p for p in classifier.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+def _create_optimiser(classifier: Classifier, config: ClassifierConfig) -> torch.optim.Optimizer:
+    """Create an AdamW that decays weights with more than one axis, but not biases and norms."""
+    weights = [p for p in classifier.parameters() if p.ndim > 1]
+    biases_and_norms = [p for p in classifier.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": biases_and_norms, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.lr)
 
 
-def _weights(classifier: Classifier) -> dict[str, Tensor]:
+def _copy_weights(classifier: Classifier) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in classifier.state_dict().items()}
 
 
-def _finite(loss: float, *, step: int, n_steps: int, epoch: int) -> float:
+def _require_finite(loss: float, *, step: int, n_steps: int, epoch: int) -> float:
     if not math.isfinite(loss):
         raise ConfigError(f"the loss is not finite at step {step} of {n_steps} (epoch {epoch}); lower `lr`")
     return loss
 
 
-def _rank(epoch: Epoch) -> tuple[float, float]:
+def _rank_epoch(epoch: Epoch) -> tuple[float, float]:
     return (-math.inf if math.isnan(epoch.val_auroc_mean) else epoch.val_auroc_mean, -epoch.val_loss)
 
 
-def _check(films: Films, val: Films) -> None:
-    for name, held in (("to learn from", films), ("of val", val)):
-        if not np.isfinite(held.findings).any():
-            raise DataError(f"no film {name} has a known finding; check the labels of the films in params.yaml")
+def _require_known_findings(films: LabelledFilms, val: LabelledFilms) -> None:
+    for name, findings in (("training", films.findings), ("val", val.findings)):
+        if not np.isfinite(findings).any():
+            raise DataError(f"no {name} film has a known finding; check the labels of the films in params.yaml")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, held back until a step is whole."""
+"""Defers Ctrl-C and SIGTERM until the current step is complete."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interruption:
-    """Whether someone has asked to stop."""
+class StopRequest:
+    """Whether a signal has requested a stop."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
-    def ask(self, _signal: int, _frame: FrameType | None) -> None:
-        """Note the wish; a second Ctrl-C interrupts at once."""
-        if self.asked:
+    def handle_signal(self, _signal: int, _frame: FrameType | None) -> None:
+        """Record the request; a second signal interrupts at once."""
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
 @contextmanager
-def held_back() -> Iterator[Interruption]:
-    """Turn SIGINT and SIGTERM into a flag while the block runs; outside the main thread nothing is changed."""
-    interruption = Interruption()
+def deferred_signals() -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a flag inside the block; outside the main thread, change nothing."""
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield stop
         return
-    before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, stop.handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield interruption
+        yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What the two networks minimise: WGAN-GP with drift (the paper), or the logistic loss with R1.
+"""The losses of both networks: WGAN-GP with drift (the paper), or the logistic loss with R1.
 
 Sources: Gulrajani et al., arXiv 1704.00028 (gradient penalty); Karras et al., arXiv 1710.10196 (drift);
 Mescheder et al., arXiv 1801.04406 (R1); Karras et al., arXiv 1912.04958 (lazy regularisation).
@@ -16,7 +16,7 @@ Critic = Callable[[Tensor], Tensor]
 
 
 def discriminator_loss(kind: str, *, real: Tensor, synthetic: Tensor, drift: float) -> Tensor:
-    """Mean loss of D over logits [N] of both sides, without the gradient penalty."""
+    """Mean loss of D over real and synthetic logits, [N] each, without the gradient penalty."""
     if kind == "wgan-gp":
         return synthetic.mean() - real.mean() + drift * real.square().mean()
     return F.softplus(-real).mean() + F.softplus(synthetic).mean() + drift * real.square().mean()
@@ -29,8 +29,8 @@ def generator_loss(kind: str, synthetic: Tensor) -> Tensor:
     return F.softplus(-synthetic).mean()
 
 
-def gradient_square(critic: Critic, images: Tensor) -> Tensor:
-    """Squared norm [N] of the critic's gradient at each image, itself differentiable."""
+def squared_gradient_norm(critic: Critic, images: Tensor) -> Tensor:
+    """Squared norm [N] of the gradient of the critic at each image; it is differentiable itself."""
     images = images.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
@@ -38,10 +38,10 @@ def gradient_square(critic: Critic, images: Tensor) -> Tensor:
 
 def r1_penalty(critic: Critic, real: Tensor) -> Tensor:
     """Half the mean squared gradient norm at real images."""
-    return 0.5 * gradient_square(critic, real).mean()
+    return 0.5 * squared_gradient_norm(critic, real).mean()
 
 
 def wgan_penalty(critic: Critic, *, real: Tensor, synthetic: Tensor, mix: Tensor) -> Tensor:
-    """Mean of (gradient norm - 1)^2 at images mixed by `mix` [N, 1, 1, 1] in [0, 1]: 0 is real, 1 synthetic."""
-    between = torch.lerp(real, synthetic, mix)
-    return (torch.sqrt(gradient_square(critic, between) + 1e-12) - 1).square().mean()
+    """Mean of (gradient norm - 1)^2 at interpolated images; `mix` [N, 1, 1, 1] is 0 for real and 1 for synthetic."""
+    interpolated = torch.lerp(real, synthetic, mix)
+    return (torch.sqrt(squared_gradient_norm(critic, interpolated) + 1e-12) - 1).square().mean()

@@ -1,4 +1,4 @@
-"""Whether a training runs in bf16: as its parameter says, or as its own steps were quicker."""
+"""Selects whether a training runs in bf16: by its parameter, or by timing its steps."""
 
 from __future__ import annotations
 
@@ -9,40 +9,46 @@ from pathlib import Path
 from synthcxr.config.schema import GanConfig
 from synthcxr.storage import atomic
 
-TakeStep = Callable[[int], None]
-_ROUNDS = 3
-_MARGIN = 0.9
-"""bf16 must take less than this share of fp32's time, so that noise does not pick it."""
-_HOPELESS = 4
-"""bf16 is tried once only where that takes this many times as long as fp32: without hardware for it, minutes."""
+RunStep = Callable[[int], None]
+"""Runs the training step of an index."""
+_N_ROUNDS = 3
+_MAX_TIME_RATIO = 0.9
+"""bf16 must take less than this share of the time of fp32, so that noise does not select it."""
+_GIVE_UP_RATIO = 4
+"""bf16 runs once only if it takes this many times as long as fp32: without hardware support a step takes minutes."""
 
 
-def choose(config: GanConfig, folder: Path, ready: Callable[[bool], TakeStep], say: Callable[[str], None]) -> bool:
-    """Whether to train in bf16; `auto` times both in turn and keeps to its choice in `folder`.
+def choose_bf16(
+    config: GanConfig,
+    folder: Path,
+    create_step: Callable[[bool], RunStep],
+    on_message: Callable[[str], None],
+) -> bool:
+    """Return whether to train in bf16; "auto" times both and stores its choice in `folder`, which later runs use.
 
-    `ready` gives, for bf16 or not, a function that takes one step of the final resolution.
+    `create_step(bf16)` returns a function that runs one step at the final resolution.
     """
     if config.precision != "auto":
         return config.precision == "bf16"
-    chosen = folder / "precision"
-    if not chosen.is_file():
-        fp32, bf16 = _seconds([ready(False), ready(True)])
-        faster = "bf16" if bf16 < _MARGIN * fp32 else "fp32"
-        atomic.text(chosen, faster)
-        say(f"precision: a step takes {fp32:.3f} s in fp32 and {bf16:.3f} s in bf16; taking {faster}")
-    return chosen.read_text(encoding="utf-8") == "bf16"
+    choice = folder / "precision"
+    if not choice.is_file():
+        fp32_s, bf16_s = _time_steps([create_step(False), create_step(True)])
+        faster = "bf16" if bf16_s < _MAX_TIME_RATIO * fp32_s else "fp32"
+        atomic.write_text(choice, faster)
+        on_message(f"precision: a step takes {fp32_s:.3f} s in fp32 and {bf16_s:.3f} s in bf16; using {faster}")
+    return choice.read_text(encoding="utf-8") == "bf16"
 
 
-def _seconds(sides: list[TakeStep]) -> list[float]:
-    """The quickest step of fp32 and of bf16, taken in turn after a first one that counts only where it says enough."""
-    firsts = [_timed(take, 1) for take in sides]
-    if firsts[1] > _HOPELESS * firsts[0]:
-        return firsts
-    rounds = [[_timed(take, index) for take in sides] for index in range(2, 2 + _ROUNDS)]
-    return [min(held) for held in zip(*rounds, strict=True)]
+def _time_steps(steps: list[RunStep]) -> list[float]:
+    """Return the time of the fastest fp32 and bf16 step in s; the warm-up step counts only if bf16 is far slower."""
+    warm_up = [_time_step(run_step, 1) for run_step in steps]
+    if warm_up[1] > _GIVE_UP_RATIO * warm_up[0]:
+        return warm_up
+    rounds = [[_time_step(run_step, index) for run_step in steps] for index in range(2, 2 + _N_ROUNDS)]
+    return [min(durations) for durations in zip(*rounds, strict=True)]
 
 
-def _timed(take: TakeStep, index: int) -> float:
+def _time_step(run_step: RunStep, index: int) -> float:
     started = time.perf_counter()
-    take(index)
+    run_step(index)
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Progressive growing as a pure function of time, where time is images shown to the discriminator (`nimg`)."""
+"""Progressive growing as a pure function of time. Time is `nimg`, the number of images shown to the discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synthcxr.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One resolution's span start <= nimg < end; the first `fade_nimg` images fade it in."""
+    """The span start <= nimg < end of one resolution; its first `fade_nimg` images fade the resolution in."""
 
     resolution: int
     start: int
@@ -20,39 +20,43 @@ class Phase:
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
-    """What holds at one nimg: `lr` is a factor on both learning rates, `start` names the phase."""
+class SchedulePoint:
+    """The settings at one nimg: `lr_factor` scales both learning rates, `phase_start` identifies the phase."""
 
     resolution: int
     alpha: float
     batch: int
-    lr: float
-    start: int
+    lr_factor: float
+    phase_start: int
 
 
-def phases(
+def build_phases(
     nimg: Mapping[int, int], batch: Mapping[int, int], *, fade_nimg: Mapping[int, int], resolution: int
 ) -> tuple[Phase, ...]:
-    """The phases up to `resolution`; a resolution shown no images is left out, the first is never faded."""
+    """Return the phases up to `resolution`.
+
+    A resolution with no images has no phase, and the first phase has no fade. Raises ConfigError if the final
+    resolution has no images or a batch size is missing.
+    """
     sides = [side for side in sorted(nimg) if side <= resolution and nimg[side] > 0]
     if not sides or sides[-1] != resolution:
-        raise ConfigError(f"train_gan.nimg.{resolution}: the final resolution is shown no images")
-    built: list[Phase] = []
+        raise ConfigError(f"train_gan.nimg.{resolution}: the final resolution is shown no images; set it above 0")
+    phases: list[Phase] = []
     start = 0
     for side in sides:
         if side not in batch:
-            raise ConfigError(f"train_gan.batch.{side}: missing")
-        fade = min(fade_nimg.get(side, 0), nimg[side]) if built else 0
-        built.append(Phase(side, start, start + nimg[side], fade, batch[side]))
+            raise ConfigError(f"train_gan.batch.{side}: missing; set the batch size of this resolution")
+        fade = min(fade_nimg.get(side, 0), nimg[side]) if phases else 0
+        phases.append(Phase(side, start, start + nimg[side], fade, batch[side]))
         start += nimg[side]
-    return tuple(built)
+    return tuple(phases)
 
 
-def at(nimg: int, phases: Sequence[Phase], *, lr_decay_share: float) -> Moment:
-    """The moment at `nimg`; the learning rate falls linearly to 0 over the last share of all images."""
+def point_at(nimg: int, phases: Sequence[Phase], *, lr_decay_share: float) -> SchedulePoint:
+    """Return the settings at `nimg`; the learning rate falls linearly to 0 over the last `lr_decay_share` of images."""
     phase = next((phase for phase in phases if nimg < phase.end), phases[-1])
     alpha = 1.0 if phase.fade_nimg == 0 else min(1.0, (nimg - phase.start) / phase.fade_nimg)
-    total = phases[-1].end
-    decay_nimg = total * lr_decay_share
-    lr = 1.0 if decay_nimg == 0 else min(1.0, max(0.0, (total - nimg) / decay_nimg))
-    return Moment(phase.resolution, alpha, phase.batch, lr, phase.start)
+    total_nimg = phases[-1].end
+    decay_nimg = total_nimg * lr_decay_share
+    lr_factor = 1.0 if decay_nimg == 0 else min(1.0, max(0.0, (total_nimg - nimg) / decay_nimg))
+    return SchedulePoint(phase.resolution, alpha, phase.batch, lr_factor, phase.start)

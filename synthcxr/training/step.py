@@ -1,4 +1,4 @@
-"""One training step: the discriminator's, then the generator's, on the same synthetic images."""
+"""One training step: update the discriminator, then the generator, on the same synthetic images."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from synthcxr.data import random_streams
 from synthcxr.networks.layers import downsample, upsample
 from synthcxr.training import loss, moment_matching
 from synthcxr.training.augment import augment
-from synthcxr.training.checkpoint import State
-from synthcxr.training.distributed import ALONE, Ranks
-from synthcxr.training.schedule import Moment
-from synthcxr.training.step_rng import Draws
+from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
+from synthcxr.training.gan_state import GanState
+from synthcxr.training.schedule import SchedulePoint
+from synthcxr.training.step_rng import StepRng
 
-_STEPS = 1 << 62  # apart from the latents' and the films' streams of the same seed
+_STEP_STREAM = 1 << 62
+"""Offset that separates these streams from those of the latents and the films of the same seed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """Means over one step of all ranks; what it did not pay is NaN."""
+    """Means of one step over all ranks; a loss that the step does not compute is NaN."""
 
     loss_d: float
     loss_g: float
@@ -34,98 +35,121 @@ class Losses:
     feature_loss_g: float
 
 
-def stream(seed: int, nimg: int) -> torch.Generator:
-    """The random stream of the step at `nimg`, the same whenever and wherever it is run."""
-    return torch.Generator().manual_seed(int(random_streams.stream(seed, _STEPS + nimg).integers(2**32)))
+def step_stream(seed: int, nimg: int) -> torch.Generator:
+    """Return the random stream of the step at `nimg`; it depends on nothing else."""
+    return torch.Generator().manual_seed(int(random_streams.open_stream(seed, _STEP_STREAM + nimg).integers(2**32)))
 
 
 def crossfade(real: Tensor, alpha: float) -> Tensor:
-    """Real images faded in as the networks' are."""
+    """Fade real images in from half the resolution, as the networks do."""
     return real if alpha >= 1.0 else torch.lerp(upsample(downsample(real)), real, alpha)
 
 
-def run(
-    state: State, moment: Moment, real: Tensor, config: GanConfig, *, bf16: bool, index: int, ranks: Ranks = ALONE
+def run_step(
+    state: GanState,
+    point: SchedulePoint,
+    real: Tensor,
+    config: GanConfig,
+    *,
+    bf16: bool,
+    index: int,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Losses:
-    """Train D, then G, on one batch; `index` counts steps within the phase.
+    """Train D, then G, on one batch; `index` counts the steps of the phase.
 
-    `real` [N, 1, R, R] are this rank's images of the batch, as many as every other's. With a critic on frozen
-    features, its heads learn between the two, and G answers to it as well. Moments of images are taken before
-    augmentation, which would hide how films vary in pose.
+    `real` [N, 1, R, R] is the share of this rank, equal for all ranks. Image moments are computed before augmentation,
+    which would hide how the pose of the films varies.
     """
+    # Generate images, and augment real and synthetic ones.
     device, batch = real.device, real.shape[0]
-    draws = Draws(stream(config.seed, state.nimg), ranks)
-    z = draws.normal(batch, config.latent).to(real)
-    shown = crossfade(real, moment.alpha)
-    real = augment(shown, config.augment, draws)
+    rng = StepRng(step_stream(config.seed, state.nimg), ranks)
+    z = rng.normal(batch, config.latent).to(real)
+    real_unaugmented = crossfade(real, point.alpha)
+    real = augment(real_unaugmented, config.augment, rng)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        made = state.generator(z, moment.resolution, moment.alpha)
-        synthetic = _layout(augment(made, config.augment, draws), config)
+        synthetic_unaugmented = state.generator(z, point.resolution, point.alpha)
+        synthetic = _set_layout(augment(synthetic_unaugmented, config.augment, rng), config)
 
         def critic(images: Tensor) -> Tensor:
-            logits: Tensor = state.discriminator(_layout(images, config), moment.alpha, batch=batch)
+            logits: Tensor = state.discriminator(_set_layout(images, config), point.alpha, batch=batch)
             return logits
 
+        # Train D, with the gradient penalty every few steps.
         logits = critic(torch.cat([real, synthetic.detach()]))
         real_logits, synthetic_logits = logits.chunk(2)
         loss_d = loss.discriminator_loss(config.loss, real=real_logits, synthetic=synthetic_logits, drift=config.drift)
         penalty = None
         if index % config.penalty_interval == 0:
-            penalty = _penalty(config, critic, real=real, synthetic=synthetic.detach(), draws=draws)
+            penalty = _gradient_penalty(config, critic, real=real, synthetic=synthetic.detach(), rng=rng)
     total = loss_d if penalty is None else loss_d + config.penalty * config.penalty_interval * penalty
     state.adam_d.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     ranks.average_gradients(state.discriminator)
     state.adam_d.step()
 
-    looked = _look(state, real=real, synthetic=synthetic, index=index, ranks=ranks)
+    # Train the heads of the feature critic.
+    feature_losses = _train_feature_critic(state, real=real, synthetic=synthetic, index=index, ranks=ranks)
+
+    # Train G against D, the feature critic and the image moments.
     state.discriminator.requires_grad_(False)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         loss_g = loss.generator_loss(config.loss, critic(synthetic))
-    total = loss_g if looked is None else loss_g + looked[1]
-    for name, held in state.moments.items():
-        describe, least = moment_matching.OF_IMAGES[name]
-        if moment.resolution >= least:
-            distance = held(real=describe(shown), synthetic=describe(made), ranks=ranks)
+    total = loss_g if feature_losses is None else loss_g + feature_losses[1]
+    for name, moment_loss in state.image_moments.items():
+        describe, min_side = moment_matching.IMAGE_DESCRIPTORS[name]
+        if point.resolution >= min_side:
+            distance = moment_loss(
+                real=describe(real_unaugmented), synthetic=describe(synthetic_unaugmented), ranks=ranks
+            )
             total = total + getattr(config, name) * distance
     state.adam_g.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     ranks.average_gradients(state.generator)
     state.adam_g.step()
     state.discriminator.requires_grad_(True)
-    nothing = loss_d.new_tensor(float("nan"))
-    paid = nothing if penalty is None else penalty
-    figures = (loss_d, loss_g, paid, real_logits.mean(), synthetic_logits.mean(), *(looked or (nothing, nothing)))
-    return Losses(*ranks.mean(torch.stack(figures).detach()).tolist())
+
+    # Average the losses over the ranks.
+    nan = loss_d.new_tensor(float("nan"))
+    losses = (
+        loss_d,
+        loss_g,
+        nan if penalty is None else penalty,
+        real_logits.mean(),
+        synthetic_logits.mean(),
+        *(feature_losses or (nan, nan)),
+    )
+    return Losses(*ranks.mean(torch.stack(losses).detach()).tolist())
 
 
-def _look(state: State, *, real: Tensor, synthetic: Tensor, index: int, ranks: Ranks) -> tuple[Tensor, Tensor] | None:
-    """Train the heads on frozen features; their loss and G's, or None where no critic looks at images of this side."""
-    features, adam = state.features, state.adam_h
-    if features is None or adam is None or not features.looks_at(real.shape[-1]):
+def _train_feature_critic(
+    state: GanState, *, real: Tensor, synthetic: Tensor, index: int, ranks: Ranks
+) -> tuple[Tensor, Tensor] | None:
+    """Train the heads on frozen features and return (their loss, the loss of G); None without a critic at this side."""
+    critic, adam = state.feature_critic, state.adam_h
+    if critic is None or adam is None or not critic.accepts_resolution(real.shape[-1]):
         return None
     with torch.no_grad():
-        real_maps = features.maps(real)
-    maps = features.maps(synthetic)
-    loss_d = features.loss_d(real=real_maps, synthetic=maps, index=index)
+        real_maps = critic.compute_maps(real)
+    synthetic_maps = critic.compute_maps(synthetic)
+    loss_d = critic.loss_d(real=real_maps, synthetic=synthetic_maps, index=index)
     adam.zero_grad(set_to_none=True)
     loss_d.backward()  # type: ignore[no-untyped-call]
-    ranks.average_gradients(features.heads)
+    ranks.average_gradients(critic.heads)
     adam.step()
-    features.heads.requires_grad_(False)
-    loss_g = features.loss_g(real=real_maps, synthetic=maps, ranks=ranks)
-    features.heads.requires_grad_(True)
+    critic.heads.requires_grad_(False)
+    loss_g = critic.loss_g(real=real_maps, synthetic=synthetic_maps, ranks=ranks)
+    critic.heads.requires_grad_(True)
     return loss_d, loss_g
 
 
-def _penalty(
-    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, draws: Draws
+def _gradient_penalty(
+    config: GanConfig, critic: Callable[[Tensor], Tensor], *, real: Tensor, synthetic: Tensor, rng: StepRng
 ) -> Tensor:
     if config.loss == "r1":
         return loss.r1_penalty(critic, real)
-    mix = draws.uniform(real.shape[0], 1, 1, 1).to(real)
+    mix = rng.uniform(real.shape[0], 1, 1, 1).to(real)
     return loss.wgan_penalty(critic, real=real, synthetic=synthetic, mix=mix)
 
 
-def _layout(images: Tensor, config: GanConfig) -> Tensor:
+def _set_layout(images: Tensor, config: GanConfig) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if config.channels_last else images

@@ -1,4 +1,4 @@
-"""The random numbers of one step: drawn for the whole batch on every rank, of which each keeps its own rows."""
+"""The random numbers of one step. Every rank draws them for the whole batch and uses its own rows."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from synthcxr.training.distributed import ALONE, Ranks
+from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
-    """A stream of the step and whose rows of it are wanted, so that a batch is the same among any number of ranks."""
+class StepRng:
+    """The random stream of a step, as this rank uses it: a batch is the same for any number of ranks."""
 
     stream: torch.Generator
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     def uniform(self, n: int, *columns: int) -> Tensor:
-        """`n` rows of this rank in [0, 1), float32 [n, *columns]."""
-        return self._own(torch.rand(n * self.ranks.count, *columns, generator=self.stream), n)
+        """Return this rank's `n` rows of uniform numbers in [0, 1), float32 [n, *columns]."""
+        return self._select_own(torch.rand(n * self.ranks.world_size, *columns, generator=self.stream), n)
 
     def normal(self, n: int, *columns: int) -> Tensor:
-        """`n` standard normal rows of this rank, float32 [n, *columns]."""
-        return self._own(torch.randn(n * self.ranks.count, *columns, generator=self.stream), n)
+        """Return this rank's `n` rows of standard normal numbers, float32 [n, *columns]."""
+        return self._select_own(torch.randn(n * self.ranks.world_size, *columns, generator=self.stream), n)
 
-    def _own(self, rows: Tensor, n: int) -> Tensor:
+    def _select_own(self, rows: Tensor, n: int) -> Tensor:
         return rows[self.ranks.rank * n : (self.ranks.rank + 1) * n]

@@ -1,149 +1,171 @@
-"""A dataset while it grows: images are encoded and written behind the back of the inference, a journal line a block."""
+"""The way to write a dataset: `with DatasetWriter.open(...) as writer: writer.add(...); writer.commit(...)`."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
-import os
-import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import image_reader
-from synthcxr.data.records import Record
-from synthcxr.storage import digests
-from synthcxr.writers.formats.store import PER_FOLDER, Store
-from synthcxr.writers.journal import Journal, Line, packed
+from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
+from synthcxr.writers import disk_space, resume_plan, staging
+from synthcxr.writers.background_writer import BackgroundWriter
+from synthcxr.writers.formats.store import open_store
+from synthcxr.writers.generation_request import CANDIDATES_PER_PART, GenerationRequest, Origin, RequestPart
+from synthcxr.writers.journal import JOURNAL_FILE, Journal
+from synthcxr.writers.resume_plan import ResumePlan
+from synthcxr.writers.sidecars.latents_npy import read_latents
+from synthcxr.writers.sidecars.write_all import write_sidecars
 
-_MAX_PENDING = 4
+CheckOutcome = TypeVar("CheckOutcome")
 
 
-class Growing:
-    """Adds images to a store in order. `found` images and `draws` candidates are counted as they are handed over.
+@dataclasses.dataclass(frozen=True)
+class OpenPart:
+    """A part of a request that lacks `n_missing` images, and the candidates from which they may come."""
 
-    One thread writes, so that order and journal hold; a few encode. At most four blocks wait, which bounds memory.
+    part: RequestPart
+    candidates: range
+    n_missing: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DryRun:
+    """What `DatasetWriter.open` would do: nothing if `finished_run`, the run.json of the dataset, is not None.
+
+    Otherwise `n_present` images exist already and about `n_bytes` would be written.
     """
 
-    def __init__(self, store: Store, journal: Journal) -> None:
-        self.store, self.journal = store, journal
-        self.found, self.draws = 0, 0
-        self._encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "encode")
-        self._writer = ThreadPoolExecutor(1, "write")
-        self._pending: deque[Future[None]] = deque()
-        self._broken = False
-        self._since = time.perf_counter()
+    finished_run: Mapping[str, Any] | None
+    n_present: int
+    n_bytes: int
 
-    def __enter__(self) -> Growing:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.shutdown(cancel_futures=True)
-        self._encoders.shutdown(cancel_futures=True)
-        self.store.close()
+class DatasetWriter:
+    """Writes the dataset of a request to OUT, completely or not at all.
 
-    def resume(self) -> None:
-        """Stand after the last block whose images are all still what the journal says; drop what lies beyond."""
-        n_lines = 0
-        lines, checked = itertools.tee(self.journal.lines())
-        sound = self.store.read(record for line in checked for record in line.records)
-        for line in lines:
-            names = [self.store.file_name(at) for at in range(self.found, self.found + len(line.records))]
-            whole = all(png is not None for png in itertools.islice(sound, len(line.records)))
-            if not whole or names != [record.file_name for record in line.records]:
-                break
-            self.found, self.draws, n_lines = self.found + len(line.records), line.draws, n_lines + 1
-        self.journal.cut(n_lines)
-        self.store.cut(self.found)
+    It locks OUT, checks the disk space, resumes an interrupted run, extends a finished dataset, writes the images in
+    the background and the sidecar files at the end, and only then replaces what was at OUT.
 
-    def copy(
-        self,
-        source: Store,
-        held: Sequence[Record],
-        draws: int,
-        *,
-        runs: int = 0,
-        latents: NDArray[np.float32] | None = None,
-    ) -> None:
-        """Take over the images of a finished dataset beyond those already here, up to the first that is harmed.
+    `request` is the request with the number of threads that the existing images were generated with: the caller must
+    use the same. `finished_run` is the run.json of a dataset that already fulfils the request; there is nothing to
+    add or commit then. `open_parts` are the parts of the request that lack images.
+    """
 
-        `draws` is the first candidate that the finished dataset did not look at, and `runs` the images that its
-        generator made; `latents` are those of all of `held` where a search came to them.
+    def __init__(self, out: Path, request: GenerationRequest, origin: Origin, finished_run: Mapping[str, Any] | None):
+        self.request, self.finished_run = request, finished_run
+        self.open_parts: list[OpenPart] = []
+        self._out, self._partial, self._origin = out, staging.partial_folder(out), origin
+        store = open_store(request.format, self._partial, generator=request.models["generator"])
+        self._images = BackgroundWriter(store, Journal(self._partial / JOURNAL_FILE))
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls, out: Path, request: GenerationRequest, origin: Origin, *, append: bool = False, force: bool = False
+    ) -> Iterator[DatasetWriter]:
+        """Open the dataset at `out` for writing; see `generate` for `append` and `force`.
+
+        Raises DataError if another process writes to `out`, if work of another command or other files would be lost,
+        or if the disk is too small, and ConfigError if `out` is not writable. `out` is then as it was.
         """
-        rest, kept = held[self.found :], list[Record]()
-        for record, png in zip(rest, source.read(rest), strict=True):
-            if png is None:
-                break
-            at = self.found + len(kept)
-            data = png if source.suffix == self.store.suffix else self.store.encode(image_reader.pixels(png), record)
-            kept.append(self._named(at, data, record))
-            self.store.write(at, data, kept[-1])
-            if len(kept) == PER_FOLDER:
-                self._note(kept[-1].index + 1, kept, 0, latents)
-                kept = []
-        whole = self.found + len(kept) == len(held)
-        if kept or (whole and draws > self.draws):
-            self._note(draws if whole else kept[-1].index + 1, kept, runs, latents)
+        out_resolved = staging.resolve_out(out)
+        with staging.lock_output(out_resolved), disk_space.report_full_disk(out):
+            staging.recover_interrupted_swap(out_resolved)
+            plan = resume_plan.make_plan(out_resolved, request, append=append, force=force)
+            writer = cls(out_resolved, dataclasses.replace(request, threads=plan.threads), origin, plan.finished_run)
+            if plan.finished_run is not None:
+                yield writer
+                return
+            disk_space.check_free_space(out_resolved, _estimate_bytes(plan, request, origin))
+            try:
+                with writer._images:
+                    writer._resume(plan)
+                    yield writer
+            finally:
+                staging.remove_empty_partial(out_resolved)
+
+    @staticmethod
+    def dry_run(
+        out: Path, request: GenerationRequest, origin: Origin, *, append: bool = False, force: bool = False
+    ) -> DryRun:
+        """Say what `open` would do, with its errors for `out` and for the disk space, without writing anything."""
+        out_resolved = staging.resolve_out(out)
+        plan = resume_plan.make_plan(out_resolved, request, append=append, force=force)
+        n_bytes = _estimate_bytes(plan, request, origin)
+        if plan.finished_run is None:
+            disk_space.check_free_space(out_resolved, n_bytes)
+        return DryRun(plan.finished_run, plan.n_present, n_bytes)
+
+    @property
+    def n_images(self) -> int:
+        """The number of images that exist or were added."""
+        return self._images.n_images
 
     def add(
         self,
         *,
         draws: int,
         pixels: NDArray[np.uint8],
-        described: Sequence[Record],
+        records: Sequence[ImageRecord],
         runs: int = 0,
         latents: NDArray[np.float32] | None = None,
     ) -> None:
-        """Hand over a block: `pixels` [k, H, W] and k records that still lack `file_name` and `sha256`.
+        """Add the images uint8 [k, R, R] that were accepted from a block of candidates, in candidate order.
 
-        Returns before they are written; an error of an earlier block is raised here or in `flush`.
+        `records` lack `file_name` and `sha256`. `draws` is the first candidate that has not been examined, and `runs`
+        the number of images that the generator made for the block. `latents` float32 [k, Z] are given if they differ
+        from those of the candidates. An error of an earlier block may be raised here.
         """
-        while len(self._pending) >= _MAX_PENDING:
-            self._pending.popleft().result()
-        encoded = [self._encoders.submit(self.store.encode, *each) for each in zip(pixels, described, strict=True)]
-        also = runs, packed(latents)
-        self._pending.append(self._writer.submit(self._commit, self.found, draws, encoded, described, also))
-        self.found, self.draws = self.found + len(described), draws
+        self._images.add(draws=draws, pixels=pixels, records=records, runs=runs, latents=latents)
 
-    def flush(self) -> None:
-        """Wait until everything handed over is written."""
-        while self._pending:
-            self._pending.popleft().result()
+    def commit(self, check: Callable[[Path, Mapping[str, Any]], CheckOutcome]) -> tuple[dict[str, Any], CheckOutcome]:
+        """Write the sidecar files, check the dataset, and move it to `out`; return run.json and the check's result.
 
-    def _commit(
-        self,
-        first: int,
-        draws: int,
-        encoded: Sequence[Future[bytes]],
-        described: Sequence[Record],
-        also: tuple[int, str],
-    ) -> None:
-        if self._broken:
-            return  # a block after one that failed would leave a gap
-        self._broken = True
-        made = []
-        for at, (future, record) in enumerate(zip(encoded, described, strict=True), first):
-            data = future.result()
-            made.append(self._named(at, data, record))
-            self.store.write(at, data, made[-1])
-        self._journal(draws, made, *also)
-        self._broken = False
+        `check` gets the folder of the dataset and the content of run.json. If it raises, `out` stays as it was.
+        """
+        self._images.flush()
+        self._images.close()
+        run = write_sidecars(self._partial, self.request, self._origin)
+        result = check(self._partial, run)
+        staging.swap_in(self._out)
+        return run, result
 
-    def _named(self, at: int, data: bytes, record: Record) -> Record:
-        return dataclasses.replace(record, file_name=self.store.file_name(at), sha256=digests.sha256_bytes(data))
+    def _resume(self, plan: ResumePlan) -> None:
+        """Take over the images of an interrupted run, and copy those of the dataset that is extended."""
+        staging.open_partial(self._out, self.request.as_dict(), discard=plan.discard_partial)
+        self._images.resume()
+        if plan.source_run is not None:
+            source_format, generator = plan.source_run["format"], self.request.models["generator"]
+            source = open_store(source_format, self._out, generator=generator)
+            counts = plan.source_run["counts"]
+            self._images.copy(
+                source,
+                read_image_records(self._out),
+                draws=counts["draws"],
+                runs=counts.get("runs", 0),
+                latents=read_latents(self._out) if self.request.method != "reject" else None,
+            )
+        self.open_parts = list(self._list_open_parts())
 
-    def _note(self, draws: int, made: Sequence[Record], runs: int, latents: NDArray[np.float32] | None) -> None:
-        rows = None if latents is None else latents[self.found : self.found + len(made)]
-        self._journal(draws, made, runs, packed(rows))
-        self.found, self.draws = self.found + len(made), draws
+    def _list_open_parts(self) -> Iterator[OpenPart]:
+        """The parts that lack images, with the candidates that have not been drawn for them yet."""
+        candidates = (record.index for record in self._images.journal.records())
+        counts = Counter(candidate // CANDIDATES_PER_PART if self.request.parts else 0 for candidate in candidates)
+        for position, part in enumerate(self.request.all_parts()):
+            first = position * CANDIDATES_PER_PART
+            stop = first + min(self.request.max_draws_for(part), CANDIDATES_PER_PART)
+            not_drawn, n_missing = range(max(self._images.draws, first), stop), part.n - counts[position]
+            if n_missing and not_drawn:
+                yield OpenPart(part, not_drawn, n_missing)
 
-    def _journal(self, draws: int, made: Sequence[Record], runs: int, latents: str) -> None:
-        now = time.perf_counter()
-        self.journal.append(Line(draws, round(now - self._since, 3), tuple(made), runs, latents))
-        self._since = now
+
+def _estimate_bytes(plan: ResumePlan, request: GenerationRequest, origin: Origin) -> int:
+    resolution, latent = origin.generator.resolution, origin.generator.latent
+    image_bytes = disk_space.estimate_image_bytes(request.format, resolution=resolution, latent=latent)
+    return plan.count_images_to_write(request) * image_bytes

@@ -1,4 +1,4 @@
-"""Whether a dataset fits on its disk: asked before hours of work, and said in one line where the answer comes late."""
+"""Disk space: estimate what a dataset needs before it is generated, and report a full disk as one line."""
 
 from __future__ import annotations
 
@@ -10,43 +10,47 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.writers.formats.store import Format
+from synthcxr.writers.formats.store import ImageFormat
 
 _BYTES_PER_PIXEL = {"png": 0.5, "webdataset": 0.5, "dicom": 1.0}
 _BYTES_PER_RECORD = 1500
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
-def estimate(n_images: int, *, resolution: int, latent: int, form: Format) -> int:
-    """Bytes that `n_images` take at least: a film's PNG is rarely below half a byte a pixel, DICOM is a byte."""
-    return n_images * (int(resolution**2 * _BYTES_PER_PIXEL[form]) + 4 * latent + _BYTES_PER_RECORD)
+def estimate_image_bytes(image_format: ImageFormat, *, resolution: int, latent: int) -> int:
+    """Estimate the bytes that one image with its latent and its rows takes at least.
+
+    A PNG of an X-ray is rarely smaller than half a byte per pixel. DICOM takes one byte per pixel.
+    """
+    return int(resolution**2 * _BYTES_PER_PIXEL[image_format]) + 4 * latent + _BYTES_PER_RECORD
 
 
-def check(out: Path, n_bytes: int) -> None:
-    """ConfigError where `out` cannot be written, DataError where its disk has no room for `n_bytes`."""
+def check_free_space(out: Path, n_bytes: int) -> None:
+    """Raise ConfigError if `out` is not writable, and DataError if its disk has less than `n_bytes` free."""
     existing = next(folder for folder in out.parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"{out}: {existing} cannot be written; choose another --out")
+        raise ConfigError(f"{out}: {existing} is not writable; choose another --out")
     free = shutil.disk_usage(existing).free
     if free < n_bytes:
         raise DataError(
-            f"{out}: needs about {readable(n_bytes)}, {readable(free)} are free; make room or ask for fewer"
+            f"{out}: needs about {format_bytes(n_bytes)}, but only {format_bytes(free)} are free;"
+            " free some space or request fewer images"
         )
 
 
 @contextlib.contextmanager
-def full_disk_is_one_line(out: Path) -> Iterator[None]:
-    """Turn the system's error for a full disk into a DataError that says how to go on."""
+def report_full_disk(out: Path) -> Iterator[None]:
+    """Turn the system's error for a full disk into a DataError that says how to continue."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL_ERRORS:
             raise
-        raise DataError(f"{out}: the disk is full; make room and run the same command again: it goes on") from error
+        raise DataError(f"{out}: the disk is full; free some space and run the same command again to resume") from error
 
 
-def readable(n_bytes: int) -> str:
-    """Bytes for a reader: "12 MB"."""
+def format_bytes(n_bytes: int) -> str:
+    """Format a size with two or three digits, such as "12 MB"."""
     for unit in ("kB", "MB", "GB"):
         n_bytes, size = n_bytes // 1000, n_bytes / 1000
         if size < 1000:

@@ -1,4 +1,4 @@
-"""Whether the dataset that stands or grows in a place is the one that a command makes, or a beginning of it."""
+"""What determines a dataset's bytes, and whether an existing dataset is the result or the start of the same request."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import PIL
+
+import synthcxr
+from synthcxr.config.schema import ResolvedMethod
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.errors import DataError
-from synthcxr.writers.formats.store import Format
+from synthcxr.model_files.onnx_metadata import ModelMetadata
+from synthcxr.writers.formats import store
+from synthcxr.writers.formats.store import ImageFormat
 
-Method = Literal["reject", "guided", "optimise"]
-WINDOW = 2**32
-"""Where a request has several parts, part k draws the candidates from k times this on."""
-_APART = "kept apart from films"
+CANDIDATES_PER_PART = 2**32
+"""Part k of a request draws candidates k * 2**32 and following."""
+DEVICE_PINS = ("provider", "precision")
+"""The pins that are not versions of packages."""
+_JSON_KEYS = {"copy_filter": "apart"}  # of request.json and run.json, where they differ from the field's name
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """`n` images of one set of findings: all of `labels` and none of `without`."""
+class RequestPart:
+    """`n` images that show all of `labels` and none of `without`."""
 
     labels: tuple[str, ...]
     without: tuple[str, ...]
@@ -28,13 +36,14 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """All that decides a dataset's bytes. `models` are digests by kind; `pins` the provider and package versions.
+class GenerationRequest:
+    """Everything that determines a dataset's bytes.
 
-    `threads` is how many work on one image: a dataset that is begun goes on with the number it was begun with.
-    `apart` is the fingerprint of the films whose copies are left out, or empty. `method` is how candidates are
-    chosen. `without` are the findings left out; `parts` are the sets of findings that a request for several is made
-    of, each with its number of images.
+    `models` are the digests of the models by kind; `pins` are the onnxruntime provider and the package versions, from
+    `collect_pins`; `threads` is the number of threads per image, which a resumed dataset keeps. `copy_filter` is the
+    fingerprint of the films whose copies are rejected, or empty. `parts` are the sets of findings of a request for
+    several sets, each with its number of images; it is empty for a request of one set, which `labels` and `without`
+    describe.
     """
 
     n: int
@@ -42,141 +51,199 @@ class Request:
     labels: tuple[str, ...]
     max_draws: int
     batch: int
-    format: Format
+    format: ImageFormat
     models: Mapping[str, str]
     pins: Mapping[str, str]
     threads: int
-    apart: str = ""
-    method: Method = "reject"
+    copy_filter: str = ""
+    method: ResolvedMethod = "reject"
     without: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[RequestPart, ...] = ()
 
-    @property
-    def asked(self) -> str:
-        """What the images show, such as "Edema and Effusion without Mass"; empty where nothing was asked."""
-        if self.parts:
-            return f"{len(self.parts)} sets of findings"
-        barred = f"without {' or '.join(self.without)}" if self.without else ""
-        return " ".join(words for words in (" and ".join(self.labels), barred) if words)
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any], path: Path) -> GenerationRequest:
+        """Read the content of request.json; DataError names the `path` of the dataset."""
+        try:
+            required = {name: value for name, value in fields.items() if name not in _JSON_KEYS.values()}
+            return cls(**{**required, "labels": tuple(fields["labels"]), **_parse_optional_fields(fields)})
+        except (KeyError, TypeError) as error:
+            raise _unreadable(path) from error
 
-    @property
-    def exact(self) -> bool:
-        """Every part says of each finding whether it shows."""
-        whole = (NO_FINDING in part.labels or len(part.labels + part.without) == len(FINDINGS) for part in self.parts)
-        return bool(self.parts) and all(whole)
-
-    def shares(self) -> dict[str, float]:
-        """How many images of the parts were asked to show each finding, or No Finding."""
-        held: Counter[str] = Counter()
-        for part in self.parts:
-            held.update(dict.fromkeys(part.labels, part.n))
-        return {name: float(n) for name, n in held.items()}
-
-    def tries(self, part: Part) -> int:
-        """How many candidates are tried for a part at most, however few images that gives."""
-        return -(-self.max_draws * part.n // self.n) if self.parts else self.max_draws
+    @classmethod
+    def from_run(cls, run: Mapping[str, Any], path: Path) -> GenerationRequest:
+        """Read the request from the run.json of a finished dataset; DataError names the `path` of the dataset."""
+        precision = run.get("precision", "fp32")
+        try:
+            return cls(
+                **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
+                labels=tuple(run["request"]["labels"]),
+                **_parse_optional_fields(run["request"]),
+                format=run["format"],
+                models=run["model"]["digests"],
+                pins={"provider": run["provider"], **_precision_pin(precision), **run["versions"]},
+                threads=run["threads"],
+            )
+        except (KeyError, TypeError) as error:
+            raise _unreadable(path) from error
 
     def as_dict(self) -> dict[str, Any]:
-        """The request.json of a growing dataset."""
-        return dataclasses.asdict(self)
+        """The content of request.json."""
+        return {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+
+    def all_parts(self) -> tuple[RequestPart, ...]:
+        """The parts; a request for one set of findings has one."""
+        return self.parts or (RequestPart(self.labels, self.without, self.n),)
+
+    def part_of(self, candidate: int) -> RequestPart:
+        """The part for which a candidate was drawn."""
+        return self.all_parts()[candidate // CANDIDATES_PER_PART if self.parts else 0]
+
+    def max_draws_for(self, part: RequestPart) -> int:
+        """The number of candidates that are drawn for a part at most: its share of `max_draws`."""
+        return -(-self.max_draws * part.n // self.n) if self.parts else self.max_draws
+
+    def describe_findings(self) -> str:
+        """The requested findings, such as "Edema and Effusion without Mass"; empty if any image is accepted."""
+        if self.parts:
+            return f"{len(self.parts)} sets of findings"
+        excluded = f"without {' or '.join(self.without)}" if self.without else ""
+        return " ".join(words for words in (" and ".join(self.labels), excluded) if words)
+
+    def fixes_every_finding(self) -> bool:
+        """Whether every part requires or excludes each of the findings."""
+        return bool(self.parts) and all(
+            NO_FINDING in part.labels or len(part.labels + part.without) == len(FINDINGS) for part in self.parts
+        )
+
+    def count_requested_findings(self) -> dict[str, float]:
+        """The number of images that the parts request with each finding, and with No Finding."""
+        counts: Counter[str] = Counter()
+        for part in self.parts:
+            counts.update(dict.fromkeys(part.labels, part.n))
+        return {name: float(n) for name, n in counts.items()}
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Whether what is held is what is wanted, a beginning of it, or (`why`) another command's."""
+class Origin:
+    """Where the images come from: the address of the model, the metadata of its two files, and the command line.
 
-    answer: Literal["same", "longer", "other"]
-    why: str = ""
+    `attribution` are the texts that the sources of the training films require to be passed on.
+    """
+
+    model_name: str
+    generator: ModelMetadata
+    classifier: ModelMetadata
+    command: tuple[str, ...]
+    attribution: tuple[str, ...] = ()
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the generator or the classifier was trained on phantoms instead of real films."""
+        return self.generator.phantom or self.classifier.phantom
 
 
-def of_dict(fields: Mapping[str, Any], where: Path) -> Request:
-    """The request that a request.json states."""
-    try:
-        return Request(**{**fields, "labels": tuple(fields["labels"]), **_also(fields)})
-    except (KeyError, TypeError) as error:
-        raise _unreadable(where) from error
+@dataclasses.dataclass(frozen=True)
+class RequestMatch:
+    """How an existing dataset relates to a request.
+
+    "same" if it is the requested dataset or its unfinished start, "longer" if it is the start of a request for more,
+    and "other", with the reason, if it belongs to another request.
+    """
+
+    kind: Literal["same", "longer", "other"]
+    reason: str = ""
 
 
-def of_run(run: Mapping[str, Any], where: Path) -> Request:
-    """The request that the run.json of a finished dataset states."""
-    try:
-        return Request(
-            **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
-            labels=tuple(run["request"]["labels"]),
-            **_also(run["request"]),
-            format=run["format"],
-            models=run["model"]["digests"],
-            pins={"provider": run["provider"], **_precision(run), **run["versions"]},
-            threads=run["threads"],
+def collect_pins(image_format: ImageFormat, session_pins: Mapping[str, str]) -> dict[str, str]:
+    """Everything about the software that the bytes of a dataset depend on.
+
+    `session_pins` are the provider, the precision and the versions that the sampling depends on. The precision is
+    left out if it is fp32.
+    """
+    pins = {name: value for name, value in session_pins.items() if (name, value) != ("precision", "fp32")}
+    versions = {"synthcxr": synthcxr.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    return pins | versions | store.library_versions(image_format)
+
+
+def match_requests(
+    requested: GenerationRequest,
+    existing: GenerationRequest,
+    *,
+    n_images: int,
+    draws: int,
+    unfinished: bool,
+    append: bool,
+) -> RequestMatch:
+    """Compare a request with that of an existing dataset, which has `n_images` images from `draws` candidates."""
+    differences, complete = _list_differences(requested, existing), n_images == existing.n
+    if requested.n < existing.n:
+        differences.append(f"n {existing.n}, not {requested.n}")
+    if not requested.parts and requested.max_draws < draws:
+        differences.append(f"max_draws at least {draws}, not {requested.max_draws}")
+    if requested.parts and (requested.n, requested.max_draws) != (existing.n, existing.max_draws):
+        fixed = "which a request for several sets of findings cannot change"
+        differences.append(f"n {existing.n} and max_draws {existing.max_draws}, {fixed}")
+    if requested.format != existing.format and (unfinished or not append or requested.n == existing.n):
+        differences.append(f"format {existing.format}, not {requested.format}")
+    if differences:
+        return RequestMatch(
+            "other", f"contains the dataset of another command ({'; '.join(differences)}); use --force to replace it"
         )
-    except (KeyError, TypeError) as error:
-        raise _unreadable(where) from error
+    if requested.n > existing.n and not append:
+        reason = f"contains n = {existing.n} images of this request; use --append to extend it to {requested.n}"
+        return RequestMatch("other", f"{reason}, or --force to start over")
+    same = requested.n == existing.n and (complete or requested.max_draws == existing.max_draws)
+    # Another format may depend on libraries that the existing one does not depend on.
+    same_format = requested.format == existing.format
+    pins = {name: value for name, value in requested.pins.items() if same_format or name in existing.pins}
+    changed = _list_changes({**existing.pins, "threads": existing.threads}, {**pins, "threads": requested.threads})
+    if changed and (unfinished or not same):
+        reason = f"was generated with {'; '.join(changed)}; resume it with the same, or use --force to start over"
+        return RequestMatch("other", reason)
+    return RequestMatch("same" if same else "longer")
 
 
-def _precision(run: Mapping[str, Any]) -> dict[str, str]:
-    """As a pin: fp32, which is all there was, is not said."""
-    return {} if run.get("precision", "fp32") == "fp32" else {"precision": run["precision"]}
-
-
-def _also(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request has that an earlier version did not write, or that is left out where it is plain."""
-    parts = (Part(tuple(part["labels"]), tuple(part["without"]), part["n"]) for part in fields.get("parts", ()))
+def _parse_optional_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that earlier versions did not write, or that run.json omits if they have their default."""
+    parts = (RequestPart(tuple(part["labels"]), tuple(part["without"]), part["n"]) for part in fields.get("parts", ()))
     return {
-        "apart": fields.get("apart", ""),
+        "copy_filter": fields.get(_JSON_KEYS["copy_filter"], ""),
         "method": fields.get("method", "reject"),
         "without": tuple(fields.get("without", ())),
         "parts": tuple(parts),
     }
 
 
-def _unreadable(where: Path) -> DataError:
-    return DataError(f"{where}: not written by this version of synthcxr; choose another --out")
+def _precision_pin(precision: str) -> dict[str, str]:
+    return {} if precision == "fp32" else {"precision": precision}
 
 
-def compare(wanted: Request, held: Request, *, found: int, draws: int, growing: bool, append: bool) -> Comparison:
-    """Set what is wanted against what is held, finished or still `growing`: `found` images of `draws` candidates."""
-    other, complete = _differences(wanted, held), found == held.n
-    if wanted.n < held.n:
-        other.append(f"n {held.n}, not {wanted.n}")
-    if not wanted.parts and wanted.max_draws < draws:
-        other.append(f"max_draws at least {draws}, not {wanted.max_draws}")
-    if wanted.parts and (wanted.n, wanted.max_draws) != (held.n, held.max_draws):
-        other.append(f"n {held.n} and max_draws {held.max_draws}, which a request for several sets keeps")
-    if wanted.format != held.format and (growing or not append or wanted.n == held.n):
-        other.append(f"format {held.format}, not {wanted.format}")
-    if other:
-        return Comparison("other", f"holds what another command makes ({'; '.join(other)}); --force replaces that")
-    if wanted.n > held.n and not append:
-        why = f"holds n = {held.n} of this command; --append makes it {wanted.n}, --force starts over"
-        return Comparison("other", why)
-    same = wanted.n == held.n and (complete or wanted.max_draws == held.max_draws)
-    # Another format may depend on what the one that stands does not.
-    pins = {name: value for name, value in wanted.pins.items() if name in held.pins or wanted.format == held.format}
-    changed = _changes({**held.pins, "threads": held.threads}, {**pins, "threads": wanted.threads})
-    if changed and (growing or not same):
-        return Comparison("other", f"was made with {'; '.join(changed)}: go on with the same, or --force to start over")
-    return Comparison("same" if same else "longer")
+def _unreadable(path: Path) -> DataError:
+    return DataError(f"{path}: was not written by this version of synthcxr; choose another --out")
 
 
-def _differences(wanted: Request, held: Request) -> list[str]:
+def _list_differences(requested: GenerationRequest, existing: GenerationRequest) -> list[str]:
     names = ("seed", "labels", "without", "method", "batch")
-    asked = _changes({name: getattr(held, name) for name in names}, {name: getattr(wanted, name) for name in names})
-    asked += [] if held.parts == wanted.parts else ["other sets of findings"]
-    asked += _changes({_APART: held.apart or "none"}, {_APART: wanted.apart or "none"})
-    kinds = [*wanted.models, *sorted(held.models.keys() - wanted.models.keys())]
-    models = [f"another {kind}" for kind in kinds if held.models.get(kind) != wanted.models.get(kind)]
-    return asked + models
+    differences = _list_changes(
+        {name: getattr(existing, name) for name in names}, {name: getattr(requested, name) for name in names}
+    )
+    differences += [] if existing.parts == requested.parts else ["other sets of findings"]
+    films = "films of the copy filter"
+    differences += _list_changes({films: existing.copy_filter or "none"}, {films: requested.copy_filter or "none"})
+    kinds = [*requested.models, *sorted(existing.models.keys() - requested.models.keys())]
+    changed_kinds = (kind for kind in kinds if existing.models.get(kind) != requested.models.get(kind))
+    return differences + [f"another {kind}" for kind in changed_kinds]
 
 
-def _changes(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _list_changes(existing: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     return [
-        f"{name} {_show(held.get(name))}, not {_show(value)}"
-        for name, value in wanted.items()
-        if held.get(name) != value
+        f"{name} {_format_value(existing.get(name))}, not {_format_value(value)}"
+        for name, value in requested.items()
+        if existing.get(name) != value
     ]
 
 
-def _show(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "+".join(value) or "none"
     return str(value)

@@ -1,6 +1,6 @@
-"""What has been made already: one line a block of candidates, written after the block's images.
+"""The journal of an unfinished dataset: one JSON line per block of candidates, appended after the block's images.
 
-A process may be killed at any moment, so a reader takes whole lines only and stops at the first that is not one.
+A process may be killed at any moment. Readers therefore stop at the first line that is incomplete or invalid.
 """
 
 from __future__ import annotations
@@ -14,66 +14,75 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data.records import Record
+from synthcxr.data.synthetic_dataset import ImageRecord
 
-NAME = "journal.jsonl"
+JOURNAL_FILE = "journal.jsonl"
+_JUDGE_KEY = "judged"
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """A block's images. `draws` is the first candidate not yet looked at, `wall_s` the seconds the block took.
+class JournalLine:
+    """One block of candidates. The field names are the keys of the JSON line.
 
-    `runs` counts the images that the generator made for it; `latents` are those of a search, packed, or empty where
-    each image's is its candidate's own.
+    `draws` is the first candidate that has not been examined, `wall_s` the time that the block took in seconds and
+    `runs` the number of images that the generator made for it. `latents` holds the encoded latents of a guided or
+    optimised block; it is empty if each image has the latent of its candidate.
     """
 
     draws: int
     wall_s: float
-    records: tuple[Record, ...]
+    records: tuple[ImageRecord, ...]
     runs: int = 0
     latents: str = ""
 
 
 class Journal:
-    """The journal of one growing dataset."""
+    """Appends to, reads and truncates one journal file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, line: Line) -> None:
+    def append(self, line: JournalLine) -> None:
         """Add one line."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(dataclasses.asdict(line)) + "\n")
+            fields = dataclasses.asdict(line)
+            for record in fields["records"]:
+                record[_JUDGE_KEY] = record.pop("judge_probabilities")
+            file.write(json.dumps(fields) + "\n")
 
-    def lines(self) -> Iterator[Line]:
-        """The whole lines, up to the first that is cut or broken."""
+    def lines(self) -> Iterator[JournalLine]:
+        """Yield the lines up to the first that is incomplete or invalid."""
         if not self.path.is_file():
             return
         with self.path.open("rb") as file:
             for raw in file:
-                line = _parse(raw)
+                line = _parse_line(raw)
                 if line is None:
                     return
                 yield line
 
-    def records(self) -> Iterator[Record]:
-        """Every image so far, in candidate order."""
+    def has_line(self) -> bool:
+        """Whether at least one line is valid."""
+        return next(self.lines(), None) is not None
+
+    def records(self) -> Iterator[ImageRecord]:
+        """Yield the records of all images in candidate order."""
         for line in self.lines():
             yield from line.records
 
-    def totals(self) -> tuple[int, int]:
-        """How many images there are so far, of how many candidates looked at."""
-        found, draws = 0, 0
+    def count_images_and_draws(self) -> tuple[int, int]:
+        """Count the images, and the candidates that have been examined for them."""
+        n_images, draws = 0, 0
         for line in self.lines():
-            found, draws = found + len(line.records), line.draws
-        return found, draws
+            n_images, draws = n_images + len(line.records), line.draws
+        return n_images, draws
 
-    def runs(self) -> int:
-        """How many images the generator made so far, kept or not."""
+    def count_runs(self) -> int:
+        """Count the images that the generator made, accepted or not."""
         return sum(line.runs for line in self.lines())
 
-    def cut(self, n_lines: int) -> None:
-        """Keep the first `n_lines` lines."""
+    def truncate(self, n_lines: int) -> None:
+        """Keep only the first `n_lines` lines."""
         if not self.path.is_file():
             return
         with self.path.open("r+b") as file:
@@ -82,27 +91,27 @@ class Journal:
             file.truncate(file.tell())
 
 
-def packed(latents: NDArray[np.float32] | None) -> str:
-    """Latents [k, Z] as a line holds them."""
+def encode_latents(latents: NDArray[np.float32] | None) -> str:
+    """Encode latents [k, Z] for a line; an empty string for None."""
     return "" if latents is None else base64.b64encode(latents.astype("<f4").tobytes()).decode("ascii")
 
 
-def unpacked(latents: str, size: int) -> NDArray[np.float32]:
-    """The latents [k, size] that a line holds, of any kind of machine."""
+def decode_latents(latents: str, size: int) -> NDArray[np.float32]:
+    """Decode latents [k, size] in the byte order of this machine."""
     return np.frombuffer(base64.b64decode(latents), "<f4").reshape(-1, size).astype(np.float32)
 
 
-def _parse(raw: bytes) -> Line | None:
+def _parse_line(raw: bytes) -> JournalLine | None:
     if not raw.endswith(b"\n"):
         return None
     try:
         fields = json.loads(raw)
-        held = tuple(_record(row) for row in fields["records"])
-        return Line(fields["draws"], fields["wall_s"], held, fields.get("runs", 0), fields.get("latents", ""))
+        records = tuple(_parse_record(row) for row in fields["records"])
+        return JournalLine(fields["draws"], fields["wall_s"], records, fields.get("runs", 0), fields.get("latents", ""))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _record(fields: dict[str, object]) -> Record:
-    held = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return Record(**held)  # type: ignore[arg-type]
+def _parse_record(fields: dict[str, object]) -> ImageRecord:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return ImageRecord(judge_probabilities=values.pop(_JUDGE_KEY), **values)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a dataset's run.json says, in words for the one who made it."""
+"""The lines that tell the user about a dataset, composed from its run.json."""
 
 from __future__ import annotations
 
@@ -7,52 +7,72 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthcxr.writers.generation_request import WINDOW, Part, Request
+from synthcxr.writers import disk_space
+from synthcxr.writers.dataset_writer import DryRun
+from synthcxr.writers.generation_request import CANDIDATES_PER_PART, GenerationRequest, RequestPart
 
-_NAMED = 3
+_MAX_NAMED_PARTS = 3
 
 
-def asked(request: Request) -> str:
-    """ " with Edema and Effusion without Mass", or nothing."""
-    words = request.asked
-    if not words:
+def describe_dry_run(out: Path, request: GenerationRequest, resolution: int, dry_run: DryRun) -> tuple[str, ...]:
+    """What the request would generate, and how much disk space it needs."""
+    present = f", {dry_run.n_present} of them exist already" if dry_run.n_present else ""
+    images = f"{request.n} images of {resolution} px{_with_findings(request)}"
+    return (
+        f"{out}: would generate {images} ({request.format}{present})"
+        f" from at most {request.max_draws} candidates, about {disk_space.format_bytes(dry_run.n_bytes)},"
+        f" on {request.pins['provider']}",
+        "dry run: nothing was written",
+    )
+
+
+def describe_dataset(out: Path, run: Mapping[str, Any], request: GenerationRequest) -> str:
+    """The number of images and what it took to generate them."""
+    images = f"{run['counts']['found']} images of {run['model']['resolution']} px{_with_findings(request)}"
+    return f"{out}: {images} ({_describe_effort(run)}, on {run['provider']})"
+
+
+def describe_shortfall(out: Path, run: Mapping[str, Any], request: GenerationRequest, candidates: Iterable[int]) -> str:
+    """The message for a dataset with too few images. `candidates` are the indices of those that it has."""
+    counts = run["counts"]
+    images = f"{counts['requested']} images of {run['model']['resolution']} px{_with_findings(request)}"
+    advice = "to continue it, run the same command with a larger max_draws"
+    if request.parts:
+        short_parts = list(_list_short_parts(request.parts, candidates))
+        n_unnamed = len(short_parts) - _MAX_NAMED_PARTS
+        more = f" and {n_unnamed} more" if n_unnamed > 0 else ""
+        advice = (
+            f"too few for {', '.join(short_parts[:_MAX_NAMED_PARTS])}{more}; to generate it again, use --force with a"
+            " larger max_draws"
+        )
+    return f"{out}: only {counts['found']} of {images} ({_describe_effort(run)}); they were written; {advice}"
+
+
+def list_warnings(run: Mapping[str, Any], request: GenerationRequest) -> Iterator[str]:
+    """What a user of the dataset has to know."""
+    requested = {name for part in request.all_parts() for name in part.labels}
+    if weak := sorted({*run["model"]["weak"]} & requested):
+        yield f"weak label: the threshold of {' and '.join(weak)} is based on fewer than 3 positive val films"
+    if run["model"]["phantom"]:
+        yield "trained on phantoms: these images test the pipeline; they say nothing about real chest X-rays"
+
+
+def _with_findings(request: GenerationRequest) -> str:
+    findings = request.describe_findings()
+    if not findings:
         return ""
-    return f" {words}" if words.startswith("without") else f" with {words}"
+    return f" {findings}" if findings.startswith("without") else f" with {findings}"
 
 
-def made(out: Path, run: Mapping[str, Any], request: Request) -> str:
-    """How many images of what there are."""
-    return f"{out}: {run['counts']['found']} images of {run['model']['resolution']} px{asked(request)}"
-
-
-def drawn(run: Mapping[str, Any]) -> str:
-    """What it took."""
+def _describe_effort(run: Mapping[str, Any]) -> str:
     counts = run["counts"]
     if run["request"].get("parts") or run["request"].get("method"):
-        return f"{counts['runs'] / max(counts['found'], 1):.1f} generator runs an image"
+        return f"{counts['runs'] / max(counts['found'], 1):.1f} generator runs per image"
     return f"{counts['draws']} candidates drawn, {counts['acceptance_rate']:.2%} accepted"
 
 
-def short(what: str, run: Mapping[str, Any], request: Request, indices: Iterable[int]) -> str:
-    """What to say where the draws ran out. `indices` are the candidates of the images that were found."""
-    then = "a larger max_draws goes on from there"
-    if request.parts:
-        lacking = list(_lacking(request.parts, Counter(int(index) // WINDOW for index in indices)))
-        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-        then = f"short of {', '.join(lacking[:_NAMED])}{more}: --force with a larger max_draws makes it again"
-    return f"{what}, of {run['counts']['requested']} asked for: {drawn(run)}; the shorter set is in place, and {then}"
-
-
-def warnings(run: Mapping[str, Any], request: Request) -> Iterator[str]:
-    """What one should know before using it."""
-    named = {name for part in request.parts for name in part.labels} | {*request.labels}
-    if weak := sorted({*run["model"]["weak"]} & named):
-        yield f"weak label: the threshold of {' and '.join(weak)} rests on fewer than 3 val positives"
-    if run["model"]["phantom"]:
-        yield "made from drawn phantoms: these images prove the pipeline, never realism"
-
-
-def _lacking(parts: Iterable[Part], found: Mapping[int, int]) -> Iterator[str]:
-    for at, part in enumerate(parts):
-        if found.get(at, 0) < part.n:
-            yield f"{'|'.join(part.labels)} ({found.get(at, 0)} of {part.n})"
+def _list_short_parts(parts: Iterable[RequestPart], candidates: Iterable[int]) -> Iterator[str]:
+    counts = Counter(int(candidate) // CANDIDATES_PER_PART for candidate in candidates)
+    for position, part in enumerate(parts):
+        if counts[position] < part.n:
+            yield f"{'|'.join(part.labels)} ({counts[position]} of {part.n})"

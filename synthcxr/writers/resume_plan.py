@@ -1,4 +1,4 @@
-"""What there is to do about a dataset: nothing, go on, make it longer, or begin; decided before anything is touched."""
+"""Decide what a request means for an output folder: nothing to do, resume, extend or start; nothing is written."""
 
 from __future__ import annotations
 
@@ -8,52 +8,68 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr.errors import DataError
-from synthcxr.writers import generation_request, staging
-from synthcxr.writers.generation_request import Request
-from synthcxr.writers.journal import NAME, Journal
+from synthcxr.writers import staging
+from synthcxr.writers.generation_request import GenerationRequest, match_requests
+from synthcxr.writers.journal import JOURNAL_FILE, Journal
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """`done`: the run.json of the dataset that is already what is wanted. Else `source`: the run.json of the shorter
-    one to begin with, and `afresh`: what grows there belongs to another command. `n_held` images need not be made.
+class ResumePlan:
+    """What to do.
 
-    `threads` is how many to work with: as many as what is gone on from was made with.
+    `finished_run` is the run.json of a dataset that already fulfils the request. Otherwise `source_run` is the
+    run.json of the shorter dataset from which images are copied, `discard_partial` says that OUT.partial belongs to
+    another command, and `n_present` images exist already. `threads` is the number of threads to work with: that of
+    the images that exist.
     """
 
     threads: int
+    finished_run: Mapping[str, Any] | None = None
+    source_run: Mapping[str, Any] | None = None
+    discard_partial: bool = False
+    n_present: int = 0
 
-    done: Mapping[str, Any] | None = None
-    source: Mapping[str, Any] | None = None
-    afresh: bool = False
-    n_held: int = 0
+    def count_images_to_write(self, request: GenerationRequest) -> int:
+        """The number of images that have to be written, copies included."""
+        return request.n if self.source_run is not None else request.n - self.n_present
 
 
-def make(out: Path, wanted: Request, *, append: bool, force: bool) -> Plan:
-    """The plan for `out`; DataError, with nothing touched, where another command's work would be lost."""
-    run, grows = staging.finished(out), staging.begun(out)
-    source, afresh, n_held, threads = None, grows is None, 0, wanted.threads
+def make_plan(out: Path, request: GenerationRequest, *, append: bool, force: bool) -> ResumePlan:
+    """Plan for the folder `out`; DataError if work of another command would be lost."""
+    run, partial_request = staging.read_finished_run(out), staging.read_partial_request(out)
+    source_run, discard_partial, n_present, threads = None, partial_request is None, 0, request.threads
     if run is not None:
-        held, counts = generation_request.of_run(run, out), run["counts"]
-        asked = dataclasses.replace(wanted, threads=held.threads)
-        found = generation_request.compare(
-            asked, held, found=counts["found"], draws=counts["draws"], growing=False, append=append
+        existing, counts = GenerationRequest.from_run(run, out), run["counts"]
+        match = match_requests(
+            dataclasses.replace(request, threads=existing.threads),
+            existing,
+            n_images=counts["found"],
+            draws=counts["draws"],
+            unfinished=False,
+            append=append,
         )
-        if found.answer == "same" and not force:
-            return Plan(threads=held.threads, done=run, n_held=counts["found"])
-        if found.answer == "other" and not force:
-            raise DataError(f"{out}: {found.why}, or choose another --out")
-        if found.answer == "longer":
-            source, n_held, threads = run, counts["found"], held.threads
-        staging.refuse_strangers(out)
-    if grows is not None:
-        folder = staging.partial(out)
-        n_made, draws = Journal(folder / NAME).totals()
-        held = generation_request.of_dict(grows, folder)
-        asked = dataclasses.replace(wanted, threads=held.threads if source is None else threads)
-        found = generation_request.compare(asked, held, found=n_made, draws=draws, growing=True, append=append)
-        if found.answer == "other" and not force:
-            raise DataError(f"{folder}: {found.why}, or choose another --out")
-        afresh = found.answer == "other"
-        n_held, threads = (n_held, threads) if afresh else (max(n_held, n_made), held.threads)
-    return Plan(threads=threads, source=source, afresh=afresh, n_held=n_held)
+        if match.kind == "same" and not force:
+            return ResumePlan(threads=existing.threads, finished_run=run, n_present=counts["found"])
+        if match.kind == "other" and not force:
+            raise DataError(f"{out}: {match.reason}, or choose another --out")
+        if match.kind == "longer":
+            source_run, n_present, threads = run, counts["found"], existing.threads
+        staging.refuse_unknown_files(out)
+    if partial_request is not None:
+        partial = staging.partial_folder(out)
+        n_images, draws = Journal(partial / JOURNAL_FILE).count_images_and_draws()
+        existing = GenerationRequest.from_dict(partial_request, partial)
+        match = match_requests(
+            dataclasses.replace(request, threads=existing.threads if source_run is None else threads),
+            existing,
+            n_images=n_images,
+            draws=draws,
+            unfinished=True,
+            append=append,
+        )
+        if match.kind == "other" and not force:
+            raise DataError(f"{partial}: {match.reason}, or choose another --out")
+        discard_partial = match.kind == "other"
+        if not discard_partial:
+            n_present, threads = max(n_present, n_images), existing.threads
+    return ResumePlan(threads=threads, source_run=source_run, discard_partial=discard_partial, n_present=n_present)

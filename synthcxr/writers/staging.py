@@ -1,176 +1,151 @@
-"""How a dataset gets into its place whole or not at all: OUT.partial, OUT.lock, and the swap at the end."""
+"""A dataset appears complete or not at all: it is written to OUT.partial under a lock, then moved to OUT.
+
+The names beside OUT: OUT.partial is the unfinished dataset, OUT.lock the lock file, OUT.replaced the old dataset
+during the swap, and OUT.discarded an unfinished dataset that is being deleted.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthcxr.data import records
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.storage import atomic, json_files
-from synthcxr.writers import journal
-from synthcxr.writers.formats import image_folder, webdataset
-from synthcxr.writers.formats.store import DICOM, LATENTS
+from synthcxr.storage.locks import LockedError, file_lock
+from synthcxr.writers.formats.store import IMAGE_FOLDERS
+from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars import croissant, data_entry_csv
+from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
 
-REQUEST = "request.json"
-_BESIDE = {records.METADATA, records.RUN, data_entry_csv.NAME, LATENTS, croissant.NAME}
-_OURS = _BESIDE | {image_folder.FOLDER, DICOM, webdataset.FOLDER}
-_OURS_PARTIAL = {REQUEST, journal.NAME} | _OURS | {f"{name}.partial" for name in (REQUEST, croissant.NAME, records.RUN)}
+REQUEST_FILE = "request.json"
+_SIDECARS = {METADATA_FILE, RUN_FILE, data_entry_csv.DATA_ENTRY_FILE, LATENTS_FILE, croissant.CROISSANT_FILE}
+_DATASET_NAMES = _SIDECARS | set(IMAGE_FOLDERS.values())
+_UNFINISHED_FILES = {
+    atomic.partial_path(Path(name)).name for name in (REQUEST_FILE, croissant.CROISSANT_FILE, RUN_FILE)
+}
+_PARTIAL_NAMES = _DATASET_NAMES | _UNFINISHED_FILES | {REQUEST_FILE, JOURNAL_FILE}
 
 
-def real(out: Path) -> Path:
-    """`out` without links and dots; ConfigError where it is no name that a folder can be renamed to."""
+def resolve_out(out: Path) -> Path:
+    """Resolve links and dots; ConfigError if the result is the root folder, to which nothing can be renamed."""
     resolved = out.resolve()
     if not resolved.name:
-        raise ConfigError(f"{out}: is no folder to write a dataset to; choose another --out")
+        raise ConfigError(f"{out}: cannot be the folder of a dataset; choose another --out")
     return resolved
 
 
-def partial(out: Path) -> Path:
-    """The folder in which the dataset `out` grows."""
-    return atomic.beside(out)
+def partial_folder(out: Path) -> Path:
+    """The folder of the unfinished dataset."""
+    return atomic.partial_path(out)
 
 
-def _replaced(out: Path) -> Path:
+def _replaced_folder(out: Path) -> Path:
     return out.with_name(out.name + ".replaced")
 
 
-def _discarded(out: Path) -> Path:
+def _discarded_folder(out: Path) -> Path:
     return out.with_name(out.name + ".discarded")
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold OUT.lock; DataError where another process holds it. The system frees it when its holder dies.
-
-    Folders above `out` that were made for it go with the lock where nothing was put into them.
-    """
+def lock_output(out: Path) -> Iterator[None]:
+    """Hold OUT.lock; DataError if another process holds it. Remove the folders that were created for it if empty."""
     path = out.with_name(out.name + ".lock")
-    with contextlib.ExitStack() as after:
+    with contextlib.ExitStack() as stack:
         try:
-            after.enter_context(atomic.parents(path))
+            stack.enter_context(atomic.create_parents(path))
+            stack.enter_context(file_lock(path))
+        except LockedError:
+            raise DataError(f"{out}: another process is writing here; wait for it, or choose another --out") from None
         except OSError as error:
-            raise _unwritable(out, error) from error
-        after.callback(os.close, _acquire(path, out))
-        after.callback(path.unlink, missing_ok=True)
+            raise ConfigError(f"{out}: is not writable ({error.strerror}); choose another --out") from error
         yield
 
 
-def _acquire(path: Path, out: Path) -> int:
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise _unwritable(out, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise DataError(f"{out}: another run is writing here; wait for it, or choose another --out") from None
-        if _still_named(path, descriptor):
-            return descriptor
-        os.close(descriptor)
-
-
-def _unwritable(out: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out")
-
-
-def _still_named(path: Path, descriptor: int) -> bool:
-    """What was locked still lies under its name: its last holder may have removed it in between."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def recover(out: Path) -> None:
-    """Complete or undo a swap or removal that a killed process left half done."""
-    for left in (_discarded(out), _replaced(out)):
-        if not _is_free(left) and not _only(left, _OURS_PARTIAL):
-            raise DataError(f"{left}: holds something else ({_example(left)}); move it away, or choose another --out")
-    if _discarded(out).exists():
-        shutil.rmtree(_discarded(out))
-    if _replaced(out).exists():
+def recover_interrupted_swap(out: Path) -> None:
+    """Complete or undo the swap or deletion that a killed process left unfinished."""
+    replaced, discarded = _replaced_folder(out), _discarded_folder(out)
+    for folder in (discarded, replaced):
+        if not _is_free(folder) and not _contains_only(folder, _PARTIAL_NAMES):
+            raise DataError(f"{folder}: {_describe_content(folder)}; move it away, or choose another --out")
+    if discarded.exists():
+        shutil.rmtree(discarded)
+    if replaced.exists():
         if out.exists():
-            shutil.rmtree(_replaced(out))
+            shutil.rmtree(replaced)
         else:
-            _replaced(out).rename(out)
-    if (partial(out) / records.RUN).is_file() and not (partial(out) / REQUEST).exists():
-        settle(out)
+            replaced.rename(out)
+    if (partial_folder(out) / RUN_FILE).is_file() and not (partial_folder(out) / REQUEST_FILE).exists():
+        swap_in(out)
 
 
-def settle(out: Path) -> None:
-    """Put the finished OUT.partial in the place of OUT."""
-    grown, replaced = partial(out), _replaced(out)
-    (grown / REQUEST).unlink(missing_ok=True)
-    (grown / journal.NAME).unlink(missing_ok=True)
+def swap_in(out: Path) -> None:
+    """Move the complete OUT.partial to OUT, and delete the dataset that was there."""
+    partial, replaced = partial_folder(out), _replaced_folder(out)
+    (partial / REQUEST_FILE).unlink(missing_ok=True)
+    (partial / JOURNAL_FILE).unlink(missing_ok=True)
     if out.exists() and any(out.iterdir()):
         out.rename(replaced)
-    grown.rename(out)
+    partial.rename(out)
     if replaced.exists():
         shutil.rmtree(replaced)
 
 
-def finished(out: Path) -> dict[str, Any] | None:
-    """The run.json of the dataset at `out`; None where nothing is there; DataError where it is something else."""
+def read_finished_run(out: Path) -> dict[str, Any] | None:
+    """Read the run.json of the dataset at `out`; None if `out` is absent or empty, DataError for anything else."""
     if _is_free(out):
         return None
-    if not (out / records.RUN).is_file() or not (out / records.METADATA).is_file():
-        raise DataError(f"{out}: holds something else ({_example(out)}); choose another --out")
-    return records.read_run(out)
+    if not (out / RUN_FILE).is_file() or not (out / METADATA_FILE).is_file():
+        raise DataError(f"{out}: {_describe_content(out)}; choose another --out")
+    return read_run(out)
 
 
-def begun(out: Path) -> dict[str, Any] | None:
-    """The request.json of what grows beside `out`; None where no image does yet; DataError for something else."""
-    grown = partial(out)
-    if _is_free(grown) or _only(grown, {f"{REQUEST}.partial"}):
+def read_partial_request(out: Path) -> dict[str, Any] | None:
+    """Read the request.json of OUT.partial; None if it has no journal line yet, DataError for anything else."""
+    partial = partial_folder(out)
+    if _is_free(partial) or _contains_only(partial, {atomic.partial_path(Path(REQUEST_FILE)).name}):
         return None
-    if not (grown / REQUEST).is_file() or not _only(grown, _OURS_PARTIAL):
-        raise DataError(f"{grown}: holds something else ({_example(grown)}); move it away, or choose another --out")
-    if not _has_line(grown):
+    if not (partial / REQUEST_FILE).is_file() or not _contains_only(partial, _PARTIAL_NAMES):
+        raise DataError(f"{partial}: {_describe_content(partial)}; move it away, or choose another --out")
+    if not Journal(partial / JOURNAL_FILE).has_line():
         return None
-    held: dict[str, Any] = json_files.read_json(grown / REQUEST)
-    return held
+    request: dict[str, Any] = json_files.read_json(partial / REQUEST_FILE)
+    return request
 
 
-def begin(out: Path, request: dict[str, Any], *, afresh: bool) -> Path:
-    """The folder to grow in, with the request written into it; `afresh` drops what an earlier run left there."""
-    grown = partial(out)
-    if afresh and grown.exists():
-        _discard(out)
-    grown.mkdir(parents=True, exist_ok=True)
-    json_files.write_json(grown / REQUEST, request)
-    return grown
+def open_partial(out: Path, request: dict[str, Any], *, discard: bool) -> Path:
+    """Create OUT.partial with its request.json and return it; with `discard`, delete an existing one first."""
+    partial = partial_folder(out)
+    if discard and partial.exists():
+        _discard_partial(out)
+    partial.mkdir(parents=True, exist_ok=True)
+    json_files.write_json(partial / REQUEST_FILE, request)
+    return partial
 
 
-def drop_if_empty(out: Path) -> None:
-    """Remove an OUT.partial in which nothing has been made yet."""
-    if partial(out).exists() and not _has_line(partial(out)):
-        _discard(out)
+def remove_empty_partial(out: Path) -> None:
+    """Delete OUT.partial if it contains no image yet."""
+    partial = partial_folder(out)
+    if partial.exists() and not Journal(partial / JOURNAL_FILE).has_line():
+        _discard_partial(out)
 
 
-def _discard(out: Path) -> None:
-    partial(out).rename(_discarded(out))
-    shutil.rmtree(_discarded(out))
+def refuse_unknown_files(out: Path) -> None:
+    """Raise DataError if replacing the dataset at `out` would delete files that `generate` did not write."""
+    if not _is_free(out) and not _contains_only(out, _DATASET_NAMES):
+        unknown = min(path.name for path in out.iterdir() if path.name not in _DATASET_NAMES)
+        raise DataError(
+            f"{out}: also contains {unknown}, which would be deleted; move it away, or choose another --out"
+        )
 
 
-def _has_line(grown: Path) -> bool:
-    return next(journal.Journal(grown / journal.NAME).lines(), None) is not None
-
-
-def refuse_strangers(out: Path) -> None:
-    """DataError where replacing the dataset at `out` would lose files that `generate` did not write."""
-    if not _is_free(out) and not _only(out, _OURS):
-        strange = sorted(path.name for path in out.iterdir() if path.name not in _OURS)
-        raise DataError(f"{out}: also holds {strange[0]}, which would be lost; move it away, or choose another --out")
+def _discard_partial(out: Path) -> None:
+    partial_folder(out).rename(_discarded_folder(out))
+    shutil.rmtree(_discarded_folder(out))
 
 
 def _is_free(folder: Path) -> bool:
@@ -181,9 +156,9 @@ def _is_free(folder: Path) -> bool:
     return not any(folder.iterdir())
 
 
-def _only(folder: Path, names: set[str]) -> bool:
+def _contains_only(folder: Path, names: set[str]) -> bool:
     return all(path.name in names for path in folder.iterdir())
 
 
-def _example(folder: Path) -> str:
-    return min(path.name for path in folder.iterdir())
+def _describe_content(folder: Path) -> str:
+    return f"contains something other than a dataset ({min(path.name for path in folder.iterdir())})"

@@ -11,8 +11,8 @@ import pytest
 
 from synthcxr.checks import films as film_checks
 from synthcxr.checks import gx_runner
+from synthcxr.data.films import MANIFEST_COLUMNS
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.records import FILM_COLUMNS
 
 
 def _manifest(n: int = 12) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def _manifest(n: int = 12) -> pd.DataFrame:
     )
     for finding in FINDINGS:
         frame[finding] = pd.Series([0.0, 1.0, float("nan")] * (n // 3), dtype="float32")
-    return frame.loc[:, list(FILM_COLUMNS)]
+    return frame.loc[:, list(MANIFEST_COLUMNS)]
 
 
 def test_a_sound_manifest_passes() -> None:
@@ -122,8 +122,8 @@ def test_the_suite_shows_writes_and_warns_of_nothing(tmp_path: Any) -> None:
     code = (
         "import pandas as pd\n"
         "from synthcxr.checks import films\n"
-        "from synthcxr.data.records import FILM_COLUMNS\n"
-        "films.check(pd.DataFrame({column: ['x'] for column in FILM_COLUMNS}), resolution=8)\n"
+        "from synthcxr.data.films import MANIFEST_COLUMNS\n"
+        "films.check(pd.DataFrame({column: ['x'] for column in MANIFEST_COLUMNS}), resolution=8)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -13,13 +13,13 @@ import pytest
 
 from synthcxr.checks import synthetic
 from synthcxr.checks.check_result import CheckResult
-from synthcxr.data import findings as labels
-from synthcxr.data import images, records
-from synthcxr.data.records import Record
+from synthcxr.data import images
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.synthetic_dataset import ImageRecord, read_metadata, to_metadata_row, write_metadata
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, json_files
 from synthcxr.writers.formats.image_folder import PngFolder
-from synthcxr.writers.formats.webdataset import Shards
+from synthcxr.writers.formats.webdataset import TarShards
 
 SHOWN = [("No Finding",), ("Edema",), ("Edema", "Mass"), ("Hernia",)]
 
@@ -30,11 +30,11 @@ def make(root: Path, kind: type = PngFolder, shown: list[tuple[str, ...]] = SHOW
     for at, findings in enumerate(shown):
         png = images.encode_png(np.full((8, 8), at % 256, np.uint8))
         name, sha256 = store.file_name(at), digests.sha256_bytes(png)
-        made.append(Record(name, 3 * at, 1, requested, findings, (0.25,) * 14, 1.0, sha256))
+        made.append(ImageRecord(name, 3 * at, 1, requested, findings, (0.25,) * 14, 1.0, sha256))
         store.write(at, png, made[-1])
     store.close()
     root.mkdir(exist_ok=True)
-    records.write_metadata(root / "metadata.csv", map(records.to_row, made))
+    write_metadata(root / "metadata.csv", map(to_metadata_row, made))
     np.save(root / "latents.npy", np.zeros((len(made), 4), np.float32))
     json_files.write_json(root / "run.json", {"counts": {"found": len(made)}, "model": {"resolution": 8}})
     return root
@@ -52,12 +52,12 @@ def failures(found: CheckResult) -> dict[str, tuple[str, ...]]:
 
 def edit(dataset: Path, row: int, column: str, value: object) -> None:
     """Change one cell of metadata.csv."""
-    table = records.read_metadata(dataset).astype({column: object})
+    table = read_metadata(dataset).astype({column: object})
     table.loc[row, column] = value
     table.to_csv(dataset / "metadata.csv", index=False)
 
 
-@pytest.mark.parametrize("kind", [PngFolder, Shards])
+@pytest.mark.parametrize("kind", [PngFolder, TarShards])
 def test_a_sound_dataset_passes(kind: type, tmp_path: Path) -> None:
     """Files or shards, every line passes and says in plain words what was asked."""
     found = check(make(tmp_path / "x", kind))
@@ -100,7 +100,7 @@ def test_each_harm_names_its_image(harm: str, tmp_path: Path) -> None:
 
 def test_a_harmed_shard(tmp_path: Path) -> None:
     """A cut shard names the images that are lost, a missing one all of its images."""
-    dataset = make(tmp_path / "x", Shards)
+    dataset = make(tmp_path / "x", TarShards)
     shard = dataset / "shards/00000.tar"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:4608])
@@ -112,7 +112,7 @@ def test_a_harmed_shard(tmp_path: Path) -> None:
 def test_counts(tmp_path: Path) -> None:
     """A row too few, a candidate twice and latents that are short are found."""
     dataset = make(tmp_path / "x")
-    table = records.read_metadata(dataset)
+    table = read_metadata(dataset)
     pd.concat([table.iloc[:2], table.iloc[1:2]]).to_csv(dataset / "metadata.csv", index=False)
     np.save(dataset / "latents.npy", np.zeros((2, 4), np.float32))
     failed = failures(check(dataset))
@@ -147,7 +147,7 @@ def divergence(shown: list[tuple[str, ...]], reference: dict[str, float]) -> flo
     "reference",
     [
         {"No Finding": 5, "Edema": 3, "Mass": 1, "Hernia": 1},
-        dict.fromkeys((labels.NO_FINDING, *labels.FINDINGS), 1 / 15),
+        dict.fromkeys((NO_FINDING, *FINDINGS), 1 / 15),
         {"No Finding": 0.9, "Edema": 0.1},
     ],
 )

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support.registered_project import write_judged, write_project
+from support.registered_project import record_evaluated_digests, write_project
 
 from synthcxr.cli.main import main
-from synthcxr.config import schema
-from synthcxr.data import findings
+from synthcxr.config.schema import RegisterConfig
+from synthcxr.data.findings import NO_FINDING
 from synthcxr.registry import tracking_uri
 from synthcxr.stages import register
 from synthcxr.storage import json_files
@@ -22,15 +22,15 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 1 is champion; version 2 has the same models and a distance beyond the intervals."""
     root = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(tracking_uri.VARIABLE, raising=False)
+        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
         patch.chdir(root)
         given = write_project(root)
-        register.run(schema.RegisterConfig(experiment="e"), **given)
+        register.run(RegisterConfig(experiment="e"), **given)
         metrics = json_files.read_json(root / "results" / "metrics.json")
         metrics["distance"]["judge"] |= {"relative": 4.5, "relative_interval": [4.2, 4.8]}
         json_files.write_json(root / "results" / "metrics.json", metrics)
-        write_judged(given["results"], given["models"], given["dataset"])
-        register.run(schema.RegisterConfig(experiment="e"), **given)
+        record_evaluated_digests(given["results"], given["models"], given["dataset"])
+        register.run(RegisterConfig(experiment="e"), **given)
     return root
 
 
@@ -40,7 +40,7 @@ def typed(*arguments: str) -> Result:
 
 def test_versions_are_compared_promoted_and_rolled_back(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worse candidate exits 1 and says why; --force wants a reason; rollback is one command; both are listed so."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.chdir(registered)
     compared = typed("compare")
     assert compared.output == "distance.judge.relative  4.5 [4.2, 4.8]  3.5 [3.2, 3.9]  worse\n"
@@ -68,7 +68,7 @@ def test_versions_are_compared_promoted_and_rolled_back(registered: Path, monkey
 
 def test_an_image_leads_back_to_its_films(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line of an image in metadata.csv gives model, films' fingerprint, run and parameters; a changed one none."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.chdir(registered)
     found = json.loads(typed("lineage", "data/synthetic/metadata.csv:3", "--json").output)
     assert found["image"]["file_name"] == "images/1.png"
@@ -76,7 +76,7 @@ def test_an_image_leads_back_to_its_films(registered: Path, monkeypatch: pytest.
     assert found["made"]["training_data"] == "0123456789abcdef"
     assert found["made"]["params"]["prepare.sources.0.reader"] == "phantom"
     told = typed("lineage", "data/synthetic/metadata.csv:2").output
-    assert f"image: images/0.png, candidate 0 of seed 1, {findings.NO_FINDING}" in told
+    assert f"image: images/0.png, candidate 0 of seed 1, {NO_FINDING}" in told
     assert "films: 0123456789abcdef (drawn phantoms)" in told
     for wrong, line in (
         ("data/synthetic/metadata.csv:1", "its images stand on lines 2 to 3"),

@@ -1,4 +1,4 @@
-"""The split by patient."""
+"""The split of patients into train, judge, val and test."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthcxr.config.schema import Shares
-from synthcxr.data import findings as labels
-from synthcxr.data import records
-from synthcxr.data.patient_split import split
-from synthcxr.data.records import Film
+from synthcxr.config.schema import SplitShares
+from synthcxr.data.films import SPLITS, Film
+from synthcxr.data.findings import FINDINGS, UNKNOWN_FINDINGS, to_multi_hot
+from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import DataError
 from synthcxr.readers import nih
 
-SHARES = Shares(train=0.50, judge=0.20, val=0.12, test=0.18)
+SHARES = SplitShares(train=0.50, judge=0.20, val=0.12, test=0.18)
 
 
 def _film(name: str, patient: str, findings: Sequence[str] = (), *, source: str = "a", official: str = "") -> Film:
@@ -30,7 +29,7 @@ def _film(name: str, patient: str, findings: Sequence[str] = (), *, source: str 
         patient_id=patient,
         source=source,
         view="PA",
-        findings=labels.vector(findings),
+        findings=to_multi_hot(findings),
         read=lambda: np.zeros((8, 8), dtype=np.float32),
         read_size=lambda: 8,
         origin=name,
@@ -38,121 +37,124 @@ def _film(name: str, patient: str, findings: Sequence[str] = (), *, source: str 
     )
 
 
-def _sides(films: Sequence[Film], chosen: dict[str, str]) -> dict[str, set[str]]:
-    """The sides on which each patient stands."""
-    sides: dict[str, set[str]] = collections.defaultdict(set)
+def _splits_by_patient(films: Sequence[Film], splits: dict[str, str]) -> dict[str, set[str]]:
+    """The splits that contain a film of each patient."""
+    by_patient: dict[str, set[str]] = collections.defaultdict(set)
     for film in films:
-        sides[film.patient_id].add(chosen[film.image_index])
-    return sides
+        by_patient[film.patient_id].add(splits[film.image_index])
+    return by_patient
 
 
-def test_shares_are_of_patients_and_exact() -> None:
-    """100 patients of one to nine films stand 50, 20, 12 and 18 to a side."""
+def test_shares_of_patients_are_exact() -> None:
+    """100 patients with one to nine films each are split into 50, 20, 12 and 18."""
     films = [_film(f"{p}_{k}", str(p)) for p in range(100) for k in range(p % 9 + 1)]
-    sides = _sides(films, split(films, SHARES, seed=1))
-    counts = collections.Counter(side for (side,) in sides.values())
+    by_patient = _splits_by_patient(films, split_patients(films, SHARES, seed=1))
+    counts = collections.Counter(split for (split,) in by_patient.values())
     assert counts == {"train": 50, "judge": 20, "val": 12, "test": 18}
 
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(labels.FINDINGS)), max_size=40),
+    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(FINDINGS)), max_size=40),
     st.integers(0, 2**32),
 )
-def test_no_patient_stands_on_two_sides_and_no_side_is_empty(drawn: list[tuple[int, str]], seed: int) -> None:
-    """Whatever patients and findings there are, every patient has one side and every side a patient."""
+def test_each_patient_is_in_one_split_and_no_split_is_empty(labels: list[tuple[int, str]], seed: int) -> None:
+    """For any patients and findings, each patient is in exactly one split and each split has a patient."""
     films = [_film(f"first {patient}", str(patient)) for patient in range(4)]
-    films += [_film(str(at), str(patient), [finding]) for at, (patient, finding) in enumerate(drawn)]
-    sides = _sides(films, split(films, SHARES, seed))
-    assert all(len(of_patient) == 1 for of_patient in sides.values())
-    assert {side for of_patient in sides.values() for side in of_patient} == set(records.SPLITS)
+    films += [_film(str(index), str(patient), [finding]) for index, (patient, finding) in enumerate(labels)]
+    by_patient = _splits_by_patient(films, split_patients(films, SHARES, seed))
+    assert all(len(splits) == 1 for splits in by_patient.values())
+    assert set.union(*by_patient.values()) == set(SPLITS)
 
 
 def test_the_same_films_and_seed_give_the_same_split_in_any_order() -> None:
-    """The order of films, and so of files and sources, decides nothing; the seed does."""
+    """The order of the films does not matter; another seed gives another split."""
     films = [_film(f"{p}_{k}", str(p), ["Mass"] if p % 7 == 0 else []) for p in range(60) for k in range(p % 3 + 1)]
-    first = split(films, SHARES, seed=1)
-    assert split(films[::-1], SHARES, seed=1) == first
-    assert split(films, SHARES, seed=2) != first
+    first = split_patients(films, SHARES, seed=1)
+    assert split_patients(films[::-1], SHARES, seed=1) == first
+    assert split_patients(films, SHARES, seed=2) != first
 
 
-def test_findings_and_sources_keep_their_shares() -> None:
-    """A finding of 25 films and a small source are spread as the patients are, to a film or two."""
+def test_findings_and_sources_are_stratified() -> None:
+    """A finding of 25 films and a small source are divided like the patients, within two films."""
     rng = np.random.default_rng(3)
     films = [
         _film(
-            str(at), str(at // 2), ["Hernia"] if at % 20 == 0 else [], source="small" if rng.random() < 0.1 else "large"
+            str(index),
+            str(index // 2),
+            ["Hernia"] if index % 20 == 0 else [],
+            source="small" if rng.random() < 0.1 else "large",
         )
-        for at in range(500)
+        for index in range(500)
     ]
-    chosen = split(films, SHARES, seed=1)
-    for of_kind in (
-        [film for film in films if film.findings[labels.FINDINGS.index("Hernia")]],
+    splits = split_patients(films, SHARES, seed=1)
+    for stratum in (
+        [film for film in films if film.findings[FINDINGS.index("Hernia")]],
         [film for film in films if film.source == "small"],
     ):
-        counts = collections.Counter(chosen[film.image_index] for film in of_kind)
-        for side, share in vars(SHARES).items():
-            assert abs(counts[side] - share * len(of_kind)) <= 2
+        counts = collections.Counter(splits[film.image_index] for film in stratum)
+        for split, share in vars(SHARES).items():
+            assert abs(counts[split] - share * len(stratum)) <= 2
 
 
-def test_an_official_test_list_is_kept() -> None:
-    """Patients of the test list stand in test, those of the other never; the rest keep their shares."""
+def test_the_official_test_list_is_the_test_split() -> None:
+    """Patients on the test list are in test, those on the train_val list never; the other splits keep their shares."""
     films = [_film(f"t{p}", f"t{p}", official="test") for p in range(30)]
     films += [_film(f"k{p}", f"k{p}", official="train_val") for p in range(70)]
-    chosen = split(films, SHARES, seed=1)
-    counts = collections.Counter(chosen.values())
-    assert {film.image_index for film in films if chosen[film.image_index] == "test"} == {f"t{p}" for p in range(30)}
+    splits = split_patients(films, SHARES, seed=1)
+    counts = collections.Counter(splits.values())
+    assert {film.image_index for film in films if splits[film.image_index] == "test"} == {f"t{p}" for p in range(30)}
     assert counts["train"] == round(70 * 0.50 / 0.82)
 
 
-def test_test_is_filled_up_from_patients_of_neither_list() -> None:
-    """Where a source without lists stands beside one with, test reaches its share from the former alone."""
+def test_patients_on_neither_list_fill_the_test_split() -> None:
+    """With one source with lists and one without, only patients of the latter fill test up to its share."""
     films = [_film(f"t{p}", f"t{p}", official="test") for p in range(4)]
     films += [_film(f"k{p}", f"k{p}", official="train_val") for p in range(46)]
     films += [_film(f"f{p}", f"f{p}", source="free") for p in range(50)]
-    chosen = split(films, SHARES, seed=1)
-    held = collections.Counter(name[0] for name, side in chosen.items() if side == "test")
-    assert held == {"t": 4, "f": 14}
+    splits = split_patients(films, SHARES, seed=1)
+    counts = collections.Counter(name[0] for name, split in splits.items() if split == "test")
+    assert counts == {"t": 4, "f": 14}
 
 
-def test_a_patient_in_both_official_lists_is_refused() -> None:
-    """The message names the patient."""
+def test_a_patient_on_both_official_lists_is_an_error() -> None:
+    """The error names the patient."""
     films = [_film("a", "61", official="test"), _film("b", "61", official="train_val")]
-    with pytest.raises(DataError, match="patient 61 stands in both official lists"):
-        split(films, SHARES, seed=1)
+    with pytest.raises(DataError, match="patient 61 is on both official lists"):
+        split_patients(films, SHARES, seed=1)
 
 
-def test_four_patients_stand_on_four_sides_and_three_are_too_few() -> None:
-    """Every side with a share has at least one patient, or the split is refused with the number there is."""
-    assert set(split([_film(str(p), str(p)) for p in range(4)], SHARES, seed=1).values()) == set(records.SPLITS)
-    with pytest.raises(DataError, match="patients are too few for the sides"):
-        split([_film(str(p), str(p)) for p in range(3)], SHARES, seed=1)
+def test_four_patients_fill_four_splits_and_three_are_too_few() -> None:
+    """Each split with a positive share has at least one patient; with fewer patients there is an error."""
+    assert set(split_patients([_film(str(p), str(p)) for p in range(4)], SHARES, seed=1).values()) == set(SPLITS)
+    with pytest.raises(DataError, match="patients are too few for the splits"):
+        split_patients([_film(str(p), str(p)) for p in range(3)], SHARES, seed=1)
 
 
-def test_a_side_without_a_share_gets_nobody() -> None:
-    """A share of 0 is none at all."""
+def test_a_split_with_share_0_is_empty() -> None:
+    """No patient is assigned to a split whose share is 0."""
     films = [_film(str(p), str(p)) for p in range(20)]
-    chosen = split(films, Shares(train=0.8, judge=0.0, val=0.0, test=0.2), seed=1)
-    assert collections.Counter(chosen.values()) == {"train": 16, "test": 4}
+    splits = split_patients(films, SplitShares(train=0.8, judge=0.0, val=0.0, test=0.2), seed=1)
+    assert collections.Counter(splits.values()) == {"train": 16, "test": 4}
 
 
-def test_unknown_findings_are_no_finding_of_their_own() -> None:
-    """Films of which nothing is known are split like others."""
+def test_films_with_unknown_findings_are_split() -> None:
+    """Films without a known finding are in a split like all others."""
     films = [_film(str(p), str(p)) for p in range(10)]
-    unknown = [Film(**(vars(film) | {"findings": labels.UNKNOWN})) for film in films]
-    assert len(split(unknown, SHARES, seed=1)) == 10
+    unknown = [Film(**(vars(film) | {"findings": UNKNOWN_FINDINGS})) for film in films]
+    assert len(split_patients(unknown, SHARES, seed=1)) == 10
 
 
-def test_real_films_of_two_sources_are_split_evenly() -> None:
-    """Of the 2,137 real films each finding's count on each side is within 2 films, or 5 %, of its share."""
+def test_real_films_of_two_sources_are_stratified() -> None:
+    """For 2,137 real films, the count of each finding in each split is within 2 films, or 5 %, of its share."""
     root = os.environ.get("SYNTHCXR_TEST_FILMS")
     if not root:
-        pytest.skip("SYNTHCXR_TEST_FILMS names no folder of real films")
+        pytest.skip("no real films: set SYNTHCXR_TEST_FILMS to their folder")
     films = [film for name in ("nih_256", "nih_64") for film in nih.read(str(Path(root) / name))]
-    chosen = split(films, SHARES, seed=1)
-    assert all(len(sides) == 1 for sides in _sides(films, chosen).values())
-    for at, finding in enumerate(labels.FINDINGS):
-        held = collections.Counter(chosen[film.image_index] for film in films if film.findings[at] == 1.0)
-        for side, share in vars(SHARES).items():
-            wanted = share * sum(held.values())
-            assert math.isclose(held[side], wanted, rel_tol=0.05, abs_tol=2), (finding, side)
+    splits = split_patients(films, SHARES, seed=1)
+    assert all(len(of_patient) == 1 for of_patient in _splits_by_patient(films, splits).values())
+    for index, finding in enumerate(FINDINGS):
+        counts = collections.Counter(splits[film.image_index] for film in films if film.findings[index] == 1.0)
+        for split, share in vars(SHARES).items():
+            expected = share * sum(counts.values())
+            assert math.isclose(counts[split], expected, rel_tol=0.05, abs_tol=2), (finding, split)

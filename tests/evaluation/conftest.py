@@ -1,4 +1,4 @@
-"""Other people's formulas, run without the rest of their packages, which would bring torchvision."""
+"""A fixture that runs functions of other packages as references, without the packages' heavy imports."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from typing import Any
 
 import pytest
 
-Formulas = Callable[..., SimpleNamespace]
+LoadReference = Callable[..., SimpleNamespace]
 
 
 @pytest.fixture(scope="session")
-def formulas() -> Formulas:
-    """`formulas(package, file, *names, **given)`: those functions of one file of an installed package, nothing else
-    of it imported; `given` are the modules and functions that they use. Skips where the package is not installed.
+def load_reference() -> LoadReference:
+    """`load_reference(package, file, *names, **namespace)`: these functions of one file of an installed package.
+
+    Nothing else of the package is imported (it would import torchvision). `namespace` holds the modules and functions
+    that the functions use. Skips the test if the package is not installed.
     """
 
-    def take(package: str, file: str, *names: str, **given: Any) -> SimpleNamespace:
+    def load(package: str, file: str, *names: str, **namespace: Any) -> SimpleNamespace:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             pytest.skip(f"{package} is not installed: pip install --no-deps {package.replace('_', '-')}")
         path = Path(spec.origin).parent / file
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        held = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
-        assert {node.name for node in held} == set(names)
-        space = dict(given)
-        exec(compile(ast.Module(held, []), str(path), "exec"), space)
-        return SimpleNamespace(**{name: space[name] for name in names})
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
+        assert {node.name for node in functions} == set(names)
+        global_names = dict(namespace)
+        exec(compile(ast.Module(functions, []), str(path), "exec"), global_names)
+        return SimpleNamespace(**{name: global_names[name] for name in names})
 
-    return take
+    return load

@@ -9,65 +9,66 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.exported_models import LATENT, write_folder
+from support.exported_models import LATENT, write_exported_models
 
 from synthcxr.data import images, random_streams
 from synthcxr.networks import latent_gradient
-from synthcxr.networks.latent_gradient import logits_of_latents
+from synthcxr.networks.latent_gradient import build_latents_to_logits
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("models") / "onnx")
+    return write_exported_models(tmp_path_factory.mktemp("models") / "onnx")
 
 
-def test_logits_are_those_of_the_image_that_is_written(models: Path) -> None:
-    """They agree with the two sessions' on the uint8 image."""
-    z = random_streams.latents(1, 0, 6, LATENT)
-    logits, _ = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)(z)
-    made = Session.open(models / "generator.onnx", device="cpu").run(z)["image"]
-    seen = Session.open(models / "classifier.onnx", device="cpu").run(images.to_float(images.to_uint8(made)))["logits"]
-    assert np.abs(logits - seen).max() < 1e-2 * np.abs(seen).max()  # a pixel may round the other way
+def test_logits_are_those_of_the_uint8_image(models: Path) -> None:
+    """They agree with the logits that both sessions give for the image as it is written."""
+    z = random_streams.draw_latents(1, 0, 6, LATENT)
+    logits, _ = build_latents_to_logits(models / "generator.onnx", models / "classifier.onnx", 2)(z)
+    pixels = images.to_uint8(Session.open(models / "generator.onnx", device="cpu").run(z)["image"])
+    expected = Session.open(models / "classifier.onnx", device="cpu").run(images.to_float(pixels))["logits"]
+    assert np.abs(logits - expected).max() < 1e-2 * np.abs(expected).max()  # a pixel may round to another grey level
 
 
-def test_a_small_step_does_what_the_gradient_says(models: Path) -> None:
-    """Along the gradient the wanted logit rises by about the step times the gradient's length."""
-    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)
-    z = random_streams.latents(1, 0, 8, LATENT)
-    before, pull = differentiate(z)
-    cotangent = np.zeros_like(before)
+def test_a_small_step_changes_the_logit_as_the_gradient_predicts(models: Path) -> None:
+    """Along the gradient, the logit rises by about the step times the norm of the gradient."""
+    differentiate = build_latents_to_logits(models / "generator.onnx", models / "classifier.onnx", 2)
+    z = random_streams.draw_latents(1, 0, 8, LATENT)
+    logits, pull_back = differentiate(z)
+    cotangent = np.zeros_like(logits)
     cotangent[:, 2] = 1
-    gradient = pull(cotangent)
-    length = np.linalg.norm(gradient, axis=1, keepdims=True)
+    gradient = pull_back(cotangent)
+    norm = np.linalg.norm(gradient, axis=1, keepdims=True)
     step = 0.2
-    after, _ = differentiate(z + step * gradient / length)
-    risen = (after - before)[:, 2]
-    assert (risen > 0).all()
-    assert np.median(risen / (step * length[:, 0])) == pytest.approx(1, abs=0.25)
+    moved_logits, _ = differentiate(z + step * gradient / norm)
+    rise = (moved_logits - logits)[:, 2]
+    assert (rise > 0).all()
+    assert np.median(rise / (step * norm[:, 0])) == pytest.approx(1, abs=0.25)
 
 
-def test_the_length_of_a_latent_changes_nothing(models: Path) -> None:
-    """The generator normalises its input, so the gradient has no part along the latent."""
-    differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", 2)
-    z = random_streams.latents(2, 0, 4, LATENT)
+def test_the_gradient_is_orthogonal_to_the_latent(models: Path) -> None:
+    """The generator normalises its input, so the norm of a latent has no effect."""
+    differentiate = build_latents_to_logits(models / "generator.onnx", models / "classifier.onnx", 2)
+    z = random_streams.draw_latents(2, 0, 4, LATENT)
     gradient = differentiate(z)[1](np.ones((4, 14), np.float32))
-    along = np.abs((gradient * z).sum(axis=1)) / (np.linalg.norm(gradient, axis=1) * np.linalg.norm(z, axis=1))
-    assert along.max() < 1e-3
+    cosine = np.abs((gradient * z).sum(axis=1)) / (np.linalg.norm(gradient, axis=1) * np.linalg.norm(z, axis=1))
+    assert cosine.max() < 1e-3
 
 
-def test_the_threads_are_those_asked_for_and_no_others_stay(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forward and backward each run with the number given, whatever it is in the process, which gets its own back."""
-    before, worked = torch.get_num_threads(), []
+def test_both_passes_use_the_given_number_of_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward and backward run on `threads` threads, and the number of the process is restored afterwards."""
+    n_process_threads, n_used_threads = torch.get_num_threads(), []
 
-    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *given: (worked.append(torch.get_num_threads()), work(*given))[1]
+    def record_threads(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: (n_used_threads.append(torch.get_num_threads()), function(*arguments))[1]
 
-    monkeypatch.setattr(latent_gradient, "_rounded", counted(latent_gradient._rounded))
-    monkeypatch.setattr(torch.autograd, "grad", counted(torch.autograd.grad))
+    round_to_grey_levels = record_threads(latent_gradient._round_to_grey_levels)
+    monkeypatch.setattr(latent_gradient, "_round_to_grey_levels", round_to_grey_levels)
+    monkeypatch.setattr(torch.autograd, "grad", record_threads(torch.autograd.grad))
     for threads in (1, 3):
-        differentiate = logits_of_latents(models / "generator.onnx", models / "classifier.onnx", threads)
-        logits, pull = differentiate(random_streams.latents(1, 0, 2, LATENT))
-        pull(np.ones_like(logits))
-        assert torch.get_num_threads() == before
-    assert worked == [1, 1, 3, 3]
+        differentiate = build_latents_to_logits(models / "generator.onnx", models / "classifier.onnx", threads)
+        logits, pull_back = differentiate(random_streams.draw_latents(1, 0, 2, LATENT))
+        pull_back(np.ones_like(logits))
+        assert torch.get_num_threads() == n_process_threads
+    assert n_used_threads == [1, 1, 3, 3]

@@ -1,7 +1,8 @@
-"""Networks made again from their files: they answer as onnxruntime does with the file itself."""
+"""Networks rebuilt from their ONNX files return the output of onnxruntime on the same file."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from support.exported_models import LATENT, SMALL, write_classifier, write_gener
 
 from synthcxr.data import random_streams
 from synthcxr.errors import ArtifactError
-from synthcxr.model_files import onnx_metadata as contracts
+from synthcxr.model_files import onnx_metadata
 from synthcxr.networks import onnx_import
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -22,13 +23,13 @@ DENSE = {"backbone": "densenet121", "resolution": 32, "image_resolution": 16}
 
 @pytest.mark.parametrize("blocks", ["lean", "paper"])
 @pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_a_generator_is_made_again(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
-    """Both kinds of blocks, both ways of storing: the images agree to 1e-4 and no weight asks for a gradient."""
+def test_a_generator_is_rebuilt(tmp_path: Path, blocks: str, *, fp16: bool) -> None:
+    """With both kinds of blocks, in fp32 and fp16, images agree to 1e-4, and no weight requires a gradient."""
     path = write_generator(tmp_path / "generator.onnx", blocks=blocks, fp16=fp16)
-    network, z = onnx_import.generator(path), random_streams.latents(3, 0, 5, LATENT)
+    network, z = onnx_import.load_generator(path), random_streams.draw_latents(3, 0, 5, LATENT)
     with torch.no_grad():
-        made = network(torch.from_numpy(z)).numpy()
-    np.testing.assert_allclose(made, Session.open(path, device="cpu").run(z)["image"], atol=1e-4)
+        image = network(torch.from_numpy(z)).numpy()
+    np.testing.assert_allclose(image, Session.open(path, device="cpu").run(z)["image"], atol=1e-4)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
@@ -37,39 +38,40 @@ def check_classifier(network: dict[str, object], path: Path, *, fp16: bool) -> N
     side = int(str(network["image_resolution"]))
     x = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        found = onnx_import.classifier(path)(x)
+        rebuilt = onnx_import.load_classifier(path)(x)
     expected = Session.open(path, device="cpu").run(x.numpy())
-    for ours, theirs in zip(found, (expected["logits"], expected["features"]), strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-4 * max(1, np.abs(theirs).max()))
+    for output, expected_output in zip(rebuilt, (expected["logits"], expected["features"]), strict=True):
+        tolerance = 1e-4 * max(1, np.abs(expected_output).max())
+        np.testing.assert_allclose(output.numpy(), expected_output, atol=tolerance)
 
 
 @pytest.mark.parametrize("network", [SMALL, LITE0], ids=["small", "lite0"])
 @pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_a_classifier_is_made_again(network: dict[str, object], tmp_path: Path, *, fp16: bool) -> None:
-    """With folded norms and weights in half precision, logits and features agree to 1e-4 of their scale."""
+def test_a_classifier_is_rebuilt(network: dict[str, object], tmp_path: Path, *, fp16: bool) -> None:
+    """With folded norms, in fp32 and fp16, logits and features agree to 1e-4 of their scale."""
     check_classifier(network, tmp_path / "classifier.onnx", fp16=fp16)
 
 
 @pytest.mark.slow
-def test_a_densenet_is_made_again(tmp_path: Path) -> None:
-    """DenseNet-121 too, whose norms stand before its convolutions and so are in the file."""
+def test_a_densenet_is_rebuilt(tmp_path: Path) -> None:
+    """In DenseNet-121 the norms precede the convolutions, so they are in the file."""
     check_classifier(DENSE, tmp_path / "classifier.onnx", fp16=True)
 
 
-def test_what_cannot_be_made_again_says_why(tmp_path: Path) -> None:
-    """A file without its network's config, of the wrong kind, or that lacks a weight, is one line that names it."""
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
+    """A wrong kind, a missing weight and missing network metadata each raise an error that names the problem."""
     path = write_generator(tmp_path / "generator.onnx")
-    with pytest.raises(ArtifactError, match="is a generator, wanted a classifier"):
-        onnx_import.classifier(path)
-    model, held = onnx.load(path), contracts.read(path)
+    with pytest.raises(ArtifactError, match="is a generator, expected a classifier"):
+        onnx_import.load_classifier(path)
+    model, metadata = onnx.load(path), onnx_metadata.read(path)
     weights = [tensor for tensor in model.graph.initializer if tensor.name == "blocks.8.conv1.weight"]
     weights[0].name = "other"
     for node in model.graph.node:
         node.input[:] = ["other" if name == "blocks.8.conv1.weight" else name for name in node.input]
-    contracts.stamp(model, held)
+    onnx_metadata.stamp(model, metadata)
     onnx.save(model, path)
-    with pytest.raises(ArtifactError, match=r"holds no weight 'blocks\.8\.conv1\.weight'"):
-        onnx_import.generator(path)
-    contracts.amend(path, contracts.Contract(**(vars(held) | {"network": {}})))
-    with pytest.raises(ArtifactError, match="does not name its network"):
-        onnx_import.generator(path)
+    with pytest.raises(ArtifactError, match=r"weight 'blocks\.8\.conv1\.weight' of its network is missing"):
+        onnx_import.load_generator(path)
+    onnx_metadata.amend(path, dataclasses.replace(metadata, network={}))
+    with pytest.raises(ArtifactError, match="does not describe its network"):
+        onnx_import.load_generator(path)

@@ -14,8 +14,8 @@ from support.installed_package import wheel, without_torch
 from support.registered_project import write_project
 from support.stub_models import SIDE
 
-from synthcxr.config import schema
-from synthcxr.data import records
+from synthcxr.config.schema import RegisterConfig
+from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.registry import tracking_uri
 from synthcxr.stages import register
 
@@ -81,7 +81,7 @@ def test_a_rare_finding_in_an_empty_folder_without_network(environment: Path, tm
     done = subprocess.run(command, cwd=empty, env=where, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in empty.iterdir()] == ["x"]
-    labels = records.read_metadata(empty / "x")["Finding Labels"]
+    labels = read_metadata(empty / "x")["Finding Labels"]
     assert len(labels) == len(list((empty / "x" / "images").rglob("*.png"))) == 100
     assert all("Cardiomegaly" in held.split("|") for held in labels)
 
@@ -91,11 +91,11 @@ def test_a_champion_loads_from_the_wheel_alone(
 ) -> None:
     """`mlflow.pyfunc.load_model` gives images in an environment with our wheel, without torch and without our source;
     the wheel brings the plugins with it."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     project = tmp_path / "project"
     project.mkdir()
     monkeypatch.chdir(project)
-    register.run(schema.RegisterConfig(experiment="e"), **write_project(project))
+    register.run(RegisterConfig(experiment="e"), **write_project(project))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     command = [environment / "bin" / "python", "-W", "ignore", "-c", PROGRAM]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

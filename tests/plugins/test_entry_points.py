@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.installed_package import entry_points, run
 from support.registered_project import write_dataset
-from support.stub_models import write_folder
+from support.stub_models import write_stub_models
 
 LOADED = "import json, sys; import mlflow; print(json.dumps(sorted(sys.modules)))"
 LIGHT = {
@@ -57,7 +57,7 @@ def test_a_run_begun_in_a_dvc_stage_is_tagged(installed: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_dataset_is_a_runs_input_and_found_again(installed: Path, tmp_path: Path) -> None:
     """A generated dataset is logged with digest and profile, resolved back to its path, and refused once changed."""
-    write_dataset(tmp_path / "data" / "synthetic", write_folder(tmp_path / "models"))
+    write_dataset(tmp_path / "data" / "synthetic", write_stub_models(tmp_path / "models"))
     program = (
         "import json, mlflow; from pathlib import Path\n"
         "from mlflow.data.dataset_source_registry import resolve_dataset_source\n"

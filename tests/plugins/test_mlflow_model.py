@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from PIL import Image
-from support.stub_models import LATENT, SIDE, write_folder
+from support.stub_models import LATENT, SIDE, write_stub_models
 
-from synthcxr.data import findings, images, random_streams
-from synthcxr.data.findings import FINDINGS
-from synthcxr.data.records import PROBABILITY_COLUMNS
+from synthcxr.data import images, random_streams
+from synthcxr.data.findings import FINDINGS, format_finding_labels
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder
 from synthcxr.plugins import mlflow_model
@@ -24,7 +24,7 @@ from synthcxr.storage import digests
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("models") / "onnx")
+    return write_stub_models(tmp_path_factory.mktemp("models") / "onnx")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def generator(models: Path) -> mlflow_model.Generator:
 
 @pytest.fixture(scope="module")
 def judge(models: Path, tmp_path_factory: pytest.TempPathFactory) -> mlflow_model.Classifier:
-    index = model_folder.read(models)
+    index = model_folder.read_index(models)
     parent = tmp_path_factory.mktemp("judge")
-    folder = model_bundle.build(parent, index=index, files={"judge.onnx": models / "judge.onnx"}, card="# A card")
+    folder = publish.build_model_folder(parent, index=index, files={"judge.onnx": models / "judge.onnx"}, card="# A card")
     loaded = _load_pyfunc(str(folder))
     assert isinstance(loaded, mlflow_model.Classifier)
     return loaded
@@ -55,12 +55,12 @@ def test_a_request_gives_a_row_an_image(generator: mlflow_model.Generator) -> No
         with Image.open(io.BytesIO(row.image)) as image:
             assert (image.mode, image.size) == ("L", (SIDE, SIDE))
         assert row.sha256 == digests.sha256_bytes(row.image)
-        latent = random_streams.latents(row.seed, row.index, 1, LATENT)
+        latent = random_streams.draw_latents(row.seed, row.index, 1, LATENT)
         assert row.latent_sha256 == digests.sha256_bytes(latent.tobytes())
     for text in table["Finding Labels"][3:]:
         assert {"Edema", "Mass"} <= set(text.split("|"))
     held = table.loc[:, list(PROBABILITY_COLUMNS)].to_numpy() >= 0.5
-    assert [findings.join(row) for row in held.astype(float)] == list(table["Finding Labels"])
+    assert [format_finding_labels(row) for row in held.astype(float)] == list(table["Finding Labels"])
 
 
 def test_label_and_seed_may_be_absent(generator: mlflow_model.Generator) -> None:
@@ -140,7 +140,7 @@ def test_what_is_no_image_is_a_bad_request(judge: mlflow_model.Classifier, held:
 
 def test_a_harmed_folder_does_not_load(tmp_path: Path) -> None:
     """Loading verifies each file against model.json first."""
-    folder = write_folder(tmp_path / "onnx")
+    folder = write_stub_models(tmp_path / "onnx")
     (folder / "judge.onnx").write_bytes(b"other")
     with pytest.raises(ArtifactError, match=r"judge.onnx: sha256 differs"):
         _load_pyfunc(str(folder))
@@ -152,5 +152,5 @@ def test_cuda_is_an_error_where_there_is_none(models: Path) -> None:
 
     if Session.open(models / "judge.onnx").provider != "CPUExecutionProvider":
         pytest.skip("this machine has a GPU")
-    with pytest.raises(ArtifactError, match="did not get the GPU"):
+    with pytest.raises(ArtifactError, match="cannot use the GPU"):
         _load_pyfunc(str(models), {"device": "cuda"})

@@ -24,7 +24,7 @@ from support.registered_project import write_project
 from support.servers import START_S, free_port
 from support.stub_models import SIDE
 
-from synthcxr.config import schema
+from synthcxr.config.schema import RegisterConfig
 from synthcxr.data import images
 from synthcxr.registry import tracking_uri
 from synthcxr.stages import register
@@ -54,9 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a champion, as `register` leaves it."""
     root = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(tracking_uri.VARIABLE, raising=False)
+        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
         patch.chdir(root)
-        register.run(schema.RegisterConfig(experiment="e"), **write_project(root))
+        register.run(RegisterConfig(experiment="e"), **write_project(root))
     return root
 
 
@@ -66,7 +66,7 @@ def serve(project: Path, model: str) -> Iterator[str]:
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     held = os.environ | {
-        tracking_uri.VARIABLE: f"sqlite:///{project}/registry/mlflow.db",
+        tracking_uri.URI_VARIABLE: f"sqlite:///{project}/registry/mlflow.db",
         "PYTHONPATH": str(REPOSITORY),
     }
     held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name

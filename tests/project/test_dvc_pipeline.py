@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone with small parameters, where `dvc repro` has run once."""
     folder = copied(tmp_path_factory.mktemp("clone") / "synthcxr")
-    assert stages_run(run(folder, "dvc", "repro")) == list(import_closure.STAGES)
+    assert stages_run(run(folder, "dvc", "repro")) == list(import_closure.STAGE_MODULES)
     return folder
 
 
@@ -85,7 +85,7 @@ def test_a_project_around_films_reruns_after_an_upgrade(clone: Path, tmp_path: P
         shutil.copyfile(path, films / path.name)
         rows.append(f"{path.name},{'No Finding' if number % 2 else 'Mass'},{number}")
     (films / "labels.csv").write_text("\n".join(rows) + "\n")
-    run(tmp_path, "synthcxr", "init", str(folder), "--profile", "nih-64", "--films", str(films))
+    run(tmp_path, "synthcxr", "init", str(folder), "--profile", "nih-64", "--source", str(films))
     params = (folder / "params.yaml").read_text(encoding="utf-8")
     head, tail = re.split(r"(?m)^train_classifier:", params, maxsplit=1)
     small = head.replace("resolution: 64", "resolution: 16") + "train_classifier:" + tail
@@ -95,7 +95,7 @@ def test_a_project_around_films_reruns_after_an_upgrade(clone: Path, tmp_path: P
     older = (
         (folder / "dvc.lock")
         .read_text()
-        .replace(import_closure.digest(import_closure.STAGES["prepare"]), "0123456789abcdef")
+        .replace(import_closure.compute_digest(import_closure.STAGE_MODULES["prepare"]), "0123456789abcdef")
     )
     (folder / "dvc.lock").write_text(older)
     assert "Stage 'prepare' didn't change" not in run(folder, "dvc", "repro", "prepare")

@@ -11,43 +11,42 @@ from synthcxr.errors import ConfigError
 from synthcxr.project import import_closure
 
 
-def write(root: Path, files: dict[str, str]) -> Path:
-    """A package synthcxr under `root` with these files and an `__init__.py` in every folder."""
-    given = {"__init__.py": "__version__ = '1'", "stages/__init__.py": ""} | files
-    for name, text in given.items():
+def write_package(root: Path, files: dict[str, str]) -> Path:
+    """Write a package synthcxr below `root` with these files, and return `root`."""
+    for name, text in ({"__init__.py": "__version__ = '1'", "stages/__init__.py": ""} | files).items():
         path = root / "synthcxr" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return root
 
 
-def names(root: Path, module: str = "synthcxr.stages.prepare") -> set[str]:
+def find_names(root: Path, module: str = "synthcxr.stages.prepare") -> set[str]:
     """The closure of a module of that package, without "synthcxr/"."""
-    return {path.as_posix().removeprefix("synthcxr/") for path in import_closure.closure(module, root=root)}
+    return {path.as_posix().removeprefix("synthcxr/") for path in import_closure.find_closure(module, root=root)}
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "import synthcxr.data.findings",
-        "import synthcxr.data.findings as l",
+        "import synthcxr.labels",
+        "import synthcxr.labels as l",
         "from synthcxr import labels",
-        "from synthcxr.data.findings import FINDINGS",
+        "from synthcxr.labels import FINDINGS",
         "from .. import labels",
         "from ..labels import FINDINGS",
-        "def f():\n    from synthcxr.data.findings import FINDINGS",
+        "def f():\n    from synthcxr.labels import FINDINGS",
         "if True:\n    from synthcxr import labels",
     ],
 )
-def test_every_way_to_import_counts(tmp_path: Path, line: str) -> None:
-    """Plain, from, relative and late imports are all followed."""
-    root = write(tmp_path, {"labels.py": "FINDINGS = ()", "seeds.py": "x = 1", "stages/prepare.py": line})
-    assert names(root) == {"labels.py", "stages/prepare.py"}
+def test_every_form_of_import_is_followed(tmp_path: Path, line: str) -> None:
+    """`import`, `from`, relative imports and imports inside functions all count."""
+    root = write_package(tmp_path, {"labels.py": "FINDINGS = ()", "other.py": "x = 1", "stages/prepare.py": line})
+    assert find_names(root) == {"labels.py", "stages/prepare.py"}
 
 
-def test_is_transitive_and_ends(tmp_path: Path) -> None:
-    """What an import imports counts too, and a circle of imports comes to an end."""
-    root = write(
+def test_imports_are_followed_transitively(tmp_path: Path) -> None:
+    """The imports of an imported module count too, and a cycle of imports ends."""
+    root = write_package(
         tmp_path,
         {
             "stages/prepare.py": "from synthcxr import a",
@@ -55,61 +54,61 @@ def test_is_transitive_and_ends(tmp_path: Path) -> None:
             "b.py": "def f():\n    from synthcxr import a",
         },
     )
-    assert names(root) == {"stages/prepare.py", "a.py", "b.py"}
+    assert find_names(root) == {"stages/prepare.py", "a.py", "b.py"}
 
 
-def test_a_package_counts_with_its_init_and_its_data(tmp_path: Path) -> None:
-    """A sub-package brings its `__init__.py` and its templates, never its empty files or what it does not import."""
-    root = write(
+def test_a_subpackage_counts_with_its_init_and_data_files(tmp_path: Path) -> None:
+    """`__init__.py` and templates of a subpackage count; empty and hidden files and other modules do not."""
+    root = write_package(
         tmp_path,
         {
             "stages/prepare.py": "from synthcxr.report import html",
-            "report/__init__.py": "from synthcxr import seeds",
+            "report/__init__.py": "from synthcxr import other",
             "report/html.py": "x = 1",
             "report/plots.py": "x = 1",
             "report/template.html": "<p>",
             "report/.swp": "x",
-            "seeds.py": "x = 1",
+            "other.py": "x = 1",
         },
     )
-    assert names(root) == {
+    assert find_names(root) == {
         "stages/prepare.py",
         "report/__init__.py",
         "report/html.py",
         "report/template.html",
-        "seeds.py",
+        "other.py",
     }
 
 
 def test_imports_for_type_checkers_do_not_count(tmp_path: Path) -> None:
-    """What never runs reruns nothing; the other branch does run."""
+    """An import under `if TYPE_CHECKING:` never runs; the one under `else:` does."""
     branches = "if TYPE_CHECKING:\n    from synthcxr import a\nelse:\n    from synthcxr import b"
     text = f"from typing import TYPE_CHECKING\n{branches}"
-    root = write(tmp_path, {"stages/prepare.py": text, "a.py": "x = 1", "b.py": "x = 1"})
-    assert names(root) == {"stages/prepare.py", "b.py"}
+    root = write_package(tmp_path, {"stages/prepare.py": text, "a.py": "x = 1", "b.py": "x = 1"})
+    assert find_names(root) == {"stages/prepare.py", "b.py"}
 
 
-def test_digest_follows_content_and_nothing_else(tmp_path: Path) -> None:
-    """Another byte in the closure is another digest; a byte outside it, the version included, is none."""
+def test_the_digest_depends_only_on_the_closure(tmp_path: Path) -> None:
+    """A change in the closure changes the digest; a change elsewhere, or of the version, does not."""
     files = {"stages/prepare.py": "from synthcxr import a", "a.py": "x = 1", "b.py": "x = 1"}
-    root = write(tmp_path, files)
+    root = write_package(tmp_path, files)
     module = "synthcxr.stages.prepare"
-    before = import_closure.digest(module, root=root)
-    write(root, {"__init__.py": "__version__ = '2'", "b.py": "x = 2"})
-    assert import_closure.digest(module, root=root) == before
-    write(root, {"a.py": "x = 2"})
-    assert import_closure.digest(module, root=root) != before
+    before = import_closure.compute_digest(module, root=root)
+    write_package(root, {"__init__.py": "__version__ = '2'", "b.py": "x = 2"})
+    assert import_closure.compute_digest(module, root=root) == before
+    write_package(root, {"a.py": "x = 2"})
+    assert import_closure.compute_digest(module, root=root) != before
 
 
-def test_no_such_module(tmp_path: Path) -> None:
-    """A name that is no module is an error, not an empty closure."""
+def test_an_unknown_module_is_an_error(tmp_path: Path) -> None:
+    """A misspelled stage is an error, not an empty closure."""
     with pytest.raises(ConfigError, match="no such module"):
-        import_closure.closure("synthcxr.stages.preapre", root=write(tmp_path, {}))
+        import_closure.find_closure("synthcxr.stages.preapre", root=write_package(tmp_path, {}))
 
 
-def test_lock_names_every_stage() -> None:
-    """synthcxr.lock is YAML with the version and sixteen digits for each stage."""
-    held = YAML(typ="safe", pure=True).load(import_closure.lock_text("1.0"))
-    assert held["version"] == "1.0"
-    assert list(held["stages"]) == list(import_closure.STAGES)
-    assert all(len(digest) == 16 for digest in held["stages"].values())
+def test_the_lock_has_a_digest_for_every_stage() -> None:
+    """synthcxr.lock is YAML with the version and sixteen hex digits for each stage."""
+    lock = YAML(typ="safe", pure=True).load(import_closure.render_lock("1.0"))
+    assert lock["version"] == "1.0"
+    assert list(lock["stages"]) == list(import_closure.STAGE_MODULES)
+    assert all(len(digest) == 16 for digest in lock["stages"].values())

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 from support.small_study import DESIGN, Inputs, codes, make, write_films
-from support.stub_models import SIDE, write_folder
+from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.cli.main import main
 from synthcxr.data import images
@@ -151,7 +151,7 @@ def test_the_films_are_labelled_by_the_classifier_of_the_dataset(tmp_path: Path,
     from support.small_study import write_synthetic
 
     films, dataset = write_films(tmp_path / "films", 40, SIDE), write_synthetic(tmp_path / "synthetic", 40, SIDE)
-    models = write_folder(tmp_path / "models")
+    models = write_stub_models(tmp_path / "models")
     design = plan.Design(n=20, readers=1, repeats=0, practice=2, pairs=0, findings=())
     held = {"real": films, "synthetic": dataset, "models": models, "title": "x", "seed": 0}
     made = reader_study_create.create(design, **held, out=tmp_path / "other")  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_refused(inputs: Inputs, tmp_path: Path) -> None:
 
 def test_the_command(inputs: Inputs, tmp_path: Path) -> None:
     """`create` prints the codes and where the key is; --power alone makes nothing."""
-    arguments = ["--real", inputs.real, "--synthetic", inputs.synthetic, "--n", "20", "--out", tmp_path / "study"]
+    arguments = ["--films", inputs.real, "--dataset", inputs.synthetic, "--n", "20", "--out", tmp_path / "study"]
     done = CliRunner().invoke(main, ["reader-study", "create", *map(str, arguments), "--readers", "2", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["codes"] == codes(tmp_path / "study")
@@ -191,7 +191,7 @@ def test_the_command(inputs: Inputs, tmp_path: Path) -> None:
 
 
 def test_it_teaches_without_films(inputs: Inputs, tmp_path: Path) -> None:
-    """Without --real the set holds synthetic images alone, with their lessons."""
+    """Without --films the set holds synthetic images alone, with their lessons."""
     design = plan.Design(n=10, readers=1, repeats=0, practice=0, pairs=0, findings=())
     made = reader_study_create.create(
         design, real=None, synthetic=inputs.synthetic, models=None, title="Lesson", seed=1, out=tmp_path / "lesson"

@@ -38,7 +38,7 @@ def test_a_study_is_balanced(seed: int, repeats: int, pairs: int) -> None:
     cases = build.choose(candidates(), design, seed)
     assert len(set(cases.images)) == len(cases.images)
     assert origins(cases.images) == {"real": len(cases.images) // 2, "synthetic": len(cases.images) // 2}
-    order = plan.order(cases, repeats, random_streams.stream(seed, 1))
+    order = plan.order(cases, repeats, random_streams.open_stream(seed, 1))
     roles = [showing.role for showing in order]
     assert roles[:4] == ["practice"] * 4
     assert roles.count("repeat") == repeats
@@ -68,7 +68,7 @@ def test_the_seed_decides() -> None:
     first = build.choose(candidates(), DESIGN, 1)
     assert build.choose(candidates(), DESIGN, 1) == first
     assert build.choose(candidates(), DESIGN, 2) != first
-    assert plan.order(first, 6, random_streams.stream(1, 1)) != plan.order(first, 6, random_streams.stream(1, 2))
+    assert plan.order(first, 6, random_streams.open_stream(1, 1)) != plan.order(first, 6, random_streams.open_stream(1, 2))
 
 
 def test_strata_are_of_equal_size() -> None:
@@ -86,7 +86,7 @@ def test_order_does_not_tell_the_origin() -> None:
     for seed in range(400):
         order = [
             s
-            for s in plan.order(cases, 6, random_streams.stream(seed, 1))
+            for s in plan.order(cases, 6, random_streams.open_stream(seed, 1))
             if len(s.images) == 1 and s.role != "practice"
         ]
         real += [showing.images[0].origin == "real" for showing in order]

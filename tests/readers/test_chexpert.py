@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from synthcxr import readers
-from synthcxr.data import findings, images
+from synthcxr.data import images
+from synthcxr.data.findings import FINDINGS, to_finding_names
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import chexpert, phantom
 
@@ -38,7 +39,7 @@ def release(tmp_path: Path) -> Path:
 
 def values(film: chexpert.Film) -> dict[str, float]:
     """The findings that are known."""
-    held = zip(findings.FINDINGS, film.findings, strict=True)
+    held = zip(FINDINGS, film.findings, strict=True)
     return {name: value for name, value in held if not math.isnan(value)}
 
 
@@ -52,7 +53,7 @@ def test_frontal_films_with_their_findings(release: Path) -> None:
     ]
     assert [film.patient_id for film in (one, two)] == ["chexpert:patient00001", "chexpert:patient00002"]
     assert [film.view for film in (one, two)] == ["AP", "PA"]
-    assert findings.names(one.findings) == ("No Finding",)
+    assert to_finding_names(one.findings) == ("No Finding",)
     assert values(two) == {"Edema": 1.0, "Pneumothorax": 0.0, "Effusion": 1.0}
     assert two.read().shape == (16, 16)
     text = "\n".join(lines)

@@ -14,9 +14,10 @@ from pydicom.uid import generate_uid
 from support.dicom_files import film, phantom_12_bit, save
 
 from synthcxr import readers
-from synthcxr.config.schema import Shares
-from synthcxr.data import film_dataset, findings
-from synthcxr.data.patient_split import split
+from synthcxr.config.schema import SplitShares
+from synthcxr.data.film_dataset import build_film_dataset
+from synthcxr.data.findings import format_finding_labels, to_finding_names
+from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import dicom
 
@@ -55,7 +56,7 @@ def test_frontal_chest_films(archive: Path, salt: str) -> None:
     """CR and DX films of the chest are read whatever their names; all that is left out is counted by its reason."""
     lines: list[str] = []
     one, two, three = read(archive, salt, report=lines.append)
-    assert [findings.join(each.findings) for each in (one, two, three)] == ["Effusion|Edema", "No Finding", ""]
+    assert [format_finding_labels(each.findings) for each in (one, two, three)] == ["Effusion|Edema", "No Finding", ""]
     assert [each.view for each in (one, two, three)] == ["PA", "AP", ""]
     assert (one.read().shape, one.read_size(), one.source) == ((32, 32), 32, "dicom")
     assert "4 files are no frontal chest films" in lines[0]
@@ -86,8 +87,8 @@ def test_a_salt_that_hides_nothing_is_refused(archive: Path, tmp_path: Path) -> 
 def test_no_other_tag_is_kept(archive: Path, salt: str, tmp_path: Path) -> None:
     """In a packed dataset no name, number, institution, path or UID of the files is found, in any of its bytes."""
     films = read(archive, salt)
-    sides = split(films, Shares(train=0.5, judge=0.0, val=0.0, test=0.5), 1)
-    film_dataset.build(films, out=tmp_path / "packed", resolution=32, sides=sides, on_bad="error")
+    sides = split_patients(films, SplitShares(train=0.5, judge=0.0, val=0.0, test=0.5), 1)
+    build_film_dataset(films, out=tmp_path / "packed", resolution=32, splits=sides, on_bad="error")
     held = b"".join(path.read_bytes() for path in (tmp_path / "packed").iterdir())
     for secret in (b"Doe", b"Elsewhere", b"00061", b"X7", b"one.dcm", b"1.2.826", b"1.2.840"):
         assert secret not in held
@@ -99,7 +100,7 @@ def test_a_csv_may_name_films_by_uid(tmp_path: Path, salt: str) -> None:
     save(film(phantom_12_bit(0), SOPInstanceUID=uid), tmp_path / "x" / "a.dcm")
     (tmp_path / "x" / "t.csv").write_text(f"SOPInstanceUID,label\n{uid},Mass\n")
     (one,) = read(tmp_path / "x", salt, others="unknown")
-    assert findings.names(one.findings) == ("Mass",)
+    assert to_finding_names(one.findings) == ("Mass",)
     assert sum(map(math.isnan, one.findings)) == 13
 
 

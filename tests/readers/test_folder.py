@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthcxr.data import findings
+from synthcxr.data.findings import format_finding_labels, to_finding_names
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import folder
 
@@ -33,7 +33,7 @@ def classes(tmp_path: Path) -> Path:
 def test_folder_per_class(classes: Path) -> None:
     """The nearest folder named for a finding gives the class, in any case; 'normal' has none of the 14."""
     films = {film.image_index: film for film in folder.read(str(classes))}
-    assert {name: findings.names(film.findings) for name, film in films.items()} == {
+    assert {name: to_finding_names(film.findings) for name, film in films.items()} == {
         "Edema/c_4.png": ("Edema",),
         "NORMAL/a_1.png": ("No Finding",),
         "pleural thickening/b_2.JPG": ("Pleural_Thickening",),
@@ -76,7 +76,7 @@ def test_map_sends_other_names_to_findings(classes: Path) -> None:
     with pytest.raises(DataError, match=r"Water: unknown finding 'Water'; known: .*`map`"):
         folder.read(str(classes))
     found = {film.image_index: film for film in folder.read(str(classes), map={"water": "effusion"})}
-    assert findings.names(found["Water/d_5.png"].findings) == ("Effusion",)
+    assert to_finding_names(found["Water/d_5.png"].findings) == ("Effusion",)
     with pytest.raises(ConfigError, match=r"^map.water: unknown finding 'wet'"):
         folder.read(str(classes), map={"water": "wet"})
 
@@ -94,7 +94,7 @@ def test_csv_with_usual_columns(tmp_path: Path) -> None:
     )
     lines: list[str] = []
     a, b, c = folder.read(str(tmp_path), source="clinic", view="PA", report=lines.append)
-    assert [findings.join(film.findings) for film in (a, b, c)] == ["Effusion|Edema", "No Finding", ""]
+    assert [format_finding_labels(film.findings) for film in (a, b, c)] == ["Effusion|Edema", "No Finding", ""]
     assert [film.patient_id for film in (a, b, c)] == ["7", "7", "clinic:sub/c.jpg"]
     assert [film.view for film in (a, b, c)] == ["PA", "AP", "PA"]
     assert [film.image_index for film in (a, b, c)] == ["a.png", "b", "sub/c.jpg"]
@@ -113,7 +113,7 @@ def test_csv_with_given_columns(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n")
     options = {"csv": "t.csv", "image_column": "pic", "label_column": "dx", "separator": ",", "map": {"water": "edema"}}
     (film,) = folder.read(str(tmp_path), **options, patient_column="who", view_column="pose", others="unknown")
-    assert (findings.names(film.findings), film.patient_id, film.view) == (("Mass", "Edema"), "12", "AP")
+    assert (to_finding_names(film.findings), film.patient_id, film.view) == (("Mass", "Edema"), "12", "AP")
     assert sum(map(math.isnan, film.findings)) == 12
     with pytest.raises(DataError, match="t.csv: columns missing: name"):
         folder.read(str(tmp_path), **options, patient_column="name")

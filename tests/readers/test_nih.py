@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthcxr.data import findings, images
+from synthcxr.data import images
+from synthcxr.data.findings import format_finding_labels, to_finding_names
 from synthcxr.errors import DataError
 from synthcxr.readers import nih, phantom
 
@@ -48,7 +49,7 @@ def test_reads_the_release(release: Path) -> None:
     """Films come in the table's order with findings, view and unpadded patient, past the header's comma."""
     films = list(nih.read(str(release)))
     assert [film.image_index for film in films] == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
-    assert [findings.join(film.findings) for film in films] == ["Cardiomegaly", "Cardiomegaly|Emphysema", "No Finding"]
+    assert [format_finding_labels(film.findings) for film in films] == ["Cardiomegaly", "Cardiomegaly|Emphysema", "No Finding"]
     assert [film.view for film in films] == ["PA", "AP", "PA"]
     assert [film.patient_id for film in films] == ["1", "1", "2"]
     assert {film.source for film in films} == {"nih"}
@@ -81,7 +82,7 @@ def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
     write_table(tmp_path, *ROWS)
     write_film(tmp_path / folder / "00000003_000.png")
     (film,) = nih.read(str(tmp_path))
-    assert findings.names(film.findings) == ("Hernia",)
+    assert to_finding_names(film.findings) == ("Hernia",)
 
 
 def test_labels_csv_with_source(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthcxr.data import findings as labels
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ConfigError
 from synthcxr.readers import phantom
 
@@ -81,7 +81,7 @@ def test_nine_hundred_films_show_everything(seed: int) -> None:
     assert 0.30 < (findings.sum(axis=1) == 0).mean() < 0.45
     assert findings.sum(axis=1).max() <= 3
     assert set(Counter(Counter(film.patient_id for film in films).values())) == {1, 2, 3}
-    edema = [film.view for film in films if film.findings[labels.FINDINGS.index("Edema")]]
+    edema = [film.view for film in films if film.findings[FINDINGS.index("Edema")]]
     none = [film.view for film in films if not any(film.findings)]
     assert edema.count("AP") / len(edema) > none.count("AP") / len(none) + 0.15
 
@@ -98,7 +98,7 @@ def test_a_patient_keeps_the_build() -> None:
     assert np.median(same) < np.median(other)
 
 
-@pytest.mark.parametrize("finding", labels.FINDINGS)
+@pytest.mark.parametrize("finding", FINDINGS)
 def test_every_finding_is_seen_at_32_px(finding: str) -> None:
     """A finding changes the film where it is and by enough to be seen in at least nine of ten films at 32 px."""
     changes = []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthcxr.data.records import Film
+from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import sources
 

@@ -1,4 +1,4 @@
-"""Fixtures of the registry's tests: stand-in models, a folder to stand in, an MLflow store that holds nothing yet."""
+"""Fixtures of the registry tests: stub models, a project folder, an empty MLflow store and servers."""
 
 from __future__ import annotations
 
@@ -13,82 +13,80 @@ import pytest
 from support import postgres_server
 from support.postgres_server import ADMIN, PASSWORD, TeamServer
 from support.servers import Server
-from support.stub_models import SIDE, write_folder
+from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.model_files import model_folder
 from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files
-from synthcxr.registry import client, connection, model_bundle, promotion, publish, run_metrics, tracking_uri
-from synthcxr.registry.model_address import GENERATOR
+from synthcxr.registry import client, connection, promotion, publish, run_metrics, tracking_uri
+from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.storage import digests, json_files
 
-EVIDENCE = run_metrics.Evidence({"a.b": "1"}, (run_metrics.Point("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
+CONTENTS = run_metrics.RunContents({"a.b": "1"}, (run_metrics.MetricPoint("loss", 2.0, 3),), {}, {}, "0123456789abcdef")
 
 
-def _version(models: Path, parent: Path, kind: Kind = "generator") -> publish.Model:
-    """A model ready to publish."""
+def _build_model(models: Path, parent: Path, kind: Kind = "generator") -> publish.ModelToPublish:
     names = (*model_folder.ONNX_FILES, "reference.npz") if kind == "generator" else (f"{kind}.onnx",)
-    index = model_folder.read(models)
-    folder = model_bundle.build(
+    index = model_folder.read_index(models)
+    folder = publish.build_model_folder(
         parent / kind, index=index, files={name: models / name for name in names}, card="# A card\n"
     )
-    return publish.Model(kind, folder, "a stand-in", {"synthcxr.phantom": "true"}, np.zeros((SIDE, SIDE), np.uint8))
+    return publish.ModelToPublish(
+        kind, folder, "a stub", {"synthcxr.phantom": "true"}, np.zeros((SIDE, SIDE), np.uint8)
+    )
 
 
 @pytest.fixture
-def version() -> Callable[..., publish.Model]:
-    """version(models, parent): a generator's version, ready to publish."""
-    return _version
+def build_model() -> Callable[..., publish.ModelToPublish]:
+    """build_model(models, parent): a generator that is ready to publish."""
+    return _build_model
 
 
 @pytest.fixture
-def publish_one(tmp_path: Path) -> Callable[..., publish.Published]:
-    """publish_one(champion=..., seed=0): publish a generator made of that seed."""
+def publish_generator(tmp_path: Path) -> Callable[..., publish.PublishedRun]:
+    """publish_generator(champion=..., seed=0): publish the stub generator of that seed."""
 
-    def publish_(*, champion: bool, seed: int = 0) -> publish.Published:
-        model = _version(write_folder(tmp_path / f"models{seed}", seed), tmp_path / f"bundles{seed}")
-        made = publish.publish([model], EVIDENCE, experiment="e", why="as told")
+    def publish_generator_(*, champion: bool, seed: int = 0) -> publish.PublishedRun:
+        model = _build_model(write_stub_models(tmp_path / f"models{seed}", seed), tmp_path / f"folders{seed}")
+        published = publish.publish([model], CONTENTS, experiment="e", why="a test")
         if champion:
-            registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded())
-            promotion.promote(registry, made.versions[GENERATOR], reason="as told")
-        return made
+            registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded_uri())
+            promotion.promote(registry, published.versions[GENERATOR_MODEL], reason="a test")
+        return published
 
-    return publish_
+    return publish_generator_
 
 
 @pytest.fixture
-def publish_judged(tmp_path: Path) -> Callable[..., str]:
-    """publish_judged(relative, passed=True): publish a generator and its labellers with a verdict; gives its number."""
+def publish_evaluated(tmp_path: Path) -> Callable[..., str]:
+    """publish_evaluated(relative, passed=True): publish generator and classifier with evidence; return the version."""
     counter = itertools.count()
 
-    def publish_(relative: float, *, passed: bool = True) -> str:
-        at = next(counter)
-        models = write_folder(tmp_path / f"judged{at}", at)
+    def publish_evaluated_(relative: float, *, passed: bool = True) -> str:
+        index = next(counter)
+        models, results = write_stub_models(tmp_path / f"evaluated{index}", index), tmp_path / f"results{index}"
         distance = {"relative": relative, "relative_interval": [relative - 0.5, relative + 0.5], "digest": "d"}
         gate = {"metric": "distance.judge.relative", "value": relative, "threshold": 9, "direction": "max"}
         gate |= {"status": "passed" if passed else "failed"}
-        found = {"n_real_test": 60, "distance": {"judge": distance}}
-        results = {"metrics.json": found, "verdict.json": {"passed": passed, "gates": [gate]}}
-        for name, content in results.items():
-            json_files.write_json(tmp_path / f"results{at}" / name, content)
-        made = [_version(models, tmp_path / f"versions{at}", kind) for kind in ("generator", "classifier")]
-        made[0].tags.update(
+        json_files.write_json(results / "metrics.json", {"n_real_test": 60, "distance": {"judge": distance}})
+        json_files.write_json(results / "verdict.json", {"passed": passed, "gates": [gate]})
+        to_publish = [_build_model(models, tmp_path / f"versions{index}", kind) for kind in ("generator", "classifier")]
+        to_publish[0].tags.update(
             {
-                "synthcxr.training_data": "f",
-                client.METRICS_TAG: digests.sha256_file(tmp_path / f"results{at}" / "metrics.json"),
-                client.VERDICT_TAG: digests.sha256_file(tmp_path / f"results{at}" / "verdict.json"),
+                client.TRAINING_DATA_TAG: "f",
+                client.METRICS_TAG: digests.sha256_file(results / "metrics.json"),
+                client.VERDICT_TAG: digests.sha256_file(results / "verdict.json"),
             }
         )
-        files = {tmp_path / f"results{at}" / name: "" for name in results}
-        held = dataclasses.replace(EVIDENCE, files=files)
-        return publish.publish(made, held, experiment="e", why="").versions[GENERATOR]
+        contents = dataclasses.replace(CONTENTS, files=dict.fromkeys(results.iterdir(), ""))
+        return publish.publish(to_publish, contents, experiment="e", why="").versions[GENERATOR_MODEL]
 
-    return publish_
+    return publish_evaluated_
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with its tables and nothing in them: they take seconds to make."""
+    """An MLflow store with empty tables, which take seconds to create."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     connection.connect(f"sqlite:///{path}", create=True)
     return path
@@ -96,7 +94,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
-    """A running server, ended after the test."""
+    """A running MLflow server, stopped after the test."""
     running = Server(tmp_path / "server", empty_store)
     try:
         running.start()
@@ -107,40 +105,43 @@ def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to stand in, with a cache of its own and no MLflow server."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    """An empty current folder with its own cache and no MLflow server."""
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.setenv("SYNTHCXR_CACHE", str(tmp_path / "cache"))
-    here = tmp_path / "project"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    return here
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
 def registry(project: Path, empty_store: Path) -> Path:
-    """A project folder with an embedded registry that holds nothing yet."""
+    """A project folder with an empty embedded registry."""
     (project / "registry").mkdir()
-    shutil.copyfile(empty_store, project / tracking_uri.EMBEDDED)
+    shutil.copyfile(empty_store, project / tracking_uri.EMBEDDED_DATABASE)
     return project
 
 
 @pytest.fixture(scope="session")
-def team() -> Iterator[TeamServer]:
-    """One server for all tests, in a folder that the user `postgres` may enter."""
-    if problem := postgres_server.missing():
+def team_server() -> Iterator[TeamServer]:
+    """One PostgreSQL-backed server for all tests, in a folder that the user `postgres` may enter."""
+    if problem := postgres_server.find_missing_requirement():
         pytest.skip(problem)
-    with postgres_server.enterable() as folder, postgres_server.running(folder / "server") as server:
+    with (
+        postgres_server.open_scratch_folder() as folder,
+        postgres_server.run_team_server(folder / "server") as server,
+    ):
         yield server
 
 
 @pytest.fixture
-def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> client.Registry:
-    """This project speaks to the team's server, with its password, about models of its own."""
-    monkeypatch.setenv(tracking_uri.VARIABLE, team.url)
+def team_registry(team_server: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> client.Registry:
+    """The registry of the team server, without models; the project connects to it with the password."""
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, team_server.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-    registry = client.Registry.open(team.url)
+    registry = client.Registry.open(team_server.url)
     for model in registry.client.search_registered_models():
         registry.client.delete_registered_model(model.name)
     return registry
@@ -148,12 +149,12 @@ def let_in(team: TeamServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(params=["embedded", pytest.param("team", marks=pytest.mark.slow)])
 def any_registry(request: pytest.FixtureRequest) -> client.Registry:
-    """The store that a test is about, empty: the folder's own, and in `make test-all` a team's server as well."""
+    """An empty registry: the embedded one, and in `make test-all` also that of the team server."""
     if request.param == "team":
-        held: client.Registry = request.getfixturevalue("let_in")
-        return held
+        registry: client.Registry = request.getfixturevalue("team_registry")
+        return registry
     request.getfixturevalue("registry")
-    return client.Registry.open(tracking_uri.embedded())
+    return client.Registry.open(tracking_uri.embedded_uri())
 
 
 @pytest.fixture

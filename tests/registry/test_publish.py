@@ -4,63 +4,66 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
-from support.stub_models import write_folder
+from support.stub_models import write_stub_models
 
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import client as fetch
-from synthcxr.registry import publish, resolve, run_metrics
+from synthcxr.registry import client, publish, resolve_model, run_metrics
 
-PublishOne = Callable[..., publish.Published]
-
-
-def test_publishing_again_makes_the_next_version(any_registry: fetch.Registry, publish_one: PublishOne) -> None:
-    """Registering twice makes a second version and moves the aliases, and every version is listed, newest first."""
-    publish_one(champion=True, seed=1)
-    publish_one(champion=True, seed=2)
-    listed = list(any_registry.versions())
-    assert [(one.version, one.aliases) for one in listed] == [("2", ("candidate", "champion")), ("1", ())]
-    assert listed[0].tags[fetch.WHY_TAG] == "as told"
+PublishGenerator = Callable[..., publish.PublishedRun]
 
 
-def test_a_failed_logging_moves_no_alias(
-    any_registry: fetch.Registry,
-    tmp_path: Path,
-    publish_one: PublishOne,
-    version: Callable[..., publish.Model],
+def test_publishing_again_creates_the_next_version(
+    any_registry: client.Registry, publish_generator: PublishGenerator
 ) -> None:
-    """Where logging fails midway the run is marked failed and the aliases stay on the version before."""
-    publish_one(champion=True, seed=1)
-    models = write_folder(tmp_path / "models2", 2)
-    whole = version(models, tmp_path / "b2")
-    shutil.rmtree(whole.folder)
-    nothing = run_metrics.Evidence({}, (), {}, {}, "0123456789abcdef")
+    """A second registration creates version 2 and moves the aliases; all versions are listed, newest first."""
+    publish_generator(champion=True, seed=1)
+    publish_generator(champion=True, seed=2)
+    versions = list(any_registry.list_versions())
+    assert [(version.version, version.aliases) for version in versions] == [("2", ("candidate", "champion")), ("1", ())]
+    assert versions[0].tags[client.WHY_TAG] == "a test"
+
+
+def test_failed_logging_moves_no_alias(
+    any_registry: client.Registry,
+    tmp_path: Path,
+    publish_generator: PublishGenerator,
+    build_model: Callable[..., publish.ModelToPublish],
+) -> None:
+    """If logging fails midway, the run is marked failed and the aliases stay on the previous version."""
+    publish_generator(champion=True, seed=1)
+    model = build_model(write_stub_models(tmp_path / "models2", 2), tmp_path / "folders2")
+    shutil.rmtree(model.folder)
+    contents = run_metrics.RunContents({}, (), {}, {}, "0123456789abcdef")
     with pytest.raises((ArtifactError, OSError)):
-        publish.publish([whole], nothing, experiment="e", why="")
-    assert any_registry.aliases("synthcxr-generator") == {"candidate": "1", "champion": "1"}
-    client = any_registry.client
-    last, before, *_ = client.search_runs([client.get_experiment_by_name("e").experiment_id])
-    assert (last.info.status, before.info.status) == ("FAILED", "FINISHED")
+        publish.publish([model], contents, experiment="e", why="")
+    assert any_registry.get_aliases("synthcxr-generator") == {"candidate": "1", "champion": "1"}
+    mlflow_client = any_registry.client
+    last, previous, *_ = mlflow_client.search_runs([mlflow_client.get_experiment_by_name("e").experiment_id])
+    assert (last.info.status, previous.info.status) == ("FAILED", "FINISHED")
 
 
-def test_a_version_needs_no_torch_and_holds_no_pickle(registry: Path, publish_one: PublishOne) -> None:
-    """What is logged names our loader, pins requirements without torch and holds no pickled object or code."""
-    publish_one(champion=True)
-    logged = resolve(None).path.parents[1]
-    required = (logged / "requirements.txt").read_text()
-    assert f"mlflow=={fetch.mlflow.__version__}" in required
-    assert "synthcxr==" in required
-    assert "onnxruntime" in required
-    assert "torch" not in required
+def test_version_needs_no_torch_and_contains_no_pickle(registry: Path, publish_generator: PublishGenerator) -> None:
+    """A logged model names our loader, pins requirements without torch, and contains no pickled object or code."""
+    publish_generator(champion=True)
+    logged = resolve_model(None).path.parents[1]
+    requirements = (logged / "requirements.txt").read_text()
+    assert f"mlflow=={mlflow.__version__}" in requirements
+    assert "synthcxr==" in requirements
+    assert "onnxruntime" in requirements
+    assert "torch" not in requirements
     assert "loader_module: synthcxr.plugins.mlflow_model" in (logged / "MLmodel").read_text()
     assert not [path for path in logged.rglob("*") if path.suffix in {".pkl", ".pickle", ".py"}]
 
 
-def test_a_file_joins_a_published_run(any_registry: fetch.Registry, tmp_path: Path, publish_one: PublishOne) -> None:
-    """A report made after registering is logged to the run that registered."""
-    published = publish_one(champion=True)
+def test_file_is_added_to_a_published_run(
+    any_registry: client.Registry, tmp_path: Path, publish_generator: PublishGenerator
+) -> None:
+    """A report that is written after the registration is logged to the same run."""
+    published = publish_generator(champion=True)
     report = tmp_path / "report.html"
     report.write_text("<p>hello</p>")
-    publish.attach(published.run_id, report, versions=published.versions)
-    client = any_registry.client
-    assert [file.path for file in client.list_artifacts(published.run_id)] == ["report.html"]
+    publish.add_to_run(published.run_id, report, versions=published.versions)
+    files = any_registry.client.list_artifacts(published.run_id)
+    assert [file.path for file in files] == ["report.html"]

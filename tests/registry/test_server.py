@@ -13,88 +13,113 @@ import pytest
 from support.servers import Server, free_port
 
 from synthcxr.errors import ArtifactError
-from synthcxr.registry import connection, publish, resolve, tracking_uri
+from synthcxr.registry import connection, publish, resolve_model, tracking_uri
 
-PublishOne = Callable[..., publish.Published]
+PublishGenerator = Callable[..., publish.PublishedRun]
 
 
-def test_a_server_that_is_down_is_one_line_in_seconds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that nobody runs is said within seconds, not after MLflow's minutes of retries, without its password."""
-    monkeypatch.setenv(tracking_uri.VARIABLE, f"http://user:secret@127.0.0.1:{free_port()}")
-    began = time.monotonic()
-    with pytest.raises(ArtifactError, match="nobody answers; start the server") as caught:
-        resolve(None)
-    assert time.monotonic() - began < 5
+def test_dead_server_is_a_one_line_error_within_seconds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not run is reported within seconds, not after MLflow's retries, and without its password."""
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://user:secret@127.0.0.1:{free_port()}")
+    start = time.monotonic()
+    with pytest.raises(ArtifactError, match="cannot connect; start the server") as caught:
+        resolve_model(None)
+    assert time.monotonic() - start < 5
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_accepts_and_says_nothing_is_given_up(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that hangs is given up after the probe's time."""
+def test_silent_server_times_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts connections but never answers is given up after the timeout."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        monkeypatch.setenv(tracking_uri.VARIABLE, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(ArtifactError, match="no answer in time"):
-            resolve(None)
+            resolve_model(None)
 
 
-class _Answering(BaseHTTPRequestHandler):
-    """Says that there are no experiments, but breaks off the server's first `broken` connections."""
+class _Handler(BaseHTTPRequestHandler):
+    """Answers `server.status`, with no experiments, but resets the first `server.n_resets` connections."""
 
     def do_POST(self) -> None:
-        self.server.asked += 1  # type: ignore[attr-defined]
-        if self.server.asked <= self.server.broken:  # type: ignore[attr-defined]
+        self.server.n_requests += 1  # type: ignore[attr-defined]
+        if self.server.n_requests <= self.server.n_resets:  # type: ignore[attr-defined]
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             return
-        self.send_response(200)
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
         self.send_header("Content-Length", "2")
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(b"{}" if self.server.status == 200 else b"no")  # type: ignore[attr-defined]
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the tests' output clean."""
+        """Keep the output of the tests clean."""
 
 
-@pytest.mark.parametrize("broken", [0, 1, 2])
-def test_a_connection_that_breaks_is_asked_anew_once(broken: int) -> None:
-    """One that the server closed since is no broken server, two in a row are; the line says so."""
-    with HTTPServer(("127.0.0.1", 0), _Answering) as server:
-        server.asked, server.broken = 0, broken  # type: ignore[attr-defined]
+def connect_to(*, n_resets: int = 0, status: int = 200) -> int:
+    """Connect to a server that behaves so; return how many requests it got."""
+    with HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        server.n_requests, server.n_resets, server.status = 0, n_resets, status  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        expected = pytest.raises(ArtifactError, match="the server broke off") if broken > 1 else nullcontext()
         try:
-            with expected:
-                connection.connect(f"http://127.0.0.1:{server.server_port}")
+            connection.connect(f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
-        assert server.asked == min(broken, 1) + 1  # type: ignore[attr-defined]
+        return server.n_requests  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("n_resets", [0, 1, 2])
+def test_reset_connection_is_retried_once(n_resets: int) -> None:
+    """A connection that the server has closed since is opened again; a second reset is reported."""
+    expected = (
+        pytest.raises(ArtifactError, match="the server failed or closed the connection")
+        if n_resets > 1
+        else nullcontext()
+    )
+    with expected:
+        assert connect_to(n_resets=n_resets) == n_resets + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (401, "rejected the credentials .401.; set MLFLOW_TRACKING_USERNAME"),
+        (403, "denied permission .403."),
+        (500, "the server failed or closed the connection"),
+        (503, "unavailable .503."),
+    ],
+)
+def test_error_status_is_a_one_line_error(status: int, line: str) -> None:
+    """Each status code has its own advice."""
+    with pytest.raises(ArtifactError, match=line) as caught:
+        connect_to(status=status)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
-def test_a_real_server_takes_and_gives_the_same_bytes(
+def test_real_server_returns_the_same_bytes(
     server: Server,
     project: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    publish_one: PublishOne,
+    publish_generator: PublishGenerator,
 ) -> None:
-    """Models go to a server and come back verified into the cache, which mends itself; nothing is made here."""
-    monkeypatch.setenv(tracking_uri.VARIABLE, server.url)
+    """Models are uploaded and come back verified to the cache, which repairs itself; the project stays empty."""
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, server.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    published = publish_one(champion=True)
+    published = publish_generator(champion=True)
     assert published.tracking_uri_kind == "server"
-    found = resolve(None)
-    assert found.name == "models:/synthcxr-generator/1"
-    assert found.path.is_relative_to(tmp_path / "cache")
-    wanted = (tmp_path / "models0" / "generator.onnx").read_bytes()
-    assert (found.path / "generator.onnx").read_bytes() == wanted
-    (found.path / "generator.onnx").write_bytes(b"harmed")
-    assert (resolve(None).path / "generator.onnx").read_bytes() == wanted
-    assert resolve(f"runs:/{published.run_id}/generator").path == found.path
-    assert [path.name for path in found.path.parent.iterdir()] == [found.path.name]
+    resolved = resolve_model(None)
+    assert resolved.address == "models:/synthcxr-generator/1"
+    assert resolved.path.is_relative_to(tmp_path / "cache")
+    original = (tmp_path / "models0" / "generator.onnx").read_bytes()
+    assert (resolved.path / "generator.onnx").read_bytes() == original
+    (resolved.path / "generator.onnx").write_bytes(b"damaged")
+    assert (resolve_model(None).path / "generator.onnx").read_bytes() == original
+    assert resolve_model(f"runs:/{published.run_id}/generator").path == resolved.path
+    assert [path.name for path in resolved.path.parent.iterdir()] == [resolved.path.name]
     assert list(project.iterdir()) == []
     assert capfd.readouterr().out == ""

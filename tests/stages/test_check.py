@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from support.paths import REPOSITORY
-from support.stub_models import write_folder
+from support.stub_models import write_stub_models
 
 from synthcxr.cli.main import main
-from synthcxr.config import schema as configs
-from synthcxr.data import film_dataset as datasets
-from synthcxr.data import records
+from synthcxr.config.schema import load_config
+from synthcxr.data.film_dataset import open_film_dataset
+from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import DataError
 from synthcxr.stages import check, generate
 
@@ -25,9 +25,9 @@ PARAMS = REPOSITORY / "params.yaml"
 def synthetic(tmp_path: Path) -> Path:
     """Five images of stand-in models."""
     config = dataclasses.replace(
-        configs.load(PARAMS).generate, n=5, max_draws=5, batch=4, device="cpu", method="reject"
+        load_config(PARAMS).generate, n=5, max_draws=5, batch=4, device="cpu", method="reject"
     )
-    models, out = write_folder(tmp_path / "models"), tmp_path / "synthetic"
+    models, out = write_stub_models(tmp_path / "models"), tmp_path / "synthetic"
     generate.run(
         config,
         model=models,
@@ -36,7 +36,7 @@ def synthetic(tmp_path: Path) -> Path:
         force=False,
         append=False,
         dry_run=False,
-        apart=None,
+        copy_filter=None,
         command=["synthcxr"],
     )
     return out
@@ -57,7 +57,7 @@ def test_data_docs_of_both_suites(trained: Any, synthetic: Path, tmp_path: Path)
 
 def test_a_patient_on_two_sides_is_on_the_page(trained: Any, tmp_path: Path) -> None:
     """The pages name the rows that break an expectation, and the line is that of a check without pages."""
-    films = datasets.open_dataset(trained.data).films.copy()
+    films = open_film_dataset(trained.data).manifest.copy()
     films.loc[films.index[1], "patient_id"] = films["patient_id"].iloc[0]
     films.loc[films.index[0], "split"], films.loc[films.index[1], "split"] = "train", "test"
     docs = check.Docs(tmp_path / "docs")
@@ -79,7 +79,7 @@ def test_by_command(synthetic: Path, tmp_path: Path) -> None:
     assert "ok     there are 5 images (5, exactly 5)" in good.stdout
     assert "ok     no two images share a file (0 of 5 rows differ, at most 0)" in good.stdout
     assert good.stdout.splitlines()[-1] == f"open {docs}/index.html"
-    name = records.read_metadata(synthetic)["file_name"][2]
+    name = read_metadata(synthetic)["file_name"][2]
     (synthetic / name).write_bytes(b"no image")
     bad = CliRunner().invoke(main, ["check", str(synthetic)], catch_exceptions=False)
     assert bad.exit_code == 1

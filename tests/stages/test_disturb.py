@@ -1,4 +1,4 @@
-"""`synthcxr disturb` on drawn films and a judge trained on others of them."""
+"""`synthcxr disturb` on phantom films with a judge that was trained on another split of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from synthcxr.cli.main import main
+from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.disturbance import DISTURBANCES
 from synthcxr.stages import disturb, prepare
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(trained: Any, out: Path, **changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "data": trained.data,
         "models": trained.onnx,
         "out": out,
@@ -33,86 +34,88 @@ def run(trained: Any, out: Path, **changes: Any) -> dict[str, Any]:
         "device": "cpu",
         "features_cache": out.parent / "cache",
     }
-    return disturb.run(**(given | changes))
+    return disturb.run(**(arguments | changes))
 
 
-def test_table_figure_and_verdict(trained: Any, tmp_path: Path) -> None:
-    """Every extractor, disturbance and level in the table, the same numbers in the JSON, a figure, and a line each."""
-    made = run(trained, tmp_path / "out")
-    held = json.loads((tmp_path / "out/disturb.json").read_text())
+def test_the_json_the_table_and_the_figure_agree(trained: Any, tmp_path: Path) -> None:
+    """The table has every disturbance and level, with the numbers of the JSON; the figure has every curve."""
+    result = run(trained, tmp_path / "out")
+    written = json.loads((tmp_path / "out/disturb.json").read_text())
     table = pd.read_csv(tmp_path / "out/disturb.csv")
     assert len(table) == 4 * len(DISTURBANCES)
     for name, rule in DISTURBANCES.items():
         rows = table[table["disturbance"] == name]
         assert tuple(rows["level"]) == rule.levels
-        levels = held["extractors"]["judge"]["disturbances"][name]["levels"]
-        assert rows["distance"].tolist() == pytest.approx([at["value"] for at in levels], rel=1e-4)
+        levels = written["extractors"]["judge"]["disturbances"][name]["levels"]
+        assert rows["distance"].tolist() == pytest.approx([point["value"] for point in levels], rel=1e-4)
         assert rows["distance"].iloc[0] == table["distance"].iloc[0]
-    assert held["n"] == {"reference": 80, "disturbed": 80, "n_bootstrap": 5, "seed": 1}
-    assert (held["films"]["resolution"], held["films"]["split"], held["films"]["phantom"]) == (16, "train", True)
-    assert len(held["extractors"]["judge"]["digest"]) == 64
+    assert written["n"] == {"reference": 80, "disturbed": 80, "n_bootstrap": 5, "seed": 1}
+    films = written["films"]
+    assert (films["resolution"], films["split"], films["phantom"]) == (16, "train", True)
+    assert len(written["extractors"]["judge"]["digest"]) == 64
     svg = (tmp_path / "out/disturb.svg").read_text()
     ET.fromstring(svg)
     assert all(name in svg for name in (*DISTURBANCES, "judge"))
     assert "#fff" in svg.partition(">")[0]
-    (line,) = disturb.lines(made)
-    assert line.startswith("judge: grows at every step" if made["extractors"]["judge"]["passed"] else "judge: does not")
+    (line,) = disturb.format_lines(result)
+    passed = result["extractors"]["judge"]["passed"]
+    assert line.startswith("judge: grows at every step" if passed else "judge: does not grow")
 
 
-def test_the_same_bytes_each_time(trained: Any, tmp_path: Path) -> None:
-    """Features from the cache or anew, the files are the same."""
-    for name in ("one", "two"):
+def test_files_are_reproducible(trained: Any, tmp_path: Path) -> None:
+    """The files are the same with and without cached features."""
+    for name in ("first", "second"):
         run(trained, tmp_path / name)
     for file in (disturb.JSON, disturb.CSV, disturb.FIGURE):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
 def test_the_halves_share_no_patient(trained: Any) -> None:
-    """What is compared at level 0 are films of different train patients, as many on either side."""
-    films = disturb.datasets.open_dataset(trained.data)
-    one, other = disturb._halves(films, 16, n=80, seed=1)
+    """Both halves have as many films of the train split, and no patient is in both."""
+    films = open_film_dataset(trained.data)
+    first, second = disturb._split_in_halves(films, 16, n=80, seed=1)
     rows = films.rows(16)
-    assert len(one) == len(other) == 80
-    assert not set(films.patients(rows[one])) & set(films.patients(rows[other]))
-    assert set(films.films["split"].to_numpy()[rows[one]]) == {"train"}
+    assert len(first) == len(second) == 80
+    assert not set(films.patients(rows[first])) & set(films.patients(rows[second]))
+    assert set(films.manifest["split"].to_numpy()[rows[first]]) == {"train"}
 
 
-def test_a_missing_extractor_is_one_line(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this machine lacks is said and left out; the others are tried."""
-    monkeypatch.setattr("synthcxr.evaluation.features.inception_weights.find", lambda: None)
-    made = run(trained, tmp_path / "out", names=("judge", "inception"))
-    lines = disturb.lines(made)
+def test_an_unavailable_extractor_is_reported(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extractor that cannot be opened is one line with advice; the others are measured."""
+    monkeypatch.setattr("synthcxr.evaluation.features.inception_weights.find_weights", lambda: None)
+    result = run(trained, tmp_path / "out", names=("judge", "inception"))
+    lines = disturb.format_lines(result)
     assert lines[1].startswith("inception: not computed: download https://nvlabs")
-    assert "disturbances" in made["extractors"]["judge"]
+    assert "disturbances" in result["extractors"]["judge"]
 
 
-def test_what_cannot_be_tried_is_named(trained: Any, tmp_path: Path) -> None:
-    """An unknown extractor, another size than the judge's, too few films: one line each, and nothing is written."""
+def test_invalid_input_is_an_error_and_writes_nothing(trained: Any, tmp_path: Path) -> None:
+    """An unknown extractor, another resolution than the judge's, n = 0 and too few films are errors."""
     with pytest.raises(ConfigError, match="unknown extractor 'fid'"):
         run(trained, tmp_path / "out", names=("fid",))
-    with pytest.raises(ConfigError, match=r"--resolution 8: .* sees 16 px"):
+    with pytest.raises(ConfigError, match=r"--resolution 8: .* needs 16 px"):
         run(trained, tmp_path / "out", resolution=8)
     with pytest.raises(ConfigError, match="must be at least 1"):
         run(trained, tmp_path / "out", n=0)
-    with pytest.raises(DataError, match="20 films a side are too few"):
+    with pytest.raises(DataError, match="20 films on each side are too few"):
         run(trained, tmp_path / "out", n=20)
     assert not (tmp_path / "out").exists()
 
 
-def test_films_that_the_judge_saw_do_not_try_it(trained: Any, tmp_path: Path) -> None:
-    """Another split of the judge's own films is refused."""
-    other = tmp_path / "other"
-    prepare.run(dataclasses.replace(trained.config.prepare, seed=9), out=other)
+def test_films_that_the_judge_has_seen_are_an_error(trained: Any, tmp_path: Path) -> None:
+    """Films of the judge in another split raise DataError."""
+    other_split = tmp_path / "other"
+    prepare.run(dataclasses.replace(trained.config.prepare, seed=9), out=other_split)
     with pytest.raises(DataError, match="the models have seen .* of its train films"):
-        run(trained, tmp_path / "out", data=other)
+        run(trained, tmp_path / "out", data=other_split)
 
 
-def test_by_command(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verb prints a line for each extractor and where the files are, with the time that it took."""
+def test_the_command_prints_the_result(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command prints a line for each extractor, then the folder of the files and the time."""
     monkeypatch.chdir(tmp_path)
     options = ["--extractor", "judge", "--n", "60", "--n-bootstrap", "5", "--out", "out"]
     result = CliRunner().invoke(
-        main, ["disturb", "--data", str(trained.data), "--models", str(trained.onnx), *options], catch_exceptions=False
+        main, ["disturb", "--films", str(trained.data), "--models", str(trained.onnx), *options], catch_exceptions=False
     )
     assert result.exit_code == 0
     first, last = result.stdout.splitlines()

@@ -22,7 +22,7 @@ from synthcxr.stages.doctor import Finding
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No server, no weight file and no cache of the machine's own."""
     for variable in (
-        tracking_uri.VARIABLE,
+        tracking_uri.URI_VARIABLE,
         efficientnet_weights.LITE0.variable,
         efficientnet_weights.LITE1.variable,
         inception_weights.VARIABLE,
@@ -55,14 +55,14 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
     """Broken parameters, a server that is down and a weight file of something else: named, with exit code 1."""
     (empty_folder / "params.yaml").write_text("prepare: {}\n")
     (empty_folder / "weights.pth").write_bytes(b"something else")
-    monkeypatch.setenv(tracking_uri.VARIABLE, "http://user:secret@127.0.0.1:9")
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, "http://user:secret@127.0.0.1:9")
     monkeypatch.setenv(efficientnet_weights.LITE0.variable, "weights.pth")
     shown = CliRunner().invoke(main, ["doctor", "--json"], catch_exceptions=False)
     assert shown.exit_code == 1
     states = {each["name"]: each for each in json.loads(shown.stdout)}
     todo = {name for name, each in states.items() if each["state"] == "TO DO"}
     assert todo == {"project", "registry", "EfficientNet-Lite0"}
-    assert "nobody answers" in states["registry"]["sentence"]
+    assert "cannot connect; start the server" in states["registry"]["sentence"]
     assert "secret" not in shown.output
     assert shown.stderr == "Failed: something is to do about project, registry, EfficientNet-Lite0\n"
 
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_to_do(empty_folder: Path, monkeypatch: pytest.MonkeyPa
 def test_weights_that_are_absent_are_named_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package of the weights the line has their name and what to install."""
     monkeypatch.setitem(sys.modules, efficientnet_weights.LITE0.package, None)
-    assert found(empty_folder)["EfficientNet-Lite0"].sentence.startswith("no weights here; install")
+    assert found(empty_folder)["EfficientNet-Lite0"].sentence.startswith("the weights are not installed; run")
 
 
 @pytest.mark.slow

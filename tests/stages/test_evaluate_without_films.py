@@ -1,4 +1,4 @@
-"""Evaluate where no film is at hand, on a project that was really trained: only its exported models are left."""
+"""The evaluate stage without films, on a trained project of which only the exported models are left."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from support.evaluation_project import change_request
 
 from synthcxr.config.schema import Gate
-from synthcxr.data import film_dataset, findings, image_reader, images, records
+from synthcxr.data import image_reader, images
+from synthcxr.data.leakage import REFERENCE_FILE
+from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.gates import Verdict
 from synthcxr.evaluation.metrics import frechet
-from synthcxr.evaluation.sections import classifier_auroc
-from synthcxr.stages import evaluate, generate
+from synthcxr.stages import evaluate
 from synthcxr.storage import json_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -24,135 +26,81 @@ if TYPE_CHECKING:
     from conftest import Trained
 
 
-@pytest.fixture(scope="module")
-def synthetic(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("synthetic") / "x"
-    generate.run(trained.config.generate, model=trained.onnx, out=out, model_name="trained")
-    return out
-
-
-def judge(trained: Trained, synthetic: Path, out: Path, *, models: Path | None = None, **changes: Any) -> Verdict:
-    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, **changes)
-    folder = models or trained.onnx
-    return evaluate.run(config, data=None, models=folder, dataset=synthetic, out=out, features_cache=out / "cache")
-
-
-def test_a_set_made_on_request_has_no_reference(
-    trained: Trained, models: Path, synthetic: Path, tmp_path: Path
-) -> None:
-    """What was chosen by its labels is not held against films of all kinds: distance and labels say so."""
-    chosen = tmp_path / "chosen"
-    shutil.copytree(synthetic, chosen)
-    run = json_files.read_json(chosen / "run.json")
-    json_files.write_json(chosen / "run.json", run | {"request": run["request"] | {"without": ["Hernia"]}})
-    judge(trained, chosen, tmp_path, models=models)
-    metrics = json_files.read_json(tmp_path / "metrics.json")
-    assert metrics["distance"]["judge"]["status"] == metrics["labels"]["status"] == "not applicable (n = 0)"
-
-
 @pytest.fixture
 def models(trained: Trained, tmp_path: Path) -> Path:
-    """The models with a reference of 60 films, as many as a comparison wants, that lie apart from one another."""
+    """The models with a reference of 60 val films, enough for a comparison, whose features are random."""
     folder = tmp_path / "models"
     shutil.copytree(trained.onnx, folder)
-    held = dict(np.load(folder / "reference.npz"))
-    rows = np.random.default_rng(0).normal(size=(60, held["judge_features"].shape[1])).astype(np.float16)
-    np.savez(
-        folder / "reference.npz", **held | {"judge_features": rows, "n_val": np.int64(60), "floor_n": np.int64(60)}
-    )
+    arrays = dict(np.load(folder / REFERENCE_FILE))
+    features = np.random.default_rng(0).normal(size=(60, arrays["judge_features"].shape[1])).astype(np.float16)
+    counts = {"n_val": np.int64(60), "floor_n": np.int64(60)}
+    np.savez(folder / REFERENCE_FILE, **arrays | {"judge_features": features} | counts)
     return folder
 
 
-def test_the_model_carries_what_is_compared_with(
-    trained: Trained, models: Path, synthetic: Path, tmp_path: Path
+def evaluate_dataset(trained: Trained, *, dataset: Path, out: Path, models: Path, **changes: Any) -> Verdict:
+    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, **changes)
+    return evaluate.run(config, films=None, models=models, dataset=dataset, out=out, features_cache=out / "cache")
+
+
+def test_images_are_compared_with_the_reference_of_the_model(
+    trained: Trained, models: Path, trained_dataset: Path, tmp_path: Path
 ) -> None:
-    """Distance to the val films' rows and shares against their counts; the protocol says that no film was given."""
-    verdict = judge(trained, synthetic, tmp_path, models=models)
+    """Features and label shares are compared with those in reference.npz, and the protocol says so."""
+    verdict = evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path, models=models)
     metrics = json_files.read_json(tmp_path / "metrics.json")
-    held = np.load(models / "reference.npz")
-    found = metrics["distance"]["judge"]
-    session = Session.open(trained.onnx / "judge.onnx", device="cpu")
-    names = records.read_metadata(synthetic)["file_name"][: found["n_synthetic"]]
-    pixels = np.stack([images.decode_png(png) for png in image_reader.read(synthetic, names) if png])
-    rows = session.run(images.to_float(pixels))
-    expected = frechet.frechet_distance(real=held["judge_features"].astype(float), synthetic=rows["features"])
-    assert found["value"] == pytest.approx(expected, rel=1e-3)
-    assert found["floor"] == pytest.approx(float(held["floor_judge"]), rel=1e-5)
-    assert found["interval"][0] <= found["value"] <= found["interval"][1]
+    reference = np.load(models / REFERENCE_FILE)
+    row = metrics["distance"]["judge"]
+    judge = Session.open(trained.onnx / "judge.onnx", device="cpu")
+    names = read_metadata(trained_dataset)["file_name"][: row["n_synthetic"]]
+    pixels = np.stack([images.decode_png(png) for png in image_reader.read_all(trained_dataset, names)])
+    features = judge.run(images.to_float(pixels))["features"]
+    expected = frechet.frechet_distance(real=reference["judge_features"].astype(float), synthetic=features)
+    assert row["value"] == pytest.approx(expected, rel=1e-3)
+    assert row["floor"] == pytest.approx(float(reference["floor_judge"]), rel=1e-5)
+    assert row["interval"][0] <= row["value"] <= row["interval"][1]
     share = metrics["labels"]["shares"]["No Finding"]
-    assert share["real"] == pytest.approx(held["counts"][0] / held["n_val"], rel=1e-5)
-    assert metrics["protocol"]["films"].startswith("No films were given: the images are held against reference.npz")
+    assert share["real"] == pytest.approx(reference["counts"][0] / reference["n_val"], rel=1e-5)
+    assert metrics["protocol"]["films"].startswith("No films were given. The images are compared with reference.npz")
     assert metrics["checks"]["failed"] == 0
     assert (tmp_path / "curves" / "label_shares.csv").is_file()
     assert {gate.status for gate in verdict.gates} <= {"passed", "failed", "not applicable"}
 
 
-def test_what_needs_films_says_so(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
-    """Copies, coverage and other extractors are not applicable, and so are gates on them."""
+def test_requested_images_are_not_compared_with_the_reference(
+    trained: Trained, models: Path, trained_dataset: Path, tmp_path: Path
+) -> None:
+    """Images that were selected by label are not compared with films of all kinds."""
+    dataset = shutil.copytree(trained_dataset, tmp_path / "requested")
+    change_request(dataset, without=["Hernia"])
+    evaluate_dataset(trained, dataset=dataset, out=tmp_path, models=models)
+    metrics = json_files.read_json(tmp_path / "metrics.json")
+    assert metrics["distance"]["judge"]["status"] == metrics["labels"]["status"] == "not applicable (n = 0)"
+
+
+def test_gates_on_figures_that_need_films_are_not_applicable(
+    trained: Trained, trained_dataset: Path, tmp_path: Path
+) -> None:
+    """Memorisation and coverage need films; the sentences name the option that gives them."""
     gates = (
         Gate("privacy.pixels.share_low", max=0.01, min=None),
         Gate("coverage.judge.relative", max=None, min=0.5),
     )
-    verdict = judge(trained, synthetic, tmp_path, gates=gates)
+    verdict = evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path, models=trained.onnx, gates=gates)
     assert [gate.status for gate in verdict.gates] == ["not applicable"] * 2
-    assert all(gate.sentence.endswith("not applicable (no films: give --reference).") for gate in verdict.gates)
+    assert all(gate.sentence.endswith("not applicable (no films: give --films).") for gate in verdict.gates)
 
 
-def test_models_without_a_reference_are_named(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
-    """Without films and without reference.npz, or with that of another judge, there is nothing to compare with."""
+def test_a_missing_or_wrong_reference_is_named(trained: Trained, trained_dataset: Path, tmp_path: Path) -> None:
+    """reference.npz of another judge, a broken one, and none."""
     models = shutil.copytree(trained.onnx, tmp_path / "models")
-    held = dict(np.load(models / "reference.npz"))
-    np.savez(models / "reference.npz", **(held | {"digest_judge": np.str_("0" * 64)}))
-    with pytest.raises(ArtifactError, match="taken with another judge"):
-        judge(trained, synthetic, tmp_path / "out", models=models)
-    (models / "reference.npz").write_bytes(b"no arrays")
+    reference = models / REFERENCE_FILE
+    np.savez(reference, **dict(np.load(reference)) | {"digest_judge": np.str_("0" * 64)})
+    with pytest.raises(ArtifactError, match="computed with another judge"):
+        evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path / "out", models=models)
+    reference.write_bytes(b"no arrays")
     with pytest.raises(ArtifactError, match="not the reference of a model"):
-        judge(trained, synthetic, tmp_path / "out", models=models)
-    (models / "reference.npz").unlink()
-    with pytest.raises(ArtifactError, match="no such file, and no films were given; give --reference"):
-        judge(trained, synthetic, tmp_path / "out", models=models)
-
-
-def test_a_wanted_distribution_stands_beside(trained: Trained, synthetic: Path, tmp_path: Path) -> None:
-    """With films and the prevalence of NIH both comparisons are made, and agreement with the classifier."""
-    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=10, gates=())
-    evaluate.run(
-        config,
-        data=trained.data,
-        models=trained.onnx,
-        dataset=synthetic,
-        out=tmp_path,
-        features_cache=tmp_path / "cache",
-        distribution="nih",
-    )
-    metrics = json_files.read_json(tmp_path / "metrics.json")
-    assert metrics["labels"]["prevalence"]["name"] == "NIH ChestX-ray14, 112,120 films"
-    assert 0 < metrics["labels"]["prevalence"]["total_variation"] <= 1
-    assert 0 < metrics["labels"]["test"]["p_value"] <= 1
-    assert metrics["agreement"]["status"] == "computed"
-    n_test = len(film_dataset.open_dataset(trained.data).indices(16, ("test",)))
-    assert all(entry["n_real"] <= n_test for name, entry in metrics["agreement"].items() if name != "status")
-
-
-def test_the_classifier_is_ranked_on_test_films(
-    trained: Trained, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its mean AUROC stands beside what source and view alone give, and within the source; all phantoms are of one."""
-    monkeypatch.setattr(classifier_auroc, "MIN_POSITIVES", 5)  # so few films hold no finding fifteen times
-    config = dataclasses.replace(trained.config.evaluate, n_bootstrap=20, gates=())
-    evaluate.run(
-        config,
-        data=trained.data,
-        models=trained.onnx,
-        dataset=synthetic,
-        out=tmp_path,
-        features_cache=tmp_path / "cache",
-    )
-    found = json_files.read_json(tmp_path / "metrics.json")["classifier"]
-    films = film_dataset.open_dataset(trained.data)
-    rows = films.rows(16)[films.indices(16, ("test",))]
-    assert (found["n_films"], found["n_patients"]) == (len(rows), len(set(films.patients(rows))))
-    positives = (films.findings(rows) == 1).sum(axis=0)
-    assert found["findings"] == [name for name, n in zip(findings.FINDINGS, positives, strict=True) if n >= 5]
-    assert found["within_source"] == found["mean_auroc"]
-    assert 0 <= found["mean_auroc"]["interval"][0] <= found["mean_auroc"]["value"] <= 1
+        evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path / "out", models=models)
+    reference.unlink()
+    with pytest.raises(ArtifactError, match="no such file, and no films were given; give --films"):
+        evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path / "out", models=models)

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from support.file_digests import digest_files
 
 from synthcxr.cli.main import main
-from synthcxr.config import schema
+from synthcxr.config.schema import load_config
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.project import import_closure
 from synthcxr.stages import init, upgrade
@@ -48,7 +48,7 @@ def test_a_project_around_films(tmp_path: Path, films: Path) -> None:
     assert made.commands[0].startswith(f"cd {folder} && git add . && git commit")
     assert made.commands[1] == "dvc repro"
     assert len(made.commands) == 3
-    assert schema.load(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
+    assert load_config(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
     assert (folder / ".git").is_dir()
     assert (folder / ".dvc" / "config").is_file()
 
@@ -59,9 +59,9 @@ def test_its_pipeline_watches_films_and_code(tmp_path: Path, films: Path) -> Non
     init.run(folder=folder, profile="nih-64", films=films)
     with Repo(str(folder)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
-    assert set(stages) == {"lock", *import_closure.STAGES}
+    assert set(stages) == {"lock", *import_closure.STAGE_MODULES}
     assert str(films) in [str(dep) for dep in stages["prepare"].deps]
-    for name in import_closure.STAGES:
+    for name in import_closure.STAGE_MODULES:
         deps = [str(dep) for dep in stages[name].deps]
         assert "synthcxr.lock" in deps
         assert not [dep for dep in deps if dep.startswith("synthcxr/")]
@@ -86,7 +86,7 @@ def test_films_inside_the_project_stay_out_of_git(tmp_path: Path, films: Path) -
     folder = films.parent
     made = init.run(folder=folder, profile="nih-64", films=films)
     assert made.films == films
-    assert schema.load(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
+    assert load_config(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
     seen = subprocess.run(
         ["git", "status", "--porcelain", "-uall"], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -205,11 +205,11 @@ def test_stages_are_added_to_those_of_others(theirs: Path) -> None:
     kept = DVC_OF_OTHERS.splitlines()
     assert [line for line in text.splitlines() if line in kept and line] == [line for line in kept if line]
     assert read(theirs / "params.yaml") == {"clean": {"rows": 3}}
-    assert schema.load(theirs / "synthcxr-params.yaml").generate.n == 600
+    assert load_config(theirs / "synthcxr-params.yaml").generate.n == 600
     with Repo(str(theirs)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
-    assert set(stages) == {"clean", "lock", *import_closure.STAGES}
-    assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in import_closure.STAGES)
+    assert set(stages) == {"clean", "lock", *import_closure.STAGE_MODULES}
+    assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in import_closure.STAGE_MODULES)
     assert [dep.params for dep in stages["generate"].deps if str(dep) == "synthcxr-params.yaml"] == [["generate"]]
     assert made.left_out == ("plots",)
     assert read(theirs / "dvc.yaml")["metrics"] == ["models/gan/metrics.json", "results/registered.json"]
@@ -222,10 +222,10 @@ def test_a_stage_of_the_same_name_is_in_the_way(theirs: Path) -> None:
     """Names that clash, and a file that is no pipeline, are refused before anything is written."""
     before = {path: path.read_bytes() for path in theirs.iterdir() if path.is_file()}
     (theirs / "dvc.yaml").write_text(DVC_OF_OTHERS.replace("clean:  ", "prepare:"))
-    with pytest.raises(DataError, match="stages of these names already: prepare; nothing was written"):
+    with pytest.raises(DataError, match="dvc.yaml already has stages named prepare; nothing was written"):
         init.run(folder=theirs, profile="phantom", films=None)
     (theirs / "dvc.yaml").write_text("stages: {clean: {cmd: ls}}\n")
-    with pytest.raises(DataError, match="laid out so that nothing can be added"):
+    with pytest.raises(DataError, match="a layout to which no stages can be added"):
         init.run(folder=theirs, profile="phantom", films=None)
     (theirs / "dvc.yaml").write_text("a: b: c")
     with pytest.raises(DataError, match="not readable as YAML"):
@@ -238,7 +238,7 @@ def test_films_of_a_format_that_is_said(tmp_path: Path, films: Path) -> None:
     """--format names the reader, none by another name; dicom gets a salt that git ignores and the owner alone reads."""
     made = init.run(folder=tmp_path / "project", profile="nih-64", films=films, reader="dicom")
     assert made.reader == "dicom"
-    source = schema.load(tmp_path / "project" / "params.yaml").prepare.sources[0]
+    source = load_config(tmp_path / "project" / "params.yaml").prepare.sources[0]
     salt = tmp_path / "project" / source["salt"]
     assert len(salt.read_text().strip()) == 64 and salt.stat().st_mode & 0o077 == 0
     seen = subprocess.run(
@@ -284,7 +284,7 @@ def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
     init.run(folder=folder, profile="phantom", films=None)
     assert [line.split(":")[0] for line in upgrade.run(folder)] == ["version", "code"]
     lock = (folder / "synthcxr.lock").read_text()
-    lock = lock.replace(import_closure.digest(import_closure.STAGES["report"]), "0123456789abcdef")
+    lock = lock.replace(import_closure.compute_digest(import_closure.STAGE_MODULES["report"]), "0123456789abcdef")
     (folder / "synthcxr.lock").write_text(re.sub("version: .*", "version: '0.0.1'", lock))
     pipeline = (folder / "dvc.yaml").read_text()
     (folder / "dvc.yaml").write_text(pipeline.replace("synthcxr distill --models", "synthcxr distil --models"))

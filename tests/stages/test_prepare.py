@@ -18,13 +18,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from synthcxr.config.schema import PrepareConfig, Shares
-from synthcxr.data import film_dataset
+from synthcxr.config.schema import PrepareConfig, SplitShares
+from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.stages import prepare
 from synthcxr.storage import atomic
 
-SHARES = Shares(train=0.50, judge=0.20, val=0.12, test=0.18)
+SHARES = SplitShares(train=0.50, judge=0.20, val=0.12, test=0.18)
 
 
 def _config(
@@ -68,8 +68,8 @@ def test_two_sources_become_one_dataset(tmp_path: Path) -> None:
     assert summary.counts["films"] == 40
     assert summary.counts["by_resolution"] == {"4": 40, "8": 40, "16": 40, "32": 24}
     assert any("4 films are left out" in line for line in lines)
-    packed = film_dataset.open_dataset(tmp_path / "cxr")
-    films = packed.films.set_index("image_index")
+    packed = open_film_dataset(tmp_path / "cxr")
+    films = packed.manifest.set_index("image_index")
     assert films.loc["00000008_000.png", ["source", "size", "view"]].tolist() == ["large", 32, "AP"]
     assert films.groupby("patient_id")["split"].nunique().max() == 1
     assert set(films["split"]) == {"train", "judge", "val", "test"}
@@ -99,7 +99,7 @@ def test_one_view_alone_can_be_chosen(tmp_path: Path) -> None:
     lines: list[str] = []
     summary = prepare.run(_config(*sources, view="AP"), out=tmp_path / "cxr", report=lines.append)
     assert summary.counts["other_view"] == 40
-    assert set(film_dataset.open_dataset(tmp_path / "cxr").films["view"]) == {"AP"}
+    assert set(open_film_dataset(tmp_path / "cxr").manifest["view"]) == {"AP"}
     assert "40 films are left out: their view is not known to be AP" in lines
     with pytest.raises(DataError, match="no films found: the sources hold 20, of view AP none"):
         prepare.run(_config(sources[0], view="AP"), out=tmp_path / "none", report=lines.append)
@@ -133,7 +133,7 @@ def test_a_side_without_a_readable_film_is_refused(tmp_path: Path) -> None:
     """A test side that lost all its films is no test side."""
     source = _source(tmp_path / "films", range(4), 16)
     prepare.run(_config(source), out=tmp_path / "cxr", report=lambda line: None)
-    films = film_dataset.open_dataset(tmp_path / "cxr").films
+    films = open_film_dataset(tmp_path / "cxr").manifest
     for name in films.loc[films["split"] == "test", "image_index"]:
         (tmp_path / "films" / name).write_bytes(b"")
     with pytest.raises(DataError, match="no readable film is left for test"):
@@ -147,7 +147,7 @@ def test_a_side_without_a_readable_film_is_refused(tmp_path: Path) -> None:
         (_config({"reader": "nih"}), ConfigError, r"prepare.sources\[0\].path: missing"),
         (_config(PHANTOMS, {"reader": "pacs"}), ConfigError, r"prepare.sources\[1\].reader: 'pacs' is none of"),
         (_config({"reader": "nih", "path": "no such folder"}), DataError, "no such folder"),
-        (_config(PHANTOMS, resolution=32), DataError, "32 px is above every film's own"),
+        (_config(PHANTOMS, resolution=32), DataError, "32 px is above the resolution of every film"),
         (_config(PHANTOMS | {"n_films": 1}), DataError, "too few"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_dataset_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     prepare.run(_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
     prepare.run(_config(PHANTOMS, resolution=8), out=tmp_path / "cxr", report=lambda line: None)
     assert not (tmp_path / "cxr" / "images_0016.npy").exists()
-    assert film_dataset.open_dataset(tmp_path / "cxr").resolution == 8
+    assert open_film_dataset(tmp_path / "cxr").resolution == 8
     assert [folder.name for folder in tmp_path.iterdir()] == ["cxr"]
 
 
@@ -216,8 +216,8 @@ def test_killed_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     """The dataset before is found under its other name and put back, even when the next run fails."""
     prepare.run(_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
     before = _bytes(tmp_path / "cxr")
-    (tmp_path / "cxr").rename(atomic.beside(tmp_path / "cxr", atomic.REPLACED))
-    with pytest.raises(DataError, match="above every film's own"):
+    (tmp_path / "cxr").rename(atomic.partial_path(tmp_path / "cxr", atomic.REPLACED_SUFFIX))
+    with pytest.raises(DataError, match="above the resolution of every film"):
         prepare.run(_config(PHANTOMS, resolution=64), out=tmp_path / "cxr", report=lambda line: None)
     assert _bytes(tmp_path / "cxr") == before
 

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.registered_project import write_judged, write_project, write_results
+from support.registered_project import record_evaluated_digests, write_project, write_results
 from support.stub_models import SIDE
 
-from synthcxr.config import schema
+from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import images
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.model_files import model_folder
 from synthcxr.project import packaged_files
-from synthcxr.registry import client as fetch
-from synthcxr.registry import connection, promotion_policy, resolve, tracking_uri
+from synthcxr.registry import client, connection, promotion_policy, resolve_model, tracking_uri
 from synthcxr.stages import models as models_stage
 from synthcxr.stages import register
 from synthcxr.storage import json_files
@@ -27,7 +26,7 @@ from synthcxr.storage import json_files
 NAMES = ("synthcxr-classifier", "synthcxr-generator", "synthcxr-judge")
 
 
-CONFIG = schema.RegisterConfig(experiment="phantoms")
+CONFIG = RegisterConfig(experiment="phantoms")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Registered:
 def run_in(root: Path, given: dict[str, Any]) -> Registered:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
-        patch.delenv(tracking_uri.VARIABLE, raising=False)
+        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
         patch.setenv("DVC_STAGE", "register")
         patch.chdir(root)
         return Registered(root, given, register.run(CONFIG, **given), printed.getvalue())
@@ -67,14 +66,14 @@ def third(second: Registered) -> Registered:
     """The same once more, after a gate failed."""
     shutil.rmtree(second.root / "results")
     write_results(second.root / "results", passed=False)
-    write_judged(second.root / "results", second.root / "models" / "onnx", second.root / "data" / "synthetic")
+    record_evaluated_digests(second.root / "results", second.root / "models" / "onnx", second.root / "data" / "synthetic")
     return run_in(second.root, second.given)
 
 
 @pytest.fixture
 def here(first: Registered, monkeypatch: pytest.MonkeyPatch) -> Registered:
     """Stand in the project of `first`; its version 1 is read, its aliases may have moved on."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.chdir(first.root)
     return first
 
@@ -92,10 +91,10 @@ def test_a_run_is_logged_whole(here: Registered) -> None:
     assert told["versions"] == dict.fromkeys(NAMES, "1")
     assert (told["champion"], told["tracking_uri_kind"]) == (True, "embedded")
     assert told["why"] == "passed: distance.judge.relative 3.5 (max 4)"
-    client = fetch.Registry.open(tracking_uri.embedded()).client
+    client = fetch.Registry.open(tracking_uri.embedded_uri()).client
     run = client.get_run(told["run_id"])
     assert run.info.status == "FINISHED"
-    settings = schema.load(here.given["params"])
+    settings = load_config(here.given["params"])
     for resolution, nimg in settings.train_gan.nimg.items():
         assert run.data.params[f"train_gan.nimg.{resolution}"] == str(nimg)
     assert run.data.params["prepare.sources.0.reader"] == "phantom"
@@ -115,7 +114,7 @@ def test_a_run_is_logged_whole(here: Registered) -> None:
 
 def test_every_figure_stands_with_the_model_that_it_judges(here: Registered) -> None:
     """What evaluate found of the images judges the generator's version, a labeller's val figures its own."""
-    client, held = fetch.Registry.open(tracking_uri.embedded()).client, {}
+    client, held = fetch.Registry.open(tracking_uri.embedded_uri()).client, {}
     for kind in ("generator", "classifier", "judge"):
         source = client.get_model_version(f"synthcxr-{kind}", "1").source
         model = client.get_logged_model(source.removeprefix("models:/"))
@@ -128,15 +127,15 @@ def test_every_figure_stands_with_the_model_that_it_judges(here: Registered) -> 
 
 def test_the_generators_version_stands_alone(here: Registered) -> None:
     """The champion's folder holds all three models, the reference, weights to go on from and the card."""
-    folder = resolve("models:/synthcxr-generator/1").path
+    folder = resolve_model("models:/synthcxr-generator/1").path
     held = {path.name for path in folder.iterdir()}
     weights = {"generator.safetensors", "discriminator.safetensors", "config.json"}
     cards = {"README.md", "classifier.md", "judge.md"}
     assert held == {*model_folder.ONNX_FILES, "reference.npz", "model.json", *cards, *weights}
-    assert set(model_folder.read(folder)["files"]) == held - {"model.json"}
+    assert set(model_folder.read_index(folder)["files"]) == held - {"model.json"}
     assert "Relative distance 3.5." in (folder / "README.md").read_text()
     assert "| Edema | 0.8 [0.7, 0.9] |" in (folder / "judge.md").read_text()
-    judge = resolve("models:/synthcxr-judge/1").path
+    judge = resolve_model("models:/synthcxr-judge/1").path
     assert {path.name for path in judge.iterdir()} == {
         *("judge.onnx", "weights.safetensors", "config.json", "README.md", "model.json")
     }
@@ -145,7 +144,7 @@ def test_the_generators_version_stands_alone(here: Registered) -> None:
 
 def test_a_registered_model_is_served_by_its_address(here: Registered) -> None:
     """MLflow loads each version, takes what its signature says and gives what it promises."""
-    with connection.speaking(tracking_uri.embedded()), connection.tracking(tracking_uri.embedded()):
+    with connection.translate_errors(tracking_uri.embedded_uri()), connection.use_tracking_uri(tracking_uri.embedded_uri()):
         import mlflow.pyfunc as pyfunc
 
         generator = pyfunc.load_model("models:/synthcxr-generator@champion", model_config={"device": "cpu"})
@@ -161,7 +160,7 @@ def test_a_registered_model_is_served_by_its_address(here: Registered) -> None:
 
 def test_the_same_input_registers_the_same(here: Registered, second: Registered) -> None:
     """Running again makes new versions with the same bytes, and a registered.json that differs in ids alone."""
-    one, two = (resolve(f"models:/synthcxr-generator/{number}").path for number in (1, 2))
+    one, two = (resolve_model(f"models:/synthcxr-generator/{number}").path for number in (1, 2))
     for path in one.iterdir():
         assert path.read_bytes() == (two / path.name).read_bytes()
     assert second.told["versions"] == dict.fromkeys(NAMES, "2")
@@ -177,10 +176,10 @@ def test_a_failed_gate_leaves_a_candidate_only(here: Registered, third: Register
     assert third.told["champion"] is False
     assert third.told["why"] == "failed: distance.judge.relative 3.5 (max 3)"
     assert third.told == json_files.read_json(third.given["out"])
-    reached = fetch.Registry.open(tracking_uri.embedded())
+    reached = fetch.Registry.open(tracking_uri.embedded_uri())
     for name in NAMES:
-        assert reached.aliases(name) == {"candidate": "3", "champion": "2"}
-        assert reached.version(name, "3").tags[fetch.WHY_TAG] == third.told["why"]
+        assert reached.get_aliases(name) == {"candidate": "3", "champion": "2"}
+        assert reached.get_version(name, "3").tags[fetch.WHY_TAG] == third.told["why"]
 
 
 def test_models_are_listed_with_their_aliases(here: Registered, third: Registered) -> None:
@@ -205,10 +204,10 @@ def test_a_pulled_model_is_whole_and_verified(here: Registered, tmp_path: Path) 
     out = tmp_path / "pulled"
     pulled = models_stage.pull("models:/synthcxr-generator/1", out=out)
     assert pulled.path == out
-    model_folder.verify(out)
+    model_folder.verify_files(out)
     assert models_stage.pull("models:/synthcxr-generator/1", out=out).note == "already there"
     (out / "judge.onnx").write_bytes(b"harmed")
-    with pytest.raises(ArtifactError, match=r"judge.onnx: sha256 differs"):
+    with pytest.raises(ArtifactError, match=r"judge.onnx: its sha256 differs"):
         models_stage.pull("models:/synthcxr-generator/1", out=out)
     with pytest.raises(ArtifactError, match="holds something else"):
         models_stage.pull("models:/synthcxr-judge/1", out=out)
@@ -223,7 +222,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
     models_stage.pull("models:/synthcxr-judge/1", out=tmp_path / "pulled")
     assert [path.name for path in tmp_path.iterdir()] == ["pulled"]
     assert not (tmp_path / "pulled" / "half").exists()
-    model_folder.verify(tmp_path / "pulled")
+    model_folder.verify_files(tmp_path / "pulled")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +238,7 @@ def test_a_pull_that_was_killed_is_done_again(here: Registered, tmp_path: Path) 
 def test_only_a_gate_that_passed_makes_a_champion(statuses: list[str], passed: bool, champion: bool, why: str) -> None:
     """No failed gate, and at least one that applied and passed; a verdict without evidence makes no champion."""
     gates = [{"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": one} for one in statuses]
-    assert promotion_policy.judged({"passed": passed, "gates": gates}) == (champion, why)
+    assert promotion_policy.decide_by_gates({"passed": passed, "gates": gates}) == (champion, why)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +255,7 @@ def test_what_is_missing_is_named_before_a_store_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, error: type[Exception], line: str
 ) -> None:
     """Input that is absent is one line, and no registry is made for it."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     given = write_project(tmp_path)
     (tmp_path / harm).unlink()
@@ -268,7 +267,7 @@ def test_what_is_missing_is_named_before_a_store_is_made(
 
 def test_without_registry_and_starter_nothing_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`models list` of nothing is empty, and makes no registry."""
-    monkeypatch.delenv(tracking_uri.VARIABLE, raising=False)
+    monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(packaged_files, "find", lambda name: None)
     assert models_stage.list_models() == ()

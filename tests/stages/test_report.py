@@ -16,11 +16,12 @@ import pytest
 from PIL import Image
 
 from synthcxr.config.schema import ReportConfig
-from synthcxr.data import images, records
+from synthcxr.data import images
+from synthcxr.data.films import MANIFEST_FILE, SPLITS
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, to_metadata_row, write_metadata
 from synthcxr.errors import DataError
-from synthcxr.registry import client as fetch
-from synthcxr.registry import connection, tracking_uri
+from synthcxr.registry import client, connection, tracking_uri
 from synthcxr.report import html
 from synthcxr.stages import report
 from synthcxr.storage import digests, json_files
@@ -169,17 +170,17 @@ def write_dataset(folder: Path, *, run: dict[str, Any] = RUN) -> Path:
         (folder / name).write_bytes(png)
         findings = (NO_FINDING,) if index % 3 else ("Effusion", "Pleural_Thickening")
         rows.append(
-            records.to_row(records.Record(name, index, 1, "", findings, (0.1,) * 14, 1.0, digests.sha256_bytes(png)))
+            to_metadata_row(ImageRecord(name, index, 1, "", findings, (0.1,) * 14, 1.0, digests.sha256_bytes(png)))
         )
-    records.write_metadata(folder / records.METADATA, rows)
-    json_files.write_json(folder / records.RUN, run)
+    write_metadata(folder / METADATA_FILE, rows)
+    json_files.write_json(folder / RUN_FILE, run)
     return folder
 
 
 def write_films(folder: Path) -> Path:
     """A packed dataset of flat films, four a split, each of its own grey."""
     n = 16
-    splits = [name for name in records.SPLITS for _ in range(n // 4)]
+    splits = [name for name in SPLITS for _ in range(n // 4)]
     films = pd.DataFrame(
         {
             "image_index": [f"{row:08d}_000.png" for row in range(n)],
@@ -193,7 +194,7 @@ def write_films(folder: Path) -> Path:
         | dict.fromkeys(FINDINGS, 0.0)
     )
     folder.mkdir(parents=True)
-    films.to_parquet(folder / records.MANIFEST)
+    films.to_parquet(folder / MANIFEST_FILE)
     y = np.linspace(0, 1, SIDE)
     pixels = np.stack([np.outer(y ** (1 + row), np.ones(SIDE)) * 255 for row in range(n)]).astype(np.uint8)
     np.save(folder / "images_0064.npy", pixels)
@@ -287,16 +288,16 @@ def test_is_logged_to_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The run that registered.json names gets the report, and never the private one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    uri = tracking_uri.embedded()
+    uri = tracking_uri.embedded_uri()
     client = connection.connect(uri, create=True)
-    with connection.speaking(uri):
-        run_id = client.create_run(connection.experiment(client, uri, "reports")).info.run_id
+    with connection.translate_errors(uri):
+        run_id = client.create_run(connection.get_or_create_experiment(client, uri, "reports")).info.run_id
     results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
     registered = {"run_id": run_id, "versions": {"synthcxr-generator": "1"}, "champion": False, "why": "no gate"}
     json_files.write_json(results / "registered.json", registered | {"tracking_uri_kind": "embedded"})
     films = write_films(tmp_path / "cxr")
     report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=films)
-    with connection.speaking(uri):
+    with connection.translate_errors(uri):
         assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
     text = Page((results / "report.html").read_text(encoding="utf-8")).text
     assert "synthcxr-generator version 1" in text
@@ -370,10 +371,10 @@ def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkey
     """Utility judges the generator's version, the disturbances the judge's; a second report logs nothing again."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    uri = tracking_uri.embedded()
+    uri = tracking_uri.embedded_uri()
     client, models = connection.connect(uri, create=True), {}
-    with connection.speaking(uri), connection.tracking(uri):
-        experiment = connection.experiment(client, uri, "reports")
+    with connection.translate_errors(uri), connection.use_tracking_uri(uri):
+        experiment = connection.get_or_create_experiment(client, uri, "reports")
         run_id = client.create_run(experiment).info.run_id
         for name, digest in (("synthcxr-generator", GENERATOR), ("synthcxr-judge", "ee" * 32)):
             client.create_registered_model(name)
@@ -387,7 +388,7 @@ def test_trials_are_logged_to_the_version_that_they_judge(tmp_path: Path, monkey
     json_files.write_json(results / "registered.json", registered)
     for _ in range(2):
         report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", with_films=None)
-    with connection.speaking(uri):
+    with connection.translate_errors(uri):
         held = {
             name: {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics or ()}
             for name, model_id in models.items()
@@ -430,7 +431,7 @@ def test_too_few_films_for_a_distance(tmp_path: Path) -> None:
 
 
 def test_real_films_only_in_the_private_file(tmp_path: Path) -> None:
-    """--with-films writes a second file, marked private; the first is what it was, without a pixel of a film."""
+    """With films it writes a second file, marked private; the first is what it was, without a pixel of a film."""
     results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
     films, out = write_films(tmp_path / "cxr"), results / "report.html"
     report.run(CONFIG, results=results, dataset=dataset, out=out, with_films=None)

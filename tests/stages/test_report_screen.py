@@ -42,12 +42,12 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         force=False,
         append=False,
         dry_run=False,
-        apart=None,
+        copy_filter=None,
         command=["synthcxr", "generate"],
     )
     evaluate.run(
         trained.config.evaluate,
-        data=trained.data,
+        films=trained.data,
         models=trained.onnx,
         dataset=root / "synthetic",
         out=root / "results",

@@ -18,11 +18,10 @@ import pytest
 import torch
 from support.paths import REPOSITORY
 
-from synthcxr.config import schema as configs
-from synthcxr.config.schema import ClassifierConfig
-from synthcxr.data import film_dataset, records
+from synthcxr.config.schema import ClassifierConfig, load_config
+from synthcxr.data.film_dataset import build_film_dataset, open_film_dataset
+from synthcxr.data.films import MANIFEST_FILE, Film
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.records import Film
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build
@@ -102,7 +101,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = [film(number) for number in range(len(sides))]
     out = tmp_path_factory.mktemp("cxr")
     split = {held.image_index: side for held, side in zip(films, sides, strict=True)}
-    film_dataset.build(films, out=out, resolution=16, sides=split, on_bad="error")
+    build_film_dataset(films, out=out, resolution=16, splits=split, on_bad="error")
     return out
 
 
@@ -124,7 +123,7 @@ def test_the_folder_rebuilds_the_network(trained: Path, data: Path) -> None:
     assert logits.isfinite().all()
     assert about["network"]["image_resolution"] == 16
     assert about["resolution"] == 12
-    assert about["training_data"] == film_dataset.open_dataset(data).fingerprint
+    assert about["training_data"] == open_film_dataset(data).fingerprint
     assert (about["phantom"], about["split"]) == (True, "train")
     assert sorted(path.name for path in (trained / "classifier").iterdir()) == [
         "config.json",
@@ -189,7 +188,7 @@ def test_a_follower_hears_the_log(data: Path, tmp_path: Path) -> None:
     with log.open(newline="") as file:
         assert heard == list(csv.DictReader(file))
     about = json_files.read_json(out / "config.json")
-    assert told == [(film_dataset.open_dataset(data).fingerprint, about["fingerprint"], dataclasses.asdict(CONFIG))]
+    assert told == [(open_film_dataset(data).fingerprint, about["fingerprint"], dataclasses.asdict(CONFIG))]
 
 
 def test_the_same_run_gives_the_same_bytes(trained: Path, data: Path, tmp_path: Path) -> None:
@@ -207,13 +206,13 @@ def test_test_films_are_never_read(trained: Path, data: Path, tmp_path: Path) ->
     copy.mkdir()
     for path in data.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    films = film_dataset.open_dataset(copy)
+    films = open_film_dataset(copy)
     pixels = np.load(copy / "images_0016.npy")
     pixels[films.indices(16, ("test",))] = 0
     np.save(copy / "images_0016.npy", pixels)
-    manifest = films.films.copy()
+    manifest = films.manifest.copy()
     manifest.loc[manifest["split"] == "test", list(FINDINGS)] = 1.0
-    manifest.to_parquet(copy / records.MANIFEST, index=False)
+    manifest.to_parquet(copy / MANIFEST_FILE, index=False)
     train_classifier.run(CONFIG, data=copy, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
     for name in ("weights.safetensors", "config.json", "metrics.json"):
         assert (tmp_path / "out" / name).read_bytes() == (trained / "classifier" / name).read_bytes(), name
@@ -287,7 +286,7 @@ def test_imagenet_weights_that_are_not_there_say_what_to_do(
 def test_a_folder_that_holds_something_else_is_not_replaced(data: Path, tmp_path: Path) -> None:
     """An output folder with a stranger's file is refused by that file's name, and kept."""
     (tmp_path / "thesis.docx").write_text("mine")
-    with pytest.raises(DataError, match=r"holds something else \(thesis.docx\)"):
+    with pytest.raises(DataError, match="contains thesis.docx, which synthcxr did not write"):
         train_classifier.run(CONFIG, data=data, out=tmp_path, split="train", log=tmp_path / "log.csv")
     assert (tmp_path / "thesis.docx").read_text() == "mine"
 
@@ -298,7 +297,7 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
     for sides, said in ((["train"] * 6, "prepare.shares.val"), (["val"] * 6, "prepare.shares.train")):
         data = tmp_path / said
         split = {held.image_index: side for held, side in zip(films, sides, strict=True)}
-        film_dataset.build(films, out=data, resolution=16, sides=split, on_bad="error")
+        build_film_dataset(films, out=data, resolution=16, splits=split, on_bad="error")
         with pytest.raises(DataError, match=f"0 .* films at 16 px are too few; .*{said}"):
             train_classifier.run(CONFIG, data=data, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
 
@@ -308,7 +307,7 @@ def test_too_few_films_name_their_side(tmp_path: Path) -> None:
 )
 def test_every_profile_that_ships_can_be_trained_with(profile: str) -> None:
     """Its values pass the stage's own checks for classifier and judge."""
-    loaded = configs.load(REPOSITORY / profile)
+    loaded = load_config(REPOSITORY / profile)
     train_classifier._check(loaded.train_classifier, "train")
     train_classifier._check(loaded.train_judge, "judge")
     assert loaded.train_classifier.n_epochs > 0

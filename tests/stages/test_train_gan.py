@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from synthcxr.config.schema import GanConfig
-from synthcxr.data import film_dataset
+from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.stages import train_gan
 from synthcxr.storage import json_files
 
@@ -75,7 +75,7 @@ def test_a_follower_hears_the_table(trained: Trained, config: GanConfig, tmp_pat
     assert [row["nimg"] for row in rows] == [str(nimg) for nimg in range(32, 257, 32)]
     assert follower.rows == rows
     about = json_files.read_json(tmp_path / "gan" / "config.json")
-    assert follower.told == [(film_dataset.open_dataset(trained.data).fingerprint, about["fingerprint"])]
+    assert follower.told == [(open_film_dataset(trained.data).fingerprint, about["fingerprint"])]
     assert (tmp_path / "checkpoints" / about["fingerprint"]).is_dir()
 
 

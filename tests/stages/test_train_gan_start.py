@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from synthcxr.cli.main import main
-from synthcxr.data import film_dataset, leakage
+from synthcxr.data.film_dataset import open_film_dataset
+from synthcxr.data.leakage import SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.errors import ArtifactError
 from synthcxr.stages import prepare, train_gan
 from synthcxr.storage import json_files
@@ -50,10 +51,10 @@ def test_what_the_networks_saw_before_goes_along(trained: Any, tmp_path: Path) -
     about = json_files.read_json(start / "config.json")
     json_files.write_json(start / "config.json", about | {"attribution": ["Films of a hospital"]})
     run(other, tmp_path, start)
-    before = leakage.of(film_dataset.open_dataset(trained.data), leakage.LEARNED)
-    assert leakage.read_earlier(tmp_path / "gan" / leakage.FILE).films.tolist() == sorted(before.films.tolist())
+    before = TrainingFilms.from_dataset(open_film_dataset(trained.data), SPLITS_SEEN_IN_TRAINING)
+    assert TrainingFilms.read_earlier(tmp_path / "gan" / TRAINING_FILMS_FILE).films.tolist() == sorted(before.films.tolist())
     assert json_files.read_json(tmp_path / "gan" / "config.json")["attribution"] == ["Films of a hospital"]
-    (start / leakage.FILE).unlink()
+    (start / TRAINING_FILMS_FILE).unlink()
     with pytest.raises(ArtifactError, match="learned from other films and does not say which; run its train-gan"):
         run(other, tmp_path / "again", start)
     assert run(trained, tmp_path / "same", start)["nimg"] == 160
@@ -81,7 +82,7 @@ def test_the_command_goes_on_from_the_address_in_the_parameters(
             YAML(typ="safe", pure=True).dump(tree, file)
         flags = {
             "--params": tmp_path / "params.yaml",
-            "--data": trained.data,
+            "--films": trained.data,
             "--out": tmp_path / "gan",
             "--log": tmp_path / "log.csv",
             "--snapshots": tmp_path / "snapshots",

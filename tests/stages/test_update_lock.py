@@ -1,4 +1,4 @@
-"""synthcxr.lock: an upgrade names the stages whose code changed."""
+"""Updating synthcxr.lock."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from synthcxr.project import import_closure
 from synthcxr.stages import update_lock
 
 
-def test_written_once_and_then_up_to_date(tmp_path: Path) -> None:
-    """The first run names every stage, the second none, and the bytes stay."""
+def test_the_lock_is_written_once(tmp_path: Path) -> None:
+    """The first run returns every stage; the second returns none and leaves the bytes as they are."""
     out = tmp_path / "synthcxr.lock"
-    assert update_lock.run(out=out) == tuple(import_closure.STAGES)
+    assert update_lock.run(out=out) == tuple(import_closure.STAGE_MODULES)
     before = out.read_bytes()
     assert update_lock.run(out=out) == ()
     assert out.read_bytes() == before
 
 
-def test_an_upgrade_names_what_changed(tmp_path: Path) -> None:
-    """Another digest of one stage, as an older version would have left it, names that stage alone."""
+def test_a_changed_digest_names_its_stage(tmp_path: Path) -> None:
+    """A lock file with another digest of one stage, as of another version, returns that stage."""
     out = tmp_path / "synthcxr.lock"
     update_lock.run(out=out)
-    digest = import_closure.digest(import_closure.STAGES["export"])
+    digest = import_closure.compute_digest(import_closure.STAGE_MODULES["export"])
     out.write_text(out.read_text().replace(f"export: '{digest}'", "export: '0123456789abcdef'"))
     assert update_lock.run(out=out) == ("export",)

@@ -1,4 +1,4 @@
-"""Files and folders in their place whole or not at all."""
+"""Atomic writes of files and folders."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ import pytest
 from synthcxr.storage import atomic
 
 
-def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
-    """Until the block ends the earlier content stands; then the new one does, and nothing lies beside it."""
+def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    """Until then the old content can be read; afterwards only the new file is there."""
     path = tmp_path / "deep" / "er.txt"
-    atomic.text(path, "earlier")
-    with atomic.file(path, lasting=True) as file:
+    atomic.write_text(path, "earlier")
+    with atomic.open_file(path, fsync=True) as file:
         file.write(b"later")
         assert path.read_text() == "earlier"
     assert path.read_text() == "later"
     assert [entry.name for entry in path.parent.iterdir()] == ["er.txt"]
 
 
-def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    """An error within changes no file, leaves none half-written, and no folder that it had made."""
+def test_a_failed_block_changes_nothing(tmp_path: Path) -> None:
+    """After an error the old file is unchanged, and no partial file and no created folder remains."""
     path = tmp_path / "file"
-    atomic.text(path, "earlier")
+    atomic.write_text(path, "earlier")
     for target in (path, tmp_path / "new" / "folder" / "file"):
-        with pytest.raises(OSError, match="full"), atomic.file(target) as file:
+        with pytest.raises(OSError, match="full"), atomic.open_file(target) as file:
             file.write(b"half")
             raise OSError(errno.ENOSPC, "full")
     assert path.read_text() == "earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_processes_that_share_a_file_do_not_mix(tmp_path: Path) -> None:
-    """With `shared`, another process's partial file is neither written into nor taken away."""
-    other = atomic.beside(tmp_path / "file", ".1.partial")
+def test_concurrent_processes_have_partial_files_of_their_own(tmp_path: Path) -> None:
+    """With `concurrent`, the partial file of another process is neither written nor removed."""
+    other = atomic.partial_path(tmp_path / "file", ".1.partial")
     other.write_text("another process's")
-    with atomic.file(tmp_path / "file", shared=True) as file:
+    with atomic.open_file(tmp_path / "file", concurrent=True) as file:
         file.write(b"mine")
     assert (tmp_path / "file").read_text() == "mine"
     assert other.read_text() == "another process's"
 
 
-def test_a_folder_is_swapped_whole(tmp_path: Path) -> None:
-    """The earlier folder stands until the block ends; a block that fails changes nothing and leaves nothing."""
+def test_a_folder_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    """Until then the old folder is unchanged; a failed block changes nothing and leaves no files."""
     path = tmp_path / "deep" / "folder"
     for name in ("one", "two"):
-        with atomic.folder(path) as partial:
+        with atomic.open_folder(path) as partial:
             (partial / name).write_text(name)
             assert not (path / name).exists()
     assert [entry.name for entry in path.iterdir()] == ["two"]
     for target in (path, tmp_path / "new" / "folder"):
-        with pytest.raises(KeyboardInterrupt), atomic.folder(target) as partial:
+        with pytest.raises(KeyboardInterrupt), atomic.open_folder(target) as partial:
             (partial / "three").write_text("")
             raise KeyboardInterrupt
     assert [entry.name for entry in path.iterdir()] == ["two"]
@@ -63,39 +63,39 @@ def test_a_folder_is_swapped_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["deep"]
 
 
-KILLED = """
+KILL_PROCESS = """
 import os, signal, sys
 from pathlib import Path
-from synthcxr import whole
+from synthcxr.storage import atomic
 path = Path(sys.argv[1])
-with whole.folder(path) as partial:
+with atomic.open_folder(path) as partial:
     (partial / "new").write_text("new")
     if sys.argv[2] == "within":
         os.kill(os.getpid(), signal.SIGKILL)
-    path.rename(whole.beside(path, whole.REPLACED))  # the first half of the swap
+    path.rename(atomic.partial_path(path, atomic.REPLACED_SUFFIX))  # the first of the two renames
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.parametrize("when", ["within", "between the renames"])
-def test_a_killed_process_loses_nothing(tmp_path: Path, when: str) -> None:
-    """SIGKILL within the block or within the swap: the next call finds what was there, even if its block fails."""
+def test_a_killed_process_loses_no_folder(tmp_path: Path, when: str) -> None:
+    """After SIGKILL within the block or between the renames, the next call restores the old folder."""
     path = tmp_path / "folder"
-    with atomic.folder(path) as partial:
+    with atomic.open_folder(path) as partial:
         (partial / "old").write_text("old")
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), when], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    with pytest.raises(ValueError, match="fails"), atomic.folder(path):
+    process = subprocess.run([sys.executable, "-c", KILL_PROCESS, str(path), when], check=False)
+    assert process.returncode == -signal.SIGKILL
+    with pytest.raises(ValueError, match="fails"), atomic.open_folder(path):
         raise ValueError("fails")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
     assert (path / "old").read_text() == "old"
 
 
-def test_a_folder_of_the_users_beside_it_is_left_alone(tmp_path: Path) -> None:
-    """A backup that somebody keeps beside the folder under a likely name survives the swap."""
+def test_other_folders_with_similar_names_are_left_alone(tmp_path: Path) -> None:
+    """A user's backup folder next to the replaced folder is not touched."""
     backup = tmp_path / "folder.previous"
     backup.mkdir()
     for _ in range(2):
-        with atomic.folder(tmp_path / "folder"):
+        with atomic.open_folder(tmp_path / "folder"):
             pass
     assert backup.is_dir()

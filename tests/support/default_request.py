@@ -1,8 +1,8 @@
-"""What the tests ask of `generate`, where they say nothing else: ten images of anything, in small batches, here."""
+"""The default request of the generation tests: ten unconditional images in small batches on the CPU."""
 
 from synthcxr.config.schema import GenerateConfig
 
-PLAIN = GenerateConfig(
+DEFAULT_REQUEST = GenerateConfig(
     n=10,
     seed=1,
     labels=(),

@@ -1,6 +1,6 @@
-"""What several ranks do together, in a file that each runs: `torchrun ... two_ranks.py everything|killed FOLDER`.
+"""The work of one rank in the tests of distributed training: `torchrun ... distributed_worker.py COMMAND FOLDER`.
 
-The test runs the same functions by itself, as one rank with the joined batch, and compares.
+The tests run the same functions in a single process, with the whole batch, and compare.
 """
 
 import dataclasses
@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from support.small_gan import CONFIG, Heard, films
+from support.small_gan import CONFIG, ProgressRecorder, read_films
 from torch import Tensor
 
-from synthcxr.config.schema import Augment, GanConfig
+from synthcxr.config.schema import AugmentConfig, GanConfig
 from synthcxr.networks import safetensors_files
-from synthcxr.training import gan, schedule, step
-from synthcxr.training.distributed import Ranks, joined
-from synthcxr.training.film_order import reals
+from synthcxr.training import gan, gan_state, step
+from synthcxr.training.distributed import Ranks, join_ranks
+from synthcxr.training.film_order import load_real_batch
+from synthcxr.training.gan_state import GanState
+from synthcxr.training.schedule import SchedulePoint
 
-AUGMENT = Augment(translate=0.25, brightness=0.2, contrast=0.2, cutout=0.5, cutout_p=0.5)
+AUGMENT = AugmentConfig(translate=0.25, brightness=0.2, contrast=0.2, cutout=0.5, cutout_p=0.5)
 CONFIGS = {
     "r1": dataclasses.replace(CONFIG, augment=AUGMENT),
     "wgan-gp": dataclasses.replace(
@@ -31,88 +33,100 @@ CONFIGS = {
 BATCH = 16
 
 
-def stepped(config: GanConfig, ranks: Ranks, *, dtype: torch.dtype, n_steps: int, lr: float) -> gan.State:
-    """The state after some steps at 8 px, half faded in; a learning rate of 0 leaves gradients of the same weights."""
-    state = gan.new_state(config, torch.device("cpu"))
+def run_steps(config: GanConfig, ranks: Ranks, *, dtype: torch.dtype, n_steps: int, lr_factor: float) -> GanState:
+    """Run steps at 8 px, half faded in; with an `lr_factor` of 0 the weights stay and only gradients change."""
+    state = gan_state.create_state(config, torch.device("cpu"))
     for network in (state.generator, state.discriminator, state.ema):
         network.to(dtype)
-    moment = schedule.Moment(8, 0.5, BATCH, lr, 0)
-    gan.set_lr(config, state, moment)
+    point = SchedulePoint(8, alpha=0.5, batch=BATCH, lr_factor=lr_factor, phase_start=0)
+    gan_state.set_learning_rates(config, state, point)
     for index in range(n_steps):
-        share = BATCH // ranks.count
-        at = state.nimg + ranks.rank * share
-        real = reals(films, seed=config.seed, resolution=8, nimg=at, batch=share).to(dtype)
-        step.run(state, moment, real, config, bf16=False, index=index, ranks=ranks)
-        gan.average(state, BATCH, config.ema_half_life_nimg)
+        share = BATCH // ranks.world_size
+        share_nimg = state.nimg + ranks.rank * share
+        real = load_real_batch(read_films, seed=config.seed, resolution=8, nimg=share_nimg, batch=share).to(dtype)
+        step.run_step(state, point, real, config, bf16=False, index=index, ranks=ranks)
+        gan_state.update_ema(state, BATCH, config.ema_half_life_nimg)
         state.nimg += BATCH
     return state
 
 
-def gradients(config: GanConfig, ranks: Ranks) -> dict[str, Tensor]:
-    """Of both networks, after one step in fp32 that moves no weight."""
-    state = stepped(config, ranks, dtype=torch.float32, n_steps=1, lr=0.0)
+def compute_gradients(config: GanConfig, ranks: Ranks) -> dict[str, Tensor]:
+    """Return the gradients of both networks after one fp32 step that changes no weight."""
+    state = run_steps(config, ranks, dtype=torch.float32, n_steps=1, lr_factor=0.0)
     return {
-        f"{side}/{name}": parameter.grad
-        for side in ("generator", "discriminator")
-        for name, parameter in getattr(state, side).named_parameters()
+        f"{network}/{name}": parameter.grad
+        for network in ("generator", "discriminator")
+        for name, parameter in getattr(state, network).named_parameters()
         if parameter.grad is not None
     }
 
 
-def three_steps(config: GanConfig, ranks: Ranks) -> dict[str, Tensor]:
-    """Of all three networks, after three steps in float64."""
-    return tensors(stepped(config, ranks, dtype=torch.float64, n_steps=3, lr=1.0))
+def run_three_steps(config: GanConfig, ranks: Ranks) -> dict[str, Tensor]:
+    """Return the weights of all three networks after three steps in float64."""
+    return collect_weights(run_steps(config, ranks, dtype=torch.float64, n_steps=3, lr_factor=1.0))
 
 
-def tensors(state: gan.State) -> dict[str, Tensor]:
-    """The weights of all three networks."""
+def collect_weights(state: GanState) -> dict[str, Tensor]:
+    """Return the weights of all three networks."""
     return {
-        f"{side}/{name}": value
-        for side in ("generator", "discriminator", "ema")
-        for name, value in getattr(state, side).state_dict().items()
+        f"{network}/{name}": value
+        for network in ("generator", "discriminator", "ema")
+        for name, value in getattr(state, network).state_dict().items()
     }
 
 
-def trained(folder: Path, ranks: Ranks, heard: Heard) -> dict[str, Tensor]:
-    """Of a whole training."""
-    return tensors(gan.train(CONFIG, films, fingerprint="f", folder=folder, listeners=heard.listeners(), ranks=ranks))
+def train(folder: Path, ranks: Ranks, recorder: ProgressRecorder) -> dict[str, Tensor]:
+    """Run a whole training and return its weights."""
+    state = gan.train_gan(
+        CONFIG, read_films, fingerprint="f", folder=folder, callbacks=recorder.callbacks(), ranks=ranks
+    )
+    return collect_weights(state)
 
 
-def everything(folder: Path) -> None:
-    """Everything, each rank into files of its own; the second training is stopped and started again."""
-    with joined("cpu") as ranks:
+def run_all(folder: Path) -> None:
+    """Run everything, each rank into its own files; the second training is stopped and resumed."""
+    with join_ranks("cpu") as ranks:
         for name, config in CONFIGS.items():
-            safetensors_files.save(folder / f"gradients-{name}-{ranks.rank}", gradients(config, ranks), {})
-            safetensors_files.save(folder / f"three-steps-{name}-{ranks.rank}", three_steps(config, ranks), {})
-        heard = Heard()
-        safetensors_files.save(folder / f"trained-{ranks.rank}", trained(folder / "whole", ranks, heard), {})
-        stopped, again = Heard(stop_at=112), Heard()
+            safetensors_files.save(folder / f"gradients-{name}-{ranks.rank}", compute_gradients(config, ranks), {})
+            safetensors_files.save(folder / f"three-steps-{name}-{ranks.rank}", run_three_steps(config, ranks), {})
+        recorder = ProgressRecorder()
+        safetensors_files.save(folder / f"trained-{ranks.rank}", train(folder / "uninterrupted", ranks, recorder), {})
+        resumed = ProgressRecorder()
         try:
-            trained(folder / "stopped", ranks, stopped)
+            train(folder / "stopped", ranks, ProgressRecorder(stop_nimg=112))
         except KeyboardInterrupt:
-            safetensors_files.save(folder / f"resumed-{ranks.rank}", trained(folder / "stopped", ranks, again), {})
-        about = {"rows": [row["nimg"] for row in heard.rows], "grids": heard.grids, "began": again.began}
-        (folder / f"heard-{ranks.rank}.json").write_text(json.dumps(about))
+            safetensors_files.save(folder / f"resumed-{ranks.rank}", train(folder / "stopped", ranks, resumed), {})
+        progress = {
+            "rows": [row["nimg"] for row in recorder.rows],
+            "grids": recorder.grids,
+            "resumed_from": resumed.resumed_from,
+        }
+        (folder / f"progress-{ranks.rank}.json").write_text(json.dumps(progress))
 
 
-def killed(folder: Path) -> None:
-    """A training of which the last rank is killed at its 20th step, unless there is a checkpoint to go on from."""
-    begun = folder.is_dir()
+def train_with_killed_rank(folder: Path) -> None:
+    """Train, and kill the last rank at its 20th step unless there is a checkpoint to resume from."""
+    is_resumed = folder.is_dir()
     n_steps = 0
 
-    def deadly(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_films_or_die(resolution: int) -> tuple[np.ndarray, np.ndarray]:
         nonlocal n_steps
         n_steps += 1
-        if n_steps == 20 and not begun:
+        if n_steps == 20 and not is_resumed:
             os.kill(os.getpid(), signal.SIGKILL)
-        return films(resolution)
+        return read_films(resolution)
 
-    with joined("cpu") as ranks:
-        shown = films if ranks.first else deadly
-        heard = Heard().listeners()
-        state = gan.train(CONFIG, shown, fingerprint="f", folder=folder, listeners=heard, ranks=ranks)
-        safetensors_files.save(folder / f"ended-{ranks.rank}", tensors(state), {})
+    with join_ranks("cpu") as ranks:
+        state = gan.train_gan(
+            CONFIG,
+            read_films if ranks.is_first else read_films_or_die,
+            fingerprint="f",
+            folder=folder,
+            callbacks=ProgressRecorder().callbacks(),
+            ranks=ranks,
+        )
+        safetensors_files.save(folder / f"ended-{ranks.rank}", collect_weights(state), {})
 
 
 if __name__ == "__main__":
-    {"everything": everything, "killed": killed}[sys.argv[1]](Path(sys.argv[2]))
+    {"all": run_all, "killed": train_with_killed_rank}[sys.argv[1]](Path(sys.argv[2]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthcxr.data import records
+from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.storage import digests
 
 
@@ -17,4 +17,4 @@ def digest_files(folder: Path) -> dict[str, str]:
 
 def digest_dataset(folder: Path) -> dict[str, str]:
     """The same for a synthetic dataset, without run.json, which holds times."""
-    return {name: digest for name, digest in digest_files(folder).items() if name != records.RUN}
+    return {name: digest for name, digest in digest_files(folder).items() if name != RUN_FILE}

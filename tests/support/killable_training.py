@@ -1,24 +1,23 @@
-"""A training in a process of its own that tells each step, so that a test can kill it at any of them."""
+"""A training in a separate process that reports each step, so that a test can kill it at any step."""
 
 import dataclasses
 import multiprocessing
 import multiprocessing.process
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from support.small_gan import CONFIG, Heard, films
-from tqdm import tqdm
+from support.small_gan import CONFIG, ProgressRecorder, read_films
 
 from synthcxr.config.schema import GanConfig
 from synthcxr.data.images import UInt8
 from synthcxr.training import gan
-from synthcxr.training.checkpoint import State
+from synthcxr.training.gan_state import GanState
+from synthcxr.training.log_callbacks import LogRow
 
-LONG = dataclasses.replace(
+LONG_CONFIG = dataclasses.replace(
     CONFIG,
     nimg={4: 256, 8: 1792},
     fade_nimg={8: 512},
@@ -27,54 +26,61 @@ LONG = dataclasses.replace(
     snapshot_nimg=256,
     n_val_distance=40,
 )
-"""256 steps, each with a row; a checkpoint every eighth, a generator measured every 256 images past the fade."""
+"""256 steps with a row each, a checkpoint every 8 steps, and a measured generator every 256 images after the fade."""
 
-SPREAD = 67.5
-"""Between what the first of those generators reaches and the last."""
-
-
-def distance(batches: Iterator[UInt8]) -> float:
-    """Of the images' standard deviation from SPREAD, so that the nearest generator is one in between."""
-    return abs(float(np.concatenate(list(batches)).std()) - SPREAD)
+TARGET_STD = 67.5
+"""Standard deviation of the grey levels, between those of the first and the last measured generator."""
 
 
-def train(config: GanConfig, folder: Path, heard: Heard) -> State:
-    """The training, whoever runs it."""
-    listeners = heard.listeners()
-    return gan.train(config, films, fingerprint="f", folder=folder, listeners=listeners, val_distance=distance)
+def std_distance(batches: Iterator[UInt8]) -> float:
+    """The distance of the standard deviation of the images from TARGET_STD; an intermediate generator is the best."""
+    return abs(float(np.concatenate(list(batches)).std()) - TARGET_STD)
 
 
-class Telling(Heard):
-    """Sends each row's nimg to another process."""
+def train(config: GanConfig, folder: Path, recorder: ProgressRecorder) -> GanState:
+    """Run the training in this process."""
+    return gan.train_gan(
+        config,
+        read_films,
+        fingerprint="f",
+        folder=folder,
+        callbacks=recorder.callbacks(),
+        val_distance=std_distance,
+    )
 
-    def __init__(self, told: Connection) -> None:
+
+class RowSender(ProgressRecorder):
+    """Sends the nimg of each row to another process."""
+
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
-        self.told = told
+        self.connection = connection
 
-    def row(self, row: gan.Row) -> None:
-        self.told.send(int(row["nimg"]))
+    def record_row(self, row: LogRow) -> None:
+        self.connection.send(int(row["nimg"]))
 
 
-def _alone(config: GanConfig, folder: Path, told: Connection) -> None:
-    tqdm.set_lock(threading.RLock())  # its own, between processes, would be reported as lost at each kill
-    train(config, folder, Telling(told))
+def _train_and_send(config: GanConfig, folder: Path, connection: Connection) -> None:
+    train(config, folder, RowSender(connection))
 
 
 @contextmanager
-def running(config: GanConfig, folder: Path) -> Iterator[tuple[multiprocessing.process.BaseProcess, Connection]]:
-    """The process and where its rows arrive; killed when the block ends.
+def training_process(
+    config: GanConfig, folder: Path
+) -> Iterator[tuple[multiprocessing.process.BaseProcess, Connection]]:
+    """Yield the training process and the connection on which its rows arrive; kill the process at the end.
 
-    It is forked from a server that has imported torch and done nothing with it: a start costs no import.
+    The process is forked from a server that has imported torch but not used it, so a start does not wait for imports.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([gan.__name__, "torch._dynamo"])  # the second comes with the first Adam
-    rows, told = context.Pipe(duplex=False)
-    process = context.Process(target=_alone, args=(config, folder, told))
+    context.set_forkserver_preload([gan.__name__, "torch._dynamo"])  # torch._dynamo is imported by the first Adam
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_train_and_send, args=(config, folder, sender))
     process.start()
-    told.close()
+    sender.close()
     try:
-        yield process, rows
+        yield process, receiver
     finally:
         process.kill()
         process.join()
-        rows.close()
+        receiver.close()

@@ -1,9 +1,9 @@
-"""MLflow as a team runs it, on loopback: PostgreSQL below, artifacts through the server, a password to get in.
+"""Run MLflow as a team does, on loopback: PostgreSQL for the store, artifacts through the server, and a password.
 
-By hand: `python tests/postgres_server.py start FOLDER` starts it and prints the two lines to export,
-`python tests/postgres_server.py stop FOLDER` ends it; what it holds stays in FOLDER for the next start. PostgreSQL is
-Debian's: `apt-get install postgresql`. It refuses to run as root, so that root starts it as the user `postgres`, who
-comes with the package and must be able to enter FOLDER.
+From the folder of the repository, `PYTHONPATH=tests python -m support.postgres_server start FOLDER` starts it and
+prints the two lines to export; the same with `stop` ends it. FOLDER keeps its data for the next start. PostgreSQL is
+Debian's: `apt-get install postgresql`. It refuses to run as root, so root starts it as the user `postgres`, who comes
+with the package and must be able to enter FOLDER.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from support.servers import START_S, free_port
 
 ADMIN = "admin"
-PASSWORD = "a-long-loopback-password"  # guards a server on loopback that holds test data
+PASSWORD = "a-long-loopback-password"  # guards a server on loopback that has test data only
 _CONFIG = """[mlflow]
 default_permission = READ
 database_uri = sqlite:///{folder}/auth.db
@@ -35,9 +35,9 @@ auth_cache_ttl_seconds = 60
 """
 
 
-def missing() -> str:
-    """What is not there that the server needs, "" where all is."""
-    if _bin() is None:
+def find_missing_requirement() -> str:
+    """Return what is missing and how to install it, or "" if the server can start."""
+    if _find_programs() is None:
         return "no PostgreSQL: apt-get install postgresql"
     for module in ("psycopg2", "flask_wtf"):
         try:
@@ -47,27 +47,27 @@ def missing() -> str:
     return ""
 
 
-def _bin() -> Path | None:
-    """The folder of PostgreSQL's newest programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
-    if found:
-        return found[-1].parent
+def _find_programs() -> Path | None:
+    """Return the folder of the programs of the newest PostgreSQL."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
+    if installed:
+        return installed[-1].parent
     on_path = shutil.which("initdb")
     return Path(on_path).resolve().parent if on_path else None
 
 
 class Postgres:
-    """A database cluster in a folder, of the user `postgres` where root asks for it."""
+    """A database cluster in a folder; root runs it as the user `postgres`."""
 
     def __init__(self, folder: Path) -> None:
-        programs = _bin()
+        programs = _find_programs()
         assert programs is not None
         self.programs, self.folder, self.port = programs, folder, free_port()
         self.uri = f"postgresql+psycopg2://mlflow@127.0.0.1:{self.port}/postgres"
         self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
 
     def start(self) -> None:
-        """Make the cluster where there is none, and run it."""
+        """Create the cluster if there is none, and start it."""
         self.folder.mkdir(exist_ok=True)
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -78,12 +78,12 @@ class Postgres:
         self._run("pg_ctl", "-D", str(cluster), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        """End it at once."""
+        """Stop it immediately."""
         self._run("pg_ctl", "-D", str(self.folder / "cluster"), "-m", "immediate", "stop", check=False)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         uid, gid = (self._user.pw_uid, self._user.pw_gid) if self._user else (None, None)
-        with (self.folder / "made.log").open("ab") as log:
+        with (self.folder / "commands.log").open("ab") as log:
             subprocess.run(
                 [self.programs / program, *arguments],
                 cwd=self.folder,
@@ -97,7 +97,7 @@ class Postgres:
 
 
 class TeamServer:
-    """An MLflow server over that database; it can be killed and started again."""
+    """An MLflow server on a PostgreSQL database; it can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ class TeamServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the server and wait until it answers; the database runs already."""
+        """Start the server and wait until it answers; the database must be running."""
         config = self.folder / "auth.ini"
         config.write_text(_CONFIG.format(folder=self.folder, admin=ADMIN))
         command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--app-name", "basic-auth"]
@@ -115,7 +115,7 @@ class TeamServer:
         environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this folder",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret of this folder",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         with (self.folder / "log").open("ab") as log:
@@ -123,17 +123,17 @@ class TeamServer:
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         (self.folder / "pid").write_text(str(self._process.pid))
-        self._wait(self._process)
+        self._wait_until_healthy(self._process)
 
     def kill(self) -> None:
-        """End the server at once, with its workers; the database stays."""
+        """Kill the server and its workers; the database keeps running."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -148,16 +148,16 @@ class TeamServer:
 
 
 @contextlib.contextmanager
-def enterable() -> Iterator[Path]:
-    """A scratch folder that the user `postgres` may enter, gone at the end."""
+def open_scratch_folder() -> Iterator[Path]:
+    """Create a temporary folder that the user `postgres` may enter."""
     with tempfile.TemporaryDirectory(prefix="synthcxr-team-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[TeamServer]:
-    """Database and server, ended together; the folder must be one that the user `postgres` may enter."""
+def run_team_server(folder: Path) -> Iterator[TeamServer]:
+    """Run database and server for the block; the user `postgres` must be able to enter the folder."""
     server = TeamServer(folder)
     server.database.start()
     try:
@@ -169,8 +169,8 @@ def running(folder: Path) -> Iterator[TeamServer]:
 
 
 def start(folder: Path) -> None:
-    """Leave database and server running, and print what to export."""
-    if problem := missing():
+    """Start database and server, leave them running, and print what to export."""
+    if problem := find_missing_requirement():
         sys.exit(problem)
     server = TeamServer(folder)
     server.database.start()
@@ -185,7 +185,7 @@ def start(folder: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """End what `start` left running in this folder."""
+    """Stop what `start` left running in this folder."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
     (folder / "pid").unlink()
@@ -194,5 +194,5 @@ def stop(folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in ("start", "stop"):
-        sys.exit("usage: python tests/postgres_server.py start|stop FOLDER")
+        sys.exit("usage: PYTHONPATH=tests python -m support.postgres_server start|stop FOLDER")
     (start if sys.argv[1] == "start" else stop)(Path(sys.argv[2]).absolute())

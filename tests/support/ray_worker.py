@@ -1,4 +1,4 @@
-"""Work for a local Ray of two workers, one of which dies of SIGKILL in the midst of a range, once."""
+"""A script that runs tasks on a local Ray with two workers, one of which dies of SIGKILL during a task, once."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from support.kill_at_each_write import make
+from support.kill_at_each_write import run_generate_stage
 
-from synthcxr.synthesis import ray_engine
+from synthcxr.synthesis.ray_engine import open_engine
+
+TASK_THAT_DIES = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Mortal:
-    """Makes the work of another, which kills its process in its `at`-th range unless `mark` says that it has."""
+class MortalWorkerSpec:
+    """Makes a worker that kills its process in its second task, unless `marker` exists; it writes `marker` first."""
 
-    made: Callable[[], Callable[[Any], Any]]
-    mark: Path
-    at: int
+    make_worker: Callable[[], Callable[[Any], Any]]
+    marker: Path
 
     def __call__(self) -> Callable[[Any], Iterator[Any]]:
-        work, done = self.made(), 0
+        worker, n_tasks = self.make_worker(), 0
 
-        def mortal(task: Any) -> Iterator[Any]:
-            nonlocal done
-            done += 1
-            for at, each in enumerate(work(task)):
-                if at == 1 and done >= self.at and not self.mark.exists():
-                    self.mark.touch()
+        def run_task(task: Any) -> Iterator[Any]:
+            nonlocal n_tasks
+            n_tasks += 1
+            for position, result in enumerate(worker(task)):
+                if position == 1 and n_tasks >= TASK_THAT_DIES and not self.marker.exists():
+                    self.marker.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
-                yield each
+                yield result
 
-        return mortal
-
-
-def squares() -> Callable[[range], list[int]]:
-    return lambda each: [number * number for number in each]
+        return run_task
 
 
-def work_on_numbers(mark: Path) -> None:
-    """Write the results of ten ranges in their order, then what stopping early leaves."""
-    ranges = [range(at, at + 3) for at in range(0, 30, 3)]
-    with ray_engine.engine(Mortal(squares, mark, 2), address=None, n_workers=2, gpu=False) as run:
-        every = list(run(ranges))
-        early = [next(iter(run(ranges))) for _ in range(2)]
-    sys.stdout.write(" ".join(map(str, every)) + "\n")
-    sys.stdout.write(" ".join(map(str, early)) + "\n")
+def make_square_worker() -> Callable[[range], list[int]]:
+    return lambda numbers: [number * number for number in numbers]
 
 
-def generate(mark: Path, model: Path, out: Path, method: str, labels: str, n: str) -> None:
-    """A dataset drawn by two workers."""
+def square_numbers(marker: Path) -> None:
+    """Print the results of ten tasks in order, then the first result of two runs that stop early."""
+    tasks = [range(start, start + 3) for start in range(0, 30, 3)]
+    spec = MortalWorkerSpec(make_square_worker, marker)
+    with open_engine(spec, address=None, n_workers=2, gpu=False) as run_tasks:
+        results = list(run_tasks(tasks))
+        first_results = [next(iter(run_tasks(tasks))) for _ in range(2)]
+    sys.stdout.write(" ".join(map(str, results)) + "\n")
+    sys.stdout.write(" ".join(map(str, first_results)) + "\n")
 
-    def engine(kit: Any) -> Any:
-        return ray_engine.engine(Mortal(kit, mark, 2), address=None, n_workers=2, gpu=False)
 
-    asked = {"method": method, "labels": tuple(filter(None, labels.split(","))), "n": int(n)}
-    make(model, out, asked, engine=engine, threads=1)
+def generate_dataset(marker: Path, model: Path, out: Path, method: str, labels: str, n: str) -> None:
+    """Generate a dataset on two workers."""
+
+    def engine(spec: Any) -> Any:
+        return open_engine(MortalWorkerSpec(spec, marker), address=None, n_workers=2, gpu=False)
+
+    request = {"method": method, "labels": tuple(filter(None, labels.split(","))), "n": int(n)}
+    run_generate_stage(model, out, request, engine=engine, threads=1)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "numbers":
-        work_on_numbers(Path(sys.argv[2]))
+    if sys.argv[1] == "square":
+        square_numbers(Path(sys.argv[2]))
     else:
-        generate(*map(Path, sys.argv[2:5]), *sys.argv[5:])  # type: ignore[arg-type]
+        generate_dataset(*map(Path, sys.argv[2:5]), *sys.argv[5:])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A GAN small enough to train in a second: its parameters, its films, and someone who listens."""
+"""A GAN that trains in about a second: its parameters, its films, and callbacks that record its progress."""
 
 import dataclasses
 import os
@@ -7,12 +7,11 @@ import signal
 import numpy as np
 from support.paths import REPOSITORY
 
-from synthcxr.config import schema as configs
-from synthcxr.training import gan
-from synthcxr.training.gan import Listeners
+from synthcxr.config.schema import load_config
+from synthcxr.training.log_callbacks import LogRow, ProgressCallbacks
 
 CONFIG = dataclasses.replace(
-    configs.load(REPOSITORY / "params.yaml").train_gan,
+    load_config(REPOSITORY / "params.yaml").train_gan,
     resolution=8,
     latent=8,
     channels={4: 8, 8: 8},
@@ -28,30 +27,31 @@ CONFIG = dataclasses.replace(
 )
 
 
-def films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+def read_films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return 20 random films, of which the first 16 are for training."""
     pixels = np.random.default_rng(resolution).integers(0, 256, (20, resolution, resolution), dtype=np.uint8)
     return pixels, np.arange(16)
 
 
-class Heard:
-    """Listeners that keep what they hear, and can stop the training from outside at a given row."""
+class ProgressRecorder:
+    """Records the progress of a training, and can interrupt it with SIGINT at the row of a given nimg."""
 
-    def __init__(self, stop_at: int = -1) -> None:
-        self.rows: list[gan.Row] = []
+    def __init__(self, stop_nimg: int = -1) -> None:
+        self.rows: list[LogRow] = []
         self.grids: list[int] = []
-        self.said: list[str] = []
-        self.began: list[int] = []
-        self.stop_at = stop_at
+        self.messages: list[str] = []
+        self.resumed_from: list[int] = []
+        self.stop_nimg = stop_nimg
 
-    def row(self, row: gan.Row) -> None:
+    def record_row(self, row: LogRow) -> None:
         self.rows.append(row)
-        if row["nimg"] == self.stop_at:
+        if row["nimg"] == self.stop_nimg:
             os.kill(os.getpid(), signal.SIGINT)
 
-    def listeners(self) -> Listeners:
-        return Listeners(
-            row=self.row,
-            grid=lambda nimg, _images: self.grids.append(nimg),
-            say=self.said.append,
-            resumed=self.began.append,
+    def callbacks(self) -> ProgressCallbacks:
+        return ProgressCallbacks(
+            on_resume=self.resumed_from.append,
+            on_row=self.record_row,
+            on_grid=lambda nimg, _images: self.grids.append(nimg),
+            on_message=self.messages.append,
         )

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synthcxr.data import film_dataset, images, records
-from synthcxr.data import findings as labels
-from synthcxr.data.findings import FINDINGS
-from synthcxr.data.records import Record
+from synthcxr.data import images
+from synthcxr.data.film_dataset import build_film_dataset
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, to_metadata_row, write_metadata
 from synthcxr.reader_study.design import Design
 from synthcxr.readers import phantom
 from synthcxr.stages import reader_study_create
@@ -26,7 +26,7 @@ def write_films(out: Path, n: int, side: int = SIDE) -> Path:
     films = list(phantom.read(n_films=n, resolution=side, seed=1))
     sides = {film.image_index: "test" for film in films}
     out.mkdir(parents=True)
-    film_dataset.build(films, out=out, resolution=side, sides=sides, on_bad="error")
+    build_film_dataset(films, out=out, resolution=side, splits=sides, on_bad="error")
     return out
 
 
@@ -35,17 +35,17 @@ def write_synthetic(out: Path, n: int, side: int = SIDE) -> Path:
     rng = np.random.default_rng(7)
     held = []
     for index in range(n):
-        findings = phantom.plan(2, index)[0] or (labels.NO_FINDING,)
+        findings = phantom.plan(2, index)[0] or (NO_FINDING,)
         name = f"images/00000/{index:08d}.png"
         png = images.encode_png(images.quantise(phantom.draw(2, index, side)))
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
         p = tuple(float(rng.uniform(0.6, 0.95) if f in findings else rng.uniform(0.01, 0.4)) for f in FINDINGS)
-        held.append(Record(name, index, 2, "", findings, p, 1.0, digests.sha256_bytes(png)))
-    records.write_metadata(out / records.METADATA, map(records.to_row, held))
+        held.append(ImageRecord(name, index, 2, "", findings, p, 1.0, digests.sha256_bytes(png)))
+    write_metadata(out / METADATA_FILE, map(to_metadata_row, held))
     model = {"name": "phantoms", "digests": {"classifier": "c", "generator": "g"}, "resolution": side, "phantom": True}
-    json_files.write_json(out / records.RUN, {"model": model})
+    json_files.write_json(out / RUN_FILE, {"model": model})
     return out
 
 

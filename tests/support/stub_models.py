@@ -1,4 +1,4 @@
-"""Stand-in models with our contract: real ONNX files for real onnxruntime sessions, made in milliseconds."""
+"""Stub models with our metadata: real ONNX files for real onnxruntime sessions, built in milliseconds."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.model_files import model_folder, onnx_metadata
-from synthcxr.model_files.onnx_metadata import Contract, Kind
+from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.storage import digests, json_files
 
 SIDE, LATENT = 8, 4
 
 
-def write_model(path: Path, kind: Kind, seed: int = 0) -> None:
-    """A stand-in with our contract: one matrix product in place of a network."""
+def write_stub_model(path: Path, kind: Kind, seed: int = 0) -> None:
+    """Write a model with one matrix product instead of a network."""
     rng = np.random.default_rng(seed)
-    pixels = SIDE * SIDE
+    n_pixels = SIDE * SIDE
     if kind == "generator":
-        weights = {"w": (LATENT, pixels)}
+        weights = {"w": (LATENT, n_pixels)}
         shape = np.array([-1, 1, SIDE, SIDE])
         nodes = [("MatMul", ["z", "w"], ["flat"]), ("Tanh", ["flat"], ["t"]), ("Reshape", ["t", "shape"], ["image"])]
         inputs = {"z": ["N", LATENT]}
         outputs = {"image": ["N", 1, SIDE, SIDE]}
     else:
-        weights = {"w": (pixels, len(FINDINGS)), "v": (pixels, 3)}
-        shape = np.array([-1, pixels])
+        weights = {"w": (n_pixels, len(FINDINGS)), "v": (n_pixels, 3)}
+        shape = np.array([-1, n_pixels])
         nodes = [
             ("Reshape", ["image", "shape"], ["flat"]),
             ("MatMul", ["flat", "w"], ["logits"]),
@@ -37,7 +37,7 @@ def write_model(path: Path, kind: Kind, seed: int = 0) -> None:
         inputs = {"image": ["N", 1, SIDE, SIDE]}
         outputs = {"logits": ["N", len(FINDINGS)], "features": ["N", 3]}
     graph = helper.make_graph(
-        [helper.make_node(op, takes, gives) for op, takes, gives in nodes],
+        [helper.make_node(op, node_inputs, node_outputs) for op, node_inputs, node_outputs in nodes],
         kind,
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape_) for name, shape_ in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape_) for name, shape_ in outputs.items()],
@@ -46,7 +46,7 @@ def write_model(path: Path, kind: Kind, seed: int = 0) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     thresholds = {} if kind == "generator" else dict.fromkeys(FINDINGS, 0.5)
-    held = Contract(
+    metadata = ModelMetadata(
         kind=kind,
         resolution=SIDE,
         latent=LATENT if kind == "generator" else 0,
@@ -57,15 +57,15 @@ def write_model(path: Path, kind: Kind, seed: int = 0) -> None:
         phantom=True,
         licence="Apache-2.0",
     )
-    onnx_metadata.stamp(model, held)
+    onnx_metadata.stamp(model, metadata)
     onnx.save(model, path)
 
 
-def write_folder(folder: Path, seed: int = 0) -> Path:
-    """A models/onnx folder: three stand-ins, a reference and model.json."""
+def write_stub_models(folder: Path, seed: int = 0) -> Path:
+    """Write a models/onnx folder: three stub models, a reference and model.json."""
     folder.mkdir(parents=True)
     for name in model_folder.ONNX_FILES:
-        write_model(folder / name, name.removesuffix(".onnx"), seed)  # type: ignore[arg-type]
+        write_stub_model(folder / name, name.removesuffix(".onnx"), seed)  # type: ignore[arg-type]
     np.savez(folder / "reference.npz", counts=np.zeros(15))
     index = {
         "files": {path.name: {"sha256": digests.sha256_file(path)} for path in sorted(folder.iterdir())},
@@ -74,5 +74,5 @@ def write_folder(folder: Path, seed: int = 0) -> Path:
         "attribution": ["Films of nobody"],
         "resolution": SIDE,
     }
-    json_files.write_json(folder / model_folder.INDEX, index)
+    json_files.write_json(folder / model_folder.INDEX_FILE, index)
     return folder

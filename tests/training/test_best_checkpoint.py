@@ -1,4 +1,4 @@
-"""The generator nearest to held-out films is what training ends with, also when it was stopped in between."""
+"""A training returns the generator nearest to held-out films, also after an interruption."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,74 +7,79 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.small_gan import CONFIG, Heard, films
+from support.small_gan import CONFIG, ProgressRecorder, read_films
 
 from synthcxr.data import images, random_streams
 from synthcxr.data.images import UInt8
 from synthcxr.training import gan
-from synthcxr.training.checkpoint import State
+from synthcxr.training.gan_state import GanState
 
 pytestmark = pytest.mark.slow
 
 SNAPSHOTS = dataclasses.replace(CONFIG, snapshot_nimg=32, n_val_distance=40)
-TRIED = [160, 192, 224, 256]
+MEASURED_NIMG = [160, 192, 224, 256]
 
 
-class Nearest:
-    """A distance that is smallest for one generator of a known run, whenever it is asked."""
+class DistanceToImages:
+    """A distance that is smallest for the generator of the given images; it records all images."""
 
     def __init__(self, best: UInt8 | None = None) -> None:
         self.best = best
-        self.shown: list[UInt8] = []
+        self.recorded: list[UInt8] = []
 
     def __call__(self, batches: Iterator[UInt8]) -> float:
-        self.shown.append(np.concatenate(list(batches)))
-        return 1.0 if self.best is None else float(np.abs(self.shown[-1].astype(float) - self.best).mean())
+        self.recorded.append(np.concatenate(list(batches)))
+        return 1.0 if self.best is None else float(np.abs(self.recorded[-1].astype(float) - self.best).mean())
 
 
-def train(folder: Path, distance: Nearest, heard: Heard | None = None) -> State:
-    listeners = (heard or Heard()).listeners()
-    return gan.train(SNAPSHOTS, films, fingerprint="f", folder=folder, listeners=listeners, val_distance=distance)
+def train(folder: Path, distance: DistanceToImages, recorder: ProgressRecorder | None = None) -> GanState:
+    callbacks = (recorder or ProgressRecorder()).callbacks()
+    return gan.train_gan(
+        SNAPSHOTS, read_films, fingerprint="f", folder=folder, callbacks=callbacks, val_distance=distance
+    )
 
 
-def drawn(end: State) -> UInt8:
-    z = torch.from_numpy(random_streams.latents(SNAPSHOTS.seed, 0, 40, SNAPSHOTS.latent))
+def generate(state: GanState) -> UInt8:
+    z = torch.from_numpy(random_streams.draw_latents(SNAPSHOTS.seed, 0, 40, SNAPSHOTS.latent))
     with torch.no_grad():
-        return images.to_uint8(end.ema(z).numpy())
+        return images.to_uint8(state.ema(z).numpy())
 
 
 @pytest.fixture(scope="module")
-def every_try(tmp_path_factory: pytest.TempPathFactory) -> list[UInt8]:
-    """What the generator drew at each try of a run that was never stopped."""
-    asked, heard = Nearest(), Heard()
-    train(tmp_path_factory.mktemp("tries"), asked, heard)
-    assert [row["nimg"] for row in heard.rows if "val_distance" in row] == TRIED
-    return asked.shown
+def measured_images(tmp_path_factory: pytest.TempPathFactory) -> list[UInt8]:
+    """The images of each measured generator of an uninterrupted run."""
+    distance, recorder = DistanceToImages(), ProgressRecorder()
+    train(tmp_path_factory.mktemp("measured"), distance, recorder)
+    assert [row["nimg"] for row in recorder.rows if "val_distance" in row] == MEASURED_NIMG
+    return distance.recorded
 
 
-def test_training_ends_with_the_nearest_generator(tmp_path: Path, every_try: list[UInt8]) -> None:
-    """Tries come at each snapshot once fully grown; the averaged generator returned is that of the nearest."""
-    end = train(tmp_path, Nearest(every_try[1]))
-    assert end.nimg == TRIED[-1]
-    assert np.array_equal(drawn(end), every_try[1])
-    assert not np.array_equal(every_try[1], every_try[-1])
+def test_training_returns_the_nearest_generator(tmp_path: Path, measured_images: list[UInt8]) -> None:
+    """Each snapshot of the fully grown networks is measured, and the nearest averaged generator is returned."""
+    state = train(tmp_path, DistanceToImages(measured_images[1]))
+    assert state.nimg == MEASURED_NIMG[-1]
+    assert np.array_equal(generate(state), measured_images[1])
+    assert not np.array_equal(measured_images[1], measured_images[-1])
 
 
-@pytest.mark.parametrize("stop_at", [208, 240])
-def test_a_stopped_run_keeps_the_nearest(tmp_path: Path, every_try: list[UInt8], stop_at: int) -> None:
-    """Stopped after the best try and started again: the best is still that one."""
+@pytest.mark.parametrize("stop_nimg", [208, 240])
+def test_a_resumed_run_keeps_the_nearest_generator(
+    tmp_path: Path, measured_images: list[UInt8], stop_nimg: int
+) -> None:
+    """A run that is stopped after the best measurement still returns that generator when it is resumed."""
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, Nearest(every_try[1]), Heard(stop_at=stop_at))
-    assert np.array_equal(drawn(train(tmp_path, Nearest(every_try[1]))), every_try[1])
+        train(tmp_path, DistanceToImages(measured_images[1]), ProgressRecorder(stop_nimg=stop_nimg))
+    resumed = train(tmp_path, DistanceToImages(measured_images[1]))
+    assert np.array_equal(generate(resumed), measured_images[1])
 
 
-def test_a_broken_best_is_named_and_chosen_anew(tmp_path: Path, every_try: list[UInt8]) -> None:
-    """A best file cut short is refused by name; what comes after it is chosen from."""
+def test_a_damaged_file_is_named_and_the_selection_starts_again(tmp_path: Path, measured_images: list[UInt8]) -> None:
+    """A truncated file is refused by name, and later measurements select the generator."""
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, Nearest(every_try[1]), Heard(stop_at=208))
+        train(tmp_path, DistanceToImages(measured_images[1]), ProgressRecorder(stop_nimg=208))
     best = tmp_path / "best.safetensors"
     best.write_bytes(best.read_bytes()[:-7])
-    heard = Heard()
-    end = train(tmp_path, Nearest(every_try[3]), heard)
-    assert any("best.safetensors" in line and "choosing anew" in line for line in heard.said)
-    assert np.array_equal(drawn(end), every_try[3])
+    recorder = ProgressRecorder()
+    state = train(tmp_path, DistanceToImages(measured_images[3]), recorder)
+    assert any("best.safetensors" in line and "selected again" in line for line in recorder.messages)
+    assert np.array_equal(generate(state), measured_images[3])

@@ -1,4 +1,4 @@
-"""Training: learning moves, stopping and resuming change nothing, damage and divergence lose nothing."""
+"""The training loop: it changes the networks, resumes bit-identically, and survives damage and divergence."""
 
 import dataclasses
 import resource
@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.killable_training import LONG, running
+from support.killable_training import LONG_CONFIG, training_process
 from support.killable_training import train as train_long
-from support.small_gan import CONFIG, Heard, films
+from support.small_gan import CONFIG, ProgressRecorder, read_films
 
 from synthcxr.config.schema import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
-from synthcxr.networks import device, safetensors_files
-from synthcxr.training import checkpoint, film_order, gan, step
+from synthcxr.networks import safetensors_files
+from synthcxr.networks.device import select_device
+from synthcxr.training import film_order, gan, gan_state, step
+from synthcxr.training.checkpoint import MAX_CHECKPOINTS, list_checkpoints
+from synthcxr.training.gan_state import GanState
 
 CONFIGS = {
     "r1": CONFIG,
@@ -28,149 +31,154 @@ CONFIGS = {
 }
 
 
-def train(config: GanConfig, folder: Path, heard: Heard | None = None) -> checkpoint.State:
-    return gan.train(config, films, fingerprint="f", folder=folder, listeners=(heard or Heard()).listeners())
+def train(config: GanConfig, folder: Path, recorder: ProgressRecorder | None = None) -> GanState:
+    callbacks = (recorder or ProgressRecorder()).callbacks()
+    return gan.train_gan(config, read_films, fingerprint="f", folder=folder, callbacks=callbacks)
 
 
-def same(one: checkpoint.State, other: checkpoint.State) -> bool:
-    pairs = [
-        (getattr(one, n).state_dict(), getattr(other, n).state_dict()) for n in ("generator", "discriminator", "ema")
-    ]
-    return all(torch.equal(a[key], b[key]) for a, b in pairs for key in a)
+def is_equal(one: GanState, other: GanState) -> bool:
+    for name in ("generator", "discriminator", "ema"):
+        tensors, other_tensors = getattr(one, name).state_dict(), getattr(other, name).state_dict()
+        if not all(torch.equal(tensors[key], other_tensors[key]) for key in tensors):
+            return False
+    return True
 
 
 @pytest.mark.parametrize("name", ["r1", pytest.param("wgan-gp", marks=pytest.mark.slow)])
-def test_interrupted_and_resumed_ends_bit_identical(tmp_path: Path, name: str) -> None:
-    """Ctrl-C leaves a checkpoint at the step it came in; the same command goes on from there to the same weights."""
-    whole = train(CONFIGS[name], tmp_path / "whole")
-    heard = Heard(stop_at=112)
+def test_a_resumed_run_ends_bit_identical(tmp_path: Path, name: str) -> None:
+    """Ctrl-C saves a checkpoint at the current step, and the same command resumes there and ends with the same bits."""
+    uninterrupted = train(CONFIGS[name], tmp_path / "uninterrupted")
+    stopped = ProgressRecorder(stop_nimg=112)
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIGS[name], tmp_path / "stopped", heard)
-    assert checkpoint.checkpoints(tmp_path / "stopped")[-1].name == "nimg-000000112.safetensors"
-    again = Heard()
-    resumed = train(CONFIGS[name], tmp_path / "stopped", again)
-    assert again.began == [112]
-    assert resumed.nimg == whole.nimg == 256
-    assert same(whole, resumed)
-    assert heard.grids + again.grids == [128, 256]
+        train(CONFIGS[name], tmp_path / "stopped", stopped)
+    assert list_checkpoints(tmp_path / "stopped")[-1].name == "nimg-000000112.safetensors"
+    resumed = ProgressRecorder()
+    state = train(CONFIGS[name], tmp_path / "stopped", resumed)
+    assert resumed.resumed_from == [112]
+    assert state.nimg == uninterrupted.nimg == 256
+    assert is_equal(uninterrupted, state)
+    assert stopped.grids + resumed.grids == [128, 256]
 
 
-def test_training_changes_the_networks_and_reports_figures(tmp_path: Path) -> None:
-    """Rows come every report_nimg, with both resolutions, finite losses and the fade."""
-    heard = Heard()
-    end = train(CONFIG, tmp_path, heard)
-    assert not same(end, gan.new_state(CONFIG, torch.device("cpu")))
-    assert [row["nimg"] for row in heard.rows] == list(range(16, 257, 16))
-    assert {row["resolution"] for row in heard.rows} == {4, 8}
-    assert all(np.isfinite(list(row.values())).all() for row in heard.rows)
-    assert len(checkpoint.checkpoints(tmp_path)) == checkpoint.KEPT
-
-
-@pytest.mark.slow
-def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
-    """The same command on a finished folder loads the end and takes no step."""
-    first, heard = train(CONFIG, tmp_path), Heard()
-    assert same(first, train(CONFIG, tmp_path, heard))
-    assert heard.rows == []
+def test_training_changes_the_networks_and_reports_rows(tmp_path: Path) -> None:
+    """There is a row every report_nimg, for both resolutions and the fade, with finite values."""
+    recorder = ProgressRecorder()
+    state = train(CONFIG, tmp_path, recorder)
+    assert not is_equal(state, gan_state.create_state(CONFIG, torch.device("cpu")))
+    assert [row["nimg"] for row in recorder.rows] == list(range(16, 257, 16))
+    assert {row["resolution"] for row in recorder.rows} == {4, 8}
+    assert all(np.isfinite(list(row.values())).all() for row in recorder.rows)
+    assert len(list_checkpoints(tmp_path)) == MAX_CHECKPOINTS
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_used(tmp_path: Path) -> None:
-    """Cut short, flipped by a bit, or of other films: each is named, and the weights still end the same."""
-    whole = train(CONFIG, tmp_path)
-    *_, middle, last = checkpoint.checkpoints(tmp_path)
+def test_a_finished_training_does_not_run_again(tmp_path: Path) -> None:
+    """The same command on a finished training loads the final state and runs no step."""
+    first, recorder = train(CONFIG, tmp_path), ProgressRecorder()
+    assert is_equal(first, train(CONFIG, tmp_path, recorder))
+    assert recorder.rows == []
+
+
+@pytest.mark.slow
+def test_unusable_checkpoints_are_named_and_the_previous_one_is_used(tmp_path: Path) -> None:
+    """Truncated, damaged and foreign checkpoints are named, and the final weights are the same."""
+    uninterrupted = train(CONFIG, tmp_path)
+    *_, middle, last = list_checkpoints(tmp_path)
     last.write_bytes(last.read_bytes()[:-10])
-    held = bytearray(middle.read_bytes())
-    held[-100] ^= 1
-    middle.write_bytes(bytes(held))
-    heard = Heard()
-    assert same(whole, train(CONFIG, tmp_path, heard))
-    assert any(last.name in line for line in heard.said)
-    assert any(middle.name in line for line in heard.said)
-    assert heard.began[0] < 256
-    tensors, metadata = safetensors_files.load(checkpoint.checkpoints(tmp_path)[-1])
+    content = bytearray(middle.read_bytes())
+    content[-100] ^= 1
+    middle.write_bytes(bytes(content))
+    recorder = ProgressRecorder()
+    assert is_equal(uninterrupted, train(CONFIG, tmp_path, recorder))
+    assert any(last.name in line for line in recorder.messages)
+    assert any(middle.name in line for line in recorder.messages)
+    assert recorder.resumed_from[0] < 256
+    tensors, metadata = safetensors_files.load(list_checkpoints(tmp_path)[-1])
     safetensors_files.save(tmp_path / "nimg-000000999.safetensors", tensors, metadata | {"fingerprint": "other"})
-    heard = Heard()
-    train(CONFIG, tmp_path, heard)
-    assert any("another fingerprint" in line for line in heard.said)
+    recorder = ProgressRecorder()
+    train(CONFIG, tmp_path, recorder)
+    assert any("another fingerprint" in line for line in recorder.messages)
 
 
-def test_divergence_stops_with_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    """A learning rate that overflows: the error names nimg and the checkpoint, which still loads."""
+def test_divergence_names_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """With a learning rate that overflows, the error names nimg and a checkpoint, and that checkpoint is valid."""
     train(dataclasses.replace(CONFIG, nimg={4: 64, 8: 8}), tmp_path)
-    wild = dataclasses.replace(CONFIG, lr_g=1e30, lr_d=1e30)
+    divergent = dataclasses.replace(CONFIG, lr_g=1e30, lr_d=1e30)
     with pytest.raises(ArtifactError, match=r"not finite at nimg \d+; the last good checkpoint is .*nimg-\d+"):
-        train(wild, tmp_path)
-    safetensors_files.load(checkpoint.checkpoints(tmp_path)[-1])
+        train(divergent, tmp_path)
+    safetensors_files.load(list_checkpoints(tmp_path)[-1])
 
 
 def test_cuda_without_a_gpu_is_an_error() -> None:
-    """Never a silent CPU run."""
+    """`device: cuda` without a GPU raises ConfigError instead of running on the CPU."""
     if torch.cuda.is_available():
-        assert device.pick("cuda").type == "cuda"
+        assert select_device("cuda").type == "cuda"
     else:
         with pytest.raises(ConfigError, match="no GPU"):
-            device.pick("cuda")
+            select_device("cuda")
 
 
-def test_every_film_is_shown_once_a_pass() -> None:
-    """Positions over a whole pass are a permutation, in another order the next time, whatever the batch."""
-    one = np.concatenate([film_order.positions(3, 20, at, 5) for at in range(0, 20, 5)])
-    assert sorted(one) == list(range(20))
-    assert list(film_order.positions(3, 20, 0, 20)) == list(one)
-    assert list(film_order.positions(3, 20, 20, 20)) != list(one)
+def test_every_film_is_shown_once_per_pass() -> None:
+    """The positions of a pass are a permutation, in a new order for each pass, for any batch size."""
+    first_pass = np.concatenate([film_order.select_positions(3, 20, nimg, 5) for nimg in range(0, 20, 5)])
+    assert sorted(first_pass) == list(range(20))
+    assert list(film_order.select_positions(3, 20, 0, 20)) == list(first_pass)
+    assert list(film_order.select_positions(3, 20, 20, 20)) != list(first_pass)
 
 
-def test_any_seed_gives_a_stream_of_its_own() -> None:
-    """Also one that, shifted, would not fit into 64 bits."""
-    draws = {float(torch.rand(1, generator=step.stream(seed, 0))) for seed in (0, 1, 20201106, 2**63)}
-    assert len(draws) >= 3
+def test_every_seed_has_its_own_stream() -> None:
+    """This also holds for a seed that does not fit into 64 bits once it is shifted."""
+    values = {float(torch.rand(1, generator=step.step_stream(seed, 0))) for seed in (0, 1, 20201106, 2**63)}
+    assert len(values) >= 3
 
 
 @pytest.mark.slow
-def test_killed_at_random_steps_ten_times_ends_bit_identical(tmp_path: Path) -> None:
-    """SIGKILL leaves nothing half-written: the run that was killed ten times ends like one never killed, with the same
-    generator as its best, which is not its last."""
-    heard = Heard()
-    whole = train_long(LONG, tmp_path / "whole", heard)
-    tried = [row["val_distance"] for row in heard.rows if "val_distance" in row]
-    assert 0 < int(np.argmin(tried)) < len(tried) - 1
-    rng, reached = np.random.default_rng(0), []
+def test_a_run_killed_ten_times_ends_bit_identical(tmp_path: Path) -> None:
+    """After ten SIGKILLs at random steps, the final weights and the best generator, which is not the last, are equal
+    to those of an uninterrupted run."""
+    recorder = ProgressRecorder()
+    uninterrupted = train_long(LONG_CONFIG, tmp_path / "uninterrupted", recorder)
+    distances = [row["val_distance"] for row in recorder.rows if "val_distance" in row]
+    assert 0 < int(np.argmin(distances)) < len(distances) - 1
+    rng, reached_nimg = np.random.default_rng(0), []
     for _ in range(10):
-        with running(LONG, tmp_path / "killed") as (process, rows):
-            seen = [rows.recv() for _ in range(rng.integers(0, 17))]
+        with training_process(LONG_CONFIG, tmp_path / "killed") as (process, rows):
+            received = [rows.recv() for _ in range(rng.integers(0, 17))]
             time.sleep(rng.uniform(0.0, 0.02))
             process.kill()
             process.join()
             assert process.exitcode == -signal.SIGKILL
-            reached += seen[-1:]
-    assert max(reached) > LONG.nimg[4]
-    heard = Heard()
-    again = train_long(LONG, tmp_path / "killed", heard)
-    assert 0 < heard.began[0] < again.nimg == 2048
-    assert same(whole, again)
+            reached_nimg += received[-1:]
+    assert max(reached_nimg) > LONG_CONFIG.nimg[4]
+    recorder = ProgressRecorder()
+    resumed = train_long(LONG_CONFIG, tmp_path / "killed", recorder)
+    assert 0 < recorder.resumed_from[0] < resumed.nimg == 2048
+    assert is_equal(uninterrupted, resumed)
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    """No file may grow beyond 1 kB: the error names what was not written, and with room again the end is the same."""
-    whole = train(CONFIG, tmp_path / "whole")
+def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    """If no file may exceed 1 kB, the error names the checkpoint; with enough space, the run ends bit-identical."""
+    uninterrupted = train(CONFIG, tmp_path / "uninterrupted")
     folder = tmp_path / "full"
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, folder, Heard(stop_at=112))
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with small_files(1000), pytest.raises(ArtifactError, match=r"nimg-000000128\.safetensors: checkpoint not written"):
+        train(CONFIG, folder, ProgressRecorder(stop_nimg=112))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with (
+        limited_file_size(1000),
+        pytest.raises(ArtifactError, match=r"nimg-000000128\.safetensors: checkpoint not written"),
+    ):
         train(CONFIG, folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert same(whole, train(CONFIG, folder))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    assert is_equal(uninterrupted, train(CONFIG, folder))
 
 
 @contextmanager
-def small_files(n_bytes: int) -> Iterator[None]:
-    """Let this process write no file beyond `n_bytes`: an OSError in the middle of a write, as of a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+def limited_file_size(n_bytes: int) -> Iterator[None]:
+    """Limit the size of the files that this process writes: a longer write raises OSError, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,4 +1,4 @@
-"""Losses and gradient penalties against cases worked by hand."""
+"""Losses and gradient penalties have known values."""
 
 import math
 
@@ -20,7 +20,7 @@ def quadratic(images: Tensor) -> Tensor:
 
 
 def test_wgan_loss_with_drift() -> None:
-    """Synthetic mean minus real mean plus drift times the real logits' mean square."""
+    """The loss of D is the synthetic mean minus the real mean plus the drift times the mean square of real logits."""
     real, synthetic = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
     value = loss.discriminator_loss("wgan-gp", real=real, synthetic=synthetic, drift=0.1)
     assert value.item() == pytest.approx(-0.5 - 2 + 0.1 * 5)
@@ -28,20 +28,20 @@ def test_wgan_loss_with_drift() -> None:
 
 
 def test_logistic_loss() -> None:
-    """At logit 0 each side costs log 2; a logit of 2 costs log(1 + e**-2) the side that wants it."""
+    """At logit 0 each term is log 2; for G, a logit of 2 gives log(1 + e**-2)."""
     zero = torch.zeros(3)
     assert loss.discriminator_loss("r1", real=zero, synthetic=zero, drift=0).item() == pytest.approx(2 * math.log(2))
     assert loss.generator_loss("r1", zero + 2).item() == pytest.approx(math.log1p(math.exp(-2)))
 
 
 def test_r1_of_a_linear_and_a_quadratic_critic() -> None:
-    """Half of |w|^2 for w . x; half of 4 |x|^2 for |x|^2."""
+    """It is half of |w|^2 for w . x, and half of 4 |x|^2 for |x|^2."""
     assert loss.r1_penalty(linear, torch.randn(5, 1, 2, 2)).item() == pytest.approx(15)
     assert loss.r1_penalty(quadratic, torch.full((2, 1, 2, 2), 3.0)).item() == pytest.approx(0.5 * 4 * 36)
 
 
 def test_wgan_penalty_of_a_linear_and_a_quadratic_critic() -> None:
-    """(|w| - 1)^2 anywhere; for |x|^2 between 0 and 2 at mix 0.5 the norm is 2 |x| = 4."""
+    """It is (|w| - 1)^2 for w . x; for |x|^2 between 0 and 2 at mix 0.5 the gradient norm is 2 |x| = 4."""
     real, synthetic, mix = torch.zeros(3, 1, 2, 2), torch.full((3, 1, 2, 2), 2.0), torch.full((3, 1, 1, 1), 0.5)
     assert loss.wgan_penalty(linear, real=real, synthetic=synthetic, mix=mix).item() == pytest.approx(
         (math.sqrt(30) - 1) ** 2, rel=1e-5
@@ -50,7 +50,7 @@ def test_wgan_penalty_of_a_linear_and_a_quadratic_critic() -> None:
 
 
 def test_penalties_train_the_critic() -> None:
-    """The penalty's gradient with respect to a scale a of a * w . x is d/da of a^2 |w|^2 / 2."""
+    """For the critic a * w . x, the gradient of the penalty with respect to a is that of a^2 |w|^2 / 2."""
     scale = torch.tensor(2.0, requires_grad=True)
     loss.r1_penalty(lambda x: scale * linear(x), torch.randn(4, 1, 2, 2)).backward()
     assert scale.grad is not None

@@ -1,4 +1,4 @@
-"""Which commands make the same dataset, which a longer one, and which another."""
+"""Which requests give the same dataset as an existing one, which a longer one, and which another one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from synthcxr.errors import DataError
-from synthcxr.writers import generation_request
-from synthcxr.writers.generation_request import Request
+from synthcxr.writers.generation_request import GenerationRequest, RequestMatch, RequestPart, match_requests
 
-HELD = Request(
+EXISTING = GenerationRequest(
     n=100,
     seed=1,
     labels=("Edema",),
@@ -22,65 +21,78 @@ HELD = Request(
     pins={"provider": "CPUExecutionProvider", "numpy": "2.4"},
     threads=2,
 )
-WHOLE, SHORT, GROWING = (100, 300, False), (60, 500, False), (40, 128, True)
+# Each state is the number of images, the number of candidates drawn, and whether the dataset is unfinished.
+COMPLETE, SHORT, UNFINISHED = (100, 300, False), (60, 500, False), (40, 128, True)
+
+
+def match(requested: GenerationRequest, state: tuple[int, int, bool], *, append: bool) -> RequestMatch:
+    n_images, draws, unfinished = state
+    return match_requests(requested, EXISTING, n_images=n_images, draws=draws, unfinished=unfinished, append=append)
 
 
 @pytest.mark.parametrize(
-    ("state", "changes", "append", "answer"),
+    ("state", "changes", "append", "kind"),
     [
-        (WHOLE, {}, False, "same"),
-        (WHOLE, {"max_draws": 9000}, False, "same"),
-        (WHOLE, {"max_draws": 300}, False, "same"),
-        (WHOLE, {"pins": {"provider": "CUDAExecutionProvider", "numpy": "2.5"}}, False, "same"),
-        (WHOLE, {"n": 200}, True, "longer"),
-        (WHOLE, {"n": 200, "format": "webdataset"}, True, "longer"),
-        (WHOLE, {}, True, "same"),
+        (COMPLETE, {}, False, "same"),
+        (COMPLETE, {"max_draws": 9000}, False, "same"),
+        (COMPLETE, {"max_draws": 300}, False, "same"),
+        (COMPLETE, {"pins": {"provider": "CUDAExecutionProvider", "numpy": "2.5"}}, False, "same"),
+        (COMPLETE, {"n": 200}, True, "longer"),
+        (COMPLETE, {"n": 200, "format": "webdataset"}, True, "longer"),
+        (COMPLETE, {}, True, "same"),
         (SHORT, {}, False, "same"),
         (SHORT, {"max_draws": 501}, False, "longer"),
-        (GROWING, {}, False, "same"),
-        (GROWING, {"max_draws": 600}, False, "longer"),
-        (GROWING, {"n": 200}, True, "longer"),
+        (UNFINISHED, {}, False, "same"),
+        (UNFINISHED, {"max_draws": 600}, False, "longer"),
+        (UNFINISHED, {"n": 200}, True, "longer"),
     ],
 )
-def test_its_own(state: tuple[int, int, bool], changes: dict, append: bool, answer: str) -> None:
-    """The same command, a larger max_draws of a short set, and --append are recognised."""
-    found, draws, growing = state
-    wanted = dataclasses.replace(HELD, **changes)
-    compared = generation_request.compare(wanted, HELD, found=found, draws=draws, growing=growing, append=append)
-    assert (compared.answer, compared.why) == (answer, "")
+def test_same_request_is_recognised(state: tuple[int, int, bool], changes: dict, append: bool, kind: str) -> None:
+    """The same command, a larger max_draws for a dataset with too few images, and --append are recognised."""
+    assert match(dataclasses.replace(EXISTING, **changes), state, append=append) == RequestMatch(kind)
 
 
 @pytest.mark.parametrize(
-    ("state", "changes", "append", "why"),
+    ("state", "changes", "append", "reason"),
     [
-        (WHOLE, {"seed": 2}, True, "seed 1, not 2"),
-        (WHOLE, {"labels": ()}, False, "labels Edema, not none"),
-        (WHOLE, {"batch": 8}, False, "batch 32, not 8"),
-        (WHOLE, {"models": {"generator": "cc", "classifier": "bb"}}, False, "another generator"),
-        (WHOLE, {"n": 99}, True, "n 100, not 99"),
-        (WHOLE, {"n": 200}, False, "--append makes it 200"),
-        (WHOLE, {"max_draws": 299}, False, "max_draws at least 300, not 299"),
-        (WHOLE, {"format": "webdataset"}, True, "format png, not webdataset"),
-        (WHOLE, {"n": 200, "pins": {"provider": "CUDAExecutionProvider"}}, True, "was made with provider CPU"),
+        (COMPLETE, {"seed": 2}, True, "seed 1, not 2"),
+        (COMPLETE, {"labels": ()}, False, "labels Edema, not none"),
+        (COMPLETE, {"batch": 8}, False, "batch 32, not 8"),
+        (COMPLETE, {"models": {"generator": "cc", "classifier": "bb"}}, False, "another generator"),
+        (COMPLETE, {"n": 99}, True, "n 100, not 99"),
+        (COMPLETE, {"n": 200}, False, "--append to extend it to 200"),
+        (COMPLETE, {"max_draws": 299}, False, "max_draws at least 300, not 299"),
+        (COMPLETE, {"format": "webdataset"}, True, "format png, not webdataset"),
+        (COMPLETE, {"n": 200, "pins": {"provider": "CUDAExecutionProvider"}}, True, "was generated with provider CPU"),
         (SHORT, {"max_draws": 499}, False, "max_draws at least 500"),
-        (GROWING, {"pins": {"provider": "CPUExecutionProvider", "numpy": "2.5"}}, False, "numpy 2.4, not 2.5"),
-        (GROWING, {"n": 200, "format": "webdataset"}, True, "format png"),
-        (GROWING, {"threads": 4}, False, "threads 2, not 4"),
+        (UNFINISHED, {"pins": {"provider": "CPUExecutionProvider", "numpy": "2.5"}}, False, "numpy 2.4, not 2.5"),
+        (UNFINISHED, {"n": 200, "format": "webdataset"}, True, "format png"),
+        (UNFINISHED, {"threads": 4}, False, "threads 2, not 4"),
     ],
 )
-def test_another_one(state: tuple[int, int, bool], changes: dict, append: bool, why: str) -> None:
-    """Anything else is another command, and the answer says in which value."""
-    found, draws, growing = state
-    wanted = dataclasses.replace(HELD, **changes)
-    compared = generation_request.compare(wanted, HELD, found=found, draws=draws, growing=growing, append=append)
-    assert compared.answer == "other" and why in compared.why
+def test_other_request_is_recognised(state: tuple[int, int, bool], changes: dict, append: bool, reason: str) -> None:
+    """Anything else is another request, and the reason names the value that differs."""
+    result = match(dataclasses.replace(EXISTING, **changes), state, append=append)
+    assert result.kind == "other" and reason in result.reason
 
 
-def test_round_trip() -> None:
-    """request.json gives the request back; one of another shape is an error that names the folder."""
-    assert generation_request.of_dict(HELD.as_dict(), Path("x")) == HELD
-    for broken in ({}, HELD.as_dict() | {"colour": "grey"}):
-        with pytest.raises(DataError, match="x: not written by this version"):
-            generation_request.of_dict(broken, Path("x"))
-    with pytest.raises(DataError, match="x: not written by this version"):
-        generation_request.of_run({"request": {}}, Path("x"))
+def test_request_json_is_read_back() -> None:
+    """request.json gives the request back; DataError for other content names the folder."""
+    parts = (RequestPart(("Mass",), (), 40), RequestPart(("Edema",), ("Mass",), 60))
+    request = dataclasses.replace(EXISTING, labels=(), parts=parts, copy_filter="f" * 16)
+    assert request.as_dict()["apart"] == "f" * 16 and "copy_filter" not in request.as_dict()
+    assert GenerationRequest.from_dict(request.as_dict(), Path("x")) == request
+    for broken in ({}, EXISTING.as_dict() | {"colour": "grey"}):
+        with pytest.raises(DataError, match="x: was not written by this version"):
+            GenerationRequest.from_dict(broken, Path("x"))
+    with pytest.raises(DataError, match="x: was not written by this version"):
+        GenerationRequest.from_run({"request": {}}, Path("x"))
+
+
+def test_parts_share_the_draws_and_have_their_own_candidates() -> None:
+    """Each part may use its share of max_draws, rounded up, and a candidate's index names its part."""
+    parts = (RequestPart(("Mass",), (), 1), RequestPart(("Edema",), (), 2))
+    request = dataclasses.replace(EXISTING, n=3, labels=(), parts=parts)
+    assert [request.max_draws_for(part) for part in parts] == [167, 334]
+    assert (request.part_of(5), request.part_of(2**32)) == parts
+    assert EXISTING.part_of(2**32) == RequestPart(("Edema",), (), 100)

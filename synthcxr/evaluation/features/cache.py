@@ -1,4 +1,4 @@
-"""Arrays kept between runs in a folder that git ignores, by what they depend on; a broken file is made again."""
+"""Caches arrays on disk, in a folder that git ignores, under a digest of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from numpy.typing import NDArray
 
 from synthcxr.storage import atomic, digests
 
-FOLDER = Path(".cache/synthcxr/features")
+DEFAULT_FOLDER = Path(".cache/synthcxr/features")
 
 Number = TypeVar("Number", np.float32, np.float64)
 
 
-def cached(
+def load_or_compute(
     folder: Path, key: Mapping[str, Any], compute: Callable[[], dict[str, NDArray[Number]]]
 ) -> dict[str, NDArray[Number]]:
-    """What `compute` gives, from `folder` if it was computed under the same JSON-serialisable key before."""
+    """Load the arrays stored in `folder` under a JSON-serialisable key, or compute and store them.
+
+    A damaged file is computed again.
+    """
     path = folder / f"{digests.fingerprint(key)}.npz"
-    held = _read(path)
-    if held is not None:
-        return held
-    outputs = compute()
-    # A cache that cannot be written costs the next run time and this one nothing.
+    stored = _read(path)
+    if stored is not None:
+        return stored
+    arrays = compute()
+    # A folder that cannot be written only means that the next run computes the arrays again.
     with contextlib.suppress(OSError):
-        _write(path, outputs)
-    return outputs
+        _write(path, arrays)
+    return arrays
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _write(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-    with atomic.file(path, shared=True) as file:
-        np.savez(file, allow_pickle=False, **outputs)
+    with atomic.open_file(path, concurrent=True) as file:
+        np.savez(file, allow_pickle=False, **arrays)

@@ -1,36 +1,56 @@
-"""The extractors by name: which there are, what each lacks on this machine, and how to open it.
-
-The judge is another matter: it is opened as a session, which a stage brings to `labeller`.
-"""
+"""Feature extractors: what an extractor is, which ones exist, how to open one, and how to run it on images."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import numpy as np
+
 from synthcxr.config.schema import Device
 from synthcxr.data import images
-from synthcxr.data.images import Float32
-from synthcxr.errors import ConfigError
+from synthcxr.data.images import Float32, UInt8
+from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, inception, inception_weights
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor, Outputs
-from synthcxr.evaluation.metrics.frechet import Provenance
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.model_files.onnx_metadata import ModelMetadata
+from synthcxr.networks import efficientnet_weights
 
 JUDGE = "judge"
-KNOWN = (JUDGE, efficientnet_lite0.LITE0, inception.NAME)
-_OPEN: dict[str, Callable[[Device], Extractor]] = {
-    efficientnet_lite0.LITE0: efficientnet_lite0.efficientnet_lite0,
-    inception.NAME: inception.open_inception,
-}
+KNOWN_EXTRACTORS = (JUDGE, efficientnet_lite0.NAME, inception.NAME)
+
+Outputs = dict[str, Float32]
 
 
-class Model(Protocol):
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where features come from: the extractor's name, the sha256 of its weights, and how images are resized for it."""
+
+    extractor: str
+    digest: str
+    resize: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """`run` maps images uint8 [n, R, R] to named arrays, among them "features", float32 [n, d].
+
+    `device` is the device that it runs on. `training_splits` are the splits of the GAN's training films that the
+    extractor was not itself trained on.
+    """
+
+    provenance: Provenance
+    device: str
+    training_splits: tuple[str, ...]
+    run: Callable[[UInt8], Outputs]
+
+
+class OnnxModel(Protocol):
     """An opened judge or classifier; `run` maps images float32 [N, 1, R, R] to its outputs by name."""
 
     @property
-    def contract(self) -> Contract: ...
+    def metadata(self) -> ModelMetadata: ...
     @property
     def digest(self) -> str: ...
     @property
@@ -39,40 +59,71 @@ class Model(Protocol):
 
 
 def require_known(names: Iterable[str]) -> None:
-    """ConfigError for a name that is none of KNOWN."""
+    """Raise ConfigError if a name is not in KNOWN_EXTRACTORS."""
     for name in names:
-        if name not in KNOWN:
-            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(KNOWN)}")
+        if name not in KNOWN_EXTRACTORS:
+            known = ", ".join(KNOWN_EXTRACTORS)
+            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {known}")
 
 
-def labeller(model: Model) -> Extractor:
-    """The outputs of a judge, which learned on the judge split and is compared on train, or of a classifier."""
-    contract = model.contract
-    resize = f"none outside its graph, which takes {contract.resolution} px"
+def find_unavailable(names: Iterable[str]) -> dict[str, str]:
+    """The extractors among `names` that cannot be opened on this machine, each with what to do about it."""
+    reasons = {name: _describe_missing(name) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def open_extractor(name: str, device: Device) -> Extractor:
+    """Open any of KNOWN_EXTRACTORS except the judge, which is a session that a stage opens.
+
+    Raises ArtifactError if the weights are missing or their sha256 is wrong.
+    """
+    if name == inception.NAME:
+        weights = inception_weights.find_weights()
+        if weights is None:
+            raise ArtifactError(
+                f"the original Inception is not on this machine: {inception_weights.describe_missing()}"
+            )
+        digest, resize, load = inception_weights.SHA256, inception.RESIZE, inception.load
+    else:
+        weights = efficientnet_weights.LITE0.find()
+        digest, resize, load = efficientnet_weights.LITE0.sha256, efficientnet_lite0.RESIZE, efficientnet_lite0.load
+    from synthcxr.networks.device import select_device  # imports torch
+
+    device_type = select_device(device).type
+    compute = load(weights, device_type)
     return Extractor(
-        provenance=Provenance(extractor=contract.kind, digest=model.digest, resize=resize),
+        provenance=Provenance(extractor=name, digest=digest, resize=resize),
+        device=device_type,
+        training_splits=("train", "judge"),
+        run=lambda pixels: {"features": compute(pixels)},
+    )
+
+
+def extractor_from_model(model: OnnxModel) -> Extractor:
+    """The outputs of a judge or a classifier. The judge was trained on the judge split, so it compares with train."""
+    metadata = model.metadata
+    resize = f"none outside its graph, which takes {metadata.resolution} px"
+    return Extractor(
+        provenance=Provenance(extractor=metadata.kind, digest=model.digest, resize=resize),
         device=model.provider,
         training_splits=("train",),
         run=lambda pixels: model.run(images.to_float(pixels)),
     )
 
 
-def open_extractor(name: str, device: Device) -> Extractor:
-    """Any of KNOWN but the judge."""
-    return _OPEN[name](device)
+def compute_features(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) -> Outputs:
+    """Every output of `run`, concatenated over batches of images uint8 [n, R, R]."""
+    outputs = [run(batch) for batch in batches]
+    if not outputs:
+        raise DataError("there are no images to compute features of")
+    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
 
-def missing(names: Iterable[str]) -> dict[str, str]:
-    """Of these names, those that cannot be opened here, and what to do about each."""
-    found = {name: _missing(name) for name in names}
-    return {name: what for name, what in found.items() if what is not None}
-
-
-def _missing(name: str) -> str | None:
-    if name == efficientnet_lite0.LITE0:
-        return efficientnet_lite0.missing()
+def _describe_missing(name: str) -> str | None:
+    if name == efficientnet_lite0.NAME:
+        return efficientnet_lite0.describe_missing()
     if name == inception.NAME:
         if importlib.util.find_spec("torch") is None:
-            return "install it with `pip install 'synthcxr[train]'` (absent: torch)"
-        return None if inception_weights.find() else inception_weights.missing()
+            return "install it with `pip install 'synthcxr[train]'` (missing: torch)"
+        return None if inception_weights.find_weights() else inception_weights.describe_missing()
     return None

@@ -1,50 +1,46 @@
-"""The 2048 features of the original Inception, the only ones in which a Frechet distance is called FID.
+"""The original Inception network, whose 2048 features make a Frechet distance an FID.
 
-Heusel et al., arXiv 1706.08500. The file takes pixels of 0 to 255 in three channels and brings them to its size
-itself: bilinear to 299 px without antialias, corners as in TensorFlow 1, then (pixel - 128) / 128. So nothing is
-resized or scaled on the way to it.
+Heusel et al., arXiv 1706.08500. The TorchScript file takes pixels from 0 to 255 in three channels and resizes them
+itself: bilinear to 299 px without antialiasing, corners as in TensorFlow 1, then (pixel - 128) / 128. So this module
+neither resizes nor scales the pixels.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from synthcxr.config.schema import Device
-from synthcxr.data.images import UInt8
+from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.features import inception_weights
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor, Outputs, place
-from synthcxr.evaluation.metrics.frechet import Provenance
 
 NAME = "inception"
 N_FEATURES = 2048
-_RESIZE = (
-    "in the network's own file: bilinear to 299 px, no antialias, grey repeated to 3 channels, (pixel - 128) / 128"
-)
+RESIZE = "in the network's own file: bilinear to 299 px, no antialias, grey repeated to 3 channels, (pixel - 128) / 128"
 
 
-def open_inception(device: Device) -> Extractor:
-    """The extractor; ArtifactError where the file is absent, another one, or no network of this interface."""
-    path = inception_weights.find()
-    if path is None:
-        raise ArtifactError(f"the original Inception is not on this machine: {inception_weights.missing()}")
+def load(weights: Path, device: str) -> Callable[[UInt8], Float32]:
+    """A function that maps images uint8 [n, R, R] to features float32 [n, 2048].
+
+    Raises ArtifactError if the file is not TorchScript.
+    """
     import torch
 
-    where = place(device)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch has no other way to read the original's form
-            network = torch.jit.load(str(path), map_location=where).eval()  # type: ignore[no-untyped-call]
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch has no other reader for the original's format
+            network = torch.jit.load(str(weights), map_location=device).eval()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise ArtifactError(f"{path}: no TorchScript file ({str(error).splitlines()[0]}); fetch it again") from error
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{weights}: not a TorchScript file ({reason}); download it again") from error
 
-    def run(pixels: UInt8) -> Outputs:
+    def compute(pixels: UInt8) -> Float32:
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
-            grey = torch.from_numpy(np.array(pixels))[:, None].to(where)
-            features = network(grey.expand(-1, 3, -1, -1).contiguous(), return_features=True)
-            return {"features": features.reshape(len(pixels), N_FEATURES).float().cpu().numpy()}
+            grey = torch.from_numpy(np.array(pixels))[:, None].to(device)
+            outputs = network(grey.expand(-1, 3, -1, -1).contiguous(), return_features=True)
+            features: Float32 = outputs.reshape(len(pixels), N_FEATURES).float().cpu().numpy()
+            return features
 
-    provenance = Provenance(extractor=NAME, digest=inception_weights.SHA256, resize=_RESIZE)
-    return Extractor(provenance=provenance, device=where, training_splits=("train", "judge"), run=run)
+    return compute

@@ -1,7 +1,7 @@
-"""Whether synthetic images copy films that were learnt from, whether films betray that they were, and duplicates.
+"""Tests of memorisation: copies of training films, membership inference, and duplicates among the images.
 
-Everything is asked in several spaces, in each of which an image has a nearest film: features of each extractor, and
-pixels. No space sees every kind of copy, so each is tried on planted ones and says how many it found.
+Each test is run in several spaces, in each of which an image has a nearest film: the features of each extractor, and
+pixels. No space shows every kind of copy. So planted copies of films measure the recall of each space.
 """
 
 from __future__ import annotations
@@ -13,43 +13,53 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data import images
+from synthcxr.data.images import Float32, UInt8
 from synthcxr.evaluation.memorisation import nearest_neighbour_test
-from synthcxr.evaluation.memorisation.nearest_neighbour_test import Nearness
+from synthcxr.evaluation.memorisation.nearest_neighbour_test import NearestNeighbourTest
 from synthcxr.evaluation.metrics import auroc, bootstrap
-from synthcxr.evaluation.metrics.auroc import Estimate
 from synthcxr.evaluation.metrics.bootstrap import Interval
-from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Nearest
+from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Neighbours
 
-Float32 = NDArray[np.float32]
 Object = NDArray[np.object_]
 
 N_PAIRS = 20
+_SHIFT_SHARE = 1 / 32
+_CONTRAST, _BRIGHTNESS, _NOISE = 0.7, 0.05, 0.03
+PLANTED_COPIES = {
+    "exact": "the same pixels",
+    "shifted": "moved down and to the right by 1/32 of the side, edges repeated",
+    "contrast": f"contrast x {_CONTRAST}, brightness + {_BRIGHTNESS} of the range",
+    "noisy": f"Gaussian noise of {_NOISE} of the range",
+}
+"""The kinds of planted copies, each with its rule."""
 
 
-class Near(Protocol):
-    """The nearest of `held` to each of `queries`; `groups` keep a query from those of its own group."""
+class FindNearest(Protocol):
+    """Finds the nearest reference of each query; `groups` exclude references of the query's own group."""
 
-    def __call__(self, *, queries: Float32, held: Float32, groups: Groups | None = None) -> Nearest: ...
+    def __call__(self, *, queries: Float32, references: Float32, groups: Groups | None = None) -> Neighbours: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """One space: what images, films learnt from, held-out films and planted copies become in it, a row each.
+    """The representations in one space, one row for each image, training film, held-out film and planted copy.
 
-    `unseen` marks the learnt films that the space's own extractor did not learn on: only they are fair members.
+    `unseen_by_extractor` marks the training films of the GAN that the space's extractor was not itself trained on.
+    Only they are members in the membership inference.
     """
 
-    near: Near
+    find_nearest: FindNearest
     synthetic: Float32
-    learned: Float32
+    training: Float32
     held_out: Float32
     planted: Mapping[str, Float32]
-    unseen: NDArray[np.bool_]
+    unseen_by_extractor: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """The share of `n` planted copies of one kind that lie below the threshold, with Wilson's interval."""
+class PlantedCopyRecall:
+    """The share of `n` planted copies of one kind that are below the threshold, with Wilson's interval."""
 
     share: float
     interval: Interval
@@ -57,8 +67,8 @@ class Found:
 
 
 @dataclasses.dataclass(frozen=True)
-class Attack:
-    """AUROC of telling films learnt from (`n_members`) from held-out ones by how near a synthetic image comes."""
+class MembershipInference:
+    """AUROC of telling training films (`n_members`) from held-out films by the distance to the nearest image."""
 
     auroc: float
     interval: Interval
@@ -68,8 +78,8 @@ class Attack:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
-    """An image and its nearest film, by their positions; `rank` is the share of held-out films that lie nearer."""
+class ClosestPair:
+    """The indices of an image and its nearest film; `rank` is the share of held-out films with a smaller distance."""
 
     image: int
     film: int
@@ -78,94 +88,119 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True)
-class Examined:
-    """What one space says. `nearest` is of all images; `pairs` are the N_PAIRS closest, the closest first."""
+class MemorisationResult:
+    """The results in one space: `nearest` covers all images, `pairs` the N_PAIRS closest, in order of distance."""
 
-    n_learned: int
-    copies: Nearness
-    found: dict[str, Found]
-    attack: Attack
-    duplicates: Nearness
-    pairs: tuple[Pair, ...]
-    nearest: Nearest
+    n_training: int
+    copies: NearestNeighbourTest
+    recall: dict[str, PlantedCopyRecall]
+    membership: MembershipInference
+    duplicates: NearestNeighbourTest
+    pairs: tuple[ClosestPair, ...]
+    nearest: Neighbours
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """Which images [n] lie nearer to a learnt film than the null's 1st percentile."""
+        """Which images [n] are closer to a training film than the threshold, the null's 1st percentile."""
         return np.asarray(self.nearest.distance < self.copies.threshold)
 
     def as_dict(self) -> dict[str, Any]:
-        """For metrics.json: the figures of `copies` first, and no array."""
+        """The entry in metrics.json: the fields of `copies` first, without arrays."""
         return dataclasses.asdict(self.copies) | {
-            "n_learned": self.n_learned,
-            "found": {kind: dataclasses.asdict(found) for kind, found in self.found.items()},
-            "attack": dataclasses.asdict(self.attack),
+            "n_learned": self.n_training,
+            "found": {kind: dataclasses.asdict(recall) for kind, recall in self.recall.items()},
+            "attack": dataclasses.asdict(self.membership),
             "duplicates": dataclasses.asdict(self.duplicates),
             "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
         }
 
 
-def examine(
-    space: Space, *, learned_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
-) -> Examined:
-    """Ask everything of one space; the patients are those of its `learned` and `held_out` films."""
-    found = space.near(queries=space.synthetic, held=space.learned)
-    null = space.near(queries=space.held_out, held=space.learned).distance
-    copies = nearest_neighbour_test.compare(
-        synthetic=found.distance, null=null, null_patients=held_out_patients, n_bootstrap=n_bootstrap, rng=rng
+def plant_copies(films: UInt8, rng: np.random.Generator) -> dict[str, UInt8]:
+    """Make each kind of PLANTED_COPIES from films uint8 [n, R, R], in their order."""
+    unit, step = films.astype(np.float32) / np.float32(255), max(1, round(films.shape[1] * _SHIFT_SHARE))
+    shifted = np.pad(unit, ((0, 0), (step, 0), (step, 0)), mode="edge")[:, :-step, :-step]
+    noise = rng.standard_normal(unit.shape, dtype=np.float32) * np.float32(_NOISE)
+    contrast = np.float32(0.5) + np.float32(_CONTRAST) * (unit - np.float32(0.5)) + np.float32(_BRIGHTNESS)
+    copies = {"exact": unit, "shifted": shifted, "contrast": contrast, "noisy": unit + noise}
+    return {kind: images.quantise(copies[kind]) for kind in PLANTED_COPIES}
+
+
+def run_attacks(
+    space: Space, *, training_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
+) -> MemorisationResult:
+    """Run every test in one space; the patients are those of its training films and held-out films."""
+    nearest = space.find_nearest(queries=space.synthetic, references=space.training)
+    null = space.find_nearest(queries=space.held_out, references=space.training).distance
+    copies = nearest_neighbour_test.compare_distances(
+        synthetic=nearest.distance, null=null, null_patients=held_out_patients, n_bootstrap=n_bootstrap, rng=rng
     )
-    return Examined(
-        n_learned=len(space.learned),
+    return MemorisationResult(
+        n_training=len(space.training),
         copies=copies,
-        found={kind: _found(space, rows, copies.threshold) for kind, rows in space.planted.items()},
-        attack=_attack(space, learned_patients, held_out_patients, n_bootstrap, rng),
-        duplicates=_duplicates(space, learned_patients, n_bootstrap, rng),
-        pairs=_pairs(found, null),
-        nearest=found,
+        recall={kind: _measure_recall(space, rows, copies.threshold) for kind, rows in space.planted.items()},
+        membership=_infer_membership(space, training_patients, held_out_patients, n_bootstrap, rng),
+        duplicates=_test_duplicates(space, training_patients, n_bootstrap, rng),
+        pairs=_select_closest_pairs(nearest, null),
+        nearest=nearest,
     )
 
 
-def _found(space: Space, planted: Float32, threshold: float) -> Found:
-    below = space.near(queries=planted, held=space.learned).distance < threshold
-    return Found(float(below.mean()), bootstrap.wilson(int(below.sum()), len(below)), len(below))
+def _measure_recall(space: Space, planted: Float32, threshold: float) -> PlantedCopyRecall:
+    below = space.find_nearest(queries=planted, references=space.training).distance < threshold
+    return PlantedCopyRecall(
+        share=float(below.mean()), interval=bootstrap.wilson_interval(int(below.sum()), len(below)), n=len(below)
+    )
 
 
-def _attack(
-    space: Space, learned_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
-) -> Attack:
-    """Guess that a film was learnt from where a synthetic image lies near it."""
-    films = np.concatenate([space.learned[space.unseen], space.held_out])
-    distance = space.near(queries=films, held=space.synthetic).distance
-    n_members = int(space.unseen.sum())
-    guessed: Estimate = auroc.auroc_estimate(
+def _infer_membership(
+    space: Space, training_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
+) -> MembershipInference:
+    """Predict that a film is a training film if a synthetic image is near it."""
+    films = np.concatenate([space.training[space.unseen_by_extractor], space.held_out])
+    distance = space.find_nearest(queries=films, references=space.synthetic).distance
+    n_members = int(space.unseen_by_extractor.sum())
+    estimate = auroc.estimate_auroc(
         scores=-distance,
         truth=np.arange(len(films)) < n_members,
-        patients=np.concatenate([learned_patients[space.unseen], held_out_patients]),
+        patients=np.concatenate([training_patients[space.unseen_by_extractor], held_out_patients]),
         n_bootstrap=n_bootstrap,
         rng=rng,
     )
-    return Attack(guessed.value, (guessed.low, guessed.high), guessed.low, n_members, len(films) - n_members)
+    return MembershipInference(
+        auroc=estimate.value,
+        interval=(estimate.low, estimate.high),
+        low=estimate.low,
+        n_members=n_members,
+        n_controls=len(films) - n_members,
+    )
 
 
-def _duplicates(space: Space, learned_patients: Object, n_bootstrap: int, rng: np.random.Generator) -> Nearness:
-    """The nearest other synthetic image, against the nearest film of another patient, at equal N."""
-    n = min(len(space.synthetic), len(space.learned))
-    chosen = np.sort(rng.choice(len(space.learned), size=n, replace=False))
-    films, patients = space.learned[chosen], learned_patients[chosen]
-    made, each = space.synthetic[:n], np.arange(n).astype(object)
-    return nearest_neighbour_test.compare(
-        synthetic=space.near(queries=made, held=made, groups=(each, each)).distance,
-        null=space.near(queries=films, held=films, groups=(patients, patients)).distance,
+def _test_duplicates(
+    space: Space, training_patients: Object, n_bootstrap: int, rng: np.random.Generator
+) -> NearestNeighbourTest:
+    """Compare the nearest other image of an image with the nearest film of another patient of a film, at equal N."""
+    n = min(len(space.synthetic), len(space.training))
+    chosen = np.sort(rng.choice(len(space.training), size=n, replace=False))
+    films, patients = space.training[chosen], training_patients[chosen]
+    synthetic, own_group = space.synthetic[:n], np.arange(n).astype(object)
+    synthetic_nearest = space.find_nearest(queries=synthetic, references=synthetic, groups=(own_group, own_group))
+    film_nearest = space.find_nearest(queries=films, references=films, groups=(patients, patients))
+    return nearest_neighbour_test.compare_distances(
+        synthetic=synthetic_nearest.distance,
+        null=film_nearest.distance,
         null_patients=patients,
         n_bootstrap=n_bootstrap,
         rng=rng,
     )
 
 
-def _pairs(found: Nearest, null: NDArray[np.float64]) -> tuple[Pair, ...]:
-    ordered = np.sort(null)
-    closest = np.argsort(found.distance, kind="stable")[:N_PAIRS]
+def _select_closest_pairs(nearest: Neighbours, null: NDArray[np.float64]) -> tuple[ClosestPair, ...]:
     return tuple(
-        Pair(int(i), int(found.at[i]), float(found.distance[i]), float((ordered < found.distance[i]).mean()))
-        for i in closest
+        ClosestPair(
+            image=int(image),
+            film=int(nearest.index[image]),
+            distance=float(nearest.distance[image]),
+            rank=float((null < nearest.distance[image]).mean()),
+        )
+        for image in np.argsort(nearest.distance, kind="stable")[:N_PAIRS]
     )

@@ -1,4 +1,4 @@
-"""What keeps memorised images out of a dataset: the pixel index of `privacy`, asked one candidate at a time."""
+"""Keeps copies of training films out of a generated dataset, with the pixel index that `evaluate` also uses."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import film_dataset as datasets
+from synthcxr.data.film_dataset import open_film_dataset
+from synthcxr.data.films import GAN_TRAINING_SPLITS, HELD_OUT_SPLITS
 from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
 from synthcxr.evaluation.memorisation import nearest_neighbour_test, pixel_index
 from synthcxr.evaluation.memorisation.pixel_index import PixelIndex
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 
-LEARNED, HELD_OUT = ("train", "judge"), ("val", "test")
-MIN_FILMS = 50
-DECIMALS = 6
+N_DECIMALS = 6
 
 
-def keeper(data: Path) -> Callable[[Contract], Memorised]:
-    """What makes the index for a generator, from the packed films that it learned from."""
-    return lambda made: Memorised.of(data, resolution=made.resolution, training_data=made.training_data)
+def build_copy_filter(films: Path) -> Callable[[ModelMetadata], PixelCopyFilter]:
+    """A function that builds the filter for a generator from the packed films that the generator was trained on."""
+    return lambda generator: PixelCopyFilter.build(
+        films, resolution=generator.resolution, training_data=generator.training_data
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Memorised:
-    """The films that a generator learned from, and the distance below which an image counts as a copy of one.
+class PixelCopyFilter:
+    """An index of a generator's training films, and the distance below which an image counts as a copy.
 
-    `threshold` is the 1st percentile of the same distance for held-out films: of images that copy nothing one in a
-    hundred falls below it. `fingerprint` names the films.
+    `threshold` is the 1st percentile of the same distance for held-out films; 1 % of the images that copy nothing are
+    below it. `fingerprint` identifies the films.
     """
 
     index: PixelIndex
@@ -39,27 +41,34 @@ class Memorised:
     fingerprint: str
 
     @classmethod
-    def of(cls, data: Path, *, resolution: int, training_data: str) -> Memorised:
-        """Index packed films for images of this size; DataError unless the model learned from these very films."""
-        films = datasets.open_dataset(data)
+    def build(cls, path: Path, *, resolution: int, training_data: str) -> PixelCopyFilter:
+        """Index packed films for images of this resolution; DataError unless the model was trained on these films."""
+        films = open_film_dataset(path)
         if films.fingerprint != training_data:
             raise DataError(
-                f"{films.path}: holds films {films.fingerprint}, the model learned from {training_data};"
+                f"{films.path}: contains the films {films.fingerprint}, but the model was trained on {training_data};"
                 " give the packed films that it was trained on"
             )
-        side = pixel_index.packed_side(resolution)
-        learned, _ = films.images(side, LEARNED)
-        held_out, _ = films.images(side, HELD_OUT)
-        if len(held_out) < MIN_FILMS:
+        side = pixel_index.choose_film_side(resolution)
+        training_pixels, _ = films.images(side, GAN_TRAINING_SPLITS)
+        held_out_pixels, _ = films.images(side, HELD_OUT_SPLITS)
+        if len(held_out_pixels) < MIN_FILMS_FOR_DISTANCE:
             raise DataError(
-                f"{films.path}: {len(held_out)} held-out films are too few to say what is near, {MIN_FILMS} are needed;"
-                " raise prepare.shares.val or prepare.shares.test"
+                f"{films.path}: {len(held_out_pixels)} held-out films are too few to set the threshold, at least"
+                f" {MIN_FILMS_FOR_DISTANCE} are necessary; increase prepare.shares.val or prepare.shares.test"
             )
-        index = PixelIndex.build(pixel_index.reduced(learned))
-        null = index.nearest(pixel_index.reduced(held_out)).distance
-        return cls(index, nearest_neighbour_test.quantile(null, nearest_neighbour_test.LEVEL), films.fingerprint)
+        index = PixelIndex.build(pixel_index.smooth_and_reduce(training_pixels))
+        null = index.find_nearest(pixel_index.smooth_and_reduce(held_out_pixels)).distance
+        threshold = nearest_neighbour_test.weighted_quantile(null, nearest_neighbour_test.FLAG_LEVEL)
+        return cls(index=index, threshold=threshold, fingerprint=films.fingerprint)
 
-    def distances(self, pixels: UInt8) -> NDArray[np.float64]:
-        """The distance of each of uint8 [n, R, R] to its nearest film, rounded; whatever stands beside it."""
-        each = [float(self.index.nearest(pixel_index.reduced(image[None])).distance[0]) for image in pixels]
-        return np.array([round(distance, DECIMALS) for distance in each], dtype=np.float64)
+    def measure_distances(self, pixels: UInt8) -> NDArray[np.float64]:
+        """The distance of each image uint8 [n, R, R] to its nearest film, rounded to N_DECIMALS.
+
+        Images are compared one at a time, so a distance does not depend on the batch.
+        """
+        distances = np.empty(len(pixels))
+        for row, image in enumerate(pixels):
+            nearest = self.index.find_nearest(pixel_index.smooth_and_reduce(image[None]))
+            distances[row] = round(float(nearest.distance[0]), N_DECIMALS)
+        return distances

@@ -1,7 +1,7 @@
-"""Whether synthetic images lie nearer to films than real ones do: distances against a null of held-out real films.
+"""Tests whether synthetic images are closer to training films than chance explains, with held-out films as the null.
 
-The null says how near a film of a patient who was never learnt from comes by chance. An image is flagged when it is
-nearer than the null's 1st percentile; of images that copy nothing one in a hundred is flagged.
+The null is how close held-out films, of patients that are not in the training films, come to training films. An image
+is flagged if it is closer than the null's 1st percentile. 1 % of the images that copy nothing are flagged.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from synthcxr.evaluation.metrics.bootstrap import Interval
 
 Float64 = NDArray[np.float64]
 
-LEVEL = 0.01
+FLAG_LEVEL = 0.01
 _POWER, _N_SIMULATED, _N_DRAWS = 0.8, 60, 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Nearness:
-    """Distances of `n` synthetic images against those of `n_null` held-out films of `n_null_patients` patients.
+class NearestNeighbourTest:
+    """Distances of `n` images compared with those of `n_null` held-out films of `n_null_patients` patients.
 
-    `threshold` is the null's 1st percentile and `share` the images below it (`expected` of those that copy nothing);
-    `share_low` is the lower end of its interval: above `expected` there is copying. `n_below_null` counts the images
-    nearer than every film of the null. `median_ratio` is the median distance of images over that of the null.
-    `detectable` is the smallest share of copies that a set of this size would show, at a power of 0.8. Intervals are
-    95 %, over resampled images and patients of the null.
+    `threshold` is the null's 1st percentile, `share` the share of images below it, and `expected` that share without
+    copying. `share_low` is the lower end of the interval; if it is above `expected`, there is copying. `n_below_null`
+    counts the images that are closer than every film of the null. `median_ratio` is the images' median distance
+    divided by the null's. `detectable` is the smallest share of copies that a set of this size shows with a power of
+    0.8. Intervals are 95 %, over resampled images and patients of the null.
     """
 
     n: int
@@ -46,72 +46,77 @@ class Nearness:
     detectable: float | None
 
 
-def compare(
+def compare_distances(
     *,
     synthetic: Float64,
     null: Float64,
     null_patients: NDArray[np.object_],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Nearness:
-    """Compare distances [n] of images with those [m] of held-out films; `null_patients` [m] says whose these are."""
+) -> NearestNeighbourTest:
+    """Compare distances [n] of images with distances [m] of held-out films, whose patients are `null_patients` [m]."""
     if min(len(synthetic), len(null)) < 1 or np.median(null) <= 0:
-        raise DataError("the held-out films lie on the films that were learnt from: the same films on two sides?")
-    weights = [bootstrap.patient_weights(null_patients, rng) for _ in range(n_bootstrap)]
+        raise DataError("held-out films duplicate training films; check the patient split")
+    null_weights = [bootstrap.resample_patients(null_patients, rng) for _ in range(n_bootstrap)]
     draws = np.empty((n_bootstrap, 2))
-    for row, weight in zip(draws, weights, strict=True):
-        drawn = rng.choice(synthetic, size=len(synthetic))
-        row[:] = (drawn < quantile(null, LEVEL, weight)).mean(), np.median(drawn) / quantile(null, 0.5, weight)
-    share = float((synthetic < quantile(null, LEVEL)).mean())
-    low, high = bootstrap.percentile(draws[:, 0])
-    if share in (0.0, 1.0):  # no resample of equal images differs
-        wide = bootstrap.wilson(share * len(synthetic), len(synthetic))
-        low, high = min(low, wide[0]), max(high, wide[1])
-    return Nearness(
+    for row, weights in zip(draws, null_weights, strict=True):
+        resampled = rng.choice(synthetic, size=len(synthetic))
+        row[0] = (resampled < weighted_quantile(null, FLAG_LEVEL, weights)).mean()
+        row[1] = np.median(resampled) / weighted_quantile(null, 0.5, weights)
+    threshold = weighted_quantile(null, FLAG_LEVEL)
+    share = float((synthetic < threshold).mean())
+    low, high = bootstrap.percentile_interval(draws[:, 0])
+    if share in (0.0, 1.0):  # resamples of the images do not differ
+        wilson_low, wilson_high = bootstrap.wilson_interval(share * len(synthetic), len(synthetic))
+        low, high = min(low, wilson_low), max(high, wilson_high)
+    return NearestNeighbourTest(
         n=len(synthetic),
         n_null=len(null),
         n_null_patients=len(set(null_patients)),
-        median_ratio=float(np.median(synthetic) / quantile(null, 0.5)),
-        median_ratio_interval=bootstrap.percentile(draws[:, 1]),
-        threshold=quantile(null, LEVEL),
+        median_ratio=float(np.median(synthetic) / weighted_quantile(null, 0.5)),
+        median_ratio_interval=bootstrap.percentile_interval(draws[:, 1]),
+        threshold=threshold,
         share=share,
         share_interval=(low, high),
         share_low=low,
-        expected=LEVEL,
+        expected=FLAG_LEVEL,
         n_below_null=int((synthetic < null.min()).sum()),
-        detectable=detectable(n=len(synthetic), null=null, null_patients=null_patients, rng=rng),
+        detectable=find_detectable_share(n=len(synthetic), null=null, null_patients=null_patients, rng=rng),
     )
 
 
-def quantile(values: Float64, level: float, weights: Float64 | None = None) -> float:
-    """The smallest value that a share `level` of the (weighted) values does not exceed."""
+def weighted_quantile(values: Float64, level: float, weights: Float64 | None = None) -> float:
+    """The smallest value at which the cumulative (weighted) share of the values reaches `level`."""
     order = np.argsort(values, kind="stable")
     mass = np.ones(len(values)) if weights is None else weights[order]
-    reached = np.cumsum(mass) / mass.sum()
-    at = min(int(np.searchsorted(reached, level - 1e-12)), len(values) - 1)
-    return float(values[order[at]])
+    cumulative = np.cumsum(mass) / mass.sum()
+    position = min(int(np.searchsorted(cumulative, level - 1e-12)), len(values) - 1)
+    return float(values[order[position]])
 
 
-def detectable(*, n: int, null: Float64, null_patients: NDArray[np.object_], rng: np.random.Generator) -> float | None:
-    """The smallest share of copies among `n` images whose interval lies above LEVEL in four of five such sets.
+def find_detectable_share(
+    *, n: int, null: Float64, null_patients: NDArray[np.object_], rng: np.random.Generator
+) -> float | None:
+    """The smallest share of copies among `n` images whose interval is above FLAG_LEVEL in four of five simulated sets.
 
-    Copies are taken to be found at all, and the other images to be as far as the null's films; None where no share is
-    enough. Each simulated set has its own interval, over the same resamples of patients.
+    The simulation assumes that every copy is below the threshold and that the other images are as distant as the
+    null's films. Each simulated set has its own interval, over the same resamples of patients. None if no share is
+    detectable.
     """
-    quantiles = np.array(
-        [quantile(null, LEVEL, bootstrap.patient_weights(null_patients, rng)) for _ in range(_N_DRAWS)]
+    thresholds = np.array(
+        [weighted_quantile(null, FLAG_LEVEL, bootstrap.resample_patients(null_patients, rng)) for _ in range(_N_DRAWS)]
     )
 
-    def power(n_copies: int) -> float:
-        innocent = np.sort(rng.choice(null, size=(_N_SIMULATED, n - n_copies)), axis=1)
-        counts = np.array([np.searchsorted(row, quantiles, side="left") for row in innocent]) + n_copies
-        drawn = rng.binomial(n, counts / n) / n
-        return float((np.percentile(drawn, 2.5, axis=1) > LEVEL).mean())
+    def simulate_power(n_copies: int) -> float:
+        other_images = np.sort(rng.choice(null, size=(_N_SIMULATED, n - n_copies)), axis=1)
+        n_flagged = np.array([np.searchsorted(row, thresholds, side="left") for row in other_images]) + n_copies
+        shares = rng.binomial(n, n_flagged / n) / n
+        return float((np.percentile(shares, 2.5, axis=1) > FLAG_LEVEL).mean())
 
     low, high = 0, n
-    if power(high) < _POWER:
+    if simulate_power(high) < _POWER:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= _POWER else (middle, high)
+        low, high = (low, middle) if simulate_power(middle) >= _POWER else (middle, high)
     return high / n

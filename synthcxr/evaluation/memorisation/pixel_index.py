@@ -1,9 +1,10 @@
-"""The film nearest to an image in pixels, over small shifts, whatever its brightness and contrast.
+"""Finds the film nearest to an image in pixels, over small shifts, independent of brightness and contrast.
 
-Both are smoothed, so that noise on a copy counts little, and reduced to SIDE_PX. The image without its border, at
-mean 0 and length 1, is laid on every film at every shift; what it covers there is brought to mean 0 and length 1 too.
-The distance is Euclidean between the two at the best shift: 0 for the same picture, sqrt(2) for unrelated ones.
-Laying the image on the frame instead of cutting the films makes all shifts of all films one matrix product.
+Images and films are smoothed, so that noise on a copy has little effect, and reduced to SIDE_PX. The image without its
+border, normalised to mean 0 and length 1, is placed on every film at every shift, and the film's window below it is
+normalised in the same way. The distance is Euclidean between the two at the best shift: 0 for the same picture,
+sqrt(2) for unrelated ones. Placing the image in an empty frame, instead of cutting windows from the films, computes
+all shifts of all films with one matrix product.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import DataError
-from synthcxr.evaluation.metrics.nearest_neighbours import NO_OTHER_PATIENT, Groups, Nearest
+from synthcxr.evaluation.metrics.nearest_neighbours import NO_OTHER_PATIENT, Groups, Neighbours
 
 SIDE_PX = 32
 FROM_PX = 2 * SIDE_PX
@@ -31,31 +32,33 @@ _CHUNK = 4_000_000
 _FLAT = np.float32(1e-3)
 
 
-def packed_side(side: int) -> int:
-    """The size in px at which films are compared with images of `side` px: no film of FROM_PX or more is left out."""
+def choose_film_side(side: int) -> int:
+    """The side in px of the films to compare with images of `side` px; includes all films of FROM_PX or more."""
     return min(side, FROM_PX)
 
 
-def reduced(pixels: UInt8) -> Float32:
-    """Images uint8 [n, R, R], smoothed, at SIDE_PX or as they are where they are smaller, float32 in [0, 1]."""
-    unit = _at_most(pixels.astype(np.float32) / np.float32(255), FROM_PX)
+def smooth_and_reduce(pixels: UInt8) -> Float32:
+    """Smooth images uint8 [n, R, R] and reduce them to at most SIDE_PX, float32 in [0, 1]."""
+    unit = _reduce_to(pixels.astype(np.float32) / np.float32(255), FROM_PX)
     sigma = unit.shape[1] * SMOOTHING_SHARE
-    return _at_most(gaussian_filter(unit, (0, sigma, sigma)), SIDE_PX)
+    return _reduce_to(gaussian_filter(unit, (0, sigma, sigma)), SIDE_PX)
 
 
-def neighbours(*, queries: Float32, held: Float32, groups: Groups | None = None) -> Nearest:
-    """The nearest of `held` [m, side, side] to each of `queries` [n, side, side], both of `reduced`.
+def find_nearest(*, queries: Float32, references: Float32, groups: Groups | None = None) -> Neighbours:
+    """Find the nearest of `references` [m, side, side] to each of `queries` [n, side, side].
 
-    `groups` (of queries, of held) keep a query from those of its own group, as in `nearest.neighbours`.
+    Both come from `smooth_and_reduce`. `groups` exclude references of the query's own group, as in
+    `nearest_neighbours.find_nearest`.
     """
-    return PixelIndex.build(held).nearest(queries, groups)
+    return PixelIndex.build(references).find_nearest(queries, groups)
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelIndex:
-    """Films ready to be compared: `frames` float32 [m, side * side] in [0, 1] and the `lengths` [shifts, m] of windows.
+    """Films prepared for comparison: `frames` float32 [m, side * side] in [0, 1], and the `lengths` of their windows.
 
-    Of a film and a shift the length is that of the window less its mean. Flat windows are like nothing.
+    `lengths` [shifts, m] holds the length of each window after its mean is subtracted. A flat window has an infinite
+    length, so it resembles nothing.
     """
 
     frames: Float32
@@ -64,74 +67,80 @@ class PixelIndex:
     shift: int
 
     @classmethod
-    def build(cls, small: Float32) -> PixelIndex:
-        """The index of films [m, side, side] of `reduced`."""
-        if not len(small):
-            raise DataError("no films to compare images with")
-        side = small.shape[1]
+    def build(cls, films: Float32) -> PixelIndex:
+        """Index films [m, side, side] from `smooth_and_reduce`."""
+        if not len(films):
+            raise DataError("there are no films to compare images with")
+        side = films.shape[1]
         shift = max(1, round(side * SHIFT_SHARE))
-        lengths = np.stack([_lengths(small, at, side - 2 * shift) for at in _shifts(shift)])
-        return cls(small.reshape(len(small), -1), lengths, side, shift)
+        lengths = np.stack([_measure_windows(films, corner, side - 2 * shift) for corner in _list_shifts(shift)])
+        return cls(films.reshape(len(films), -1), lengths, side, shift)
 
-    def nearest(self, small: Float32, groups: Groups | None = None) -> Nearest:
-        """The nearest film to each image [n, side, side] of `reduced`; DataError for another side."""
-        if small.shape[1] != self.side:
-            raise DataError(f"images of {small.shape[1]} px are compared with films reduced to {self.side} px")
-        step = self._chunk()
+    def find_nearest(self, queries: Float32, groups: Groups | None = None) -> Neighbours:
+        """The nearest film of each image [n, side, side] from `smooth_and_reduce`; DataError for another side."""
+        if queries.shape[1] != self.side:
+            raise DataError(f"images of {queries.shape[1]} px cannot be compared with films of {self.side} px")
+        step = self._count_queries_per_chunk()
         parts = []
-        for start in range(0, len(small), step):
-            likeness = self._likeness(small[start : start + step])
+        for start in range(0, len(queries), step):
+            correlation = self._correlate(queries[start : start + step])
             if groups is not None:
-                likeness[groups[0][start : start + step, None] == groups[1][None]] = -np.inf
-            parts.append(_best(likeness))
-        return Nearest(np.concatenate([p.distance for p in parts]), np.concatenate([p.at for p in parts]))
+                correlation[groups[0][start : start + step, None] == groups[1][None]] = -np.inf
+            parts.append(_select_best(correlation))
+        return Neighbours(
+            distance=np.concatenate([part.distance for part in parts]),
+            index=np.concatenate([part.index for part in parts]),
+        )
 
-    def _chunk(self) -> int:
-        a_query = len(self.lengths) * (self.side**2 + len(self.frames))
-        return max(1, _CHUNK // a_query)
+    def _count_queries_per_chunk(self) -> int:
+        size_per_query = len(self.lengths) * (self.side**2 + len(self.frames))
+        return max(1, _CHUNK // size_per_query)
 
-    def _likeness(self, small: Float32) -> Float32:
+    def _correlate(self, queries: Float32) -> Float32:
         """The correlation [n, m] of each image with each film at the best shift."""
-        product = (self._laid(small) @ self.frames.T).reshape(len(small), len(self.lengths), -1)
-        product /= self.lengths
-        likeness: Float32 = product.max(axis=1)
-        return likeness
+        products = (self._place_at_shifts(queries) @ self.frames.T).reshape(len(queries), len(self.lengths), -1)
+        products /= self.lengths
+        correlation: Float32 = products.max(axis=1)
+        return correlation
 
-    def _laid(self, small: Float32) -> Float32:
-        """Each image's inner window at every shift in an empty frame, [n * shifts, side * side]."""
-        inner, width = small[:, self.shift : -self.shift, self.shift : -self.shift], self.side - 2 * self.shift
+    def _place_at_shifts(self, queries: Float32) -> Float32:
+        """The inner window of each image at every shift in an empty frame, [n * shifts, side * side]."""
+        width = self.side - 2 * self.shift
+        inner = queries[:, self.shift : -self.shift, self.shift : -self.shift]
         inner = inner - inner.mean(axis=(1, 2), keepdims=True)
         inner /= np.maximum(np.sqrt((inner**2).sum(axis=(1, 2), keepdims=True)), _FLAT)
-        laid = np.zeros((len(small), len(self.lengths), self.side, self.side), dtype=np.float32)
-        for number, (down, right) in enumerate(_shifts(self.shift)):
-            laid[:, number, down : down + width, right : right + width] = inner
-        return laid.reshape(-1, self.side**2)
+        frames = np.zeros((len(queries), len(self.lengths), self.side, self.side), dtype=np.float32)
+        for number, (down, right) in enumerate(_list_shifts(self.shift)):
+            frames[:, number, down : down + width, right : right + width] = inner
+        return frames.reshape(-1, self.side**2)
 
 
-def _at_most(unit: Float32, side: int) -> Float32:
+def _reduce_to(unit: Float32, side: int) -> Float32:
     if unit.shape[1] <= side:
         return unit
     return np.stack([images.resize(image, side) for image in unit])
 
 
-def _best(likeness: Float32) -> Nearest:
-    """The nearest by likeness [n, m]; DataError where a row has no film to be compared with."""
-    at = likeness.argmax(axis=1)
-    best = likeness[np.arange(len(at)), at].astype(np.float64)
+def _select_best(correlation: Float32) -> Neighbours:
+    """The nearest film of each image by correlation [n, m]; DataError if an image has no film to compare with."""
+    index = correlation.argmax(axis=1)
+    best = correlation[np.arange(len(index)), index].astype(np.float64)
     if not np.isfinite(best).all():
         raise DataError(NO_OTHER_PATIENT)
-    return Nearest(np.sqrt(np.maximum(2 - 2 * best, 0)), at.astype(np.int64))
+    return Neighbours(np.sqrt(np.maximum(2 - 2 * best, 0)), index.astype(np.int64))
 
 
-def _shifts(shift: int) -> list[tuple[int, int]]:
-    """The top left corners of the window, those nearest to the middle first."""
+def _list_shifts(shift: int) -> list[tuple[int, int]]:
+    """The top left corners (down, right) of the window, those nearest to the centre first."""
     steps = range(2 * shift + 1)
-    return sorted(itertools.product(steps, steps), key=lambda at: max(abs(at[0] - shift), abs(at[1] - shift)))
+    return sorted(
+        itertools.product(steps, steps), key=lambda corner: max(abs(corner[0] - shift), abs(corner[1] - shift))
+    )
 
 
-def _lengths(small: Float32, corner: tuple[int, int], width: int) -> Float32:
-    """The length [m] of each film's window less its mean; infinite where it is flat."""
+def _measure_windows(films: Float32, corner: tuple[int, int], width: int) -> Float32:
+    """The length [m] of each film's window after its mean is subtracted; infinite for a flat window."""
     down, right = corner
-    window = small[:, down : down + width, right : right + width].astype(np.float64)
+    window = films[:, down : down + width, right : right + width].astype(np.float64)
     length = np.sqrt(((window - window.mean(axis=(1, 2), keepdims=True)) ** 2).sum(axis=(1, 2)))
     return np.where(length > _FLAT, length, np.inf).astype(np.float32)

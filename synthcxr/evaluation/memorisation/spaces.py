@@ -1,4 +1,4 @@
-"""The spaces in which copies are looked for: the features of each extractor, and registered pixels."""
+"""Measures memorisation in one space of an evaluation: the features of an extractor, or registered pixels."""
 
 from __future__ import annotations
 
@@ -7,73 +7,79 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from synthcxr.data.films import GAN_TRAINING_SPLITS, HELD_OUT_SPLITS
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.evaluation.comparison import HELD_OUT, LEARNED, View
+from synthcxr.evaluation.comparison import ComparisonFeatures
 from synthcxr.evaluation.features import cache
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
+from synthcxr.evaluation.features.extractors import Extractor, Provenance
 from synthcxr.evaluation.image_sets import RealSet
-from synthcxr.evaluation.memorisation import attacks, pixel_index, planted_copies
-from synthcxr.evaluation.memorisation.attacks import Examined, Space
+from synthcxr.evaluation.memorisation import attacks, pixel_index
+from synthcxr.evaluation.memorisation.attacks import MemorisationResult, Space
 from synthcxr.evaluation.metrics import nearest_neighbours
-from synthcxr.evaluation.metrics.frechet import Provenance
 from synthcxr.storage import digests
 
 PIXELS = "pixels"
 N_PLANTED = 60
 
 
-def pixels() -> Extractor:
-    """Smoothed, reduced pixels as if they were features; `pixel_index` says how they are compared."""
-    provenance = Provenance(PIXELS, digests.fingerprint(pixel_index.RULE), pixel_index.RULE)
-    return Extractor(provenance, "cpu", LEARNED, lambda squares: {"features": pixel_index.reduced(squares)})
-
-
-def examine(view: View) -> Examined:
-    """Ask what `privacy` asks in one space; all films of its size that were learnt from or held out take part."""
-    comparison, extractor = view.comparison, view.extractor
-    large, rng = comparison.real.unconditional, comparison.rng(f"privacy {view.name}")
-    films = _films(view)
-    learned = films.outputs(extractor, LEARNED)["features"]
-    n = len(large.patients(LEARNED))
-    chosen = np.sort(rng.choice(n, size=min(N_PLANTED, n), replace=False))
-    copied = planted_copies.copies(large.pixels(LEARNED, chosen), rng)
-    rows = films.manifest_rows(LEARNED)
-    space = Space(
-        near=pixel_index.neighbours if view.name == PIXELS else nearest_neighbours.neighbours,
-        synthetic=view.synthetic["features"],
-        learned=learned,
-        held_out=films.outputs(extractor, HELD_OUT)["features"],
-        planted=_planted(large, extractor, copied),
-        unseen=np.isin(rows, films.manifest_rows(extractor.training_splits)),
+def pixel_extractor() -> Extractor:
+    """An extractor whose features are smoothed, reduced pixels; `pixel_index` compares them."""
+    return Extractor(
+        provenance=Provenance(PIXELS, digests.fingerprint(pixel_index.RULE), pixel_index.RULE),
+        device="cpu",
+        training_splits=GAN_TRAINING_SPLITS,
+        run=lambda pixels: {"features": pixel_index.smooth_and_reduce(pixels)},
     )
-    found = attacks.examine(
+
+
+def measure_memorisation(space_features: ComparisonFeatures) -> MemorisationResult:
+    """Run the attacks in one space, with all training films and held-out films that the space can compare.
+
+    The films in the result are rows of the manifest.
+    """
+    comparison, extractor = space_features.comparison, space_features.extractor
+    all_films, rng = comparison.real.unrestricted, comparison.rng(f"privacy {space_features.name}")
+    films = _select_films(space_features)
+    n_training = len(all_films.patients(GAN_TRAINING_SPLITS))
+    chosen = np.sort(rng.choice(n_training, size=min(N_PLANTED, n_training), replace=False))
+    copies = attacks.plant_copies(all_films.pixels(GAN_TRAINING_SPLITS, chosen), rng)
+    training_rows = films.manifest_rows(GAN_TRAINING_SPLITS)
+    space = Space(
+        find_nearest=pixel_index.find_nearest if space_features.name == PIXELS else nearest_neighbours.find_nearest,
+        synthetic=space_features.synthetic,
+        training=films.outputs(extractor, GAN_TRAINING_SPLITS)["features"],
+        held_out=films.outputs(extractor, HELD_OUT_SPLITS)["features"],
+        planted=_compute_copy_features(all_films, extractor, copies),
+        unseen_by_extractor=np.isin(training_rows, films.manifest_rows(extractor.training_splits)),
+    )
+    result = attacks.run_attacks(
         space,
-        learned_patients=films.patients(LEARNED),
-        held_out_patients=films.patients(HELD_OUT),
+        training_patients=films.patients(GAN_TRAINING_SPLITS),
+        held_out_patients=films.patients(HELD_OUT_SPLITS),
         n_bootstrap=comparison.config.n_bootstrap,
         rng=rng,
     )
     return dataclasses.replace(
-        found,
-        pairs=tuple(dataclasses.replace(pair, film=int(rows[pair.film])) for pair in found.pairs),
-        nearest=dataclasses.replace(found.nearest, at=rows[found.nearest.at]),
+        result,
+        pairs=tuple(dataclasses.replace(pair, film=int(training_rows[pair.film])) for pair in result.pairs),
+        nearest=dataclasses.replace(result.nearest, index=training_rows[result.nearest.index]),
     )
 
 
-def _planted(films: RealSet, extractor: Extractor, copied: Mapping[str, UInt8]) -> dict[str, Float32]:
-    """The features of each kind of copy, kept for the next run by what they were taken of."""
-    digest = digests.sha256_bytes(b"".join(squares.tobytes() for squares in copied.values()))
-    key = films.key(extractor, LEARNED) | {"planted": digest}
+def _compute_copy_features(films: RealSet, extractor: Extractor, copies: Mapping[str, UInt8]) -> dict[str, Float32]:
+    """The features of each kind of copy, cached by the digest of the copies."""
+    digest = digests.sha256_bytes(b"".join(pixels.tobytes() for pixels in copies.values()))
+    key = films.cache_key(extractor, GAN_TRAINING_SPLITS) | {"planted": digest}
 
-    def extract() -> dict[str, Float32]:
-        return {kind: extractor.run(squares)["features"] for kind, squares in copied.items()}
+    def compute() -> dict[str, Float32]:
+        return {kind: extractor.run(pixels)["features"] for kind, pixels in copies.items()}
 
-    return cache.cached(films.cache, key, extract)
+    return cache.load_or_compute(films.cache_folder, key, compute)
 
 
-def _films(view: View) -> RealSet:
-    """The films of a space: features want the images' size, pixels also compare films that are smaller."""
-    films = view.comparison.real.unconditional
-    if view.name != PIXELS:
+def _select_films(space_features: ComparisonFeatures) -> RealSet:
+    """Films at the images' resolution for features; in pixels, smaller films are included too."""
+    films = space_features.comparison.real.unrestricted
+    if space_features.name != PIXELS:
         return films
-    return dataclasses.replace(films, resolution=pixel_index.packed_side(films.resolution))
+    return dataclasses.replace(films, resolution=pixel_index.choose_film_side(films.resolution))

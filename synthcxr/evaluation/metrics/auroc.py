@@ -1,8 +1,8 @@
-"""AUROC and average precision per finding, unknown labels left out, with intervals by bootstrap over patients.
+"""AUROC and average precision per finding, without unknown labels, with intervals by bootstrap over patients.
 
-Both are read from counts of positives and negatives per distinct score, so that a resample of patients is only
-another weight for each film: nothing is sorted twice. Ties count one half in the AUROC (Mann-Whitney), and are one
-step of the precision-recall curve.
+Both are computed from the counts of positives and negatives at each distinct score. A resample of patients then only
+changes the weight of each film, and the scores are sorted once. Ties count one half in the AUROC (Mann-Whitney) and
+are one step of the precision-recall curve.
 """
 
 from __future__ import annotations
@@ -18,39 +18,40 @@ from synthcxr.data.findings import FINDINGS
 
 Float64 = NDArray[np.float64]
 
-MIN_POSITIVES = 3
+MIN_POSITIVES_FOR_AUROC = 3
+"""The positives, and the negatives, that a finding needs before its AUROC enters a mean."""
 _CHUNK = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
-    """A value and its 95 % interval over resampled patients; NaN where it is not defined."""
+class AurocEstimate:
+    """A value and its 95 % interval over resampled patients; NaN if undefined."""
 
     value: float
     low: float
     high: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: null stands for what is not defined."""
-        return {"value": _json(self.value), "interval": [_json(self.low), _json(self.high)]}
+        """For JSON, with null for an undefined number."""
+        return {"value": _nan_to_none(self.value), "interval": [_nan_to_none(self.low), _nan_to_none(self.high)]}
 
 
 @dataclasses.dataclass(frozen=True)
-class FindingScore:
-    """One finding over the `n` films in which it is known."""
+class FindingPerformance:
+    """Metrics of one finding over the `n` films whose label is known."""
 
     n: int
     n_positive: int
-    auroc: Estimate
-    average_precision: Estimate
+    auroc: AurocEstimate
+    average_precision: AurocEstimate
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
-    """All 14 findings, and the mean AUROC over those named in `mean_over`."""
+class ClassifierPerformance:
+    """Metrics of all 14 findings, and the mean AUROC over the findings in `mean_over`."""
 
-    findings: dict[str, FindingScore]
-    mean_auroc: Estimate
+    findings: dict[str, FindingPerformance]
+    mean_auroc: AurocEstimate
     mean_over: tuple[str, ...]
     n_films: int
     n_patients: int
@@ -58,24 +59,24 @@ class Scores:
 
 
 def auroc(*, scores: ArrayLike, truth: ArrayLike) -> float:
-    """Area under the ROC curve; NaN labels are left out, NaN is returned unless both kinds are present."""
+    """Area under the ROC curve; ignores NaN labels, and is NaN without a positive and a negative."""
     return float(_Curve(scores, truth).auroc(None)[0])
 
 
-def auroc_estimate(
+def estimate_auroc(
     *,
     scores: ArrayLike,
     truth: ArrayLike,
     patients: Sequence[object] | NDArray[Any],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Estimate:
-    """`auroc` with its interval over resampled patients."""
-    value, draws = auroc_draws(scores=scores, truth=truth, patients=patients, n_bootstrap=n_bootstrap, rng=rng)
+) -> AurocEstimate:
+    """The AUROC with its 95 % interval over resampled patients."""
+    value, draws = bootstrap_auroc(scores=scores, truth=truth, patients=patients, n_bootstrap=n_bootstrap, rng=rng)
     return _estimate(value, draws)
 
 
-def auroc_draws(
+def bootstrap_auroc(
     *,
     scores: ArrayLike,
     truth: ArrayLike,
@@ -83,73 +84,80 @@ def auroc_draws(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> tuple[float, Float64]:
-    """`auroc` and its value in each of `n_bootstrap` resamples of patients, which follow `rng` alone."""
+    """The AUROC and its value in each of `n_bootstrap` resamples of patients, which depend on `rng` alone."""
     names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     curve = _Curve(scores, truth)
-    return float(curve.auroc(None)[0]), curve.auroc(_resamples(rng, len(names), n_bootstrap)[:, codes])
+    return float(curve.auroc(None)[0]), curve.auroc(_draw_patient_weights(rng, len(names), n_bootstrap)[:, codes])
 
 
 def average_precision(*, scores: ArrayLike, truth: ArrayLike) -> float:
-    """Sum over thresholds of the step in recall times the precision there; NaN without a positive."""
+    """Sum over thresholds of the increase in recall times the precision; NaN without a positive."""
     return float(_Curve(scores, truth).average_precision(None)[0])
 
 
-def ranked(findings: NDArray[np.float32], *, min_positives: int = MIN_POSITIVES) -> tuple[str, ...]:
-    """The findings of [N, 14] with enough known positives, and as many negatives, to be ranked at all."""
-    positive, negative = (findings == 1).sum(axis=0), (findings == 0).sum(axis=0)
-    return tuple(f for f, p, n in zip(FINDINGS, positive, negative, strict=True) if min(p, n) >= min_positives)
+def select_rankable_findings(
+    findings: NDArray[np.float32], *, min_positives: int = MIN_POSITIVES_FOR_AUROC
+) -> tuple[str, ...]:
+    """The findings of labels [N, 14] that have at least `min_positives` known positives and as many negatives."""
+    n_positive, n_negative = (findings == 1).sum(axis=0), (findings == 0).sum(axis=0)
+    return tuple(
+        name
+        for name, positives, negatives in zip(FINDINGS, n_positive, n_negative, strict=True)
+        if min(positives, negatives) >= min_positives
+    )
 
 
 def mean_auroc(scores: NDArray[np.floating], findings: NDArray[np.float32]) -> float:
-    """Mean AUROC over the `ranked` findings of [N, 14] arrays; NaN where there is none."""
-    columns = [FINDINGS.index(finding) for finding in ranked(findings)]
-    each = [auroc(scores=scores[:, column], truth=findings[:, column]) for column in columns]
-    return float(np.mean(each)) if each else float("nan")
+    """Mean AUROC of [N, 14] arrays over the findings of `select_rankable_findings`; NaN if there is none."""
+    columns = [FINDINGS.index(finding) for finding in select_rankable_findings(findings)]
+    values = [auroc(scores=scores[:, column], truth=findings[:, column]) for column in columns]
+    return float(np.mean(values)) if values else float("nan")
 
 
-def score(
+def measure_performance(
     *,
     scores: NDArray[np.floating],
     findings: NDArray[np.float32],
     patients: Sequence[object] | NDArray[Any],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Scores:
-    """Every finding of [N, 14] scores and labels, with the interval of each; one set of resamples serves all.
+) -> ClassifierPerformance:
+    """Metrics and intervals of every finding from scores and labels [N, 14]; all findings share the resamples.
 
-    A resample in which a finding has but one kind of film says nothing about it and is left out of its interval.
+    A resample without a positive or without a negative of a finding does not enter the interval of that finding.
     """
     names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     curves = [_Curve(scores[:, i], findings[:, i]) for i in range(len(FINDINGS))]
-    drawn = np.full((2, len(FINDINGS), n_bootstrap), np.nan)
+    auroc_values, precision_values = np.full((2, len(FINDINGS), n_bootstrap), np.nan)
     chunk = max(1, _CHUNK // max(1, len(codes)))
     for start in range(0, n_bootstrap, chunk):
-        part = slice(start, min(start + chunk, n_bootstrap))
-        weights = _resamples(rng, len(names), part.stop - part.start)[:, codes]
+        stop = min(start + chunk, n_bootstrap)
+        weights = _draw_patient_weights(rng, len(names), stop - start)[:, codes]
         for i, curve in enumerate(curves):
-            drawn[0, i, part], drawn[1, i, part] = curve.auroc(weights), curve.average_precision(weights)
-    held = {
-        finding: FindingScore(
+            auroc_values[i, start:stop] = curve.auroc(weights)
+            precision_values[i, start:stop] = curve.average_precision(weights)
+    by_finding = {
+        finding: FindingPerformance(
             n=curve.n,
             n_positive=curve.n_positive,
-            auroc=_estimate(float(curve.auroc(None)[0]), drawn[0, i]),
-            average_precision=_estimate(float(curve.average_precision(None)[0]), drawn[1, i]),
+            auroc=_estimate(float(curve.auroc(None)[0]), auroc_values[i]),
+            average_precision=_estimate(float(curve.average_precision(None)[0]), precision_values[i]),
         )
         for i, (finding, curve) in enumerate(zip(FINDINGS, curves, strict=True))
     }
-    over = ranked(findings)
-    columns = [FINDINGS.index(finding) for finding in over]
-    return Scores(
-        findings=held,
-        mean_auroc=_estimate(mean_auroc(scores, findings), _mean_draws(drawn[0][columns])),
-        mean_over=over,
+    mean_over = select_rankable_findings(findings)
+    columns = [FINDINGS.index(finding) for finding in mean_over]
+    return ClassifierPerformance(
+        findings=by_finding,
+        mean_auroc=_estimate(mean_auroc(scores, findings), _mean_over_findings(auroc_values[columns])),
+        mean_over=mean_over,
         n_films=len(codes),
         n_patients=len(names),
         n_bootstrap=n_bootstrap,
     )
 
 
-def mean_within(
+def mean_auroc_within_strata(
     *,
     scores: NDArray[np.floating],
     findings: NDArray[np.float32],
@@ -158,49 +166,50 @@ def mean_within(
     over: Sequence[str],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Estimate:
-    """Mean AUROC over the findings `over`, each film compared with films of its own stratum alone.
+) -> AurocEstimate:
+    """Mean AUROC over the findings `over`, in which a film is compared only with films of its own stratum.
 
-    Pairs of all strata count alike, so that one stratum for all gives the plain mean. What only tells strata apart
-    scores 0.5. NaN where a finding has no pair.
+    Pairs of all strata have the same weight, so a single stratum gives the ordinary mean AUROC. Scores that only
+    separate the strata get 0.5. NaN if a finding has no pair.
     """
     names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     _, groups = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
-    weights = _resamples(rng, len(names), n_bootstrap)[:, codes]
+    resample_weights = _draw_patient_weights(rng, len(names), n_bootstrap)[:, codes]
     values: list[Float64] = []
     draws: list[Float64] = []
     for column in (FINDINGS.index(finding) for finding in over):
-        parts = [
+        curves = [
             _Curve(scores[:, column], np.where(groups == group, findings[:, column], np.nan)) for group in set(groups)
         ]
-        for held, drawn in ((values, None), (draws, weights)):
-            counted = np.array([part.pairs(drawn) for part in parts])
-            held.append(_ratio(*counted.sum(axis=0)))
+        for results, weights in ((values, None), (draws, resample_weights)):
+            pair_counts = np.array([curve.count_pairs(weights) for curve in curves])
+            results.append(_divide(*pair_counts.sum(axis=0)))
     value = float(np.mean(values)) if values else float("nan")
-    return _estimate(value, _mean_draws(np.array(draws)))
+    return _estimate(value, _mean_over_findings(np.array(draws)))
 
 
-def by_stratum(
+def predict_from_stratum(
     *,
     findings: NDArray[np.float32],
     strata: Sequence[object] | NDArray[Any],
-    of: Sequence[object] | NDArray[Any],
+    target_strata: Sequence[object] | NDArray[Any],
 ) -> NDArray[np.float64]:
-    """What is known without a pixel: the share of each finding among films [N, 14] of the stratum, for each of `of`.
+    """Scores [n, 14] that use no pixel: for each of `target_strata`, the share of each finding in that stratum.
 
-    A stratum without films gets the share among all. One of each kind is added, so that no share is 0 or 1.
+    The shares come from the labels [N, 14] of films in `strata`. A stratum without films gets the shares of all
+    films. One positive and one negative are added to the counts, so no share is 0 or 1.
     """
-    named = np.asarray(strata, dtype=str)
+    stratum_of_film = np.asarray(strata, dtype=str)
 
-    def share(held: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray((np.nansum(held, axis=0) + 1) / ((~np.isnan(held)).sum(axis=0) + 2), dtype=np.float64)
+    def smoothed_share(labels: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray((np.nansum(labels, axis=0) + 1) / ((~np.isnan(labels)).sum(axis=0) + 2), dtype=np.float64)
 
-    known = {stratum: share(findings[named == stratum]) for stratum in set(named)}
-    return np.array([known.get(str(stratum), share(findings)) for stratum in of])
+    shares = {stratum: smoothed_share(findings[stratum_of_film == stratum]) for stratum in set(stratum_of_film)}
+    return np.array([shares.get(str(stratum), smoothed_share(findings)) for stratum in target_strata])
 
 
 class _Curve:
-    """One finding's films by distinct score, highest first, ready to be weighted."""
+    """The films of one finding, grouped by distinct score, highest first, for weighted counts."""
 
     def __init__(self, scores: ArrayLike, truth: ArrayLike) -> None:
         values, labels = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
@@ -211,56 +220,57 @@ class _Curve:
         self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], int)
         self.n, self.n_positive = len(self.order), int(self.positive.sum())
 
-    def _counts(self, weights: Float64 | None) -> tuple[Float64, Float64]:
-        """Weight of positives and of negatives [B, distinct scores]; one row of ones without weights."""
-        held = np.ones((1, self.n)) if weights is None else weights[:, self.order]
-        positive = np.add.reduceat(held * self.positive, self.starts, axis=1)
-        return positive, np.add.reduceat(held * ~self.positive, self.starts, axis=1)
+    def _sum_weights(self, weights: Float64 | None) -> tuple[Float64, Float64]:
+        """The weight of positives and of negatives [B, distinct scores]; without weights each film counts 1."""
+        ordered = np.ones((1, self.n)) if weights is None else weights[:, self.order]
+        positive = np.add.reduceat(ordered * self.positive, self.starts, axis=1)
+        return positive, np.add.reduceat(ordered * ~self.positive, self.starts, axis=1)
 
-    def pairs(self, weights: Float64 | None) -> tuple[Float64, Float64]:
-        """Pairs of a positive and a negative in the right order, ties as halves, and all pairs [B]."""
+    def count_pairs(self, weights: Float64 | None) -> tuple[Float64, Float64]:
+        """The number [B] of positive-negative pairs in the right order (a tie is a half), and of all such pairs."""
         if self.n == 0:
             return (np.zeros(1 if weights is None else len(weights)),) * 2
-        positive, negative = self._counts(weights)
+        positive, negative = self._sum_weights(weights)
         above = np.cumsum(positive, axis=1) - positive / 2
         return (above * negative).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
 
     def auroc(self, weights: Float64 | None) -> Float64:
-        return _ratio(*self.pairs(weights))
+        return _divide(*self.count_pairs(weights))
 
     def average_precision(self, weights: Float64 | None) -> Float64:
         if self.n == 0:
             return np.full(1 if weights is None else len(weights), np.nan)
-        positive, negative = self._counts(weights)
+        positive, negative = self._sum_weights(weights)
         called = np.cumsum(positive + negative, axis=1)
         precision = np.cumsum(positive, axis=1) / np.maximum(called, 1)
-        return _ratio((positive * precision).sum(axis=1), positive.sum(axis=1))
+        return _divide((positive * precision).sum(axis=1), positive.sum(axis=1))
 
 
-def _resamples(rng: np.random.Generator, n_patients: int, n: int) -> Float64:
-    """How often each patient is drawn [n, patients] when as many as there are are drawn with replacement."""
+def _draw_patient_weights(rng: np.random.Generator, n_patients: int, n: int) -> Float64:
+    """How often each patient is drawn, [n, n_patients], in n bootstrap resamples of all patients."""
     shares = np.full(n_patients, 1 / n_patients)
     return rng.multinomial(n_patients, shares, size=n).astype(np.float64)
 
 
-def _ratio(above: Float64, below: Float64) -> Float64:
-    out = np.full(len(above), np.nan)
-    np.divide(above, below, out=out, where=below > 0)
-    return out
+def _divide(numerator: Float64, denominator: Float64) -> Float64:
+    """The quotient, NaN where the denominator is 0."""
+    quotient = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
 
 
-def _mean_draws(draws: Float64) -> Float64:
-    """The mean over findings of each resample in which all of them are defined [B]."""
+def _mean_over_findings(draws: Float64) -> Float64:
+    """The mean over findings of draws [findings, B]; NaN where a finding is undefined in a resample."""
     return np.asarray(draws.mean(axis=0)) if len(draws) else np.empty(0)
 
 
-def _estimate(value: float, draws: Float64) -> Estimate:
+def _estimate(value: float, draws: Float64) -> AurocEstimate:
     defined = draws[~np.isnan(draws)]
     if np.isnan(value) or len(defined) == 0:
-        return Estimate(value, float("nan"), float("nan"))
+        return AurocEstimate(value, float("nan"), float("nan"))
     low, high = np.percentile(defined, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return AurocEstimate(value, float(low), float(high))
 
 
-def _json(value: float) -> float | None:
+def _nan_to_none(value: float) -> float | None:
     return None if np.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Intervals: patients or images resampled, with whole patients kept together, and Wilson's for a plain share."""
+"""Confidence intervals (95 %): bootstrap over patients or images, and Wilson's interval of a share."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ Z = 1.959963984540054
 _TAILS = (2.5, 97.5)
 
 
-def patient_weights(patients: Sequence[object] | NDArray[np.object_], rng: np.random.Generator) -> Float64:
-    """How often each film [n] counts when as many patients as there are are drawn with replacement."""
+def resample_patients(patients: Sequence[object] | NDArray[np.object_], rng: np.random.Generator) -> Float64:
+    """The weight of each film [n] in one bootstrap resample of the patients: all films of a patient together."""
     _, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     n_patients = int(codes.max()) + 1
     return rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients))[codes].astype(np.float64)
 
 
-def image_weights(n: int, rng: np.random.Generator) -> Float64:
-    """How often each of n independent images counts when n are drawn with replacement."""
+def resample_images(n: int, rng: np.random.Generator) -> Float64:
+    """The weight of each of n independent images in one bootstrap resample."""
     return rng.multinomial(n, np.full(n, 1 / n)).astype(np.float64)
 
 
-def percentile(draws: ArrayLike) -> Interval:
-    """The central 95 % of the draws."""
+def percentile_interval(draws: ArrayLike) -> Interval:
+    """The interval that holds the central 95 % of the draws."""
     low, high = np.percentile(np.asarray(draws, dtype=np.float64), _TAILS)
     return float(low), float(high)
 
 
-def centred(value: float, draws: ArrayLike) -> Interval:
-    """95 % interval of a non-negative quantity whose draws are biased: their spread, laid around the value.
+def centred_interval(value: float, draws: ArrayLike) -> Interval:
+    """The 95 % interval of a non-negative quantity with biased draws: the spread of the draws, centred on the value.
 
-    A resample repeats rows, and a distance between covariances reads that as a smaller N: its draws lie far above
-    the value and a plain percentile interval covers the truth next to never. Their spread is right.
+    A resample repeats rows, which changes a distance between covariances like a smaller N does. The draws then lie
+    far above the value, and a percentile interval almost never covers the true value. The spread is correct.
     """
     draws = np.asarray(draws, dtype=np.float64)
-    low, high = percentile(draws - draws.mean())
+    low, high = percentile_interval(draws - draws.mean())
     return max(value + low, 0.0), value + high
 
 
-def centred_share(value: float, draws: ArrayLike) -> Interval:
-    """`centred` for a share, which is never above 1."""
-    low, high = centred(value, draws)
+def centred_share_interval(value: float, draws: ArrayLike) -> Interval:
+    """`centred_interval` for a share, which is at most 1."""
+    low, high = centred_interval(value, draws)
     return min(low, 1.0), min(high, 1.0)
 
 
-def centred_ratio(value: float, draws: ArrayLike) -> Interval:
-    """`centred` for a ratio of positive quantities, on the log scale.
+def centred_ratio_interval(value: float, draws: ArrayLike) -> Interval:
+    """`centred_interval` for a ratio of positive quantities, on the log scale.
 
-    For the relative distance of simulated features its coverage was 0.83 to 0.98, lowest where synthetic and real
-    hardly differ (N of 60 to 450, 12 to 256 features).
+    For the relative distance of simulated features (N from 60 to 450, 12 to 256 features) its coverage was 0.83 to
+    0.98. The coverage is lowest if synthetic and real features hardly differ.
     """
     logs = np.log(np.asarray(draws, dtype=np.float64))
-    low, high = percentile(logs - logs.mean())
+    low, high = percentile_interval(logs - logs.mean())
     return value * math.exp(low), value * math.exp(high)
 
 
-def wilson(n_positive: float, n: int) -> Interval:
-    """Wilson's 95 % score interval of a share (Wilson, JASA 22, 1927)."""
+def wilson_interval(n_positive: float, n: int) -> Interval:
+    """Wilson's 95 % score interval of the share n_positive / n (Wilson, JASA 22, 1927)."""
     share, spread = n_positive / n, Z * Z / n
     middle = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)

@@ -1,8 +1,9 @@
-"""Frechet distance between feature sets, exact for any N, and its relation to the real-real distance at equal N.
+"""Frechet distance between feature sets, exact for any N, and its ratio to the real-real distance at equal N.
 
-Heusel et al., arXiv 1706.08500, eq. 6. With A and B any factors of the two covariances (A^T A = C), the trace of the
-square root of C_a C_b is the nuclear norm of A B^T, so no matrix square root is taken and nothing turns complex. The
-centred, scaled features are such factors; for more rows than features a d x d one stands in.
+Heusel et al., arXiv 1706.08500, eq. 6. For factors A and B of the two covariances (A^T A = C), the trace of the
+square root of C_a C_b equals the nuclear norm of A B^T. So the code takes no matrix square root, and no intermediate
+value is complex. The centred and scaled features are such factors. With more rows than features, a d x d factor
+replaces them.
 """
 
 from __future__ import annotations
@@ -20,29 +21,20 @@ from synthcxr.evaluation.metrics.bootstrap import Interval
 
 Float64 = NDArray[np.float64]
 
-MIN_FILMS = 50
-_GOOD = 1e-9
+MIN_FILMS_FOR_DISTANCE = 50
+"""With fewer real films a comparison is reported as not applicable."""
+_GRAM_TOLERANCE = 1e-9
 _GRAM_NOISE = 4.0  # times rows times machine epsilon times the largest eigenvalue bounds an eigenvalue's error
 
 
 @dataclasses.dataclass(frozen=True)
-class Provenance:
-    """Whose features they are: the extractor's name, the sha256 of its weights, and how images reached its size."""
+class RelativeDistance:
+    """Frechet distance of synthetic images to test films and, as the floor, of training films to the same films.
 
-    extractor: str
-    digest: str
-    resize: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Distance:
-    """Frechet distance of synthetic images to test films, and of training films as the floor, at equal N.
-
-    `value` is between the first `n_synthetic` images and `n_test` films, `floor` between `floor_n` (the same number)
-    of the `n_train` training films and the same test films; `relative` is their ratio. Intervals are 95 %.
+    `value` compares the first `n_synthetic` images with `n_test` films. `floor` compares `floor_n` (the same number)
+    of the `n_train` training films with these test films. `relative` is value / floor. Intervals are 95 %.
     """
 
-    provenance: Provenance
     value: float
     interval: Interval
     floor: float
@@ -65,39 +57,37 @@ class Gaussian:
 def frechet_distance(*, real: ArrayLike, synthetic: ArrayLike) -> float:
     """The Frechet distance between Gaussians fitted to features [n, d] and [m, d], in float64.
 
-    Covariances are the unbiased ones. Raises DataError for fewer than two rows, other widths or values not finite.
+    Covariances are unbiased. Raises DataError for fewer than two rows, different widths or non-finite values.
     """
-    pair = _checked(real, "real"), _checked(synthetic, "synthetic")
-    _require_same_width(*pair)
-    a, b = (_fit(features, np.ones(len(features))) for features in pair)
-    return between(a, b)
+    real_features, synthetic_features = _check_features(real, "real"), _check_features(synthetic, "synthetic")
+    _require_same_width(real_features, synthetic_features)
+    return frechet_distance_between(_fit_unweighted(real_features), _fit_unweighted(synthetic_features))
 
 
-def fitted(features: ArrayLike, name: str = "real", *, weights: Float64 | None = None) -> Gaussian:
-    """The Gaussian of features [n, d], for distances from the same side again and again; rows may have weights [n]."""
-    rows = _checked(features, name)
-    return _fit(rows, np.ones(len(rows)) if weights is None else weights)
+def fit_gaussian(features: ArrayLike, name: str = "real", *, weights: Float64 | None = None) -> Gaussian:
+    """Fit a Gaussian to features [n, d], optionally with a weight for each row [n]; `name` is for error messages."""
+    rows = _check_features(features, name)
+    return _fit_unweighted(rows) if weights is None else _fit_weighted(rows, weights)
 
 
-def from_moments(mean: Float64, covariance: Float64) -> Gaussian:
-    """The Gaussian of a mean [d] and a covariance [d, d], which may be singular."""
+def gaussian_from_moments(mean: Float64, covariance: Float64) -> Gaussian:
+    """The Gaussian with a mean [d] and a covariance [d, d], which may be singular."""
     return Gaussian(mean=mean, factor=_square_factor(covariance))
 
 
-def between(a: Gaussian, b: Gaussian) -> float:
-    """The Frechet distance of two Gaussians."""
+def frechet_distance_between(a: Gaussian, b: Gaussian) -> float:
+    """The Frechet distance between two Gaussians."""
     return _distance(a, b, trace=_nuclear_norm)
 
 
-def quickly_between(a: Gaussian, b: Gaussian) -> float:
-    """The same, right to 1e-7 of it and quicker: for resamples."""
-    return _distance(a, b, trace=_quick_nuclear_norm)
+def frechet_distance_approx(a: Gaussian, b: Gaussian) -> float:
+    """The Frechet distance between two Gaussians, faster, with a relative error of at most 1e-7; for resamples."""
+    return _distance(a, b, trace=_nuclear_norm_approx)
 
 
-def distance_to(real: Gaussian, synthetic: ArrayLike) -> float:
-    """`frechet_distance` from a side that is already fitted, right to 1e-7 of it and quicker."""
-    rows = _checked(synthetic, "synthetic")
-    return _distance(_fit(rows, np.ones(len(rows))), real, trace=_quick_nuclear_norm)
+def frechet_distance_to(real: Gaussian, synthetic: ArrayLike) -> float:
+    """`frechet_distance_approx` between an already fitted Gaussian and features [n, d]."""
+    return frechet_distance_approx(fit_gaussian(synthetic, "synthetic"), real)
 
 
 def relative_distance(
@@ -107,63 +97,73 @@ def relative_distance(
     synthetic: ArrayLike,
     train_patients: NDArray[np.object_],
     test_patients: NDArray[np.object_],
-    provenance: Provenance,
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Distance:
-    """FD(as many synthetic images as training films, test films) / FD(training films, test films), features [n, d].
+) -> RelativeDistance:
+    """FD(N synthetic images, test films) / FD(N training films, test films) from features [n, d].
 
-    With fewer images than training films, as many of these are drawn without replacement. Intervals resample
-    patients for films and images for synthetic ones; one draw of test films serves both distances.
+    N is the number of training films or of images, whichever is smaller. Images are taken from the front; training
+    films are drawn without replacement. Intervals resample patients (films) and images (synthetic). Each resample of
+    the test films serves both distances. Raises DataError if the floor is 0.
     """
-    real, held_out, made = _checked(train, "train"), _checked(test, "test"), _checked(synthetic, "synthetic")
-    _require_same_width(real, held_out, made)
-    n_train, n = len(real), min(len(real), len(made))
+    train_features, test_features = _check_features(train, "train"), _check_features(test, "test")
+    synthetic_features = _check_features(synthetic, "synthetic")
+    _require_same_width(train_features, test_features, synthetic_features)
+    n_train, n = len(train_features), min(len(train_features), len(synthetic_features))
     chosen = np.sort(rng.choice(n_train, size=n, replace=False)) if n < n_train else np.arange(n_train)
-    real, patients, made = real[chosen], train_patients[chosen], made[:n]
-    fitted = _fit(held_out, np.ones(len(held_out)))
-    floor = _distance(_fit(real, np.ones(n)), fitted, trace=_nuclear_norm)
-    value = _distance(_fit(made, np.ones(n)), fitted, trace=_nuclear_norm)
+    train_features, patients = train_features[chosen], train_patients[chosen]
+    synthetic_features = synthetic_features[:n]
+    test_gaussian = _fit_unweighted(test_features)
+    floor = _distance(_fit_unweighted(train_features), test_gaussian, trace=_nuclear_norm)
+    value = _distance(_fit_unweighted(synthetic_features), test_gaussian, trace=_nuclear_norm)
     if floor <= 0:
-        raise DataError(f"{provenance.extractor}: gives training and test films the same features; it cannot judge")
+        raise DataError(
+            "the extractor gives training and test films the same features, so a relative distance is undefined;"
+            " use another extractor"
+        )
     draws = np.empty((n_bootstrap, 2))
     for row in draws:
-        drawn = _fit(held_out, bootstrap.patient_weights(test_patients, rng))
-        row[0] = _distance(_fit(real, bootstrap.patient_weights(patients, rng)), drawn, trace=_quick_nuclear_norm)
-        row[1] = _distance(_fit(made, bootstrap.image_weights(n, rng)), drawn, trace=_quick_nuclear_norm)
-    return Distance(
-        provenance=provenance,
+        test_draw = _fit_weighted(test_features, bootstrap.resample_patients(test_patients, rng))
+        train_draw = _fit_weighted(train_features, bootstrap.resample_patients(patients, rng))
+        row[0] = frechet_distance_approx(train_draw, test_draw)
+        synthetic_draw = _fit_weighted(synthetic_features, bootstrap.resample_images(n, rng))
+        row[1] = frechet_distance_approx(synthetic_draw, test_draw)
+    return RelativeDistance(
         value=value,
-        interval=bootstrap.centred(value, draws[:, 1]),
+        interval=bootstrap.centred_interval(value, draws[:, 1]),
         floor=floor,
         relative=value / floor,
-        relative_interval=bootstrap.centred_ratio(value / floor, draws[:, 1] / draws[:, 0]),
+        relative_interval=bootstrap.centred_ratio_interval(value / floor, draws[:, 1] / draws[:, 0]),
         n_synthetic=n,
         floor_n=n,
         n_train=n_train,
-        n_test=len(held_out),
+        n_test=len(test_features),
     )
 
 
-def _checked(features: ArrayLike, name: str) -> Float64:
+def _check_features(features: ArrayLike, name: str) -> Float64:
     array = np.asarray(features, dtype=np.float64)
     if array.ndim != 2 or len(array) < 2:
-        raise DataError(f"{name} features: expected at least two rows [n, d], found shape {list(array.shape)}")
+        raise DataError(f"{name} features: expected at least two rows [n, d], got shape {list(array.shape)}")
     if not np.isfinite(array).all():
-        raise DataError(f"{name} features: not all values are finite")
+        raise DataError(f"{name} features: some values are not finite")
     return array
 
 
-def _require_same_width(*sets: Float64) -> None:
-    widths = {features.shape[1] for features in sets}
+def _require_same_width(*feature_sets: Float64) -> None:
+    widths = {features.shape[1] for features in feature_sets}
     if len(widths) > 1:
-        raise DataError(f"features of different extractors: widths {', '.join(map(str, sorted(widths)))}")
+        raise DataError(f"the features come from different extractors: widths {', '.join(map(str, sorted(widths)))}")
 
 
-def _fit(features: Float64, weights: Float64) -> Gaussian:
-    """The Gaussian of features [n, d] of which each row counts `weights` times."""
-    held = weights > 0
-    rows, weights = features[held], weights[held]
+def _fit_unweighted(features: Float64) -> Gaussian:
+    return _fit_weighted(features, np.ones(len(features)))
+
+
+def _fit_weighted(features: Float64, weights: Float64) -> Gaussian:
+    """The Gaussian of features [n, d] in which each row counts `weights` times."""
+    present = weights > 0
+    rows, weights = features[present], weights[present]
     total = weights.sum()
     mean = weights @ rows / total
     factor = np.sqrt(weights / (total - 1))[:, None] * (rows - mean)
@@ -173,7 +173,7 @@ def _fit(features: Float64, weights: Float64) -> Gaussian:
 
 
 def _square_factor(covariance: Float64) -> Float64:
-    """F [d, d] with F^T F = covariance, also where that is singular."""
+    """F [d, d] with F^T F = covariance, also for a singular covariance."""
     try:
         factor = np.linalg.cholesky(covariance).T
     except np.linalg.LinAlgError:
@@ -183,30 +183,30 @@ def _square_factor(covariance: Float64) -> Float64:
 
 
 def _distance(a: Gaussian, b: Gaussian, *, trace: Callable[[Float64], float]) -> float:
-    shift = float(((a.mean - b.mean) ** 2).sum())
-    spread = float((a.factor**2).sum() + (b.factor**2).sum())
-    return max(shift + spread - 2 * trace(a.factor @ b.factor.T), 0.0)
+    squared_shift = float(((a.mean - b.mean) ** 2).sum())
+    total_variance = float((a.factor**2).sum() + (b.factor**2).sum())
+    return max(squared_shift + total_variance - 2 * trace(a.factor @ b.factor.T), 0.0)
 
 
 def _nuclear_norm(product: Float64) -> float:
-    """The sum of the singular values: from the Gram matrix where that is provably good to 1e-9, else by the SVD."""
+    """The sum of the singular values, from the Gram matrix if its error bound is below 1e-9, otherwise by SVD."""
     values = _gram_eigenvalues(product)
     total = float(np.sqrt(values).sum())
     if total > 0:
         noise = _GRAM_NOISE * len(values) * np.finfo(np.float64).eps * float(values.max())
-        missed = np.minimum(math.sqrt(noise), noise / np.maximum(np.sqrt(values), math.sqrt(noise)))
-        if missed.sum() <= _GOOD * total:
+        error_bounds = np.minimum(math.sqrt(noise), noise / np.maximum(np.sqrt(values), math.sqrt(noise)))
+        if error_bounds.sum() <= _GRAM_TOLERANCE * total:
             return total
     return float(np.linalg.svd(product, compute_uv=False).sum())
 
 
-def _quick_nuclear_norm(product: Float64) -> float:
-    """The same from the Gram matrix whatever its condition: right to 1e-7 of it. For resamples."""
+def _nuclear_norm_approx(product: Float64) -> float:
+    """The sum of the singular values from the Gram matrix whatever its condition; relative error at most 1e-7."""
     return float(np.sqrt(_gram_eigenvalues(product)).sum())
 
 
 def _gram_eigenvalues(product: Float64) -> Float64:
-    """The squared singular values, from the smaller Gram matrix: up to seventeen times faster than an SVD."""
+    """The squared singular values, from the smaller Gram matrix; up to 17 times faster than an SVD."""
     rows, columns = product.shape
     gram = product.T @ product if rows > columns else product @ product.T
     return np.asarray(np.maximum(np.linalg.eigvalsh(gram), 0))

@@ -1,8 +1,8 @@
-"""The Frechet distance that infinitely many synthetic images would have: its values at several N, extrapolated.
+"""The Frechet distance for infinitely many synthetic images, extrapolated from its values at several N.
 
-Chong and Forsyth, arXiv 1911.07023: the bias of the distance is linear in 1 / N, so the intercept of a line through
-its values at several N is free of the synthetic side's part of it. That of the real side, whose films are all there
-are, stays: it is the same for every generator.
+Chong and Forsyth, arXiv 1911.07023: the bias of the distance is linear in 1 / N. So the intercept of a line through
+its values at several N is free of the bias that the number of images causes. The bias that the number of real films
+causes remains; it is the same for every generator.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.frechet import Gaussian
 
 SMALLEST_N, N_POINTS, N_REPEATS = 50, 8, 12
-LEAST = 2 * SMALLEST_N
+MIN_IMAGES = 2 * SMALLEST_N
 
 
 @dataclasses.dataclass(frozen=True)
-class Infinity:
-    """The intercept, its interval over `n_repeats` fits to fresh subsets, and the N of the points."""
+class ExtrapolatedDistance:
+    """The mean intercept, its interval over `n_repeats` fits to new subsets, and the N of the points (`at`)."""
 
     value: float
     interval: Interval
@@ -33,22 +33,26 @@ class Infinity:
 
 def frechet_infinity(
     *, real: Gaussian, synthetic: ArrayLike, rng: np.random.Generator, n_repeats: int = N_REPEATS
-) -> Infinity:
-    """Extrapolate the distance of features [n, d] of images to the fitted films; DataError for fewer than LEAST.
+) -> ExtrapolatedDistance:
+    """Extrapolate the distance between fitted films and features [n, d] of images.
 
-    Sizes are evenly spaced in 1 / N from a quarter of the images, or SMALLEST_N, to all of them.
+    Subset sizes are evenly spaced in 1 / N, from a quarter of the images (at least SMALLEST_N) to all of them.
+    Raises DataError for fewer than MIN_IMAGES images.
     """
-    made = np.asarray(synthetic, dtype=np.float64)
-    least = max(SMALLEST_N, len(made) // 4)
-    if len(made) < LEAST:
-        raise DataError(f"{len(made)} images are too few to extrapolate from; {LEAST} are needed")
-    sizes = np.unique(np.round(1 / np.linspace(1 / least, 1 / len(made), N_POINTS)).astype(int))
+    features = np.asarray(synthetic, dtype=np.float64)
+    smallest = max(SMALLEST_N, len(features) // 4)
+    if len(features) < MIN_IMAGES:
+        raise DataError(f"{len(features)} images are too few to extrapolate from; at least {MIN_IMAGES} are necessary")
+    sizes = np.unique(np.round(1 / np.linspace(1 / smallest, 1 / len(features), N_POINTS)).astype(int))
     values = np.empty((n_repeats, len(sizes)))
     for row in values:
-        order = rng.permutation(len(made))
-        row[:] = [frechet.distance_to(real, made[order[:n]]) for n in sizes]
-    slopes = np.stack([np.ones(len(sizes)), 1 / sizes], axis=1)
-    intercepts = np.linalg.lstsq(slopes, values.T, rcond=None)[0][0]
-    value = float(intercepts.mean())
-    spread = bootstrap.percentile(intercepts)
-    return Infinity(value, spread, tuple(int(n) for n in sizes), n_repeats)
+        order = rng.permutation(len(features))
+        row[:] = [frechet.frechet_distance_to(real, features[order[:n]]) for n in sizes]
+    design = np.stack([np.ones(len(sizes)), 1 / sizes], axis=1)
+    intercepts = np.linalg.lstsq(design, values.T, rcond=None)[0][0]
+    return ExtrapolatedDistance(
+        value=float(intercepts.mean()),
+        interval=bootstrap.percentile_interval(intercepts),
+        at=tuple(int(n) for n in sizes),
+        n_repeats=n_repeats,
+    )

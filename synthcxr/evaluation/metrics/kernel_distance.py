@@ -1,7 +1,8 @@
-"""Kernel distance between feature sets: the squared maximum mean discrepancy, unbiased, with a cubic kernel.
+"""Kernel distance between feature sets: the unbiased squared maximum mean discrepancy with a cubic kernel.
 
-Binkowski et al., arXiv 1801.01401 (with Inception features: KID). Unlike a Frechet distance it does not shrink as
-samples grow; around 0 it may be negative. It is taken over subsets, whose standard deviation says how stable it is.
+Binkowski et al., arXiv 1801.01401; with Inception features it is called KID. Unlike a Frechet distance, it does not
+depend on the number of samples; near 0 it can be negative. It is averaged over subsets, whose standard deviation shows
+how stable it is.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from synthcxr.errors import DataError
 Float64 = NDArray[np.float64]
 
 N_SUBSETS = 100
-LARGEST_SUBSET = 1000
+MAX_SUBSET_SIZE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class KernelDistance:
-    """Mean and standard deviation over `n_subsets` of `subset` images and films each, of images and of the floor.
+    """Mean and standard deviation over `n_subsets` subsets of `subset` images and `subset` test films each.
 
-    The floor is the same between training films and test films, at the same subset size.
+    The floor is the same distance between training films and test films, with subsets of the same size.
     """
 
     value: float
@@ -35,38 +36,51 @@ class KernelDistance:
 
 
 def kernel_distance(*, real: ArrayLike, synthetic: ArrayLike) -> float:
-    """The unbiased squared MMD of features [n, d] and [m, d], kernel (x . y / d + 1)^3, in float64."""
+    """The unbiased squared MMD of features [n, d] and [m, d] with kernel (x . y / d + 1)^3, in float64."""
     a, b = np.asarray(real, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
     if min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
-        raise DataError(f"kernel distance: expected rows of one width, found {list(a.shape)} and {list(b.shape)}")
+        raise DataError(f"kernel distance: expected rows of one width, got {list(a.shape)} and {list(b.shape)}")
     between = _kernel(a, b).mean()
-    return float(_within(a) + _within(b) - 2 * between)
+    return float(_mean_within(a) + _mean_within(b) - 2 * between)
 
 
-def by_subsets(
+def kernel_distance_by_subsets(
     *, train: ArrayLike, test: ArrayLike, synthetic: ArrayLike, rng: np.random.Generator, n_subsets: int = N_SUBSETS
 ) -> KernelDistance:
-    """Images [n, d] and training films [m, d], each against test films, by subsets of at most half of the fewest."""
-    sets = [np.asarray(rows, dtype=np.float64) for rows in (train, test, synthetic)]
-    size = min(LARGEST_SUBSET, min(len(rows) for rows in sets) // 2)
+    """Compare images [n, d] and training films [m, d] with test films, in random subsets.
+
+    A subset has half as many rows as the smallest set, at most MAX_SUBSET_SIZE.
+    """
+    feature_sets = [np.asarray(rows, dtype=np.float64) for rows in (train, test, synthetic)]
+    smallest = min(len(rows) for rows in feature_sets)
+    size = min(MAX_SUBSET_SIZE, smallest // 2)
     if size < 2:
-        raise DataError(f"kernel distance: {min(len(rows) for rows in sets)} rows are too few for subsets")
+        raise DataError(f"kernel distance: {smallest} rows are too few for subsets; at least 4 are necessary")
     draws = np.empty((n_subsets, 2))
     for row in draws:
-        films, held_out, made = (rows[rng.choice(len(rows), size=size, replace=False)] for rows in sets)
+        train_rows, test_rows, synthetic_rows = (
+            rows[rng.choice(len(rows), size=size, replace=False)] for rows in feature_sets
+        )
         row[:] = (
-            kernel_distance(real=held_out, synthetic=made),
-            kernel_distance(real=held_out, synthetic=films),
+            kernel_distance(real=test_rows, synthetic=synthetic_rows),
+            kernel_distance(real=test_rows, synthetic=train_rows),
         )
     mean, std = draws.mean(axis=0), draws.std(axis=0)
-    return KernelDistance(float(mean[0]), float(std[0]), float(mean[1]), float(std[1]), n_subsets, size)
+    return KernelDistance(
+        value=float(mean[0]),
+        std=float(std[0]),
+        floor=float(mean[1]),
+        floor_std=float(std[1]),
+        n_subsets=n_subsets,
+        subset=size,
+    )
 
 
 def _kernel(a: Float64, b: Float64) -> Float64:
     return np.asarray((a @ b.T / a.shape[1] + 1) ** 3)
 
 
-def _within(rows: Float64) -> float:
-    """The mean kernel of two different rows."""
-    held, n = _kernel(rows, rows), len(rows)
-    return float((held.sum() - np.trace(held)) / (n * (n - 1)))
+def _mean_within(rows: Float64) -> float:
+    """The mean kernel value over pairs of two different rows."""
+    kernel, n = _kernel(rows, rows), len(rows)
+    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))

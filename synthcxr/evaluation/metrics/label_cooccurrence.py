@@ -1,4 +1,4 @@
-"""Which findings come together: the share of films and of images that show both of a pair, as the judge labels them."""
+"""Co-occurrence of findings: the share of films and of images in which the judge finds both of a pair."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Float64 = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
-class CoOccurrence:
-    """Shares [14, 14] of films and of images with both findings; the diagonal is the share with one.
+class Cooccurrence:
+    """Shares [14, 14] of films and of images with both findings; the diagonal is the share with one finding.
 
-    `difference` is the mean absolute difference over pairs of judged findings, and `correlation` that of the pairs'
-    shares (None where one side has none).
+    Over pairs of judged findings, `difference` is the mean absolute difference between the two sides, and
+    `correlation` is the correlation of their shares (None if it is undefined).
     """
 
     real: Float64
@@ -29,36 +29,31 @@ class CoOccurrence:
     correlation: float | None
 
 
-def compare(*, real: Bool, synthetic: Bool, judged: NDArray[np.bool_]) -> CoOccurrence:
-    """Compare findings bool [n, 14] of films with those [m, 14] of images; `judged` [14] take part in the figures."""
-    pair = [shares(side) for side in (real, synthetic)]
-    inner = np.triu(np.outer(judged, judged), k=1)
-    a, b = (side[inner] for side in pair)
+def compare_cooccurrence(*, real: Bool, synthetic: Bool, judged: NDArray[np.bool_]) -> Cooccurrence:
+    """Compare findings bool [n, 14] of films with those [m, 14] of images over the findings in `judged`, bool [14]."""
+    real_shares, synthetic_shares = pair_shares(real), pair_shares(synthetic)
+    judged_pairs = np.triu(np.outer(judged, judged), k=1)
+    a, b = real_shares[judged_pairs], synthetic_shares[judged_pairs]
     defined = len(a) > 1 and a.std() > 0 and b.std() > 0
-    return CoOccurrence(
-        real=pair[0],
-        synthetic=pair[1],
+    return Cooccurrence(
+        real=real_shares,
+        synthetic=synthetic_shares,
         difference=float(np.abs(a - b).mean()) if len(a) else 0.0,
         correlation=float(np.corrcoef(a, b)[0, 1]) if defined else None,
     )
 
 
-def shares(findings: Bool) -> Float64:
-    """The share [14, 14] of rows bool [n, 14] in which each pair is present."""
-    held = findings.astype(np.float64)
-    return np.asarray(held.T @ held / len(held))
+def pair_shares(findings: Bool) -> Float64:
+    """The share [14, 14] of rows bool [n, 14] in which both findings of a pair are present."""
+    flags = findings.astype(np.float64)
+    return np.asarray(flags.T @ flags / len(flags))
 
 
-def write(path: Path, found: CoOccurrence) -> None:
-    """A row a pair of findings, the first of the two named first in NIH order."""
-    with atomic.file(path) as opened:
-        rows = [("finding", "with", "real", "synthetic")] + [
-            (FINDINGS[i], FINDINGS[j], f"{found.real[i, j]:.6g}", f"{found.synthetic[i, j]:.6g}")
-            for i in range(len(FINDINGS))
-            for j in range(i, len(FINDINGS))
-        ]
-        opened.write("".join(_line(row) for row in rows).encode("utf-8"))
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return ",".join(cells) + "\n"
+def write_cooccurrence(path: Path, cooccurrence: Cooccurrence) -> None:
+    """Write one CSV row for each pair of findings; the first finding comes earlier in NIH order."""
+    rows = [("finding", "with", "real", "synthetic")] + [
+        (FINDINGS[i], FINDINGS[j], f"{cooccurrence.real[i, j]:.6g}", f"{cooccurrence.synthetic[i, j]:.6g}")
+        for i in range(len(FINDINGS))
+        for j in range(i, len(FINDINGS))
+    ]
+    atomic.write_text(path, "".join(",".join(row) + "\n" for row in rows))

@@ -1,7 +1,7 @@
-"""How the findings of synthetic images are spread against those of real films, both labelled by one judge.
+"""Compares how often findings occur in synthetic images and in real films, both labelled by the same judge.
 
-Divergences are between distributions of labels: one row per image and judged finding that it shows, or one
-"No Finding" row. A finding that is not judged has its share listed and enters nothing else.
+A label distribution counts one label for each judged finding in an image, or one "No Finding" label. A finding that is
+not judged has its share listed and has no effect on any other figure.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PSEUDO_COUNT = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
-    """Share of real films and of synthetic images with one finding, 95 % intervals, and synthetic / real.
+class FindingShare:
+    """The share of real films and of synthetic images with one finding, their ratio, and 95 % intervals.
 
-    The real interval resamples patients, the synthetic one is Wilson's, that of the ratio resamples both sides; `ratio`
-    is None where no real film has it.
+    The interval of the real share resamples patients, that of the synthetic share is Wilson's, and that of the ratio
+    resamples both sides. `ratio` (synthetic / real) is None if no real film has the finding.
     """
 
     real: float
@@ -45,13 +45,13 @@ class Share:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelShift:
-    """Shares by finding ("No Finding" first) and the divergences of synthetic from real label distributions.
+class LabelComparison:
+    """Shares by finding ("No Finding" first) and divergences between the synthetic and the real label distribution.
 
-    `jensen_shannon` is in bits (0 to 1), `kl` is KL(synthetic || real) in nats over smoothed counts.
+    `jensen_shannon` is in bits (0 to 1); `kl` is KL(synthetic || real) in nats, over smoothed counts.
     """
 
-    shares: dict[str, Share]
+    shares: dict[str, FindingShare]
     total_variation: float
     jensen_shannon: float
     kl: float
@@ -64,14 +64,14 @@ class LabelShift:
         return dataclasses.asdict(self)
 
 
-def present(logits: NDArray[np.float32], thresholds: Mapping[str, float]) -> Bool:
-    """Which findings [n, 14] pass their threshold; one without a threshold never does."""
+def apply_thresholds(logits: NDArray[np.float32], thresholds: Mapping[str, float]) -> Bool:
+    """Which findings [n, 14] reach their threshold; a finding without a threshold never does."""
     if not np.isfinite(logits).all():
-        raise DataError("the judge gives logits that are not finite; export or train it again")
-    return predictions.present(predictions.probabilities(logits), thresholds)
+        raise DataError("some logits of the judge are not finite; export it again or train it again")
+    return predictions.is_present(predictions.to_probabilities(logits), thresholds)
 
 
-def compare(
+def compare_labels(
     *,
     real: Bool,
     synthetic: Bool,
@@ -79,26 +79,30 @@ def compare(
     not_judged: Collection[str],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> LabelShift:
+) -> LabelComparison:
     """Compare the findings bool [n, 14] of real films with those of synthetic images [m, 14]."""
-    rows = {"real": categories(real, not_judged), "synthetic": categories(synthetic, not_judged)}
-    draws = _real_draws(rows["real"], real_patients, n_bootstrap, rng)
+    real_labels, synthetic_labels = add_no_finding(real, not_judged), add_no_finding(synthetic, not_judged)
+    real_draws = _resample_shares(real_labels, real_patients, n_bootstrap, rng)
     shares = {}
     for column, name in enumerate((NO_FINDING, *FINDINGS)):
-        held, made = (rows[kind][:, column].mean().item() for kind in ("real", "synthetic"))
-        shares[name] = Share(
-            real=held,
-            real_interval=_real_interval(held, draws[:, column], len(set(real_patients))),
-            synthetic=made,
-            synthetic_interval=bootstrap.wilson(rows["synthetic"][:, column].sum().item(), len(synthetic)),
-            ratio=made / held if held > 0 else None,
-            ratio_interval=_ratio_interval(draws[:, column], made, len(synthetic), rng) if held > 0 else None,
-            n_real_positive=int(rows["real"][:, column].sum()),
+        real_share, synthetic_share = real_labels[:, column].mean().item(), synthetic_labels[:, column].mean().item()
+        draws = real_draws[:, column]
+        shares[name] = FindingShare(
+            real=real_share,
+            real_interval=_real_interval(real_share, draws, len(set(real_patients))),
+            synthetic=synthetic_share,
+            synthetic_interval=bootstrap.wilson_interval(synthetic_labels[:, column].sum().item(), len(synthetic)),
+            ratio=synthetic_share / real_share if real_share > 0 else None,
+            ratio_interval=_ratio_interval(draws, synthetic_share, len(synthetic), rng) if real_share > 0 else None,
+            n_real_positive=int(real_labels[:, column].sum()),
             judged=name not in not_judged,
         )
     judged = np.array([share.judged for share in shares.values()])
-    counts = {kind: flags[:, judged].sum(axis=0).astype(np.float64) for kind, flags in rows.items()}
-    return LabelShift(
+    counts = {
+        "real": real_labels[:, judged].sum(axis=0).astype(np.float64),
+        "synthetic": synthetic_labels[:, judged].sum(axis=0).astype(np.float64),
+    }
+    return LabelComparison(
         shares=shares,
         total_variation=total_variation(**counts),
         jensen_shannon=jensen_shannon(**counts),
@@ -109,59 +113,65 @@ def compare(
     )
 
 
-def categories(findings: Bool, not_judged: Collection[str] = ()) -> Bool:
-    """Bool [n, 15] of findings [n, 14]: first "No Finding" (no judged finding is present), then the findings."""
+def add_no_finding(findings: Bool, not_judged: Collection[str] = ()) -> Bool:
+    """Put a "No Finding" column (no judged finding is present) before findings [n, 14]; returns bool [n, 15]."""
     judged = np.array([finding not in not_judged for finding in FINDINGS])
-    none = ~findings[:, judged].any(axis=1, keepdims=True)
-    return np.concatenate([none, findings], axis=1)
+    no_finding = ~findings[:, judged].any(axis=1, keepdims=True)
+    return np.concatenate([no_finding, findings], axis=1)
 
 
 def total_variation(*, real: Float64, synthetic: Float64) -> float:
-    """Half the summed difference of two label distributions given as counts [k]: 0 equal, 1 disjoint."""
+    """Half the sum of absolute differences of two label distributions, from counts [k]: 0 equal, 1 disjoint."""
     return float(np.abs(synthetic / synthetic.sum() - real / real.sum()).sum() / 2)
 
 
 def jensen_shannon(*, real: Float64, synthetic: Float64) -> float:
-    """Jensen-Shannon divergence in bits of two label distributions given as counts [k]: 0 equal, 1 disjoint."""
+    """Jensen-Shannon divergence in bits of two label distributions, from counts [k]: 0 equal, 1 disjoint."""
     p, q = synthetic / synthetic.sum(), real / real.sum()
     return max(0.0, (_relative_entropy(p, (p + q) / 2) + _relative_entropy(q, (p + q) / 2)) / (2 * math.log(2)))
 
 
 def kullback_leibler(*, real: Float64, synthetic: Float64) -> float:
-    """KL(synthetic || real) in nats of counts [k], half a count added to every bin so that none is empty."""
+    """KL(synthetic || real) in nats from counts [k], with half a count added to every bin so that none is empty."""
     p, q = synthetic + PSEUDO_COUNT, real + PSEUDO_COUNT
     return max(_relative_entropy(p / p.sum(), q / q.sum()), 0.0)
 
 
 def _relative_entropy(p: Float64, q: Float64) -> float:
-    held = p > 0
-    return float((p[held] * np.log(p[held] / q[held])).sum())
+    positive = p > 0
+    return float((p[positive] * np.log(p[positive] / q[positive])).sum())
 
 
-def _real_draws(rows: Bool, patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator) -> Float64:
-    """The shares [n_bootstrap, k] of resampled patients' films."""
-    draws = np.empty((n_bootstrap, rows.shape[1]))
-    for draw in draws:
-        weights = bootstrap.patient_weights(patients, rng)
-        draw[:] = weights @ rows / weights.sum()
+def _resample_shares(
+    labels: Bool, patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator
+) -> Float64:
+    """The shares [n_bootstrap, k] of labels [n, k] in resamples of the patients."""
+    draws = np.empty((n_bootstrap, labels.shape[1]))
+    for row in draws:
+        weights = bootstrap.resample_patients(patients, rng)
+        row[:] = weights @ labels / weights.sum()
     return draws
 
 
 def _real_interval(share: float, draws: Float64, n_patients: int) -> Interval:
-    """Over resampled patients, or Wilson's over patients where all films agree and no resample differs."""
-    return bootstrap.wilson(share * n_patients, n_patients) if share in (0, 1) else bootstrap.percentile(draws)
+    """Percentile interval, or Wilson's over patients if all films agree, since no resample then differs."""
+    if share in (0, 1):
+        return bootstrap.wilson_interval(share * n_patients, n_patients)
+    return bootstrap.percentile_interval(draws)
 
 
-def _ratio_interval(draws: Float64, made: float, n: int, rng: np.random.Generator) -> Interval | None:
-    """Of the share among resampled images over that among resampled films, where there is any film with it.
+def _ratio_interval(real_draws: Float64, share: float, n: int, rng: np.random.Generator) -> Interval | None:
+    """The interval of the ratio of the `share` among n images to the resampled real shares.
 
-    Where all images agree and no resample differs: Wilson's edges over the films' own.
+    Real resamples without the finding are left out; None if no other remains. If all images agree, no resample of
+    them differs, so Wilson's limits of the share are divided by the limits of the real draws.
     """
-    images = rng.binomial(n, made, size=len(draws)) / n
-    held = draws[draws > 0]
-    if not len(held):
+    synthetic_draws = rng.binomial(n, share, size=len(real_draws)) / n
+    positive_draws = real_draws[real_draws > 0]
+    if not len(positive_draws):
         return None
-    if made in (0, 1):
-        (low, high), (least, most) = bootstrap.wilson(made * n, n), bootstrap.percentile(held)
-        return low / most, high / least
-    return bootstrap.percentile(images[draws > 0] / held)
+    if share in (0, 1):
+        share_low, share_high = bootstrap.wilson_interval(share * n, n)
+        real_low, real_high = bootstrap.percentile_interval(positive_draws)
+        return share_low / real_high, share_high / real_low
+    return bootstrap.percentile_interval(synthetic_draws[real_draws > 0] / positive_draws)

@@ -1,7 +1,8 @@
-"""Whether a Frechet distance grows at every step of a disturbance, and how sure that is.
+"""Measures whether a Frechet distance grows at every level of a disturbance, with intervals.
 
-The distance is between films as they are and disturbed films of other patients, so that it starts at what two sets of
-real films have between them. One draw of patients serves all levels: what two levels share does not blur their step.
+The distance is between unchanged films and disturbed films of other patients, so it starts at the distance between two
+sets of real films. All levels share the resamples of patients, which makes the interval of a step between two levels
+narrower.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ Grows = Literal["yes", "within chance", "no"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Level:
-    """The distance at one level, and how far it lies above that of the level before (None at the first)."""
+class DistanceAtLevel:
+    """The distance at one level, and its rise over the previous level (None at the first level)."""
 
     level: float
     value: float
@@ -32,24 +33,24 @@ class Level:
 
 
 @dataclasses.dataclass(frozen=True)
-class Curve:
-    """The distances of one disturbance, level by level, at the same `n_reference` and `n_disturbed` films."""
+class DisturbanceCurve:
+    """The distances at all levels of one disturbance, each between `n_reference` and `n_disturbed` films."""
 
-    levels: tuple[Level, ...]
+    levels: tuple[DistanceAtLevel, ...]
     n_reference: int
     n_disturbed: int
 
     @property
     def grows(self) -> Grows:
-        """ "yes" where every step's interval lies above 0, "no" where a step falls, else "within chance"."""
+        """Return "yes" if every rise has an interval above 0, "no" if a rise is at most 0, else "within chance"."""
         steps = self.levels[1:]
         if any(step.rise is None or step.rise <= 0 for step in steps):
             return "no"
-        sure = all(step.rise_interval is not None and step.rise_interval[0] > 0 for step in steps)
-        return "yes" if sure else "within chance"
+        significant = all(step.rise_interval is not None and step.rise_interval[0] > 0 for step in steps)
+        return "yes" if significant else "within chance"
 
 
-def curves(
+def measure_curves(
     *,
     reference: ArrayLike,
     untouched: ArrayLike,
@@ -58,37 +59,47 @@ def curves(
     disturbed_patients: NDArray[np.object_],
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> dict[str, Curve]:
-    """A curve for each disturbance from features [n, d] of films and, by level, of the disturbed ones [m, d].
+) -> dict[str, DisturbanceCurve]:
+    """Measure one curve for each disturbance.
 
-    `untouched` [m, d] are the disturbed films before, the first level of each; intervals resample patients.
+    `reference` are features [n, d] of unchanged films; `disturbed` holds, by disturbance and level, the features
+    [m, d] of the disturbed films. `untouched` [m, d] are the same films before the disturbance and the first level of
+    each curve. Intervals resample patients.
     """
-    sets = [untouched, *(rows for levels in disturbed.values() for rows in levels.values())]
-    held = [np.asarray(rows, dtype=np.float64) for rows in sets]
-    films = np.asarray(reference, dtype=np.float64)
-    fitted = frechet.fitted(films)
-    values = np.array([frechet.between(frechet.fitted(rows), fitted) for rows in held])
-    draws = np.empty((n_bootstrap, len(held)))
+    feature_sets = [
+        np.asarray(features, dtype=np.float64)
+        for features in [untouched, *(rows for levels in disturbed.values() for rows in levels.values())]
+    ]
+    reference_features = np.asarray(reference, dtype=np.float64)
+    reference_gaussian = frechet.fit_gaussian(reference_features)
+    values = np.array(
+        [frechet.frechet_distance_between(frechet.fit_gaussian(rows), reference_gaussian) for rows in feature_sets]
+    )
+    draws = np.empty((n_bootstrap, len(feature_sets)))
     for row in draws:
-        drawn = frechet.fitted(films, weights=bootstrap.patient_weights(reference_patients, rng))
-        weights = bootstrap.patient_weights(disturbed_patients, rng)
-        row[:] = [frechet.quickly_between(frechet.fitted(rows, weights=weights), drawn) for rows in held]
-    found, start = {}, 1
+        weights = bootstrap.resample_patients(reference_patients, rng)
+        reference_draw = frechet.fit_gaussian(reference_features, weights=weights)
+        weights = bootstrap.resample_patients(disturbed_patients, rng)
+        row[:] = [
+            frechet.frechet_distance_approx(frechet.fit_gaussian(rows, weights=weights), reference_draw)
+            for rows in feature_sets
+        ]
+    curves, start = {}, 1
     for name, levels in disturbed.items():
-        at = [0, *range(start, start + len(levels))]
+        columns = [0, *range(start, start + len(levels))]
         start += len(levels)
-        points = _levels((0.0, *levels), values[at], draws[:, at])
-        found[name] = Curve(points, n_reference=len(films), n_disturbed=len(held[0]))
-    return found
+        points = _distances_by_level((0.0, *levels), values[columns], draws[:, columns])
+        curves[name] = DisturbanceCurve(points, n_reference=len(reference_features), n_disturbed=len(feature_sets[0]))
+    return curves
 
 
-def _levels(levels: Sequence[float], values: Float64, draws: Float64) -> tuple[Level, ...]:
-    rises, drawn = np.diff(values), np.diff(draws, axis=1)
-    steps: list[tuple[float | None, Interval | None]] = [(None, None)]
-    for rise, each in zip(rises, drawn.T, strict=True):
-        low, high = bootstrap.percentile(each - each.mean())
-        steps.append((float(rise), (float(rise) + low, float(rise) + high)))
+def _distances_by_level(levels: Sequence[float], values: Float64, draws: Float64) -> tuple[DistanceAtLevel, ...]:
+    """The levels [k] of one curve from their distances [k] and the distances in each resample [B, k]."""
+    rises: list[tuple[float | None, Interval | None]] = [(None, None)]
+    for rise, rise_draws in zip(np.diff(values), np.diff(draws, axis=1).T, strict=True):
+        low, high = bootstrap.percentile_interval(rise_draws - rise_draws.mean())
+        rises.append((float(rise), (float(rise) + low, float(rise) + high)))
     return tuple(
-        Level(level, float(value), bootstrap.centred(float(value), each), *step)
-        for level, value, each, step in zip(levels, values, draws.T, steps, strict=True)
+        DistanceAtLevel(level, float(value), bootstrap.centred_interval(float(value), level_draws), *rise)
+        for level, value, level_draws, rise in zip(levels, values, draws.T, rises, strict=True)
     )

@@ -1,4 +1,4 @@
-"""The nearest neighbour of each row of features, exact, in float64 and in bounded memory."""
+"""The exact nearest neighbour of each row of features, in float64 and in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from synthcxr.errors import DataError
 
 Float64 = NDArray[np.float64]
 Groups = tuple[NDArray[np.object_], NDArray[np.object_]]
+"""The group (usually the patient) of each query and of each reference row."""
 
-NO_OTHER_PATIENT = "an image has no film of another patient to be compared with; add films of other patients"
+NO_OTHER_PATIENT = "an image has no film of another patient to compare with; add films of other patients"
 _CHUNK = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Nearest:
-    """Of each query the distance to its nearest held row, float64 [n], and which that is, int64 [n]."""
+class Neighbours:
+    """For each query the distance to its nearest reference row, float64 [n], and that row's index, int64 [n]."""
 
     distance: Float64
-    at: NDArray[np.int64]
+    index: NDArray[np.int64]
 
 
-def neighbours(*, queries: ArrayLike, held: ArrayLike, groups: Groups | None = None) -> Nearest:
-    """The Euclidean nearest row of `held` [m, d] to each of `queries` [n, d].
+def find_nearest(*, queries: ArrayLike, references: ArrayLike, groups: Groups | None = None) -> Neighbours:
+    """Find the row of `references` [m, d] that is nearest to each of `queries` [n, d] (Euclidean distance).
 
-    `groups` (of queries, of held rows) keep a query from rows of its own group: a film from films of its patient.
-    Raises DataError where a query is left without any row.
+    With `groups` a query is not compared with rows of its own group, for example a film with films of the same
+    patient. Raises DataError if a query then has no row to compare with.
     """
-    distance, at, start = [], [], 0
-    for block in distances(queries, held):
+    distance, index, start = [], [], 0
+    for block in pairwise_distances(queries, references):
         if groups is not None:
-            own = groups[0][start : start + len(block), None] == groups[1][None]
-            block = np.where(own, np.inf, block)
-        at.append(block.argmin(axis=1))
-        distance.append(block[np.arange(len(block)), at[-1]])
+            same_group = groups[0][start : start + len(block), None] == groups[1][None]
+            block = np.where(same_group, np.inf, block)
+        index.append(block.argmin(axis=1))
+        distance.append(block[np.arange(len(block)), index[-1]])
         start += len(block)
-    found = Nearest(np.concatenate(distance), np.concatenate(at).astype(np.int64))
-    if not np.isfinite(found.distance).all():
+    neighbours = Neighbours(np.concatenate(distance), np.concatenate(index).astype(np.int64))
+    if not np.isfinite(neighbours.distance).all():
         raise DataError(NO_OTHER_PATIENT)
-    return found
+    return neighbours
 
 
-def distances(queries: ArrayLike, held: ArrayLike) -> Iterator[Float64]:
-    """Euclidean distances [k, m] of the queries, in order, a block of k rows at a time.
+def pairwise_distances(queries: ArrayLike, references: ArrayLike) -> Iterator[Float64]:
+    """Yield the Euclidean distances [k, m] of the queries, in order, in blocks of k rows.
 
-    Both sides are centred first, so that the square of a small distance is not lost in that of a long vector.
+    Both sides are centred first, so that a small distance between long vectors keeps its precision.
     """
-    a, b = np.asarray(queries, dtype=np.float64), np.asarray(held, dtype=np.float64)
+    a, b = np.asarray(queries, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
-        raise DataError(f"features to compare: expected rows of one width, found {list(a.shape)} and {list(b.shape)}")
+        raise DataError(f"features to compare: expected rows of one width, got {list(a.shape)} and {list(b.shape)}")
     middle = b.mean(axis=0)
     a, b = a - middle, b - middle
     squares, k = (b**2).sum(axis=1), max(1, _CHUNK // len(b))

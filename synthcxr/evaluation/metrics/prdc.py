@@ -1,9 +1,9 @@
-"""Precision, recall, density and coverage of synthetic images, and coverage as a share of what training films reach.
+"""Precision, recall, density and coverage (PRDC) of synthetic images, and their coverage relative to training films.
 
-Kynkaanniemi et al., arXiv 1904.06991 (precision, recall); Naeem et al., arXiv 2002.09797 (density, coverage). Each
-row has a ball around it that reaches to its k-th nearest neighbour of its own kind. Precision is the share of
-synthetic images within any real ball, recall that of real films within any synthetic ball, density how many real
-balls hold a synthetic image divided by k, coverage the share of real balls that hold one.
+Kynkaanniemi et al., arXiv 1904.06991 (precision, recall); Naeem et al., arXiv 2002.09797 (density, coverage). The ball
+of a row reaches to its k-th nearest neighbour on the same side. Precision is the share of synthetic images inside any
+real ball. Recall is the share of real films inside any synthetic ball. Density is the mean number of real balls that
+contain a synthetic image, divided by k. Coverage is the share of real balls that contain a synthetic image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ K = 5
 
 @dataclasses.dataclass(frozen=True)
 class Prdc:
-    """The four, each between 0 and 1 but density, which may be more."""
+    """The four metrics. All are between 0 and 1, except density, which can be above 1."""
 
     precision: float
     recall: float
@@ -34,10 +34,11 @@ class Prdc:
 
 
 @dataclasses.dataclass(frozen=True)
-class Coverage:
-    """`synthetic` against test films, `training` films against the same at equal N, and coverage as their ratio.
+class RelativeCoverage:
+    """Synthetic images and, at equal N, training films, each compared with the same test films.
 
-    `relative` is None where training films cover nothing. Intervals are 95 %, over resampled patients and images.
+    `relative` is the ratio of the two coverages, or None if the training films cover nothing. Intervals are 95 %, over
+    resampled patients and images.
     """
 
     synthetic: Prdc
@@ -52,28 +53,31 @@ class Coverage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Balls:
-    """Which real balls hold which synthetic image [n, m], and which synthetic balls hold which real film [m, n]."""
+class _BallMembership:
+    """Which real balls contain which images [n, m], and which synthetic balls contain which films [m, n]."""
 
     real: Bool
     synthetic: Bool
 
-    def measure(self, k: int, films: Float64 | None = None, made: Float64 | None = None) -> Prdc:
-        """The four, each film counted `films` [n] times and each image `made` [m] times."""
+    def compute(self, k: int, film_weights: Float64 | None = None, image_weights: Float64 | None = None) -> Prdc:
+        """The four metrics, with optional weights of the films [n] and of the images [m]."""
         n, m = self.real.shape
-        films, made = np.ones(n) if films is None else films, np.ones(m) if made is None else made
-        inside = films @ self.real
+        film_weights = np.ones(n) if film_weights is None else film_weights
+        image_weights = np.ones(m) if image_weights is None else image_weights
+        n_balls_around_image = film_weights @ self.real
+        is_film_in_ball = (image_weights @ self.synthetic) > 0
+        is_ball_covered = (self.real @ image_weights) > 0
         return Prdc(
-            precision=float(made @ (inside > 0) / made.sum()),
-            recall=float(films @ ((made @ self.synthetic) > 0) / films.sum()),
-            density=float(made @ inside / (k * made.sum())),
-            coverage=float(films @ ((self.real @ made) > 0) / films.sum()),
+            precision=float(image_weights @ (n_balls_around_image > 0) / image_weights.sum()),
+            recall=float(film_weights @ is_film_in_ball / film_weights.sum()),
+            density=float(image_weights @ n_balls_around_image / (k * image_weights.sum())),
+            coverage=float(film_weights @ is_ball_covered / film_weights.sum()),
         )
 
 
 def prdc(*, real: ArrayLike, synthetic: ArrayLike, k: int = K) -> Prdc:
-    """All four of features [n, d] of real films and [m, d] of synthetic images; more than k rows of each are needed."""
-    return _balls(real, synthetic, k).measure(k)
+    """All four metrics from features [n, d] of real films and [m, d] of images; DataError for k or fewer rows."""
+    return _find_members(real, synthetic, k).compute(k)
 
 
 def relative_coverage(
@@ -86,63 +90,74 @@ def relative_coverage(
     n_bootstrap: int,
     rng: np.random.Generator,
     k: int = K,
-) -> Coverage:
-    """Synthetic images [n, d] and as many training films, each against the same test films [n_test, d].
+) -> RelativeCoverage:
+    """Compare N synthetic images and N training films with the same test films, from features [n, d].
 
-    The larger of the two is reduced to the other's N: images to the first, films by drawing. The balls stay those of
-    all rows while these are resampled; a resample repeats rows and so covers less, hence the spread of the draws is
-    laid around the value.
+    N is the smaller of the two numbers: the first N images, or N randomly chosen films. The balls are computed once
+    from all rows, and only the weights of rows are resampled. A resample repeats rows and so covers less; therefore
+    the intervals are the spread of the draws, centred on the value.
     """
-    films, made = np.asarray(train, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
-    n = min(len(films), len(made))
-    chosen = np.sort(rng.choice(len(films), size=n, replace=False)) if n < len(films) else np.arange(n)
-    of_films, of_made = _balls(test, films[chosen], k), _balls(test, made[:n], k)
-    value, base = of_made.measure(k), of_films.measure(k)
+    train_features, synthetic_features = np.asarray(train, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
+    n_train = len(train_features)
+    n = min(n_train, len(synthetic_features))
+    chosen = np.sort(rng.choice(n_train, size=n, replace=False)) if n < n_train else np.arange(n)
+    train_members = _find_members(test, train_features[chosen], k)
+    synthetic_members = _find_members(test, synthetic_features[:n], k)
+    value, floor = synthetic_members.compute(k), train_members.compute(k)
     draws = np.empty((n_bootstrap, 3))
     for row in draws:
-        held = bootstrap.patient_weights(test_patients, rng)
-        drawn = of_made.measure(k, held, bootstrap.image_weights(n, rng))
-        again = of_films.measure(k, held, bootstrap.patient_weights(train_patients[chosen], rng))
-        row[:] = drawn.coverage, drawn.precision, drawn.coverage / again.coverage if again.coverage else np.nan
-    relative = value.coverage / base.coverage if base.coverage else None
-    covered = _interval(value.coverage, draws[:, 0], len(set(test_patients)))
-    return Coverage(
+        test_weights = bootstrap.resample_patients(test_patients, rng)
+        synthetic_draw = synthetic_members.compute(k, test_weights, bootstrap.resample_images(n, rng))
+        train_draw = train_members.compute(k, test_weights, bootstrap.resample_patients(train_patients[chosen], rng))
+        ratio = synthetic_draw.coverage / train_draw.coverage if train_draw.coverage else np.nan
+        row[:] = synthetic_draw.coverage, synthetic_draw.precision, ratio
+    coverage_interval = _share_interval(value.coverage, draws[:, 0], len(set(test_patients)))
+    relative = relative_interval = None
+    if floor.coverage:
+        relative = value.coverage / floor.coverage
+        relative_interval = _ratio_interval(relative, draws[:, 2], coverage_interval, floor.coverage)
+    return RelativeCoverage(
         synthetic=value,
-        training=base,
-        coverage_interval=covered,
-        precision_interval=_interval(value.precision, draws[:, 1], n),
+        training=floor,
+        coverage_interval=coverage_interval,
+        precision_interval=_share_interval(value.precision, draws[:, 1], n),
         relative=relative,
-        relative_interval=None if relative is None else _ratio_interval(relative, draws[:, 2], covered, base.coverage),
+        relative_interval=relative_interval,
         k=k,
         n=n,
-        n_test=len(of_made.real),
+        n_test=len(synthetic_members.real),
     )
 
 
-def _interval(share: float, draws: Float64, n: int) -> Interval:
-    """The spread of the draws around the share; Wilson's over n where all resamples agree, at 0 and at 1."""
-    return bootstrap.wilson(share * n, n) if share in (0, 1) else bootstrap.centred_share(share, draws)
+def _share_interval(share: float, draws: Float64, n: int) -> Interval:
+    """The spread of the draws, centred on the share; Wilson's over n at 0 and 1, where no resample differs."""
+    if share in (0, 1):
+        return bootstrap.wilson_interval(share * n, n)
+    return bootstrap.centred_share_interval(share, draws)
 
 
-def _ratio_interval(relative: float, draws: Float64, covered: Interval, base: float) -> Interval | None:
-    """The spread of the defined draws around the ratio; where nothing is covered, what that share's interval leaves."""
+def _ratio_interval(relative: float, draws: Float64, coverage_interval: Interval, floor: float) -> Interval | None:
+    """The spread of the defined draws, centred on the ratio; at a ratio of 0, the coverage interval over the floor."""
     if relative == 0:
-        return 0.0, covered[1] / base
+        return 0.0, coverage_interval[1] / floor
     defined = draws[~np.isnan(draws)]
-    return bootstrap.centred(relative, defined) if len(defined) else None
+    return bootstrap.centred_interval(relative, defined) if len(defined) else None
 
 
-def _balls(real: ArrayLike, synthetic: ArrayLike, k: int) -> _Balls:
-    films, made = np.asarray(real, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
-    if min(len(films), len(made)) <= k:
-        raise DataError(f"coverage with k = {k} needs more than {k} films and images, found {len(films)}, {len(made)}")
-    between = np.concatenate(list(nearest_neighbours.distances(films, made)))
-    return _Balls(
-        real=np.less(between, _radii(films, k)[:, None]), synthetic=np.less(between.T, _radii(made, k)[:, None])
+def _find_members(real: ArrayLike, synthetic: ArrayLike, k: int) -> _BallMembership:
+    films, images = np.asarray(real, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
+    if min(len(films), len(images)) <= k:
+        raise DataError(
+            f"coverage with k = {k} needs more than {k} films and images, got {len(films)} and {len(images)}"
+        )
+    distances = np.concatenate(list(nearest_neighbours.pairwise_distances(films, images)))
+    return _BallMembership(
+        real=np.less(distances, _compute_radii(films, k)[:, None]),
+        synthetic=np.less(distances.T, _compute_radii(images, k)[:, None]),
     )
 
 
-def _radii(rows: Float64, k: int) -> Float64:
+def _compute_radii(rows: Float64, k: int) -> Float64:
     """The distance [n] of each row to its k-th nearest other row."""
-    blocks = (np.partition(block, k, axis=1)[:, k] for block in nearest_neighbours.distances(rows, rows))
+    blocks = (np.partition(block, k, axis=1)[:, k] for block in nearest_neighbours.pairwise_distances(rows, rows))
     return np.concatenate(list(blocks))

@@ -1,135 +1,149 @@
-"""What metrics.json says of each extractor: an entry of each section, or why there is none."""
+"""The sections "distance", "kernel", "infinity", "coverage" and "similarity" of metrics.json."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypedDict, TypeVar, cast
 
 import numpy as np
 
-from synthcxr.evaluation.comparison import TEST, Comparison, View
-from synthcxr.evaluation.gates import NOT_APPLICABLE
-from synthcxr.evaluation.metrics import frechet, frechet_infinity, ms_ssim, prdc
-from synthcxr.evaluation.metrics import kernel_distance as kernel
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS, Provenance
+from synthcxr.data.metrics_schema import (
+    COMPUTED,
+    CoverageRow,
+    DistanceRow,
+    InfinityRow,
+    KernelDistanceRow,
+    Similarity,
+    not_applicable,
+)
+from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures
+from synthcxr.evaluation.features.extractors import Provenance
+from synthcxr.evaluation.metrics import frechet, frechet_infinity, kernel_distance, ms_ssim, prdc
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
-COMPUTED = "computed"
+Row = TypeVar("Row", KernelDistanceRow, InfinityRow, CoverageRow)
 
 
-def by_extractor(views: Mapping[str, View], absent: Mapping[str, str], *, order: Sequence[str]) -> dict[str, Any]:
-    """Every section, an extractor an entry in this order; `absent` says what those need that this machine lacks."""
-    made: dict[str, Callable[[View], dict[str, Any]]] = {
-        "kernel": kernel_distance,
-        "infinity": infinite,
-        "coverage": coverage,
+class DistanceSections(TypedDict):
+    """The sections that have a row per extractor."""
+
+    distance: dict[str, DistanceRow]
+    kernel: dict[str, KernelDistanceRow]
+    infinity: dict[str, InfinityRow]
+    coverage: dict[str, CoverageRow]
+
+
+def compute_distances(features: Mapping[str, ComparisonFeatures], unavailable: Mapping[str, str]) -> DistanceSections:
+    """Compute the sections in the features of each extractor; `unavailable` maps the other extractors to a status."""
+    distances = {name: build_empty_row(Provenance(name, "", ""), status=status) for name, status in unavailable.items()}
+    return {
+        "distance": distances | {name: compute_frechet_distance(each) for name, each in features.items()},
+        "kernel": _compute_rows(compute_kernel_distance, features, unavailable),
+        "infinity": _compute_rows(extrapolate_frechet_distance, features, unavailable),
+        "coverage": _compute_rows(compute_coverage, features, unavailable),
     }
+
+
+def compute_frechet_distance(features: ComparisonFeatures) -> DistanceRow:
+    """The Fréchet distance of images and of training films to test films, their ratio, and intervals."""
+    provenance = features.extractor.provenance
+    if (reason := _find_reason_not_to_compare(features)) is not None:
+        n_train, n, n_test = _count_rows(features)
+        return build_empty_row(provenance, status=reason, n_synthetic=n, floor_n=n, n_train=n_train, n_test=n_test)
+    distance = frechet.relative_distance(
+        train=features.train,
+        test=features.test,
+        synthetic=features.synthetic,
+        train_patients=features.train_patients,
+        test_patients=features.test_patients,
+        n_bootstrap=features.comparison.config.n_bootstrap,
+        rng=features.comparison.rng(f"distance {features.name}"),
+    )
+    return cast(DistanceRow, dataclasses.asdict(provenance) | dataclasses.asdict(distance) | {"status": COMPUTED})
+
+
+def build_empty_row(provenance: Provenance, *, status: str, **counts: int) -> DistanceRow:
+    """A row of "distance" in which only the extractor, the status and the given counts are known."""
+    figures: dict[str, object] = dict.fromkeys(field.name for field in dataclasses.fields(frechet.RelativeDistance))
+    return cast(DistanceRow, dataclasses.asdict(provenance) | figures | counts | {"status": status})
+
+
+def compute_kernel_distance(features: ComparisonFeatures) -> KernelDistanceRow:
+    """The kernel distance over subsets, of images and of training films."""
+    distance = kernel_distance.kernel_distance_by_subsets(
+        train=features.train,
+        test=features.test,
+        synthetic=features.synthetic,
+        rng=features.comparison.rng(f"kernel {features.name}"),
+    )
+    return cast(KernelDistanceRow, dataclasses.asdict(distance) | {"status": COMPUTED})
+
+
+def extrapolate_frechet_distance(features: ComparisonFeatures) -> InfinityRow:
+    """The Fréchet distance extrapolated to infinitely many rows, of images and of training films."""
+    rows = {"synthetic": features.synthetic, "training": features.train}
+    n = min(map(len, rows.values()))
+    if n < frechet_infinity.MIN_IMAGES:
+        return {"status": not_applicable(f"n = {n}")}
+    rng, test = features.comparison.rng(f"infinity {features.name}"), features.test_gaussian
     distances = {
-        name: distance(views[name]) if name in views else _empty_distance(Provenance(name, "", ""), absent[name])
-        for name in order
+        side: dataclasses.asdict(frechet_infinity.frechet_infinity(real=test, synthetic=side_rows, rng=rng))
+        for side, side_rows in rows.items()
     }
-    return {"distance": distances} | {
-        section: {name: make(views[name]) if name in views else {"status": absent[name]} for name in order}
-        for section, make in made.items()
-    }
+    return cast(InfinityRow, distances | {"status": COMPUTED})
 
 
-def distance(view: View) -> dict[str, Any]:
-    """The Frechet distance with floor, ratio and intervals."""
-    n_train, n, n_test = _counts(view)
-    if (reason := _too_few(view)) is not None:
-        counts = {"n_synthetic": n, "floor_n": n, "n_train": n_train, "n_test": n_test}
-        return _empty_distance(view.extractor.provenance, reason) | counts
-    found = frechet.relative_distance(
-        train=view.train,
-        test=view.test,
-        synthetic=view.synthetic["features"],
-        train_patients=view.train_patients,
-        test_patients=view.test_patients,
-        provenance=view.extractor.provenance,
-        n_bootstrap=view.comparison.config.n_bootstrap,
-        rng=view.comparison.rng(f"distance {view.name}"),
+def compute_coverage(features: ComparisonFeatures) -> CoverageRow:
+    """Precision, recall, density and coverage of images and of training films, and the ratio of their coverages."""
+    coverage = prdc.relative_coverage(
+        train=features.train,
+        test=features.test,
+        synthetic=features.synthetic,
+        test_patients=features.test_patients,
+        train_patients=features.train_patients,
+        n_bootstrap=features.comparison.config.n_bootstrap,
+        rng=features.comparison.rng(f"coverage {features.name}"),
     )
-    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    del fields["provenance"]
-    return dataclasses.asdict(found.provenance) | fields | {"status": COMPUTED}
+    return cast(CoverageRow, dataclasses.asdict(coverage) | {"status": COMPUTED})
 
 
-def kernel_distance(view: View) -> dict[str, Any]:
-    """The kernel distance by subsets, and that of training films."""
-    if (reason := _too_few(view)) is not None:
-        return {"status": reason}
-    found = kernel.by_subsets(
-        train=view.train,
-        test=view.test,
-        synthetic=view.synthetic["features"],
-        rng=view.comparison.rng(f"kernel {view.name}"),
-    )
-    return dataclasses.asdict(found) | {"status": COMPUTED}
-
-
-def infinite(view: View) -> dict[str, Any]:
-    """The Frechet distance extrapolated to infinitely many images, and that of training films likewise."""
-    if (reason := _too_few(view)) is not None:
-        return {"status": reason}
-    rng, real = view.comparison.rng(f"infinity {view.name}"), view.test_gaussian
-    pair = {"synthetic": view.synthetic["features"], "training": view.train}
-    found = {
-        side: frechet_infinity.frechet_infinity(real=real, synthetic=rows, rng=rng)
-        for side, rows in pair.items()
-        if len(rows) >= frechet_infinity.LEAST
-    }
-    if len(found) < len(pair):
-        return {"status": f"{NOT_APPLICABLE} (n = {min(len(rows) for rows in pair.values())})"}
-    return {side: dataclasses.asdict(each) for side, each in found.items()} | {"status": COMPUTED}
-
-
-def coverage(view: View) -> dict[str, Any]:
-    """Precision, recall, density and coverage, and coverage as a share of that of training films."""
-    if (reason := _too_few(view)) is not None:
-        return {"status": reason}
-    found = prdc.relative_coverage(
-        train=view.train,
-        test=view.test,
-        synthetic=view.synthetic["features"],
-        test_patients=view.test_patients,
-        train_patients=view.train_patients,
-        n_bootstrap=view.comparison.config.n_bootstrap,
-        rng=view.comparison.rng(f"coverage {view.name}"),
-    )
-    return dataclasses.asdict(found) | {"status": COMPUTED}
-
-
-def similar(comparison: Comparison) -> dict[str, Any]:
-    """How alike two images are, and two test films: MS-SSIM of random pairs."""
-    n = min(comparison.n_test, len(comparison.synthetic.held))
-    if n < MIN_FILMS or not ms_ssim.scales(comparison.synthetic.resolution):
-        return {"status": f"{NOT_APPLICABLE} (n = {n})"}
-    rng, real = comparison.rng("similarity"), comparison.real
-    found = ms_ssim.compare(
+def compute_similarity(comparison: Comparison) -> Similarity:
+    """MS-SSIM of random pairs of images and of random pairs of test films."""
+    n = min(comparison.n_test, len(comparison.synthetic.records))
+    if n < MIN_FILMS_FOR_DISTANCE or not ms_ssim.count_scales(comparison.synthetic.resolution):
+        return {"status": not_applicable(f"n = {n}")}
+    similarity = ms_ssim.compare_ms_ssim(
         synthetic=comparison.synthetic.pixels(2 * ms_ssim.N_PAIRS),
-        real=real.pixels(TEST, np.arange(comparison.n_test)),
-        patients=real.patients(TEST),
+        real=comparison.real.pixels(TEST_SPLITS, np.arange(comparison.n_test)),
+        patients=comparison.real.patients(TEST_SPLITS),
         n_bootstrap=comparison.config.n_bootstrap,
-        rng=rng,
+        rng=comparison.rng("similarity"),
     )
-    return dataclasses.asdict(found) | {"status": COMPUTED}
+    return cast(Similarity, dataclasses.asdict(similarity) | {"status": COMPUTED})
 
 
-def _empty_distance(provenance: Provenance, status: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(frechet.Distance) if field.name != "provenance"]
-    return dataclasses.asdict(provenance) | dict.fromkeys(names) | {"status": status}
+def _compute_rows(
+    compute: Callable[[ComparisonFeatures], Row],
+    features: Mapping[str, ComparisonFeatures],
+    unavailable: Mapping[str, str],
+) -> dict[str, Row]:
+    rows: dict[str, Row] = {name: {"status": status} for name, status in unavailable.items()}
+    for name, extractor_features in features.items():
+        reason = _find_reason_not_to_compare(extractor_features)
+        rows[name] = compute(extractor_features) if reason is None else {"status": reason}
+    return rows
 
 
-def _counts(view: View) -> tuple[int, int, int]:
-    """How many training films there are, how many images are compared with them, and how many test films."""
-    n_train = len(view.train_patients)
-    return n_train, min(n_train, len(view.comparison.synthetic.held)), view.comparison.n_test
-
-
-def _too_few(view: View) -> str | None:
-    """Why there is nothing to compare, or None."""
-    _, n, n_test = _counts(view)
-    if min(n_test, n) >= MIN_FILMS:
+def _find_reason_not_to_compare(features: ComparisonFeatures) -> str | None:
+    """The status when there are too few films or images, or None."""
+    _, n, n_test = _count_rows(features)
+    if min(n_test, n) >= MIN_FILMS_FOR_DISTANCE:
         return None
-    return f"{NOT_APPLICABLE} (n = {n_test if n_test < MIN_FILMS else n})"
+    return not_applicable(f"n = {n_test if n_test < MIN_FILMS_FOR_DISTANCE else n}")
+
+
+def _count_rows(features: ComparisonFeatures) -> tuple[int, int, int]:
+    """The number of training films, of images compared at that number, and of test films."""
+    n_train = len(features.train_patients)
+    return n_train, min(n_train, len(features.comparison.synthetic.records)), features.comparison.n_test

@@ -1,96 +1,85 @@
-"""Distances of single findings: images that the judge calls X against test films that it calls X, in each extractor.
+"""The section "by_finding" of metrics.json: Fréchet distances of single findings in the features of each extractor.
 
-Like is compared with like: the judge's label on both sides, whatever the films' own say. The floor is the train split,
-of which the judge has seen nothing.
+The judge labels both sides: images that it labels X are compared with test films that it labels X, whatever the
+films' own labels. The floor is the train split, which the judge has not seen.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.evaluation.comparison import TEST, View
-from synthcxr.evaluation.gates import NOT_APPLICABLE
-from synthcxr.evaluation.metrics import frechet, label_distribution
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
-from synthcxr.evaluation.metrics.label_distribution import Bool
-from synthcxr.evaluation.sections import labels
-from synthcxr.model_files.onnx_metadata import Contract
-
-TRAIN = ("train",)
+from synthcxr.data.metrics_schema import COMPUTED, FindingDistanceRow, FindingDistances, not_applicable
+from synthcxr.evaluation.comparison import TEST_SPLITS, TRAIN_SPLITS, ComparisonFeatures, JudgeLabels
+from synthcxr.evaluation.metrics import frechet
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.metrics.label_distribution import Bool, add_no_finding
 
 
-@dataclasses.dataclass(frozen=True)
-class Labelled:
-    """The judge's labels, "No Finding" first, bool [n, 15], of train films, test films and synthetic images.
-
-    What of a `weak` finding it says is listed and not judged.
-    """
-
-    train: Bool
-    test: Bool
-    synthetic: Bool
-    weak: tuple[str, ...]
-
-    @classmethod
-    def by(cls, judged: View, contract: Contract) -> Labelled:
-        """Label all three at the judge's thresholds."""
-        logits = judged.films(TRAIN, "logits"), judged.films(TEST, "logits"), judged.synthetic["logits"]
-        train, test, synthetic = (
-            label_distribution.categories(label_distribution.present(each, contract.thresholds)) for each in logits
-        )
-        return cls(train, test, synthetic, labels.weak(contract))
-
-
-def sections(views: Mapping[str, View], judged: View, contract: Contract, absent: Mapping[str, str]) -> dict[str, Any]:
-    """The content of "by_finding": an extractor an entry, `absent` ones with their status."""
-    why = None
-    if judged.comparison.n_test < MIN_FILMS:
-        why = f"{NOT_APPLICABLE} (n = {judged.comparison.n_test})"
-    elif judged.comparison.synthetic.chosen:
-        why = f"{NOT_APPLICABLE} (the set was made on request)"
-    if why is not None:
-        return {name: {"status": why} for name in judged.comparison.config.extractors}
-    labelled = Labelled.by(judged, contract)
-    return {name: section(view, labelled) for name, view in views.items()} | {
-        name: {"status": status} for name, status in absent.items()
+def compute_finding_distances(
+    features: Mapping[str, ComparisonFeatures], labels: JudgeLabels, unavailable: Mapping[str, str]
+) -> dict[str, FindingDistances]:
+    """Compute the section, an entry per extractor; `unavailable` maps the other extractors to a status."""
+    comparison, reason = labels.comparison, None
+    if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
+        reason = not_applicable(f"n = {comparison.n_test}")
+    elif comparison.synthetic.is_conditional:
+        reason = not_applicable("the images were requested by label")
+    if reason is not None:
+        return {name: {"status": reason} for name in comparison.config.extractors}
+    labels_by_side = {
+        "train": add_no_finding(labels.films(TRAIN_SPLITS)),
+        "test": add_no_finding(labels.films(TEST_SPLITS)),
+        "synthetic": add_no_finding(labels.synthetic),
     }
+    section: dict[str, FindingDistances] = {name: {"status": status} for name, status in unavailable.items()}
+    for name, extractor_features in features.items():
+        section[name] = _compute_rows(extractor_features, labels_by_side, labels.weak_findings)
+    return section
 
 
-def section(view: View, labelled: Labelled) -> dict[str, Any]:
-    """An entry a finding, "No Finding" among them; one with too few films or images says how few."""
-    return {
-        name: _entry(view, labelled, at) | {"judged": name not in labelled.weak}
-        for at, name in enumerate((NO_FINDING, *FINDINGS))
+def _compute_rows(
+    features: ComparisonFeatures, labels_by_side: Mapping[str, Bool], weak_findings: tuple[str, ...]
+) -> FindingDistances:
+    """A row per finding, "No Finding" first; the judge's labels are bool [n, 15] for each side."""
+    section: FindingDistances = {}
+    for column, finding in enumerate((NO_FINDING, *FINDINGS)):
+        rows_by_side = {side: np.flatnonzero(labels[:, column]) for side, labels in labels_by_side.items()}
+        section[finding] = _compute_row(features, rows_by_side, column, judged=finding not in weak_findings)
+    return section
+
+
+def _compute_row(
+    features: ComparisonFeatures, rows: Mapping[str, NDArray[np.int64]], column: int, *, judged: bool
+) -> FindingDistanceRow:
+    n_min = min(map(len, rows.values()))
+    row: FindingDistanceRow = {
+        "status": COMPUTED if n_min >= MIN_FILMS_FOR_DISTANCE else not_applicable(f"n = {n_min}"),
+        "judged": judged,
+        "n_train": len(rows["train"]),
+        "n_test": len(rows["test"]),
+        "n_synthetic": len(rows["synthetic"]),
     }
-
-
-def _entry(view: View, labelled: Labelled, at: int) -> dict[str, Any]:
-    held = {side: np.flatnonzero(getattr(labelled, side)[:, at]) for side in ("train", "test", "synthetic")}
-    counts = {f"n_{side}": len(rows) for side, rows in held.items()}
-    if min(counts.values()) < MIN_FILMS:
-        return counts | {"status": f"{NOT_APPLICABLE} (n = {min(counts.values())})"}
-    comparison = view.comparison
-    found = frechet.relative_distance(
-        train=view.films(TRAIN)[held["train"]],
-        test=view.test[held["test"]],
-        synthetic=view.synthetic["features"][held["synthetic"]],
-        train_patients=comparison.real.patients(TRAIN)[held["train"]],
-        test_patients=view.test_patients[held["test"]],
-        provenance=view.extractor.provenance,
+    if n_min < MIN_FILMS_FOR_DISTANCE:
+        return row
+    comparison = features.comparison
+    distance = frechet.relative_distance(
+        train=features.film_features(TRAIN_SPLITS)[rows["train"]],
+        test=features.test[rows["test"]],
+        synthetic=features.synthetic[rows["synthetic"]],
+        train_patients=comparison.real.patients(TRAIN_SPLITS)[rows["train"]],
+        test_patients=features.test_patients[rows["test"]],
         n_bootstrap=comparison.config.n_bootstrap,
-        rng=comparison.rng(f"by finding {view.name} {at}"),
+        rng=comparison.rng(f"by finding {features.name} {column}"),
     )
-    return counts | {
-        "value": found.value,
-        "interval": found.interval,
-        "floor": found.floor,
-        "relative": found.relative,
-        "relative_interval": found.relative_interval,
-        "n": found.n_synthetic,
-        "status": "computed",
+    return row | {
+        "value": distance.value,
+        "interval": distance.interval,
+        "floor": distance.floor,
+        "relative": distance.relative,
+        "relative_interval": distance.relative_interval,
+        "n": distance.n_synthetic,
     }

@@ -1,104 +1,88 @@
-"""How often the judge agrees with the classifier: on images, and for comparison on real films.
+"""The section "agreement" of metrics.json: how often the judge agrees with the classifier, on images and on films.
 
-Of the images that the classifier labelled X (all of them, where X was asked for), the share that the judge calls X;
-beside it the same share of real test films. Lower on images than on films: the classifier was pleased, not right.
+For each finding: of the images that the classifier labelled with it, the share that the judge labels with it too; and
+the same share of the real test films. A lower share on images than on films means that the images satisfy the
+classifier without showing the finding.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.metrics_schema import COMPUTED, AgreementRow, AgreementSection
+from synthcxr.evaluation.comparison import TEST_SPLITS, JudgeLabels, apply_thresholds, find_weak_findings
+from synthcxr.evaluation.features import extractors
+from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.label_distribution import Bool
 
-LEAST = 10
+MIN_LABELLED = 10
+"""A share is given when the classifier labelled at least this many images, or films, with the finding."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Agreement:
-    """Shares of `n_synthetic` images and `n_real` films; None where fewer than LEAST were labelled so.
+def compute_agreement(labels: JudgeLabels, classifier: OnnxModel) -> AgreementSection:
+    """Compute the section for the classifier that labelled the images, on all images and all test films."""
+    comparison = labels.comparison
+    real = comparison.real.unrestricted
+    classifier_outputs = real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
+    classifier_synthetic = np.array(
+        [[finding in record.findings for finding in FINDINGS] for record in comparison.synthetic.records]
+    )
+    classifier_real = apply_thresholds(classifier_outputs, classifier.metadata)
+    judge_synthetic, judge_real = labels.synthetic, labels.unrestricted_films(TEST_SPLITS)
+    weak_findings = {*labels.weak_findings, *find_weak_findings(classifier.metadata)}
+    patients, rng = real.patients(TEST_SPLITS), comparison.rng("agreement")
+    section: AgreementSection = {"status": COMPUTED}
+    for column, finding in enumerate(FINDINGS):
+        section[finding] = measure_agreement(
+            synthetic=(classifier_synthetic[:, column], judge_synthetic[:, column]),
+            real=(classifier_real[:, column], judge_real[:, column]),
+            real_patients=patients,
+            judged=finding not in weak_findings,
+            n_bootstrap=comparison.config.n_bootstrap,
+            rng=rng,
+        )
+    return section
 
-    Not `judged` where the judge's threshold, or the classifier's, rests on too few val films.
-    """
 
-    synthetic: float | None
-    synthetic_interval: Interval | None
-    n_synthetic: int
-    real: float | None
-    real_interval: Interval | None
-    n_real: int
-    judged: bool
-
-
-def compare(
+def measure_agreement(
     *,
-    synthetic: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    real: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    synthetic: tuple[Bool, Bool],
+    real: tuple[Bool, Bool],
     real_patients: NDArray[np.object_],
     judged: bool,
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> Agreement:
-    """Agreement on one finding; each side is (classifier's calls [n], judge's calls [n])."""
-    called, confirmed = synthetic
-    n, agreed = int(called.sum()), int((called & confirmed).sum())
-    called_real, confirmed_real = real
-    n_real = int(called_real.sum())
-    share = None if n < LEAST else agreed / n
-    of_real = None if n_real < LEAST else float(confirmed_real[called_real].mean())
-    return Agreement(
-        synthetic=share,
-        synthetic_interval=None if share is None else bootstrap.wilson(agreed, n),
-        n_synthetic=n,
-        real=of_real,
-        real_interval=None
-        if of_real is None
-        else _over_patients(confirmed_real[called_real], real_patients[called_real], n_bootstrap, rng),
-        n_real=n_real,
-        judged=judged,
-    )
-
-
-def by_finding(
-    *,
-    names: tuple[str, ...],
-    weak: Collection[str],
-    synthetic: tuple[Bool, Bool],
-    real: tuple[Bool, Bool],
-    real_patients: NDArray[np.object_],
-    n_bootstrap: int,
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Agreement on each of the columns `names` of (classifier's calls, judge's calls), bool [n, k] each.
-
-    Those of a `weak` finding are listed and not judged.
-    """
-    return {
-        name: dataclasses.asdict(
-            compare(
-                synthetic=(synthetic[0][:, at], synthetic[1][:, at]),
-                real=(real[0][:, at], real[1][:, at]),
-                real_patients=real_patients,
-                judged=name not in weak,
-                n_bootstrap=n_bootstrap,
-                rng=rng,
-            )
-        )
-        for at, name in enumerate(names)
+) -> AgreementRow:
+    """Agreement on one finding. Each side is a pair of labels [n]: the classifier's and the judge's."""
+    confirmed_synthetic, confirmed_real = (judge[classifier] for classifier, judge in (synthetic, real))
+    row: AgreementRow = {
+        "synthetic": None,
+        "synthetic_interval": None,
+        "n_synthetic": len(confirmed_synthetic),
+        "real": None,
+        "real_interval": None,
+        "n_real": len(confirmed_real),
+        "judged": judged,
     }
+    if len(confirmed_synthetic) >= MIN_LABELLED:
+        row["synthetic"] = float(confirmed_synthetic.mean())
+        row["synthetic_interval"] = bootstrap.wilson_interval(int(confirmed_synthetic.sum()), len(confirmed_synthetic))
+    if len(confirmed_real) >= MIN_LABELLED:
+        row["real"] = float(confirmed_real.mean())
+        row["real_interval"] = _resample_patients(confirmed_real, real_patients[real[0]], n_bootstrap, rng)
+    return row
 
 
-def _over_patients(
-    agreed: NDArray[np.bool_], patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator
+def _resample_patients(
+    confirmed: Bool, patients: NDArray[np.object_], n_bootstrap: int, rng: np.random.Generator
 ) -> Interval:
-    if agreed.all() or not agreed.any():
+    """The interval over resampled patients; Wilson's over patients when all films agree and no resample differs."""
+    if confirmed.all() or not confirmed.any():
         n = len(set(patients))
-        return bootstrap.wilson(float(agreed[0]) * n, n)
-    weights = (bootstrap.patient_weights(patients, rng) for _ in range(n_bootstrap))
-    return bootstrap.percentile([weight @ agreed / weight.sum() for weight in weights])
+        return bootstrap.wilson_interval(float(confirmed[0]) * n, n)
+    weights = (bootstrap.resample_patients(patients, rng) for _ in range(n_bootstrap))
+    return bootstrap.percentile_interval([weight @ confirmed / weight.sum() for weight in weights])

@@ -1,4 +1,4 @@
-"""The evidence on labels: "labels" in metrics.json and its tables under curves/."""
+"""The section "labels" of metrics.json and its tables: label distributions of images and films, both by the judge."""
 
 from __future__ import annotations
 
@@ -6,128 +6,117 @@ import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from synthcxr.data import metrics_schema
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.evaluation.comparison import TEST, Comparison, View
-from synthcxr.evaluation.features.efficientnet_lite0 import Extractor
-from synthcxr.evaluation.gates import NOT_APPLICABLE
+from synthcxr.data.metrics_schema import COMPUTED, Labels, Prevalence, ShareRow, not_applicable
+from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, JudgeLabels, apply_thresholds
+from synthcxr.evaluation.features import extractors
+from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import label_cooccurrence, label_distribution, label_permutation_test
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
-from synthcxr.evaluation.metrics.label_distribution import Bool
-from synthcxr.evaluation.sections import judge_agreement, reference_prevalence
-from synthcxr.model_files.onnx_metadata import Contract
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.metrics.label_cooccurrence import Cooccurrence
+from synthcxr.evaluation.metrics.label_distribution import add_no_finding
 
-SHARES, TOGETHER = Path("curves/label_shares.csv"), Path("curves/cooccurrence.csv")
+SHARES_FILE, COOCCURRENCE_FILE = Path("curves/label_shares.csv"), Path("curves/cooccurrence.csv")
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels:
-    """The content of "labels", and the matrices that go into a table, or None."""
+class LabelEvidence:
+    """The content of the section, and the shares of pairs of findings, which go into a table."""
 
-    section: dict[str, Any]
-    together: label_cooccurrence.CoOccurrence | None
+    section: Labels
+    cooccurrence: Cooccurrence | None
 
-    def write(self, out: Path) -> None:
+    def write_tables(self, out: Path) -> None:
         """Write curves/label_shares.csv and curves/cooccurrence.csv below `out`."""
-        write_shares(out / SHARES, self.section["shares"])
-        if self.together is not None:
-            label_cooccurrence.write(out / TOGETHER, self.together)
+        write_shares(out / SHARES_FILE, self.section["shares"])
+        if self.cooccurrence is not None:
+            label_cooccurrence.write_cooccurrence(out / COOCCURRENCE_FILE, self.cooccurrence)
 
 
-def weak(contract: Contract) -> tuple[str, ...]:
-    """The findings that a judge cannot judge: too few val films, or no threshold."""
-    return tuple(name for name in FINDINGS if name in contract.weak or name not in contract.thresholds)
-
-
-def examine(judged: View, contract: Contract, *, wanted: tuple[str, dict[str, float]] | None) -> Labels:
-    """All that the judge's labels say; without 50 real films there is no comparison. `wanted` is a `prevalence`."""
-    comparison, not_judged = judged.comparison, weak(contract)
-    made = label_distribution.present(judged.synthetic["logits"], contract.thresholds)
-    beside = {} if wanted is None else {"prevalence": reference_prevalence.compare(*wanted, made, weak=not_judged)}
-    if comparison.n_test < MIN_FILMS:
-        empty = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
-        why = f"{NOT_APPLICABLE} (n = {comparison.n_test})"
-        return Labels(empty | beside | {"shares": {}, "not_judged": not_judged, "status": why}, None)
-    real, patients = label_distribution.present(judged.films(TEST, "logits"), contract.thresholds), judged.test_patients
-    shift = label_distribution.compare(
+def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> LabelEvidence:
+    """Compute the section; `prevalence` is the comparison with a given label distribution, which it includes."""
+    comparison, not_judged = labels.comparison, labels.weak_findings
+    extra: dict[str, object] = {} if prevalence is None else {"prevalence": prevalence}
+    if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
+        empty = build_empty_section(comparison.n_test, not_judged)
+        return LabelEvidence(cast(Labels, dict(empty) | extra), None)
+    real, synthetic, patients = labels.films(TEST_SPLITS), labels.synthetic, labels.features.test_patients
+    distributions = label_distribution.compare_labels(
         real=real,
-        synthetic=made,
+        synthetic=synthetic,
         real_patients=patients,
         not_judged=not_judged,
         n_bootstrap=comparison.config.n_bootstrap,
         rng=comparison.rng("labels"),
     )
-    counted = np.array([name not in not_judged for name in (NO_FINDING, *FINDINGS)])
-    test = label_permutation_test.permutation(
-        real=label_distribution.categories(real, not_judged)[:, counted],
-        synthetic=label_distribution.categories(made, not_judged)[:, counted],
+    is_judged = np.array([name not in not_judged for name in (NO_FINDING, *FINDINGS)])
+    test = label_permutation_test.permutation_test(
+        real=add_no_finding(real, not_judged)[:, is_judged],
+        synthetic=add_no_finding(synthetic, not_judged)[:, is_judged],
         real_patients=patients,
         rng=comparison.rng("label test"),
     )
-    together = label_cooccurrence.compare(real=real, synthetic=made, judged=counted[1:])
-    figures = {"difference": together.difference, "correlation": together.correlation}
-    held = shift.as_dict() | {"test": dataclasses.asdict(test), "cooccurrence": figures} | beside
-    return Labels(held | {"status": "computed"}, together)
-
-
-def agreed(
-    judged: View, contract: Contract, *, classifier: Contract, called: Bool, called_real: Bool
-) -> dict[str, Any]:
-    """The judge's agreement with the classifier's calls [n, 14] on images and [m, 14] on all test films."""
-    comparison = judged.comparison
-    films = comparison.real.unconditional
-    logits = films.outputs(judged.extractor, TEST)["logits"]
-    return judge_agreement.by_finding(
-        names=FINDINGS,
-        weak={*weak(contract), *weak(classifier)},
-        synthetic=(called, label_distribution.present(judged.synthetic["logits"], contract.thresholds)),
-        real=(called_real, label_distribution.present(logits, contract.thresholds)),
-        real_patients=films.patients(TEST),
-        n_bootstrap=comparison.config.n_bootstrap,
-        rng=comparison.rng("agreement"),
+    cooccurrence = label_cooccurrence.compare_cooccurrence(real=real, synthetic=synthetic, judged=is_judged[1:])
+    section = distributions.as_dict() | extra
+    section["test"] = dataclasses.asdict(test)
+    section["cooccurrence"] = metrics_schema.CoOccurrence(
+        difference=cooccurrence.difference, correlation=cooccurrence.correlation
     )
+    section["status"] = COMPUTED
+    return LabelEvidence(cast(Labels, section), cooccurrence)
 
 
-def kl_reference(
-    comparison: Comparison, classifier: tuple[Extractor, Contract] | None
-) -> tuple[dict[str, float] | None, str]:
-    """The label distribution that metadata.csv's labels are checked against, and a sentence on it; like with like.
-
-    Its labels are the classifier's, so the reference is what the same classifier calls the real test films.
-    """
-    left_out = "The suite's label divergence was left out: "
-    if comparison.synthetic.chosen:
-        return None, left_out + "the images were chosen by their labels."
-    if comparison.n_test < MIN_FILMS:
-        return None, left_out + f"{NOT_APPLICABLE} (n = {comparison.n_test})."
-    if classifier is None:
-        return None, left_out + "another classifier than this one labelled the images."
-    extractor, contract = classifier
-    present = label_distribution.present(comparison.real.outputs(extractor, TEST)["logits"], contract.thresholds)
-    counts = label_distribution.categories(present).sum(axis=0).astype(float)
-    held = {
-        name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in contract.weak
+def build_empty_section(n_real: int, not_judged: tuple[str, ...]) -> Labels:
+    """The section when there are too few real films."""
+    return {
+        "status": not_applicable(f"n = {n_real}"),
+        "shares": {},
+        "total_variation": None,
+        "jensen_shannon": None,
+        "kl": None,
+        "not_judged": not_judged,
     }
-    left = f", without {' and '.join(contract.weak)}" if contract.weak else ""
-    return {name: n / sum(held.values()) for name, n in held.items()}, (
-        "The suite's label divergence compares the labels in metadata.csv with what the same classifier calls the"
-        f" real test films{left}."
+
+
+def compute_check_reference(
+    comparison: Comparison, classifier: OnnxModel | None
+) -> tuple[dict[str, float] | None, str]:
+    """The label distribution that the checks compare metadata.csv with, or None, and a sentence for the protocol.
+
+    The labels in metadata.csv are the classifier's, so the reference is the same classifier's labels of the real test
+    films. It has a share for "No Finding" and each finding that the classifier labels reliably.
+    """
+    not_checked = "The dataset checks do not include the label divergence: "
+    if comparison.synthetic.is_conditional:
+        return None, not_checked + "the images were requested by label."
+    if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
+        return None, not_checked + not_applicable(f"n = {comparison.n_test}") + "."
+    if classifier is None:
+        return None, not_checked + "the classifier that labelled the images is not among the models."
+    outputs = comparison.real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
+    counts = add_no_finding(apply_thresholds(outputs, classifier.metadata)).sum(axis=0)
+    weak = classifier.metadata.weak
+    count_of = {name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in weak}
+    exceptions = f", except {' and '.join(weak)}" if weak else ""
+    return {name: n / sum(count_of.values()) for name, n in count_of.items()}, (
+        "The label divergence in the dataset checks compares the labels in metadata.csv with the same classifier's"
+        f" labels of the real test films{exceptions}."
     )
 
 
-def write_shares(path: Path, shares: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row a finding: its share among real films and among images, with intervals, and the ratio."""
+def write_shares(path: Path, shares: Mapping[str, ShareRow]) -> None:
+    """Write a row per finding: its share among real films and among images, with intervals, and their ratio."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_SHARE_COLUMNS)
         for name, share in shares.items():
-            real, synthetic = (
-                (share["real"], *share["real_interval"]),
-                (share["synthetic"], *share["synthetic_interval"]),
-            )
+            real = (share["real"], *share["real_interval"])
+            synthetic = (share["synthetic"], *share["synthetic_interval"])
             writer.writerow((name, *real, *synthetic, share["ratio"]))

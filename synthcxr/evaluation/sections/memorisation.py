@@ -1,71 +1,80 @@
-"""The evidence on copies: "privacy" in metrics.json, and privacy.csv with every image's nearest film in each space."""
+"""The section "privacy" of metrics.json, and privacy.csv with the nearest film of every image in each space."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from synthcxr.evaluation.comparison import HELD_OUT, Comparison, View
-from synthcxr.evaluation.gates import NOT_APPLICABLE
+import numpy as np
+
+from synthcxr.data.films import HELD_OUT_SPLITS
+from synthcxr.data.metrics_schema import COMPUTED, PrivacyRow, PrivacySection, not_applicable
+from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.memorisation import spaces
-from synthcxr.evaluation.memorisation.attacks import Examined
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
+from synthcxr.evaluation.memorisation.attacks import MemorisationResult
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
-CSV = "privacy.csv"
+CSV_FILE = "privacy.csv"
 
 
-def examine(comparison: Comparison, views: Mapping[str, View]) -> dict[str, Examined]:
-    """Each space by its name, pixels first; none where copies cannot be looked for."""
-    if reason(comparison) is not None:
+def measure_spaces(comparison: Comparison, features: Mapping[str, ComparisonFeatures]) -> dict[str, MemorisationResult]:
+    """Measure memorisation in pixels and in each extractor's features; empty when it cannot be measured."""
+    if find_reason_not_to_measure(comparison) is not None:
         return {}
-    every = (View.through(spaces.pixels(), comparison), *views.values())
-    return {each.name: spaces.examine(each) for each in every}
+    pixels = ComparisonFeatures.extract(spaces.pixel_extractor(), comparison)
+    return {space.name: spaces.measure_memorisation(space) for space in (pixels, *features.values())}
 
 
-def reason(comparison: Comparison) -> str | None:
-    """Why copies cannot be looked for, or None."""
+def find_reason_not_to_measure(comparison: Comparison) -> str | None:
+    """The status when memorisation cannot be measured, or None."""
     if comparison.synthetic.training_data != comparison.real.films.fingerprint:
-        return f"{NOT_APPLICABLE} (the generator learned from other films than these)"
-    n = len(comparison.real.unconditional.patients(HELD_OUT))
-    return f"{NOT_APPLICABLE} (n = {n})" if n < MIN_FILMS else None
+        return not_applicable("the generator was trained on other films")
+    n = len(comparison.real.unrestricted.patients(HELD_OUT_SPLITS))
+    return not_applicable(f"n = {n}") if n < MIN_FILMS_FOR_DISTANCE else None
 
 
-def section(comparison: Comparison, found: Mapping[str, Examined], absent: Mapping[str, str]) -> dict[str, Any]:
-    """The content of "privacy": a space an entry, `absent` ones with their status; the images flagged anywhere."""
-    status = reason(comparison)
-    if status is not None:
-        return {name: {"status": status} for name in (spaces.PIXELS, *comparison.config.extractors)} | {
-            "status": status
-        }
-    flagged = sum(each.flagged.astype(int) for each in found.values())
-    names = [record.file_name for record in comparison.synthetic.held]
-    held = {name: _named(each.as_dict(), names) | {"status": "computed"} for name, each in found.items()}
-    held |= {name: {"status": why} for name, why in absent.items()}
-    return held | {
-        "status": "computed",
-        "n_flagged_in_any": int((flagged > 0).sum()),  # type: ignore[union-attr]
-        "n_flagged_in_all": int((flagged == len(found)).sum()),  # type: ignore[union-attr]
+def build_section(
+    comparison: Comparison, results: Mapping[str, MemorisationResult], unavailable: Mapping[str, str]
+) -> PrivacySection:
+    """The section from the results by space; `unavailable` maps the other extractors to a status."""
+    section: PrivacySection = {}
+    if (reason := find_reason_not_to_measure(comparison)) is not None:
+        for name in (spaces.PIXELS, *comparison.config.extractors):
+            section[name] = {"status": reason}
+        return section | {"status": reason}
+    for name, result in results.items():
+        section[name] = _build_row(result, comparison)
+    for name, status in unavailable.items():
+        section[name] = {"status": status}
+    n_flags = np.sum([result.flagged for result in results.values()], axis=0)
+    return section | {
+        "status": COMPUTED,
+        "n_flagged_in_any": int((n_flags > 0).sum()),
+        "n_flagged_in_all": int((n_flags == len(results)).sum()),
     }
 
 
-def write(path: Path, comparison: Comparison, found: Mapping[str, Examined]) -> None:
-    """A row an image: in each space its distance to the nearest film, that film's manifest row, and the flag."""
+def write_csv(path: Path, comparison: Comparison, results: Mapping[str, MemorisationResult]) -> None:
+    """Write a row per image: for each space its distance to the nearest film, that film's manifest row, and a flag."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        columns = [f"{name} {what}" for name in found for what in ("distance", "film", "flagged")]
+        columns = [f"{name} {column}" for name in results for column in ("distance", "film", "flagged")]
         writer.writerow(["file_name", *columns])
-        for at, record in enumerate(comparison.synthetic.held):
-            writer.writerow([record.file_name, *(cell for each in found.values() for cell in _cells(each, at))])
+        for index, record in enumerate(comparison.synthetic.records):
+            cells = [cell for result in results.values() for cell in _format_cells(result, index)]
+            writer.writerow([record.file_name, *cells])
 
 
-def _cells(found: Examined, at: int) -> tuple[str, str, str]:
-    distance, film = found.nearest.distance[at], found.nearest.at[at]
-    return f"{distance:.6g}", str(int(film)), str(int(distance < found.copies.threshold))
+def _format_cells(result: MemorisationResult, index: int) -> tuple[str, str, str]:
+    distance, film = result.nearest.distance[index], result.nearest.index[index]
+    return f"{distance:.6g}", str(int(film)), str(int(result.flagged[index]))
 
 
-def _named(entry: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The entry with the pairs' images by their file names."""
-    return entry | {"pairs": [pair | {"image": names[pair["image"]]} for pair in entry["pairs"]]}
+def _build_row(result: MemorisationResult, comparison: Comparison) -> PrivacyRow:
+    row = result.as_dict()
+    records = comparison.synthetic.records
+    row["pairs"] = [pair | {"image": records[pair["image"]].file_name} for pair in row["pairs"]]
+    return cast(PrivacyRow, row | {"status": COMPUTED})

@@ -1,99 +1,115 @@
-"""How the evidence was taken, in sentences that stand beside the numbers."""
+"""The section "protocol" of metrics.json: sentences that state how each figure was computed."""
 
 from __future__ import annotations
 
-from synthcxr.evaluation.memorisation import nearest_neighbour_test, pixel_index, planted_copies, spaces
+from synthcxr.evaluation.comparison import Comparison
+from synthcxr.evaluation.image_sets import SyntheticSet
+from synthcxr.evaluation.memorisation import attacks, nearest_neighbour_test, pixel_index, spaces
 from synthcxr.evaluation.metrics import frechet_infinity, kernel_distance, label_permutation_test, ms_ssim, prdc
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
 _WEIGHTED = (
-    "The images were found with the help of a proposal, and each says by its weight for how many of its kind it stands."
-    " Every comparison counts each image once: it judges the set as it lies there, which holds fewer of the kinds that"
-    " the proposal thinks unlikely than exact rejection would give; proposal.json of the model says how many fewer."
+    "A proposal model helped to find these images, and the weight of each image states how many images of its kind it"
+    " represents. Every comparison counts each image once, so it evaluates the dataset as it is. The dataset has fewer"
+    " images of the kinds that the proposal model considers unlikely than exact rejection sampling gives;"
+    " proposal.json of the model states how many fewer."
 )
 
 
-def sentences(
-    *,
-    resolution: int,
-    asked: str,
-    weighted: bool,
-    n_test: int,
-    n_patients: int,
-    n_bootstrap: int,
-    judge_digest: str,
-    same_films: bool,
-    kl_reference: str,
+def describe_protocol(
+    comparison: Comparison, *, n_patients: int, judge_digest: str, trained_on_same_films: bool, checks: str
 ) -> dict[str, str]:
-    """The content of "protocol" in metrics.json; `kl_reference` says what the suite's KL check compared with."""
-    unseen = (
-        "nothing was trained on them or chosen by them"
-        if same_films
-        else "the models learned from other films, and none of these is among them, nor any NIH patient of these"
+    """The content of the section; `n_patients` is that of the test films and `checks` the sentence on the checks."""
+    n_bootstrap, synthetic = comparison.config.n_bootstrap, comparison.synthetic
+    planted_copies = "; ".join(f"{kind} ({rule})" for kind, rule in attacks.PLANTED_COPIES.items())
+    training = (
+        "No model was trained or chosen on them."
+        if trained_on_same_films
+        else "The models were trained on other films: none of these films, and no NIH patient of these films, was among"
+        " them."
     )
-    return {
+    sentences = {
         "films": (
-            f"{n_test:,} real films of the test split{asked}, of {n_patients:,} patients, at {resolution} px; {unseen}."
-            f" A comparison with fewer than {MIN_FILMS} real films is not applicable."
+            f"{comparison.n_test:,} real films of the test split{_describe_criteria(synthetic)}, from {n_patients:,}"
+            f" patients, at {synthetic.resolution} px. {training} A comparison with fewer than"
+            f" {MIN_FILMS_FOR_DISTANCE} real films is reported as not applicable."
         ),
         "distance": (
-            "Frechet distance between Gaussians fitted to features, in float64, between all those test films and as"
-            " many synthetic images, the first of the dataset, as there are training films; with fewer images, as"
-            " many training films as images are drawn. The floor is the distance of the training films to the same"
-            " test films at that N, and the relative distance the ratio of the two. Training films of judge features"
-            " are the train split, since the judge learned on the judge split; of others, train and judge."
+            "Fréchet distance between Gaussians fitted to features, in float64. The value compares the first N images"
+            " of the dataset with all these test films. The floor compares N training films with the same test films."
+            " The relative distance is value / floor. N is the number of training films. With fewer images than that,"
+            " N is the number of images, and N training films are drawn at random. In judge features the training"
+            " films are the train split, because the judge was trained on the judge split; in other features they are"
+            " the train and judge splits."
         ),
         "coverage": (
-            f"Precision, recall, density and coverage with k = {prdc.K}, of those images and, at equal N, of those"
-            " training films, each among the same test films; the ratio of the two coverages is what a reader wants: 1"
-            " is as varied as films are. Resampling repeats rows and covers less, so the spread of the resamples is"
-            " laid around the value."
+            f"Precision, recall, density and coverage with k = {prdc.K} of the same N images and of N training films,"
+            " each among the same test films. The relative coverage is the ratio of the two coverages; it is 1 when the"
+            " images are as varied as films. A resample repeats rows and covers less, so each interval has the spread"
+            " of the resamples, centred on the value."
         ),
         "other distances": (
-            f"Kernel distance (KID where the features are Inception's): {kernel_distance.N_SUBSETS} subsets of at most"
-            f" {kernel_distance.LARGEST_SUBSET:,} rows a side, cubic kernel, unbiased. At infinity: the Frechet distance at"
-            f" {frechet_infinity.N_POINTS} sizes, {frechet_infinity.N_REPEATS} times, extrapolated along 1 / N; the bias that the"
-            " number of films brings stays. By finding: images and films that the judge calls so, with train films as"
-            f" the floor, where each has {MIN_FILMS} or more. MS-SSIM: {ms_ssim.N_PAIRS} random pairs of images, and"
-            " of films of different patients, at the images' own size."
+            f"Kernel distance (KID for Inception features): {kernel_distance.N_SUBSETS} subsets of at most"
+            f" {kernel_distance.MAX_SUBSET_SIZE:,} rows per side, cubic kernel, unbiased. At infinity: the Fréchet"
+            f" distance at {frechet_infinity.N_POINTS} sizes, {frechet_infinity.N_REPEATS} times, extrapolated in"
+            " 1 / N; the bias from the number of films remains. By finding: images and test films that the judge labels"
+            f" with the finding, with such train films as the floor, when there are {MIN_FILMS_FOR_DISTANCE} or more of"
+            f" each. MS-SSIM: {ms_ssim.N_PAIRS} random pairs of images, and of films of different patients, at the"
+            " images' resolution."
         ),
         "privacy": (
-            "Copies: the distance of each image to its nearest film among all that the generator learned from (train"
-            " and judge): in features of each extractor, of films as large as the images; and in pixels, of smaller"
-            f" films too, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null is the same distance"
-            f" for all held-out films (val and test). An image is flagged below the null's {nearest_neighbour_test.LEVEL:.0%} point."
-            f" Planted copies of {spaces.N_PLANTED} films say what each space can see:"
-            f" {'; '.join(f'{k}, {v}' for k, v in planted_copies.RULES.items())}. The"
-            " attack guesses that a film was learned from where an image lies near it. Duplicates: an image's nearest"
-            " other image, against a film's nearest film of another patient, at equal N."
+            "Copies: the distance of each image to its nearest film among all films that the GAN was trained on (train"
+            " and judge). Features of each extractor are compared with those of films as large as the images; pixels"
+            f" also with smaller films, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null distribution"
+            " is the same distance for all held-out films (val and test). An image is flagged below the null's"
+            f" {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile. Planted copies of {spaces.N_PLANTED} films show"
+            f" which kinds of copy each space detects: {planted_copies}."
+            " Membership inference guesses that a film was in the training set when an image lies near it. Duplicates:"
+            " an image's distance to its nearest other image, compared with a film's distance to the nearest film of"
+            " another patient, at equal N."
         ),
         "intervals": (
-            f"95 %, from {n_bootstrap:,} resamples of patients (films) and of images (synthetic). Resampling biases a"
-            " Frechet distance upwards, so the spread of the resamples is laid around the value. Shares of synthetic"
-            " images have Wilson's interval."
+            f"95 % CI from {n_bootstrap:,} resamples of patients (films) and of images (synthetic). Resampling biases a"
+            " Fréchet distance upwards, so its interval has the spread of the resamples, centred on the value. Shares"
+            " of synthetic images have Wilson intervals."
         ),
         "labels": (
-            "Real films and synthetic images are labelled by the judge, at the same thresholds; it learned on other"
-            f" patients than the classifier that chose and labelled the images (judge digest {judge_digest[:16]})."
-            " Divergences are between distributions of labels, one row an image and judged finding, No Finding where"
-            " none is present; those of KL have half a count added to every bin. The test exchanges whole patients and"
-            f" images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement is the judge's with the classifier, on images and"
-            " on all test films."
+            "The judge labels real films and synthetic images at the same thresholds. It was trained on other patients"
+            f" than the classifier that selected and labelled the images (judge sha256 {judge_digest[:16]})."
+            " Divergences compare label distributions with one count per image and judged finding, or one count for No"
+            " Finding when none is present; KL adds half a count to every bin. The permutation test exchanges whole"
+            f" patients and images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement is that of the judge with"
+            " the classifier, on images and on all test films."
         ),
-        "checks": kl_reference,
-    } | ({"weights": _WEIGHTED} if weighted else {})
+        "checks": checks,
+    }
+    return sentences | ({"weights": _WEIGHTED} if synthetic.is_weighted else {})
 
 
-def without_films(*, n_val: int, n_bootstrap: int, judge: str) -> dict[str, str]:
-    """The content of "protocol" where no films were given."""
+def describe_protocol_without_films(*, n_val: int, n_bootstrap: int, judge_digest: str) -> dict[str, str]:
+    """The content of the section when no films were given."""
     return {
         "films": (
-            f"No films were given: the images are held against reference.npz of the model, {n_val:,} val films as the"
-            f" judge sees them (digest {judge[:16]}). Those films chose the judge's weights and set its thresholds, so"
-            " this is a first look and no test; what needs films says so."
+            "No films were given. The images are compared with reference.npz of the model: features and labels of"
+            f" {n_val:,} val films by the judge (sha256 {judge_digest[:16]}). These films selected the judge's weights"
+            " and set its thresholds, so this is a first look and not a test. Figures that need films are not"
+            " applicable."
         ),
         "intervals": (
-            f"95 %, from {n_bootstrap:,} resamples of rows on both sides; films of one patient count as independent,"
-            " so the intervals are too narrow. Shares have Wilson's interval."
+            f"95 % CI from {n_bootstrap:,} resamples of rows on both sides. Films of one patient count as independent,"
+            " so the intervals are too narrow. Shares have Wilson intervals."
         ),
     }
+
+
+def _describe_criteria(synthetic: SyntheticSet) -> str:
+    """Which films are compared with images that were requested by label, as part of a sentence."""
+    if synthetic.n_label_sets:
+        return (
+            f" (the images were requested as {synthetic.n_label_sets} label sets with their own counts, and no films"
+            " correspond to such a mixture)"
+        )
+    has = f"have {' and '.join(synthetic.requested)}" if synthetic.requested else ""
+    lacks = f"do not have {' and '.join(synthetic.excluded)}" if synthetic.excluded else ""
+    criteria = " and ".join(part for part in (has, lacks) if part)
+    return f" that {criteria}, as requested for the images" if criteria else ""

@@ -1,7 +1,8 @@
-"""Evidence where no film is at hand: images against what of its films a model carries, reference.npz.
+"""All sections of metrics.json when no films are given: images against reference.npz, which a model carries.
 
-That holds the val films as the judge sees them: feature rows, counts of its labels, and how far training films lie from
-them. The val films set the judge's thresholds and chose its weights, so this is a first look and no test.
+reference.npz describes the val films by the judge: its features of a sample of them, the counts of its labels, and
+the distance of training films to them. The val films set the judge's thresholds and selected its weights, so this is
+a first look and not a test.
 """
 
 from __future__ import annotations
@@ -9,129 +10,183 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.config.schema import EvaluateConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.metrics_schema import COMPUTED, Checks, DistanceRow, Evidence, Labels, ShareRow, not_applicable
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.gates import NOT_APPLICABLE
+from synthcxr.evaluation.comparison import apply_thresholds, find_weak_findings
+from synthcxr.evaluation.features import extractors
+from synthcxr.evaluation.features.extractors import JUDGE, OnnxModel, Provenance
+from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.metrics import bootstrap, frechet, label_distribution
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS, Provenance
-from synthcxr.evaluation.metrics.label_distribution import Bool, Share
+from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.metrics.label_distribution import Bool
+from synthcxr.evaluation.sections import protocol
+from synthcxr.evaluation.sections.distances import build_empty_row
+from synthcxr.evaluation.sections.labels import build_empty_section
 
 Float64 = NDArray[np.float64]
 
-NO_FILMS = f"{NOT_APPLICABLE} (no films: give --reference)"
+NO_FILMS = not_applicable("no films: give --films")
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Feature rows [n, d] of val films, counts [15] of the judge's labels, "No Finding" first, and the floor at `n`."""
+    """The content of reference.npz.
+
+    `features` [n, d] are of val films and `counts` [15] of the judge's labels of `n_val` val films, "No Finding" first.
+    `floor` is the Fréchet distance of `floor_n` training films to them.
+    """
 
     features: Float64
     counts: Float64
     n_val: int
     floor: float
     floor_n: int
-    judge: str
 
     @classmethod
-    def read(cls, path: Path) -> Reference:
-        """Read reference.npz; ArtifactError where it is absent, broken or of an older form."""
+    def read(cls, path: Path, *, judge_digest: str) -> Reference:
+        """Read reference.npz; ArtifactError when it is missing, broken, of an older format or of another judge."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-                return cls(
-                    features=held["judge_features"].astype(np.float64),
-                    counts=held["counts"].astype(np.float64),
-                    n_val=int(held["n_val"]),
-                    floor=float(held["floor_judge"]),
-                    floor_n=int(held["floor_n"]),
-                    judge=str(held["digest_judge"]),
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                reference = cls(
+                    features=arrays["judge_features"].astype(np.float64),
+                    counts=arrays["counts"].astype(np.float64),
+                    n_val=int(arrays["n_val"]),
+                    floor=float(arrays["floor_judge"]),
+                    floor_n=int(arrays["floor_n"]),
                 )
+                reference_judge_digest = str(arrays["digest_judge"])
         except FileNotFoundError:
             raise ArtifactError(
-                f"{path}: no such file, and no films were given; give --reference, or models that hold it"
+                f"{path}: no such file, and no films were given; give --films, or models with a reference.npz"
             ) from None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path}: not the reference of a model ({error!r}); export it again") from error
+        if reference_judge_digest != judge_digest:
+            raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
+        return reference
 
-    def without_any(self) -> Reference:
-        """For a set that was chosen by its labels: no row is known to be of a film that shows what was asked for."""
+    def without_films(self) -> Reference:
+        """The reference for images that were requested by label: none of its films is known to meet the request."""
         return dataclasses.replace(self, features=self.features[:0], counts=0 * self.counts, n_val=0)
 
 
-def distance(
+def compare_with_reference(
+    config: EvaluateConfig, synthetic: SyntheticSet, judge: OnnxModel, reference: Reference, *, checks: Checks
+) -> Evidence:
+    """Compute the sections from a reference; all that need films are not applicable."""
+    extractor, n_val = extractors.extractor_from_model(judge), reference.n_val
+    if synthetic.is_conditional:
+        reference = reference.without_films()
+    outputs = synthetic.outputs(extractor)
+    distance = {
+        name: compute_distance(
+            reference,
+            synthetic=outputs["features"],
+            provenance=extractor.provenance,
+            n_bootstrap=config.n_bootstrap,
+            rng=np.random.default_rng(config.seed),
+        )
+        if name == JUDGE
+        else DistanceRow(status=NO_FILMS)
+        for name in config.extractors
+    }
+    spaces = ("pixels", *config.extractors)
+    return {
+        "n_real_test": 0,
+        "phantom": synthetic.phantom or judge.metadata.phantom,
+        "distance": distance,
+        "kernel": {name: {"status": NO_FILMS} for name in config.extractors},
+        "infinity": {name: {"status": NO_FILMS} for name in config.extractors},
+        "coverage": {name: {"status": NO_FILMS} for name in config.extractors},
+        "by_finding": {name: {"status": NO_FILMS} for name in config.extractors},
+        "similarity": {"status": NO_FILMS},
+        "privacy": {"status": NO_FILMS, **{space: {"status": NO_FILMS} for space in spaces}},
+        "labels": compare_labels(
+            reference,
+            apply_thresholds(outputs, judge.metadata),
+            not_judged=find_weak_findings(judge.metadata),
+        ),
+        "agreement": {"status": NO_FILMS},
+        "classifier": {"status": NO_FILMS},
+        "checks": checks,
+        "protocol": protocol.describe_protocol_without_films(
+            n_val=n_val, n_bootstrap=config.n_bootstrap, judge_digest=judge.digest
+        ),
+    }
+
+
+def compute_distance(
     reference: Reference,
     *,
     synthetic: NDArray[np.float32],
     provenance: Provenance,
     n_bootstrap: int,
     rng: np.random.Generator,
-) -> dict[str, Any]:
-    """The entry of "distance" for the judge: images [n, d] against the reference's rows, its floor beside it.
+) -> DistanceRow:
+    """The Fréchet distance of features [n, d] of images to those of the reference, in judge features.
 
-    `relative` is given only where there are as many images as the floor was taken with, and the rows are all of them.
+    `relative` is given only when there are as many images as training films in the floor, and the reference has the
+    features of all its val films.
     """
-    n = min(len(synthetic), reference.floor_n)
-    fields = [field.name for field in dataclasses.fields(frechet.Distance) if field.name != "provenance"]
-    held = dataclasses.asdict(provenance) | dict.fromkeys(fields)
-    held |= {"n_synthetic": n, "floor_n": reference.floor_n, "n_test": len(reference.features)}
-    if reference.judge != provenance.digest:
-        raise ArtifactError("the reference was taken with another judge than the one beside it; export them again")
-    if min(n, len(reference.features)) < MIN_FILMS:
-        return held | {"status": f"{NOT_APPLICABLE} (n = {min(n, len(reference.features))})"}
+    n, n_real = min(len(synthetic), reference.floor_n), len(reference.features)
+    counts = {"n_synthetic": n, "floor_n": reference.floor_n, "n_test": n_real}
+    if min(n, n_real) < MIN_FILMS_FOR_DISTANCE:
+        return build_empty_row(provenance, status=not_applicable(f"n = {min(n, n_real)}"), **counts)
     value = frechet.frechet_distance(real=reference.features, synthetic=synthetic[:n])
-    draws = np.array([_draw(reference.features, synthetic[:n], rng) for _ in range(n_bootstrap)])
-    alike = n == reference.floor_n and len(reference.features) == reference.n_val and reference.floor > 0
-    return held | {
-        "value": value,
-        "interval": bootstrap.centred(value, draws),
-        "floor": reference.floor,
-        "relative": value / reference.floor if alike else None,
-        "relative_interval": bootstrap.centred_ratio(value / reference.floor, draws / reference.floor)
-        if alike
-        else None,
-        "status": "computed",
-    }
+    draws = np.array([_resample_distance(reference.features, synthetic[:n], rng) for _ in range(n_bootstrap)])
+    row: dict[str, Any] = dict(build_empty_row(provenance, status=COMPUTED, **counts))
+    row |= {"value": value, "interval": bootstrap.centred_interval(value, draws), "floor": reference.floor}
+    if n == reference.floor_n and n_real == reference.n_val and reference.floor > 0:
+        row["relative"] = relative = value / reference.floor
+        row["relative_interval"] = bootstrap.centred_ratio_interval(relative, draws / reference.floor)
+    return cast(DistanceRow, row)
 
 
-def labels(reference: Reference, present: Bool, *, weak: tuple[str, ...]) -> dict[str, Any]:
-    """The content of "labels": shares of images [n, 14] against the reference's counts, Wilson's interval on both."""
-    if reference.n_val < MIN_FILMS:
-        empty = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
-        why = f"{NOT_APPLICABLE} (n = {reference.n_val})"
-        return empty | {"shares": {}, "not_judged": weak, "status": why}
-    made = label_distribution.categories(present)
-    shares = {}
-    for name, real, synthetic in zip((NO_FINDING, *FINDINGS), reference.counts, made.sum(axis=0), strict=True):
-        share = Share(
-            real=real / reference.n_val,
-            real_interval=bootstrap.wilson(real, reference.n_val),
-            synthetic=float(synthetic) / len(made),
-            synthetic_interval=bootstrap.wilson(float(synthetic), len(made)),
-            ratio=float(synthetic) / len(made) / (real / reference.n_val) if real else None,
-            ratio_interval=None,
-            n_real_positive=int(real),
-            judged=name not in weak,
-        )
-        shares[name] = dataclasses.asdict(share)
-    judged = np.array([share["judged"] for share in shares.values()])
-    counts = {"real": reference.counts[judged], "synthetic": made[:, judged].sum(axis=0).astype(np.float64)}
+def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[str, ...]) -> Labels:
+    """The section "labels": findings of images, bool [n, 14], against the counts of the reference.
+
+    Both intervals are Wilson's.
+    """
+    n_real, n = reference.n_val, len(synthetic)
+    if n_real < MIN_FILMS_FOR_DISTANCE:
+        return build_empty_section(n_real, not_judged)
+    names, synthetic_counts = (NO_FINDING, *FINDINGS), label_distribution.add_no_finding(synthetic).sum(axis=0)
+    shares: dict[str, ShareRow] = {}
+    for name, n_real_positive, n_positive in zip(names, reference.counts, synthetic_counts.astype(float), strict=True):
+        real_share, share = n_real_positive / n_real, n_positive / n
+        shares[name] = {
+            "real": real_share,
+            "real_interval": bootstrap.wilson_interval(n_real_positive, n_real),
+            "synthetic": share,
+            "synthetic_interval": bootstrap.wilson_interval(n_positive, n),
+            "ratio": share / real_share if n_real_positive else None,
+            "ratio_interval": None,
+            "n_real_positive": int(n_real_positive),
+            "judged": name not in not_judged,
+        }
+    is_judged = np.array([name not in not_judged for name in names])
+    counts = {"real": reference.counts[is_judged], "synthetic": synthetic_counts[is_judged].astype(np.float64)}
     return {
+        "status": COMPUTED,
         "shares": shares,
         "total_variation": label_distribution.total_variation(**counts),
         "jensen_shannon": label_distribution.jensen_shannon(**counts),
         "kl": label_distribution.kullback_leibler(**counts),
-        "not_judged": weak,
-        "n_real": reference.n_val,
-        "n_synthetic": len(made),
-        "status": "computed",
+        "not_judged": not_judged,
+        "n_real": n_real,
+        "n_synthetic": n,
     }
 
 
-def _draw(real: Float64, synthetic: NDArray[np.float32], rng: np.random.Generator) -> float:
+def _resample_distance(real: Float64, synthetic: NDArray[np.float32], rng: np.random.Generator) -> float:
     """The distance between a resample of each side."""
-    rows = (side[rng.integers(len(side), size=len(side))] for side in (real, synthetic))
-    return frechet.distance_to(frechet.fitted(next(rows)), next(rows))
+    real_draw = real[rng.integers(len(real), size=len(real))]
+    synthetic_draw = synthetic[rng.integers(len(synthetic), size=len(synthetic))]
+    return frechet.frechet_distance_to(frechet.fit_gaussian(real_draw), synthetic_draw)

@@ -1,72 +1,85 @@
-"""A label distribution from elsewhere that a set may be held against, such as that of the whole NIH release.
+"""The part "prevalence" of the section "labels": images against a given label distribution, such as the NIH release's.
 
-The films here may be no random sample of it. Its labels were read from reports and those of a set come from the judge,
-so a difference is of both, the images and the way of labelling.
+The packed films may not be a random sample of that population. Its labels were read from reports and those of the
+images come from the judge, so a difference may come from the images or from the way of labelling.
 """
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from synthcxr.data.findings import FINDINGS, NO_FINDING, canonical
+from synthcxr.data.findings import FINDINGS, NO_FINDING, canonicalize_finding
+from synthcxr.data.metrics_schema import Prevalence, PrevalenceRow
 from synthcxr.errors import DataError
+from synthcxr.evaluation.comparison import JudgeLabels
 from synthcxr.evaluation.metrics import bootstrap, label_distribution
 from synthcxr.evaluation.metrics.label_distribution import Bool
 
 NIH = "nih"
-NIH_FILMS = 112_120
-# Films of each finding in Data_Entry_2017_v2020.csv, "No Finding" first.
-_NIH = (60361, 11559, 2776, 13317, 19894, 5782, 6331, 1431, 5302, 4667, 2303, 2516, 1686, 3385, 227)
+NIH_N_FILMS = 112_120
+# Films with each finding in Data_Entry_2017_v2020.csv, "No Finding" first.
+_NIH_COUNTS = (60361, 11559, 2776, 13317, 19894, 5782, 6331, 1431, 5302, 4667, 2303, 2516, 1686, 3385, 227)
 
 
-def load(name: str) -> tuple[str, dict[str, float]]:
-    """A name and the share of films with each finding: "nih", or a CSV file with columns finding and share."""
-    if name == NIH:
-        shares = [n / NIH_FILMS for n in _NIH]
-        return f"NIH ChestX-ray14, {NIH_FILMS:,} films", dict(zip((NO_FINDING, *FINDINGS), shares, strict=True))
-    path = Path(name)
+def load_prevalence(source: str) -> tuple[str, dict[str, float]]:
+    """A name and the share of films with each finding: "nih", or a CSV file with the columns finding and share."""
+    if source == NIH:
+        shares = [n / NIH_N_FILMS for n in _NIH_COUNTS]
+        return f"NIH ChestX-ray14, {NIH_N_FILMS:,} films", dict(zip((NO_FINDING, *FINDINGS), shares, strict=True))
+    path = Path(source)
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            held = {canonical(row["finding"]): float(row["share"]) for row in csv.DictReader(file)}
+            share_of = {canonicalize_finding(row["finding"]): float(row["share"]) for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: no table of prevalence with columns finding and share ({error})") from error
-    absent = [known for known in (NO_FINDING, *FINDINGS) if known not in held]
-    if absent or not all(0 <= share <= 1 for share in held.values()):
-        raise DataError(f"{path}: expected a share of 0 to 1 for every finding; absent: {', '.join(absent) or 'none'}")
-    return path.name, held
+        raise DataError(
+            f"{path}: cannot read it as a CSV table with the columns finding and share ({error})"
+        ) from error
+    missing = [name for name in (NO_FINDING, *FINDINGS) if name not in share_of]
+    if missing:
+        raise DataError(f"{path}: no share for {', '.join(missing)}; give one for every finding and for {NO_FINDING}")
+    if not all(0 <= share <= 1 for share in share_of.values()):
+        raise DataError(f"{path}: a share is not between 0 and 1; give shares, not counts or percentages")
+    return path.name, share_of
 
 
-def compare(name: str, shares: dict[str, float], present: Bool, *, weak: tuple[str, ...]) -> dict[str, Any]:
-    """Shares and divergences of images' findings bool [n, 14] from such a distribution; the `weak` take no part.
+def compare_with_prevalence(labels: JudgeLabels, name: str, share_of: dict[str, float]) -> Prevalence:
+    """Compare the judge's labels of the images with a distribution; weak findings do not enter the divergences."""
+    return compare_shares(name, share_of, labels.synthetic, not_judged=labels.weak_findings)
 
-    The distribution is taken as known: the ratio's interval is of the images alone.
+
+def compare_shares(
+    name: str, share_of: dict[str, float], synthetic: Bool, *, not_judged: tuple[str, ...]
+) -> Prevalence:
+    """Compare the findings of images, bool [n, 14], with a distribution.
+
+    The distribution counts as known exactly: the intervals of the ratios cover the images alone.
     """
-    made = label_distribution.categories(present, weak).mean(axis=0)
+    shares = label_distribution.add_no_finding(synthetic, not_judged).mean(axis=0)
     names = (NO_FINDING, *FINDINGS)
-    judged = np.array([each not in weak for each in names])
-    reference = np.array([shares[each] for each in names])
-    pair = {"real": reference[judged], "synthetic": made[judged]}
+    is_judged = np.array([finding not in not_judged for finding in names])
+    reference = np.array([share_of[finding] for finding in names])
+    judged_shares = {"real": reference[is_judged], "synthetic": shares[is_judged]}
     return {
         "name": name,
         "shares": {
-            each: _share(float(r), float(s), len(present)) | {"judged": each not in weak}
-            for each, r, s in zip(names, reference, made, strict=True)
+            finding: _compare_share(float(r), float(s), len(synthetic), judged=finding not in not_judged)
+            for finding, r, s in zip(names, reference, shares, strict=True)
         },
-        "total_variation": label_distribution.total_variation(**pair),
-        "jensen_shannon": label_distribution.jensen_shannon(**pair),
+        "total_variation": label_distribution.total_variation(**judged_shares),
+        "jensen_shannon": label_distribution.jensen_shannon(**judged_shares),
     }
 
 
-def _share(reference: float, synthetic: float, n: int) -> dict[str, Any]:
-    interval = bootstrap.wilson(synthetic * n, n)
+def _compare_share(reference: float, synthetic: float, n: int, *, judged: bool) -> PrevalenceRow:
+    low, high = interval = bootstrap.wilson_interval(synthetic * n, n)
     return {
         "reference": reference,
         "synthetic": synthetic,
         "synthetic_interval": interval,
         "ratio": synthetic / reference if reference > 0 else None,
-        "ratio_interval": (interval[0] / reference, interval[1] / reference) if reference > 0 else None,
+        "ratio_interval": (low / reference, high / reference) if reference > 0 else None,
+        "judged": judged,
     }

@@ -1,4 +1,4 @@
-"""What every image of a request shows and does not show."""
+"""The findings that every image of a request must show, and those that it must not show."""
 
 from __future__ import annotations
 
@@ -8,61 +8,60 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import findings as labels
-from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.findings import FINDINGS, NO_FINDING, to_finding_names, to_multi_hot
 from synthcxr.errors import DataError
 
 Bool = NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """All of `findings` and none of `without`; ("No Finding",) is none at all, and nothing asked for is all there is.
+class LabelCondition:
+    """All of `findings` and none of `without`. ("No Finding",) means no finding at all; an empty condition, any image.
 
-    Names are canonical and in NIH order, as `of` makes them.
+    Names are canonical and in NIH order; `from_names` ensures this.
     """
 
     findings: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, findings: Sequence[str], without: Sequence[str] = ()) -> Wanted:
-        """From names as they are typed; DataError for an unknown finding or a contradiction."""
-        asked, barred = _canonical(findings), _canonical(without)
-        if NO_FINDING in barred:
-            raise DataError(f"{NO_FINDING!r} cannot be left out; ask for findings instead")
-        both = [name for name in asked if name in barred]
-        if both:
-            raise DataError(f"{', '.join(both)}: asked for and left out at once")
-        return cls(asked, () if asked == (NO_FINDING,) else barred)
+    def from_names(cls, required: Sequence[str], excluded: Sequence[str] = ()) -> LabelCondition:
+        """Build a condition from names as a user types them; DataError for an unknown or a contradictory finding."""
+        names, excluded_names = _canonicalise(required), _canonicalise(excluded)
+        if NO_FINDING in excluded_names:
+            raise DataError(f"{NO_FINDING!r} cannot be excluded; request one or more findings instead")
+        contradictory = [name for name in names if name in excluded_names]
+        if contradictory:
+            raise DataError(f"{', '.join(contradictory)}: both requested and excluded; remove one of the two")
+        return cls(names, () if names == (NO_FINDING,) else excluded_names)
 
     @classmethod
-    def exactly(cls, findings: Sequence[str]) -> Wanted:
-        """These findings and no other."""
-        asked = _canonical(findings) or (NO_FINDING,)
-        return cls(asked, () if asked == (NO_FINDING,) else tuple(name for name in FINDINGS if name not in asked))
+    def from_exact_set(cls, required: Sequence[str]) -> LabelCondition:
+        """Build the condition for these findings and no other."""
+        names = _canonicalise(required) or (NO_FINDING,)
+        return cls(names, () if names == (NO_FINDING,) else tuple(name for name in FINDINGS if name not in names))
 
     @property
-    def anything(self) -> bool:
-        """Nothing was asked for."""
+    def is_unconditional(self) -> bool:
+        """Whether every image meets the condition."""
         return not self.findings and not self.without
 
     def signs(self) -> NDArray[np.int64]:
-        """Int [14]: 1 where a finding must show, -1 where it must not, 0 where it may."""
+        """Int [14]: 1 for a required finding, -1 for an excluded one, 0 for any other."""
         if NO_FINDING in self.findings:
             return np.full(len(FINDINGS), -1)
         return np.array([(name in self.findings) - (name in self.without) for name in FINDINGS])
 
-    def met(self, present: Bool) -> Bool:
-        """Bool [n]: which rows of bool [n, 14] are what is wanted."""
+    def matches(self, present: Bool) -> Bool:
+        """Bool [n]: which rows of `present`, bool [n, 14], meet the condition."""
         signs = self.signs()
         return np.asarray(present[:, signs > 0].all(axis=1) & ~present[:, signs < 0].any(axis=1))
 
     def __str__(self) -> str:
-        shown = " and ".join(self.findings)
-        barred = "without " + " or ".join(self.without) if self.without else ""
-        return " ".join(part for part in (shown, barred) if part)
+        required = " and ".join(self.findings)
+        excluded = "without " + " or ".join(self.without) if self.without else ""
+        return " ".join(part for part in (required, excluded) if part)
 
 
-def _canonical(names: Sequence[str]) -> tuple[str, ...]:
-    return labels.names(labels.vector(names)) if names else ()
+def _canonicalise(names: Sequence[str]) -> tuple[str, ...]:
+    return to_finding_names(to_multi_hot(names)) if names else ()

@@ -1,4 +1,4 @@
-"""One ONNX model running in onnxruntime: checked on opening, on the device that was asked for, or an error."""
+"""Open an ONNX model file in onnxruntime: check it, and run it on the requested device or raise an error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import dataclasses
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -17,19 +16,20 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
+from synthcxr.config.schema import Device
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.model_files import onnx_metadata as contracts
-from synthcxr.model_files.onnx_metadata import Contract, Kind
+from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
+from synthcxr.storage.cores import count_usable_cores
 from synthcxr.synthesis.runtime import cpu_fusion, fp16
 
 Float32 = NDArray[np.float32]
-Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["fp32", "fp16"]
 
 VERSION: str = ort.__version__
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# Algorithms picked by timing differ from run to run, and TF32 rounds: both would cost the same bytes.
+# Convolution algorithms chosen by timing differ between runs, and TF32 rounds: both would change the image bytes.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
 _NATIVE_ERRORS = (
     *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf, native.NotImplemented),
@@ -42,18 +42,18 @@ _OUTPUTS = {
     "proposal": ("logits",),
 }
 
-# Its log lines go straight to stderr, a missing GPU library among them; what matters also comes as an exception.
+# onnxruntime logs to stderr, for example when a GPU library is missing; errors also arrive as exceptions.
 ort.set_default_logger_severity(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """An opened model file. `provider` is the execution provider that onnxruntime really gave.
+    """An open model file. `provider` is the execution provider that onnxruntime actually uses.
 
-    `precision` is what it computes in: fp16 where it is a generator on a GPU, unless another was asked for.
+    `precision` is that of the computation: fp16 for a generator on a GPU, unless `open` was given another.
     """
 
-    contract: Contract
+    metadata: ModelMetadata
     provider: str
     precision: Precision
     _inference: ort.InferenceSession = dataclasses.field(repr=False)
@@ -68,121 +68,117 @@ class Session:
         threads: int | None = None,
         precision: Precision | None = None,
     ) -> Session:
-        """Open a model file; ArtifactError where it does not fit its contract, or `device` "cuda" was not got.
+        """Open a model file; ArtifactError if it does not match its metadata, or if `device` "cuda" is unavailable.
 
-        `threads` None takes as many as there are cores; the bytes of an image may depend on their number.
+        `threads` None uses one thread per usable core. The bytes of an image may depend on the number of threads.
         """
-        contract = contracts.read(path, kind=kind)
+        metadata = onnx_metadata.read(path, kind=kind)
+        model = _ModelFile(path, metadata, precision)
         try:
-            inference, precision = _start(_Asked(path, contract, precision), device, threads or n_threads())
+            inference, precision = _start_inference(model, device, threads or count_usable_cores())
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
-        _check_fit(path, contract, inference)
-        return cls(contract, inference.get_providers()[0], precision, inference)
+        _check_inputs_and_outputs(path, metadata, inference)
+        return cls(metadata, inference.get_providers()[0], precision, inference)
 
     @property
     def digest(self) -> str:
         """Hex sha256 of graph and initialisers."""
-        return self.contract.digest
+        return self.metadata.digest
 
     @property
     def threads(self) -> int:
-        """How many threads share the work of one operator."""
+        """The number of threads that share one operator."""
         return int(self._inference.get_session_options().intra_op_num_threads)
 
-    def pins(self) -> dict[str, str]:
-        """What the bits of its answers depend on beside the file."""
+    @property
+    def runtime_settings(self) -> dict[str, str]:
+        """What the bits of the outputs depend on besides the file and the number of threads."""
         return {"provider": self.provider, "precision": self.precision, "onnxruntime": VERSION}
 
     def run(self, array: Float32) -> dict[str, Float32]:
-        """Every output by its name, for latents [N, Z] (generator) or images [N, 1, R, R] (classifier, judge).
+        """Every output by name, for latents [N, Z] (generator, proposal) or images [N, 1, R, R] (classifier, judge).
 
-        Bound, so that on a GPU an input goes there once and an output comes back once. Callers keep N the same.
+        Uses I/O binding, so each input and output is copied to or from a GPU once. Callers keep N constant.
         """
-        outputs, bound = _OUTPUTS[self.contract.kind], self._inference.io_binding()
+        names, binding = _OUTPUTS[self.metadata.kind], self._inference.io_binding()
         try:
-            bound.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
-            for name in outputs:
-                bound.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
-            self._inference.run_with_iobinding(bound)
-            values = bound.copy_outputs_to_cpu()
+            binding.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
+            for name in names:
+                binding.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
+            self._inference.run_with_iobinding(binding)
+            values = binding.copy_outputs_to_cpu()
         except _NATIVE_ERRORS as error:
-            raise ArtifactError(f"the {self.contract.kind} failed on {self.provider}: {_first_line(error)}") from error
-        return dict(zip(outputs, values, strict=True))
-
-
-def n_threads() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            raise ArtifactError(f"the {self.metadata.kind} failed on {self.provider}: {_first_line(error)}") from error
+        return dict(zip(names, values, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What of a file is to be run, and in what precision; None leaves it to the device."""
+class _ModelFile:
+    """A model file and the precision to run it in; None lets the execution provider decide."""
 
     path: Path
-    contract: Contract
+    metadata: ModelMetadata
     precision: Precision | None
 
-    def on(self, provider: str) -> Precision:
-        """The precision there."""
-        if self.contract.kind != "generator":
+    def resolve_precision(self, provider: str) -> Precision:
+        """The precision on an execution provider."""
+        if self.metadata.kind != "generator":
             return "fp32"
         return self.precision or ("fp16" if provider == CUDA else "fp32")
 
-    def source(self, provider: str) -> Path | bytes:
-        """The file, or of a generator its graph in fp16, which agrees to 1e-2, or made quicker for a CPU, to 1e-4."""
-        if self.on(provider) == "fp16":
-            return bytes(fp16.halved(onnx.load(self.path)).SerializeToString())
-        if self.contract.kind != "generator" or provider == CUDA:
+    def load_for(self, provider: str) -> Path | bytes:
+        """The file itself, or for a generator its graph in fp16 (agrees to 1e-2) or fused for a CPU (to 1e-4)."""
+        if self.resolve_precision(provider) == "fp16":
+            return bytes(fp16.convert_to_fp16(onnx.load(self.path)).SerializeToString())
+        if self.metadata.kind != "generator" or provider == CUDA:
             return self.path
-        quicker, n_merged = cpu_fusion.merged(onnx.load(self.path))
-        return bytes(quicker.SerializeToString()) if n_merged else self.path
+        fused, n_fused = cpu_fusion.fuse_for_cpu(onnx.load(self.path))
+        return bytes(fused.SerializeToString()) if n_fused else self.path
 
 
-def _start(asked: _Asked, device: Device, threads: int) -> tuple[ort.InferenceSession, Precision]:
+def _start_inference(model: _ModelFile, device: Device, threads: int) -> tuple[ort.InferenceSession, Precision]:
     if device != "cpu":
-        inference = _on_cuda(asked, threads)
+        inference = _start_on_cuda(model, threads)
         if inference is not None:
-            return inference, asked.on(CUDA)
+            return inference, model.resolve_precision(CUDA)
     if device == "cuda":
         raise ArtifactError(
-            "--device cuda: onnxruntime did not get the GPU (it needs the NVIDIA driver, CUDA and cuDNN 9, and the"
-            " onnxruntime-gpu package); mend that, or use --device auto or cpu"
+            "--device cuda: onnxruntime cannot use the GPU (it needs the NVIDIA driver, CUDA, cuDNN 9 and the"
+            " onnxruntime-gpu package); install what is missing, or use --device auto or cpu"
         )
-    return (
-        ort.InferenceSession(asked.source(CPU), _options(threads), providers=[CPU], enable_fallback=0),
-        asked.on(CPU),
-    )
+    inference = ort.InferenceSession(model.load_for(CPU), _build_options(threads), providers=[CPU], enable_fallback=0)
+    return inference, model.resolve_precision(CPU)
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def _build_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.use_deterministic_compute = True
     options.intra_op_num_threads = threads
-    # Threads that spin while they wait take the cores on which images are encoded: measured, a third of all CPU time.
+    # Threads that spin while they wait take a third of all CPU time (measured) from the threads that encode images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
-def _on_cuda(asked: _Asked, threads: int) -> ort.InferenceSession | None:
-    """A session that ran one sample on the GPU, or None where anything on the way there is missing."""
+def _start_on_cuda(model: _ModelFile, threads: int) -> ort.InferenceSession | None:
+    """A session that has run one sample on the GPU, or None if a requirement is missing."""
     if CUDA not in ort.get_available_providers() or not _has_driver():
         return None
-    if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA and cuDNN where pip put them
+    if hasattr(ort, "preload_dlls"):  # since 1.21: finds CUDA and cuDNN where pip installed them
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
     try:
         inference = ort.InferenceSession(
-            asked.source(CUDA),
-            _options(threads),
+            model.load_for(CUDA),
+            _build_options(threads),
             providers=[(CUDA, _CUDA_OPTIONS), (CPU, {})],
             enable_fallback=0,
         )
         if inference.get_providers()[0] != CUDA:
             return None
-        inference.run(None, {inference.get_inputs()[0].name: np.zeros(_input_shape(asked.contract, 1), np.float32)})
+        sample = np.zeros((1, *_input_shape(model.metadata)), np.float32)
+        inference.run(None, {inference.get_inputs()[0].name: sample})
     except _NATIVE_ERRORS:
         return None
     return inference
@@ -196,34 +192,39 @@ def _has_driver() -> bool:
     return True
 
 
-def _input_shape(contract: Contract, n: int) -> tuple[int, ...]:
-    if contract.kind in ("generator", "proposal"):
-        return (n, contract.latent)
-    return (n, 1, contract.resolution, contract.resolution)
+def _input_shape(metadata: ModelMetadata) -> tuple[int, ...]:
+    """The shape of one input row, by the metadata."""
+    if metadata.kind in ("generator", "proposal"):
+        return (metadata.latent,)
+    return (1, metadata.resolution, metadata.resolution)
 
 
-def _check_fit(path: Path, contract: Contract, inference: ort.InferenceSession) -> None:
+def _check_inputs_and_outputs(path: Path, metadata: ModelMetadata, inference: ort.InferenceSession) -> None:
+    """Raise ArtifactError unless names and shapes match the metadata; an empty expected shape matches any."""
     inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
     outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
-    side = contract.resolution
-    if contract.kind == "generator":
-        wanted = {"z": [contract.latent]}, {"image": [1, side, side]}
-    elif contract.kind == "proposal":
-        wanted = {"z": [contract.latent]}, {"logits": [len(FINDINGS)]}
+    row = list(_input_shape(metadata))
+    if metadata.kind == "generator":
+        expected_inputs, expected_outputs = {"z": row}, {"image": [1, metadata.resolution, metadata.resolution]}
+    elif metadata.kind == "proposal":
+        expected_inputs, expected_outputs = {"z": row}, {"logits": [len(FINDINGS)]}
     else:
-        wanted = {"image": [1, side, side]}, {"logits": [len(FINDINGS)], "features": []}
-        lacking = [finding for finding in FINDINGS if finding not in contract.thresholds]
-        if lacking:
-            raise ArtifactError(f"{path}: its metadata holds no threshold for {', '.join(lacking)}")
+        expected_inputs, expected_outputs = {"image": row}, {"logits": [len(FINDINGS)], "features": []}
+        missing = [finding for finding in FINDINGS if finding not in metadata.thresholds]
+        if missing:
+            raise ArtifactError(
+                f"{path}: its metadata has no threshold for {', '.join(missing)}; run `synthcxr export` again"
+            )
     if len(inputs) != 1:
-        raise ArtifactError(f"{path}: a {contract.kind} has one input, this one has {', '.join(inputs)}")
-    for what, shapes, names in (("input", inputs, wanted[0]), ("output", outputs, wanted[1])):
-        for name, shape in names.items():
+        raise ArtifactError(f"{path}: a {metadata.kind} has one input, this file has {', '.join(inputs)}")
+    for role, shapes, expected in (("input", inputs, expected_inputs), ("output", outputs, expected_outputs)):
+        for name, shape in expected.items():
             if name not in shapes:
-                raise ArtifactError(f"{path}: has no {what} {name!r}; it has {', '.join(shapes)}")
-            if any(isinstance(held, int) and held != want for held, want in zip(shapes[name][1:], shape, strict=False)):
+                raise ArtifactError(f"{path}: has no {role} {name!r}; it has {', '.join(shapes)}")
+            sizes = zip(shapes[name][1:], shape, strict=False)
+            if any(isinstance(size, int) and size != expected_size for size, expected_size in sizes):
                 raise ArtifactError(
-                    f"{path}: its {what} {name!r} {shapes[name]} does not fit its metadata, N and {shape}"
+                    f"{path}: its {role} {name!r} {shapes[name]} does not match its metadata, N and {shape}"
                 )
 
 

@@ -1,118 +1,148 @@
-"""Where to look for what is wanted: a distilled guess at the logits of a latent's image, and latents led by it.
+"""Guided rejection sampling: propose latents that a small network expects to meet a label condition.
 
-Most candidates are led to where the guess speaks for what is wanted, some stay where they were drawn. Each has a
-weight: sums over the accepted, weighted, are those of plain rejection on average (two samples combined by the balance
-heuristic; Veach and Guibas, SIGGRAPH 1995). What is accepted, the classifier decides on the image.
+`synthcxr distill` distils generator and classifier into proposal.onnx, which predicts the logits of a latent's image
+without generating the image. Annealed importance sampling moves most candidates to where these predictions meet the
+condition; a share of the candidates stays where it was drawn. Each candidate has an importance weight: the expected
+weighted sum over accepted images equals that of plain rejection sampling (two proposal distributions combined by the
+balance heuristic; Veach and Guibas, SIGGRAPH 1995). The classifier alone decides, on the image, what is accepted.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from synthcxr.config.schema import Device
 from synthcxr.data import random_streams
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import predictions
-from synthcxr.synthesis.request.label_condition import Wanted
-from synthcxr.synthesis.runtime.onnx_session import Device, Session
-from synthcxr.synthesis.sampling import annealed_importance_sampling
-from synthcxr.synthesis.sampling.annealed_importance_sampling import Route
-from synthcxr.synthesis.sampling.rejection import Sampler
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule, anneal, fit_schedule
+from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler, draw_blocks
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-FILE, ABOUT = "proposal.onnx", "proposal.json"
-LIKELY = 0.55
-"""How probable it is to be, by the guess, that a candidate shows what is wanted once it is led."""
-ENOUGH = 0.7
-"""Latents that are more probable than this are not favoured further."""
-EXPLORED = 0.05
+PROPOSAL_FILE, PROPOSAL_REPORT_FILE = "proposal.onnx", "proposal.json"
+TARGET_PROBABILITY = 0.55
+"""Mean predicted probability, at the end of the schedule, that a candidate meets the condition."""
+PROBABILITY_CAP = 0.7
+"""Predicted probabilities above this count as this, so that the most certain latents gain no further advantage."""
+UNGUIDED_SHARE = 0.05
 """Share of the candidates that stay where they were drawn."""
-_KEY = 2**62
+_PILOT_KEY = 2**62
 
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the guess.
+    """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the predictions.
 
-    `guides` are kept, since finding one takes a second.
+    `guides` caches one guide per condition, because fitting one takes about a second.
     """
 
     session: Session
     spread: Float64
-    guides: dict[Wanted, Guide] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    guides: dict[LabelCondition, Guide] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: Path, sampler: Sampler, *, device: Device = "auto", threads: int | None = None) -> Proposal:
-        """Open what was distilled from this very generator and classifier; ArtifactError where it was from others."""
+    def open(
+        cls, path: Path, sampler: RejectionSampler, *, device: Device = "auto", threads: int | None = None
+    ) -> Proposal:
+        """Open a proposal; ArtifactError if it was distilled from another generator or classifier."""
         session = Session.open(path, kind="proposal", device=device, threads=threads)
-        about = session.contract.network
+        network = session.metadata.network
         for kind, model in (("generator", sampler.generator), ("classifier", sampler.classifier)):
-            if about.get(kind) != model.digest:
+            if network.get(kind) != model.digest:
                 raise ArtifactError(f"{path}: was distilled from another {kind}; run `synthcxr distill` again")
-        return cls(session, np.array([about["spread"][finding] for finding in FINDINGS]))
+        return cls(session, np.array([network["spread"][finding] for finding in FINDINGS]))
 
-    def guide(self, wanted: Wanted, sampler: Sampler) -> Guide:
-        """The guide for a request, found once."""
-        if wanted not in self.guides:
-            self.guides[wanted] = Guide.of(self, wanted, sampler)
-        return self.guides[wanted]
+    def get_guide(self, condition: LabelCondition, sampler: RejectionSampler) -> Guide:
+        """The guide for a condition, fitted on first use."""
+        if condition not in self.guides:
+            self.guides[condition] = Guide.fit(self, condition, sampler)
+        return self.guides[condition]
 
-    def log_likely(self, latents: Float32, wanted: Wanted, least: Float64) -> Float64:
-        """Float64 [n]: log of how probable it is that each latent's image shows what is wanted; `least` are logits."""
-        guess = self.session.run(latents)["logits"].astype(np.float64)
-        signs = wanted.signs()
-        asked = signs != 0
-        return np.asarray(special.log_ndtr((signs * (guess - least) / self.spread)[:, asked]).sum(axis=1))
+    def log_probability(self, latents: Float32, condition: LabelCondition, threshold_logits: Float64) -> Float64:
+        """Float64 [n]: log of the predicted probability that each latent's image meets the condition."""
+        logits = self.session.run(latents)["logits"].astype(np.float64)
+        signs = condition.signs()
+        distances = signs * (logits - threshold_logits) / self.spread
+        return np.asarray(special.log_ndtr(distances[:, signs != 0]).sum(axis=1))
 
 
 @dataclasses.dataclass(frozen=True)
 class Guide:
-    """How candidates for a request are led: along `route`, whose mean weight has the logarithm `log_mean`."""
+    """The proposal distribution for one condition: a `schedule`, and the logarithm of the schedule's mean weight."""
 
     proposal: Proposal
-    wanted: Wanted
-    least: Float64
-    route: Route
-    log_mean: float
+    condition: LabelCondition
+    threshold_logits: Float64
+    schedule: AnnealingSchedule
+    log_mean_weight: float
 
     @classmethod
-    def of(cls, proposal: Proposal, wanted: Wanted, sampler: Sampler) -> Guide:
-        """The guide at whose end the guess finds LIKELY. It follows from the models and the request alone."""
-        least = predictions.logits(predictions.least(sampler.classifier.contract.thresholds))
-        here = cls(proposal, wanted, least, Route(), 0.0)
-        rng = np.random.Generator(np.random.Philox(key=_KEY))
-        route, log_mean = annealed_importance_sampling.find(here.score, sampler.generator.contract.latent, LIKELY, rng)
-        return dataclasses.replace(here, route=route, log_mean=log_mean)
+    def fit(cls, proposal: Proposal, condition: LabelCondition, sampler: RejectionSampler) -> Guide:
+        """Fit the schedule that ends at TARGET_PROBABILITY. It depends on the models and the condition alone."""
+        threshold_logits = predictions.to_logits(predictions.stack_thresholds(sampler.classifier.metadata.thresholds))
+        unguided = cls(proposal, condition, threshold_logits, AnnealingSchedule(), 0.0)
+        rng = np.random.Generator(np.random.Philox(key=_PILOT_KEY))
+        size = sampler.generator.metadata.latent
+        schedule, log_mean_weight = fit_schedule(unguided.score, size, TARGET_PROBABILITY, rng)
+        return dataclasses.replace(unguided, schedule=schedule, log_mean_weight=log_mean_weight)
 
     def score(self, latents: Float32) -> Float64:
-        """Float64 [n]: log of how probable each latent is to show what is wanted, at most log ENOUGH."""
-        return np.minimum(self.proposal.log_likely(latents, self.wanted, self.least), np.log(ENOUGH))
+        """Float64 [n]: log of the predicted probability that each latent meets the condition, capped."""
+        log_probability = self.proposal.log_probability(latents, self.condition, self.threshold_logits)
+        return np.minimum(log_probability, np.log(PROBABILITY_CAP))
 
-    def favour(self, scores: Float64) -> Float64:
-        """Float64 [n]: how much more often latents of these scores are tried than plain rejection would; never 0."""
-        return np.asarray(EXPLORED + (1 - EXPLORED) * np.exp(self.route.end * scores - self.log_mean))
+    def density_ratio(self, scores: Float64) -> Float64:
+        """Float64 [n]: proposal density over normal density, for latents of these scores; at least UNGUIDED_SHARE."""
+        annealed = np.exp(self.schedule.final_power * scores - self.log_mean_weight)
+        return np.asarray(UNGUIDED_SHARE + (1 - UNGUIDED_SHARE) * annealed)
 
     @property
-    def most(self) -> float:
-        """The largest favour that a latent can have."""
-        return float(self.favour(np.array([np.log(ENOUGH)]))[0]) if self.route.powers else 1.0
+    def max_density_ratio(self) -> float:
+        """The largest density ratio of any latent."""
+        return float(self.density_ratio(np.array([np.log(PROBABILITY_CAP)]))[0]) if self.schedule.powers else 1.0
 
-    def led(self, seed: int, start: int, n: int) -> tuple[Float32, Float64]:
-        """The latents [n, Z] that candidates start .. start + n - 1 come to, and their weights [n]."""
-        size, n_moves = self.proposal.session.contract.latent, self.route.n_moves
-        begun = random_streams.latents(seed, start, n, size)
+    def propose(self, seed: int, start: int, n: int) -> tuple[Float32, Float64]:
+        """Latents [n, Z] for candidates start .. start + n - 1, and their importance weights [n]."""
+        size, n_moves = self.proposal.session.metadata.latent, self.schedule.n_moves
+        latents = random_streams.draw_latents(seed, start, n, size)
         if not n_moves:
-            return begun, np.ones(n)
-        noise, chances = random_streams.walks(seed, start, n, n_moves, size)
-        came = annealed_importance_sampling.follow(self.route, self.score, begun, noise, chances[:, 1:])
-        stays = chances[:, 0] < EXPLORED
-        latents = np.where(stays[:, None], begun, came.latents)
-        weights = np.where(stays, 1.0, np.exp(came.log_weights - self.log_mean))
-        return latents, np.asarray(weights / self.favour(self.score(latents)))
+            return latents, np.ones(n)
+        noise, uniforms = random_streams.draw_walk_noise(seed, start, n, n_moves, size)
+        annealed = anneal(self.schedule, self.score, latents, noise, uniforms[:, 1:])
+        unguided = uniforms[:, 0] < UNGUIDED_SHARE
+        proposed = np.where(unguided[:, None], latents, annealed.latents)
+        weights = np.where(unguided, 1.0, np.exp(annealed.log_weights - self.log_mean_weight))
+        return proposed, np.asarray(weights / self.density_ratio(self.score(proposed)))
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedSampler:
+    """Rejection sampling among the candidates that a guide proposes, with importance weights."""
+
+    sampler: RejectionSampler
+    guide: Guide
+
+    def draw(self, *, seed: int, start: int, stop: int) -> Iterator[ImageBatch]:
+        """The accepted images among candidates start .. stop - 1, block by block, in candidate order."""
+        return draw_blocks(lambda block_start: self.draw_block(seed, block_start), self.sampler.batch_size, start, stop)
+
+    def draw_block(self, seed: int, start: int) -> ImageBatch:
+        """The accepted images among candidates start .. start + batch_size - 1; `start` is a multiple of it."""
+        n = self.sampler.batch_size
+        latents, weights = self.guide.propose(seed, start, n)
+        pixels, probabilities = self.sampler.generate(latents)
+        indices = np.arange(start, start + n, dtype=np.int64)
+        moved_latents = latents if self.guide.schedule.powers else None
+        block = ImageBatch(start + n, n, indices, pixels, probabilities, weights, moved_latents)
+        return block.select(self.sampler.accept(probabilities, self.guide.condition))

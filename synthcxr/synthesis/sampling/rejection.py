@@ -1,7 +1,7 @@
-"""Candidates in order: latents of the per-image streams, through the generator and the classifier, chosen or not.
+"""Rejection sampling: generate an image for each candidate latent and accept those that meet a label condition.
 
-Candidates run in fixed blocks aligned to their index, always full, so that what comes out for candidate i does not
-depend on where a run began, was stopped or ends.
+Candidates run in full blocks at fixed multiples of the batch size. The result for candidate i therefore does not depend
+on where a run starts, is interrupted or ends.
 """
 
 from __future__ import annotations
@@ -13,44 +13,45 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import findings as labels
+from synthcxr.config.schema import Device
 from synthcxr.data import images, random_streams
+from synthcxr.data.findings import to_finding_names
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import predictions
-from synthcxr.synthesis.request.label_condition import Wanted
-from synthcxr.synthesis.runtime.onnx_session import Device, Session
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.runtime.onnx_session import Session
 
-GENERATOR, CLASSIFIER = "generator.onnx", "classifier.onnx"
+GENERATOR_FILE, CLASSIFIER_FILE = "generator.onnx", "classifier.onnx"
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """What one block gave: `indices` int64 [k], `pixels` uint8 [k, R, R], `probabilities` float64 [k, 14].
+class ImageBatch:
+    """Accepted images of one block: `indices` int64 [k], `pixels` uint8 [k, R, R], `probabilities` float64 [k, 14].
 
-    `stop` is the first candidate that has not been looked at, and `runs` how many images the generator made for it.
-    `weights` float64 [k] make up for what a guide favoured. Where candidates were led, `latents` float32 [k, Z] are
-    those they came to, in `steps` int64 [k] of a search; else the candidate's own latent is meant.
-    `judged` float64 [k, 14] are the judge's probabilities where it was asked.
+    `stop` is the first candidate that was not examined. `generator_runs` counts all images that the generator made for
+    the block. `weights` float64 [k] correct for importance sampling. `latents` float32 [k, Z] are present where a
+    method moved them; otherwise each candidate's own latent applies. `steps` int64 [k] counts optimisation steps.
+    `judge_probabilities` float64 [k, 14] are calibrated, and present where the request includes the judge.
     """
 
     stop: int
-    runs: int
+    generator_runs: int
     indices: NDArray[np.int64]
     pixels: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
     weights: NDArray[np.float64]
     latents: NDArray[np.float32] | None = None
     steps: NDArray[np.int64] | None = None
-    judged: NDArray[np.float64] | None = None
+    judge_probabilities: NDArray[np.float64] | None = None
 
-    def first(self, n: int) -> Drawn:
-        """At most the first `n` (> 0) images; where they are `n`, it stops right after the last of them."""
+    def take_first(self, n: int) -> ImageBatch:
+        """At most the first `n` (> 0) images. If there are `n` or more, `stop` moves to just after the last one."""
         if n > len(self.indices):
             return self
-        return dataclasses.replace(self.kept(slice(n)), stop=int(self.indices[n - 1]) + 1)
+        return dataclasses.replace(self.select(slice(n)), stop=int(self.indices[n - 1]) + 1)
 
-    def kept(self, rows: NDArray[np.bool_] | slice) -> Drawn:
-        """The images of these rows alone."""
+    def select(self, rows: NDArray[np.bool_] | slice) -> ImageBatch:
+        """Only the images of these rows."""
         return dataclasses.replace(
             self,
             indices=self.indices[rows],
@@ -59,76 +60,80 @@ class Drawn:
             weights=self.weights[rows],
             latents=None if self.latents is None else self.latents[rows],
             steps=None if self.steps is None else self.steps[rows],
-            judged=None if self.judged is None else self.judged[rows],
+            judge_probabilities=None if self.judge_probabilities is None else self.judge_probabilities[rows],
         )
 
 
-def ranged(block: Callable[[int], Drawn], size: int, start: int, stop: int) -> Iterator[Drawn]:
-    """What blocks of `size` candidates, each at a multiple of it, give among candidates start .. stop - 1."""
-    for at in range(start - start % size, stop if start < stop else 0, size):
-        held = block(at)
-        within = held.kept((held.indices >= start) & (held.indices < stop))
-        yield dataclasses.replace(within, stop=min(held.stop, stop))
+def draw_blocks(
+    draw_block: Callable[[int], ImageBatch], batch_size: int, start: int, stop: int
+) -> Iterator[ImageBatch]:
+    """Draw candidates start .. stop - 1 in blocks; each block starts at a multiple of `batch_size`."""
+    for block_start in range(start - start % batch_size, stop if start < stop else 0, batch_size):
+        block = draw_block(block_start)
+        in_range = block.select((block.indices >= start) & (block.indices < stop))
+        yield dataclasses.replace(in_range, stop=min(block.stop, stop))
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler:
-    """A generator with the classifier that chooses and labels what it makes; `batch` candidates to a block."""
+class RejectionSampler:
+    """A generator, and the classifier that accepts and labels its images; `batch_size` candidates per block."""
 
     generator: Session
     classifier: Session
-    batch: int
+    batch_size: int
 
     @classmethod
-    def open(cls, folder: Path, *, batch: int, device: Device = "auto", threads: int | None = None) -> Sampler:
-        """Open generator.onnx and classifier.onnx of a model folder; ArtifactError where their sizes differ."""
-        generator = Session.open(folder / GENERATOR, kind="generator", device=device, threads=threads)
-        classifier = Session.open(folder / CLASSIFIER, kind="classifier", device=device, threads=threads)
-        made, seen = generator.contract.resolution, classifier.contract.resolution
-        if made != seen:
+    def open(
+        cls, folder: Path, *, batch_size: int, device: Device = "auto", threads: int | None = None
+    ) -> RejectionSampler:
+        """Open generator.onnx and classifier.onnx of a model folder; ArtifactError if their resolutions differ."""
+        generator = Session.open(folder / GENERATOR_FILE, kind="generator", device=device, threads=threads)
+        classifier = Session.open(folder / CLASSIFIER_FILE, kind="classifier", device=device, threads=threads)
+        generated, classified = generator.metadata.resolution, classifier.metadata.resolution
+        if generated != classified:
             raise ArtifactError(
-                f"{folder}: the generator makes {made} px and the classifier sees {seen} px; export again"
+                f"{folder}: the generator's resolution is {generated} px and the classifier's {classified} px;"
+                " run `synthcxr export` again"
             )
-        return cls(generator=generator, classifier=classifier, batch=batch)
+        return cls(generator=generator, classifier=classifier, batch_size=batch_size)
 
-    def block(self, seed: int, start: int) -> Drawn:
-        """All candidates start .. start + batch - 1 of `seed`; `start` is a multiple of the batch."""
-        pixels, probabilities = self.seen(
-            random_streams.latents(seed, start, self.batch, self.generator.contract.latent)
-        )
-        stop = start + self.batch
+    def draw_block(self, seed: int, start: int) -> ImageBatch:
+        """All candidates start .. start + batch_size - 1 of `seed`; `start` is a multiple of the batch size."""
+        latents = random_streams.draw_latents(seed, start, self.batch_size, self.generator.metadata.latent)
+        pixels, probabilities = self.generate(latents)
+        stop = start + self.batch_size
         indices = np.arange(start, stop, dtype=np.int64)
-        return Drawn(stop, self.batch, indices, pixels, probabilities, np.ones(self.batch))
+        return ImageBatch(stop, self.batch_size, indices, pixels, probabilities, np.ones(self.batch_size))
 
-    def seen(self, latents: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The images uint8 [n, R, R] of latents [n, Z] and their probabilities, by the classifier, [n, 14]."""
-        pixels = images.to_uint8(_finite(self.generator.run(latents)["image"], "generator"))
-        logits = _finite(self.classifier.run(images.to_float(pixels))["logits"], "classifier")
-        return pixels, predictions.probabilities(logits)
+    def generate(self, latents: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The images uint8 [n, R, R] of latents [n, Z], and the classifier's probabilities [n, 14] for them."""
+        pixels = images.to_uint8(_require_finite(self.generator.run(latents)["image"], "generator"))
+        logits = _require_finite(self.classifier.run(images.to_float(pixels))["logits"], "classifier")
+        return pixels, predictions.to_probabilities(logits)
 
-    def draw(self, *, seed: int, wanted: Wanted, start: int, stop: int) -> Iterator[Drawn]:
-        """The accepted among candidates start .. stop - 1, block by block, in candidate order."""
+    def draw(self, condition: LabelCondition, *, seed: int, start: int, stop: int) -> Iterator[ImageBatch]:
+        """The accepted images among candidates start .. stop - 1, block by block, in candidate order."""
 
-        def accepted(at: int) -> Drawn:
-            block = self.block(seed, at)
-            return block.kept(self.accepts(block.probabilities, wanted))
+        def draw_accepted(block_start: int) -> ImageBatch:
+            block = self.draw_block(seed, block_start)
+            return block.select(self.accept(block.probabilities, condition))
 
-        return ranged(accepted, self.batch, start, stop)
+        return draw_blocks(draw_accepted, self.batch_size, start, stop)
 
-    def accepts(self, probabilities: NDArray[np.float64], wanted: Wanted) -> NDArray[np.bool_]:
-        """Bool [n]: what is wanted shows, by the classifier's thresholds, and what is not does not."""
-        return wanted.met(self.present(probabilities))
+    def accept(self, probabilities: NDArray[np.float64], condition: LabelCondition) -> NDArray[np.bool_]:
+        """Bool [n]: whether each image meets the condition by the classifier's thresholds."""
+        return condition.matches(self.detect(probabilities))
 
-    def present(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Bool [n, 14]: which findings show, by the classifier's thresholds."""
-        return predictions.present(probabilities, self.classifier.contract.thresholds)
+    def detect(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Bool [n, 14]: which findings reach the classifier's thresholds."""
+        return predictions.is_present(probabilities, self.classifier.metadata.thresholds)
 
-    def findings(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
-        """The names of what one image [14] shows by the thresholds, "No Finding" where nothing passes."""
-        return labels.names(predictions.present(probabilities, self.classifier.contract.thresholds).astype(float))
+    def name_findings(self, probabilities: NDArray[np.float64]) -> tuple[str, ...]:
+        """The findings of one image [14] by the classifier's thresholds; "No Finding" if none reaches its threshold."""
+        return to_finding_names(self.detect(probabilities).astype(float))
 
 
-def _finite(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
+def _require_finite(values: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
-        raise ArtifactError(f"the {kind} gives values that are not finite; export or fetch another one")
+        raise ArtifactError(f"the {kind} returned values that are not finite; export it again or use another model")
     return values

@@ -1,48 +1,37 @@
-"""How candidates are chosen: all as they were drawn, led by a proposal's guess, or searched for by gradients."""
+"""How candidates are drawn: plain rejection, guided by a proposal, or with latent optimisation."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.config.schema import Device, Method, ResolvedMethod
 from synthcxr.data import images
-from synthcxr.data.findings import FINDINGS, SEPARATOR
-from synthcxr.data.records import Record
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
+from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.model_files import predictions
 from synthcxr.storage import digests
-from synthcxr.synthesis.request.label_condition import Wanted
-from synthcxr.synthesis.runtime.onnx_session import Device, Session
-from synthcxr.synthesis.sampling.guided import Guided
-from synthcxr.synthesis.sampling.importance_guide import FILE, Proposal
-from synthcxr.synthesis.sampling.latent_optimisation import Differentiate, Search
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER, GENERATOR, Drawn, Sampler
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, GuidedSampler, Proposal
+from synthcxr.synthesis.sampling.latent_optimisation import DifferentiableLogits, LatentOptimiser
+from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, ImageBatch, RejectionSampler
 
-Method = Literal["reject", "guided", "optimise"]
-Asked = Literal["auto", "reject", "guided", "optimise"]
 Float64 = NDArray[np.float64]
-JUDGE = "judge.onnx"
-Gradient = Callable[[Path, Path, int], Differentiate]
-"""From generator.onnx, classifier.onnx and a number of threads to the logits' gradient."""
-
-
-class Draw(Protocol):
-    """The accepted among candidates start .. stop - 1, block by block, in candidate order."""
-
-    def __call__(self, *, seed: int, start: int, stop: int) -> Iterator[Drawn]: ...
+JUDGE_FILE = "judge.onnx"
 
 
 @dataclasses.dataclass(frozen=True)
-class Chooser:
-    """A model's sampler with a method; `differentiate` is there for a search alone, the proposal for what it guides."""
+class SamplingStrategy:
+    """A sampler and a method. `differentiate` is set for method optimise only, `proposal` for method guided only."""
 
-    sampler: Sampler
-    method: Method
-    differentiate: Differentiate | None = None
+    sampler: RejectionSampler
+    method: ResolvedMethod
+    differentiate: DifferentiableLogits | None = None
     judge: Session | None = None
     proposal: Proposal | None = None
 
@@ -51,81 +40,101 @@ class Chooser:
         cls,
         folder: Path,
         *,
-        method: Asked,
-        batch: int,
+        method: Method,
+        batch_size: int,
         device: Device = "auto",
         threads: int | None = None,
-        gradient: Gradient | None = None,
         with_judge: bool = False,
-    ) -> Chooser:
-        """Open what the method needs of a model folder. Only a search calls for the `gradient`."""
-        sampler = Sampler.open(folder, batch=batch, device=device, threads=threads)
-        judge = Session.open(folder / JUDGE, kind="judge", device=device, threads=threads) if with_judge else None
-        if method == "optimise" and gradient is not None:
-            led = gradient(folder / GENERATOR, folder / CLASSIFIER, sampler.generator.threads)
-            return cls(sampler, "optimise", led, judge)
-        if method == "guided" or (method == "auto" and (folder / FILE).is_file()):
-            proposal = Proposal.open(folder / FILE, sampler, device=device, threads=threads)
+    ) -> SamplingStrategy:
+        """Open the files of a model folder that the method needs. Method optimise also needs torch."""
+        sampler = RejectionSampler.open(folder, batch_size=batch_size, device=device, threads=threads)
+        judge = Session.open(folder / JUDGE_FILE, kind="judge", device=device, threads=threads) if with_judge else None
+        if method == "optimise":
+            from synthcxr.networks.latent_gradient import build_latents_to_logits  # torch, which no other method needs
+
+            threads = sampler.generator.threads
+            logits = build_latents_to_logits(folder / GENERATOR_FILE, folder / CLASSIFIER_FILE, threads)
+            return cls(sampler, "optimise", logits, judge)
+        if method == "guided" or (method == "auto" and (folder / PROPOSAL_FILE).is_file()):
+            proposal = Proposal.open(folder / PROPOSAL_FILE, sampler, device=device, threads=threads)
             return cls(sampler, "guided", judge=judge, proposal=proposal)
         return cls(sampler, "reject", judge=judge)
 
-    def digests(self) -> dict[str, str]:
-        """What tells the models apart, and how their logits are read."""
-        generator, classifier, judge = self.sampler.generator, self.sampler.classifier, self.judge
-        held = {"generator": generator.digest, "classifier": classifier.digest, "labelling": _reading(classifier)}
-        if self.proposal is not None:
-            held |= {"proposal": self.proposal.session.digest}
-        return held if judge is None else held | {"judge": judge.digest, "judging": _reading(judge)}
+    @property
+    def runtime_settings(self) -> dict[str, str]:
+        """What the bits of the images depend on besides the model files and the number of threads."""
+        settings = self.sampler.generator.runtime_settings
+        if self.method != "optimise":
+            return settings
+        from synthcxr.networks.latent_gradient import torch_version
 
-    def records(
-        self, drawn: Drawn, *, seed: int, requested: tuple[str, ...], train_distances: Float64 | None = None
-    ) -> list[Record]:
-        """What the manifest says of each image; the probabilities in it are calibrated. No file is named yet."""
-        written = predictions.calibrated(drawn.probabilities, self.sampler.classifier.contract.calibration)
+        return settings | {"torch": torch_version()}
+
+    def draw(self, condition: LabelCondition, *, seed: int, start: int, stop: int) -> Iterator[ImageBatch]:
+        """The accepted images among candidates start .. stop - 1, block by block, in candidate order."""
+        if self.proposal is not None:
+            guided = GuidedSampler(self.sampler, self.proposal.get_guide(condition, self.sampler))
+            return guided.draw(seed=seed, start=start, stop=stop)
+        if self.differentiate is not None:
+            optimiser = LatentOptimiser(self.sampler, self.differentiate, condition)
+            return optimiser.draw(seed=seed, start=start, stop=stop)
+        return self.sampler.draw(condition, seed=seed, start=start, stop=stop)
+
+    def add_judge_probabilities(self, batch: ImageBatch) -> ImageBatch:
+        """Add the judge's calibrated probabilities, if a judge is open; it sees one image at a time.
+
+        Images do not share a judge's batch, so no image's probabilities depend on another image.
+        """
+        if self.judge is None:
+            return batch
+        rows = [self.judge.run(images.to_float(image[np.newaxis]))["logits"] for image in batch.pixels]
+        logits = np.concatenate(rows) if rows else np.empty((0, len(FINDINGS)))
+        probabilities = predictions.calibrate(predictions.to_probabilities(logits), self.judge.metadata.calibration)
+        return dataclasses.replace(batch, judge_probabilities=probabilities)
+
+    def build_records(
+        self, batch: ImageBatch, *, seed: int, requested: tuple[str, ...], train_distances: Float64 | None = None
+    ) -> list[ImageRecord]:
+        """The manifest records of a batch, with calibrated probabilities; file name and digest are still empty."""
+        calibrated = predictions.calibrate(batch.probabilities, self.sampler.classifier.metadata.calibration)
+        judge_probabilities = batch.judge_probabilities
         return [
-            Record(
+            ImageRecord(
                 file_name="",
                 index=int(index),
                 seed=seed,
-                requested=SEPARATOR.join(requested),
-                findings=self.sampler.findings(drawn.probabilities[row]),
-                probabilities=_rounded(written[row]),
-                weight=float(f"{drawn.weights[row]:.6g}"),
+                requested=LABEL_SEPARATOR.join(requested),
+                findings=self.sampler.name_findings(batch.probabilities[row]),
+                probabilities=_round(calibrated[row]),
+                weight=float(f"{batch.weights[row]:.6g}"),
                 sha256="",
                 train_distance=None if train_distances is None else float(train_distances[row]),
-                steps=None if drawn.steps is None else int(drawn.steps[row]),
-                judged=() if drawn.judged is None else _rounded(drawn.judged[row]),
+                steps=None if batch.steps is None else int(batch.steps[row]),
+                judge_probabilities=() if judge_probabilities is None else _round(judge_probabilities[row]),
             )
-            for row, index in enumerate(drawn.indices)
+            for row, index in enumerate(batch.indices)
         ]
 
-    def judged(self, drawn: Drawn) -> Drawn:
-        """With the judge's probabilities, calibrated; one image at a time, so that none depends on another."""
-        if self.judge is None:
-            return drawn
-        logits = [self.judge.run(images.to_float(image[np.newaxis]))["logits"] for image in drawn.pixels]
-        held = np.concatenate(logits) if logits else np.empty((0, len(FINDINGS)))
-        made = predictions.calibrated(predictions.probabilities(held), self.judge.contract.calibration)
-        return dataclasses.replace(drawn, judged=made)
-
-    def draw(self, wanted: Wanted) -> Draw:
-        """What draws images that show what is wanted."""
+    def collect_digests(self) -> dict[str, str]:
+        """The digests that identify the models, and fingerprints of how their logits become findings."""
+        generator, classifier, judge = self.sampler.generator, self.sampler.classifier, self.judge
+        model_digests = {
+            "generator": generator.digest,
+            "classifier": classifier.digest,
+            "labelling": _fingerprint_thresholds(classifier),
+        }
         if self.proposal is not None:
-            return Guided(self.sampler, self.proposal.guide(wanted, self.sampler))
-        if self.differentiate is not None:
-            return Search(self.sampler, self.differentiate, wanted).draw
-
-        def draw(*, seed: int, start: int, stop: int) -> Iterator[Drawn]:
-            return self.sampler.draw(seed=seed, wanted=wanted, start=start, stop=stop)
-
-        return draw
+            model_digests["proposal"] = self.proposal.session.digest
+        if judge is not None:
+            model_digests |= {"judge": judge.digest, "judging": _fingerprint_thresholds(judge)}
+        return model_digests
 
 
-def _reading(model: Session) -> str:
+def _fingerprint_thresholds(model: Session) -> str:
     """A fingerprint of thresholds and calibration."""
-    thresholds, calibration = model.contract.thresholds, model.contract.calibration
+    thresholds, calibration = model.metadata.thresholds, model.metadata.calibration
     return digests.fingerprint([thresholds, calibration] if calibration else thresholds)
 
 
-def _rounded(probabilities: Float64) -> tuple[float, ...]:
+def _round(probabilities: Float64) -> tuple[float, ...]:
     return tuple(round(float(p), 6) for p in probabilities)

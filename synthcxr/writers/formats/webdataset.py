@@ -1,11 +1,12 @@
-"""WebDataset shards: shards/00000.tar with key.png and key.json, 1,000 images each, the same bytes everywhere.
+"""WebDataset shards: shards/00000.tar with KEY.png and KEY.json, 1,000 images per shard, identical bytes everywhere.
 
-Written block by block rather than by tarfile's writer, so that a shard can be continued after the last whole image:
-a header whose owner, mode and time are constants, the data, zeros up to 512 bytes.
+The shards are not written with `tarfile.open`, so that a shard can be continued after its last complete image. Each
+member is a header with constant owner, mode and time, the data, and zeros up to a multiple of 512 bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -15,116 +16,103 @@ from typing import BinaryIO, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import images, records
-from synthcxr.data.records import Record
+from synthcxr.data import images
+from synthcxr.data.synthetic_dataset import ImageRecord, to_metadata_row
 from synthcxr.storage import digests
-from synthcxr.writers.formats.store import PER_FOLDER
 
-FOLDER = "shards"
+SHARD_FOLDER = "shards"
+IMAGES_PER_SHARD = 1000
 _BLOCK = tarfile.BLOCKSIZE
-_END = bytes(2 * _BLOCK)
+_END_OF_ARCHIVE = bytes(2 * _BLOCK)
 
 
-class Shards:
-    """The Store of tar files under `root`/shards."""
+class TarShards:
+    """The image store of tar files in `root`/shards."""
 
     suffix: ClassVar[str] = ".png"
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._open: BinaryIO | None = None
+        self._shard: BinaryIO | None = None
 
     def file_name(self, ordinal: int) -> str:
-        """The shard's path, then the member's name in it."""
-        return f"{FOLDER}/{ordinal // PER_FOLDER:05d}.tar/{ordinal:08d}.png"
+        """The path of the shard relative to `root`, followed by the name of the member."""
+        return f"{SHARD_FOLDER}/{ordinal // IMAGES_PER_SHARD:05d}.tar/{ordinal:08d}.png"
 
-    def encode(self, pixels: NDArray[np.uint8], record: Record) -> bytes:
-        """The PNG of an image; its record goes beside it."""
+    def encode(self, pixels: NDArray[np.uint8], record: ImageRecord) -> bytes:
+        """Encode an image uint8 [R, R] as PNG. `write` adds the record as a member of its own."""
         return images.encode_png(pixels)
 
-    def write(self, ordinal: int, data: bytes, record: Record) -> None:
-        """Append the image and its record; a full shard is ended and the next one begun."""
-        if ordinal % PER_FOLDER == 0:
+    def write(self, ordinal: int, data: bytes, record: ImageRecord) -> None:
+        """Append an image and its record. Complete a full shard and start the next one."""
+        if ordinal % IMAGES_PER_SHARD == 0:
             self.close()
         shard, _, name = record.file_name.rpartition("/")
-        if self._open is None:
+        if self._shard is None:
             path = self.root / shard
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open = path.open("ab")
-        self._open.write(_member(name, data) + _member(_row_name(name), _row(record)))
-        self._open.flush()
+            self._shard = path.open("ab")
+        self._shard.write(_encode_member(name, data) + _encode_member(_json_name(name), _encode_row(record)))
+        self._shard.flush()
 
-    def read(self, held: Iterable[Record]) -> Iterator[bytes | None]:
-        """The PNG of each record, None where it or its row is absent, cut short or of another sha256."""
-        for shard, of_shard in _by_shard(held):
+    def read(self, records: Iterable[ImageRecord]) -> Iterator[bytes | None]:
+        """Yield each record's PNG, or None if it or its JSON is absent, incomplete or different from the record."""
+        for shard, shard_records in itertools.groupby(records, key=lambda record: record.file_name.rpartition("/")[0]):
             path = self.root / shard
             if not path.is_file():
-                yield from (None for _ in of_shard)
+                yield from (None for _ in shard_records)
                 continue
             with path.open("rb") as file:
-                for record in of_shard:
-                    yield _read_pair(file, record)
+                for record in shard_records:
+                    yield _read_image(file, record)
 
-    def cut(self, n: int) -> None:
-        """Truncate after the first `n` images; a shard that is to go on loses its end marker."""
+    def truncate(self, n_images: int) -> None:
+        """Delete everything after the first `n_images`. Remove the end marker of a shard that is not full."""
         self.close()
-        for path in sorted((self.root / FOLDER).glob("*.tar")):
-            first = int(path.stem) * PER_FOLDER
-            if first >= n:
+        for path in sorted((self.root / SHARD_FOLDER).glob("*.tar")):
+            first = int(path.stem) * IMAGES_PER_SHARD
+            if first >= n_images:
                 path.unlink()
-            elif first + PER_FOLDER >= n:
-                self._open = path.open("r+b")
-                _truncate(self._open, n - first)
-                if first + PER_FOLDER == n:
+            elif first + IMAGES_PER_SHARD >= n_images:
+                self._shard = path.open("r+b")
+                _truncate_shard(self._shard, n_images - first)
+                if first + IMAGES_PER_SHARD == n_images:
                     self.close()
 
     def close(self) -> None:
-        """End the open shard with its end-of-archive blocks."""
-        if self._open is not None:
-            file, self._open = self._open, None
+        """Complete the open shard with its end-of-archive blocks."""
+        if self._shard is not None:
+            file, self._shard = self._shard, None
             with file:
-                file.write(_END)
+                file.write(_END_OF_ARCHIVE)
 
 
-def _member(name: str, data: bytes) -> bytes:
+def _encode_member(name: str, data: bytes) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = len(data)
     return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % _BLOCK)
 
 
-def _row_name(name: str) -> str:
-    return name.removesuffix(".png") + ".json"
+def _json_name(png_name: str) -> str:
+    return png_name.removesuffix(".png") + ".json"
 
 
-def _row(record: Record) -> bytes:
-    return json.dumps(records.to_row(record), sort_keys=True).encode()
+def _encode_row(record: ImageRecord) -> bytes:
+    return json.dumps(to_metadata_row(record), sort_keys=True).encode()
 
 
-def _truncate(file: BinaryIO, n_images: int) -> None:
-    """Cut an opened shard after its first `n_images` pairs and stand at its end."""
+def _truncate_shard(file: BinaryIO, n_images: int) -> None:
+    """Truncate an open shard after its first `n_images` images, each a PNG and a JSON member, and stay at its end."""
     for _ in range(2 * n_images):
         info = tarfile.TarInfo.frombuf(file.read(_BLOCK), "ascii", "strict")
         file.seek(info.size + -info.size % _BLOCK, 1)
     file.truncate()
 
 
-def _by_shard(held: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:
-    shard, of_shard = "", list[Record]()
-    for record in held:
-        name = record.file_name.rpartition("/")[0]
-        if name != shard and of_shard:
-            yield shard, of_shard
-            of_shard = []
-        shard = name
-        of_shard.append(record)
-    if of_shard:
-        yield shard, of_shard
-
-
-def _read_pair(file: BinaryIO, record: Record) -> bytes | None:
+def _read_image(file: BinaryIO, record: ImageRecord) -> bytes | None:
     name = record.file_name.rpartition("/")[2]
-    png, row = _read_member(file, name), _read_member(file, _row_name(name))
-    if png is None or row != _row(record) or digests.sha256_bytes(png) != record.sha256:
+    png, row = _read_member(file, name), _read_member(file, _json_name(name))
+    if png is None or row != _encode_row(record) or digests.sha256_bytes(png) != record.sha256:
         return None
     return png
 
@@ -135,5 +123,5 @@ def _read_member(file: BinaryIO, name: str) -> bytes | None:
     except tarfile.HeaderError:
         return None
     data = file.read(info.size + -info.size % _BLOCK)
-    whole = len(data) == info.size + -info.size % _BLOCK
-    return data[: info.size] if whole and info.name == name else None
+    complete = len(data) == info.size + -info.size % _BLOCK
+    return data[: info.size] if complete and info.name == name else None

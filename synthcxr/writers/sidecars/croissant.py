@@ -1,24 +1,30 @@
-"""croissant.json: the dataset described for machines (MLCommons Croissant 1.0), without clock or host in it."""
+"""croissant.json: machine-readable metadata (MLCommons Croissant 1.0), without a time or the name of a machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from synthcxr.data import findings, records
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.synthetic_dataset import (
+    JUDGE_COLUMNS,
+    METADATA_FILE,
+    PROBABILITY_COLUMNS,
+    STEPS_COLUMN,
+    TRAIN_DISTANCE_COLUMN,
+)
 from synthcxr.storage import digests, json_files
-from synthcxr.writers.formats import image_folder, webdataset
-from synthcxr.writers.formats.store import DICOM, LATENTS, Format
-from synthcxr.writers.generation_request import Request
-from synthcxr.writers.sidecars.run_json import Origin
+from synthcxr.writers.formats.store import IMAGE_FOLDERS, ImageFormat
+from synthcxr.writers.generation_request import GenerationRequest, Origin
+from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
 
-NAME = "croissant.json"
-_CR_TERMS = (
+CROISSANT_FILE = "croissant.json"
+_CROISSANT_TERMS = (
     "citeAs column dataBiases dataCollection equivalentProperty extract field fileProperty fileObject fileSet format"
     " includes isLiveDataset jsonPath key md5 parentField path personalSensitiveInformation recordSet references regex"
     " repeated replace samplingRate separator source subField transform"
 )
-_CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CR_TERMS.split()} | {
+_CONTEXT: dict[str, Any] = {term: f"cr:{term}" for term in _CROISSANT_TERMS.split()} | {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "conformsTo": "dct:conformsTo",
@@ -37,23 +43,25 @@ _COLUMNS = {
     "Finding Labels": ("sc:Text", "Findings whose probability passes the classifier's threshold, joined by |."),
     **{
         column: ("sc:Float", f"The classifier's probability of {finding}.")
-        for column, finding in zip(records.PROBABILITY_COLUMNS, findings.FINDINGS, strict=True)
+        for column, finding in zip(PROBABILITY_COLUMNS, FINDINGS, strict=True)
     },
     "weight": ("sc:Float", "Importance weight of the image."),
     "sha256": ("sc:Text", "Digest of the image's file."),
 }
-_APART = {
-    records.TRAIN_DISTANCE: ("sc:Float", "Distance in pixels to the nearest film that was learned from; 0 is a copy.")
+_COPY_FILTER_COLUMNS = {
+    TRAIN_DISTANCE_COLUMN: ("sc:Float", "Distance in pixels to the nearest film that was learned from; 0 is a copy.")
 }
-_SEARCHED = {records.STEPS: ("sc:Integer", "Steps that the search took from the candidate's latent to the image's.")}
-_JUDGED = {
+_OPTIMISATION_COLUMNS = {
+    STEPS_COLUMN: ("sc:Integer", "Steps that the search took from the candidate's latent to the image's.")
+}
+_JUDGE_COLUMNS = {
     column: ("sc:Float", f"The probability of {finding} by the judge, which did not choose the image.")
-    for column, finding in zip(records.JUDGE_COLUMNS, findings.FINDINGS, strict=True)
+    for column, finding in zip(JUDGE_COLUMNS, FINDINGS, strict=True)
 }
-_PLACES: dict[Format, tuple[str, str, str]] = {
-    "png": (image_folder.FOLDER, "*/*.png", "image/png"),
-    "dicom": (DICOM, "*/*.dcm", "application/dicom"),
-    "webdataset": (webdataset.FOLDER, "*.tar", "application/x-tar"),
+_FILE_PATTERNS: dict[ImageFormat, tuple[str, str]] = {
+    "png": ("*/*.png", "image/png"),
+    "dicom": ("*/*.dcm", "application/dicom"),
+    "webdataset": ("*.tar", "application/x-tar"),
 }
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
@@ -61,12 +69,12 @@ _STATEMENTS = {
 }
 
 
-def write(folder: Path, request: Request, origin: Origin) -> None:
-    """Describe the dataset in `folder`, whose metadata.csv and latents.npy are written."""
-    digest, asked = request.models["generator"], request.asked or "no finding"
+def write_croissant(folder: Path, request: GenerationRequest, origin: Origin) -> None:
+    """Describe the dataset in `folder`, in which metadata.csv and latents.npy have been written."""
+    digest, requested = request.models["generator"], request.describe_findings() or "no finding"
     sentences = (
         _STATEMENTS[origin.phantom],
-        f"{origin.generator.resolution} px, 8-bit grey, seed {request.seed}, {asked} asked for.",
+        f"{origin.generator.resolution} px, 8-bit grey, seed {request.seed}, {requested} asked for.",
         f"Generator {digest}; labels by classifier {request.models['classifier']}, not by a reader.",
     )
     description = {
@@ -81,25 +89,24 @@ def write(folder: Path, request: Request, origin: Origin) -> None:
         "creator": {"@type": "sc:Organization", "name": "synthcxr"},
         "keywords": ["chest x-ray", "synthetic data", *request.labels],
         "distribution": [
-            _file(folder, records.METADATA, "text/csv"),
-            _file(folder, LATENTS, "application/octet-stream"),
-            *_image_files(request.format),
+            _describe_file(folder, METADATA_FILE, "text/csv"),
+            _describe_file(folder, LATENTS_FILE, "application/octet-stream"),
+            _describe_images(request.format),
         ],
-        "recordSet": [_record_set(_also(request))],
+        "recordSet": [_describe_records(_optional_columns(request))],
     }
     if origin.attribution:
         description["citeAs"] = "\n".join(origin.attribution)
-    json_files.write_json(folder / NAME, description)
+    json_files.write_json(folder / CROISSANT_FILE, description)
 
 
-def _also(request: Request) -> dict[str, tuple[str, str]]:
-    """The columns that not every dataset has."""
-    held = _APART if request.apart else {}
-    held = held | (_SEARCHED if request.method == "optimise" else {})
-    return held | (_JUDGED if "judge" in request.models else {})
+def _optional_columns(request: GenerationRequest) -> dict[str, tuple[str, str]]:
+    columns = _COPY_FILTER_COLUMNS if request.copy_filter else {}
+    columns = columns | (_OPTIMISATION_COLUMNS if request.method == "optimise" else {})
+    return columns | (_JUDGE_COLUMNS if "judge" in request.models else {})
 
 
-def _file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
+def _describe_file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -111,30 +118,30 @@ def _file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
     }
 
 
-def _image_files(form: Format) -> list[dict[str, Any]]:
-    name, within, encoding = _PLACES[form]
-    includes = f"{name}/{within}"
-    return [{"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}]
+def _describe_images(image_format: ImageFormat) -> dict[str, Any]:
+    name, (pattern, encoding) = IMAGE_FOLDERS[image_format], _FILE_PATTERNS[image_format]
+    includes = f"{name}/{pattern}"
+    return {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}
 
 
-def _record_set(also: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    named = {"file_name": ("sc:Text", "The image, relative to this file."), **_COLUMNS, **also}
+def _describe_records(optional_columns: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    columns = {"file_name": ("sc:Text", "The image, relative to this file."), **_COLUMNS, **optional_columns}
     return {
         "@type": "cr:RecordSet",
         "@id": "records",
         "name": "records",
         "description": "One row an image.",
         "key": {"@id": "records/file_name"},
-        "field": [_field(name, kind, text) for name, (kind, text) in named.items()],
+        "field": [_describe_column(name, kind, text) for name, (kind, text) in columns.items()],
     }
 
 
-def _field(column: str, kind: str, text: str) -> dict[str, Any]:
+def _describe_column(column: str, kind: str, text: str) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
         "@id": f"records/{column.replace(' ', '_')}",
         "name": column.replace(" ", "_"),
         "description": text,
         "dataType": kind,
-        "source": {"fileObject": {"@id": records.METADATA}, "extract": {"column": column}},
+        "source": {"fileObject": {"@id": METADATA_FILE}, "extract": {"column": column}},
     }

@@ -1,6 +1,6 @@
-"""Data_Entry.csv: the images listed as NIH ChestX-ray14 lists its films, for what reads those.
+"""Data_Entry.csv: the images in the table format of NIH ChestX-ray14, for software that reads that format.
 
-Image Index is a file's own name; every image counts as a patient of its own; age, sex and view are nobody's and empty.
+Image Index is the name of the file, each image is its own patient, and age, sex and view are empty.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from synthcxr.data import findings
-from synthcxr.data.records import Record
+from synthcxr.data.findings import LABEL_SEPARATOR
+from synthcxr.data.synthetic_dataset import ImageRecord
 
-NAME = "Data_Entry.csv"
+DATA_ENTRY_FILE = "Data_Entry.csv"
 _COLUMNS = (
     *("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Gender", "View Position"),
-    *("OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]"),  # the release's header, commas and all
+    *("OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]"),  # as in the NIH release, with its commas
 )
 
 
-def write(folder: Path, held: Iterable[Record], *, side: int) -> None:
-    """List images of `side` px."""
-    with (folder / NAME).open("w", newline="", encoding="utf-8") as file:
+def write_data_entry(folder: Path, records: Iterable[ImageRecord], *, side: int) -> None:
+    """List images of `side` pixels."""
+    with (folder / DATA_ENTRY_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for patient, record in enumerate(held, 1):
-            name, shown = record.file_name.rpartition("/")[2], findings.SEPARATOR.join(record.findings)
-            writer.writerow((name, shown, 0, patient, "", "", "", side, side, "", ""))
+        for patient, record in enumerate(records, 1):
+            name, labels = record.file_name.rpartition("/")[2], LABEL_SEPARATOR.join(record.findings)
+            writer.writerow((name, labels, 0, patient, "", "", "", side, side, "", ""))

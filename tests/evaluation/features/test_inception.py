@@ -1,4 +1,4 @@
-"""The Inception of the original, proved on a stand-in TorchScript network of the same interface; no real weights."""
+"""The original Inception, tested with a stub TorchScript network that has the same interface; no real weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.features import extractors, inception, inception_weights
+from synthcxr.evaluation.features import extractors, inception_weights
 from synthcxr.storage import digests
 
 torch = pytest.importorskip("torch")
@@ -22,8 +22,8 @@ torch = pytest.importorskip("torch")
 SIDE = 299
 
 
-class StandIn(torch.nn.Module):
-    """The original's interface and its own resizing, with one pooled linear map in place of the layers."""
+class StubInception(torch.nn.Module):
+    """The interface and the resizing of the original, with pooling and one linear map instead of its layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,13 +56,13 @@ class StandIn(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def network() -> StandIn:
-    return StandIn().eval()
+def network() -> StubInception:
+    return StubInception().eval()
 
 
 @pytest.fixture
-def stand_in(network: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stand-in as a file that SYNTHCXR_INCEPTION names, its digest in place of the original's."""
+def stub_weights(network: StubInception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stub as the file that SYNTHCXR_INCEPTION names, with its digest as the expected one."""
     path = tmp_path / "inception.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript, the form of the original
@@ -72,19 +72,21 @@ def stand_in(network: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return path
 
 
-def films(n: int, side: int) -> np.ndarray:
-    """A slope with a bright square that differs from film to film, uint8 [n, side, side]."""
+def draw_films(n: int, side: int) -> np.ndarray:
+    """Images uint8 [n, side, side]: a ramp with a bright square at a different position in each."""
     ramp = np.linspace(0, 200, side)[None, :, None] + np.linspace(0, 50, side)[None, None]
     pixels = np.repeat(ramp, n, axis=0)
-    for at in range(n):
-        pixels[at, at : at + side // 3, : side // 4] = 255
+    for index in range(n):
+        pixels[index, index : index + side // 3, : side // 4] = 255
     return pixels.astype(np.uint8)
 
 
 @pytest.mark.parametrize("side", [64, 256, 512])
-def test_the_layers_see_what_the_original_showed_them(stand_in: Path, network: StandIn, formulas, side: int) -> None:
-    """Our features are those of TensorFlow 1's bilinear resize (torch-fidelity's code) and (pixel - 128) / 128."""
-    theirs = formulas(
+def test_the_layers_get_the_input_of_the_original(
+    stub_weights: Path, network: StubInception, load_reference, side: int
+) -> None:
+    """Features equal those after TensorFlow 1's bilinear resize (torch-fidelity's code) and (pixel - 128) / 128."""
+    resize_like_tensorflow = load_reference(
         "torch_fidelity",
         "interpolate_compat_tensorflow.py",
         "interpolate_bilinear_2d_like_tensorflow1x",
@@ -93,79 +95,83 @@ def test_the_layers_see_what_the_original_showed_them(stand_in: Path, network: S
         F=torch.nn.functional,
         _ntuple=None,
     ).interpolate_bilinear_2d_like_tensorflow1x
-    pixels = films(3, side)
+    pixels = draw_films(3, side)
     grey = torch.from_numpy(pixels.astype(np.float32))[:, None].expand(-1, 3, -1, -1)
-    resized = theirs(grey, size=(SIDE, SIDE), align_corners=False)
+    resized = resize_like_tensorflow(grey, size=(SIDE, SIDE), align_corners=False)
     with torch.inference_mode():
         expected = network.layers((resized - 128) / 128).numpy()
-    found = inception.open_inception("cpu").run(pixels)["features"]
-    assert found.shape == (3, 2048)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    features = extractors.open_extractor("inception", "cpu").run(pixels)["features"]
+    assert features.shape == (3, 2048)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected, atol=2e-3)
 
 
-def test_an_image_alone_gives_what_it_gives_among_others(stand_in: Path) -> None:
-    """Features do not depend on the batch."""
-    extractor = inception.open_inception("cpu")
-    together = extractor.run(films(3, 32))["features"]
-    np.testing.assert_allclose(extractor.run(films(3, 32)[1:2])["features"], together[1:2], atol=1e-4)
+def test_features_do_not_depend_on_the_batch(stub_weights: Path) -> None:
+    """An image has the same features alone and in a batch."""
+    extractor = extractors.open_extractor("inception", "cpu")
+    features = extractor.run(draw_films(3, 32))["features"]
+    np.testing.assert_allclose(extractor.run(draw_films(3, 32)[1:2])["features"], features[1:2], atol=1e-4)
     assert extractor.provenance.extractor == "inception"
     assert extractor.provenance.digest == inception_weights.SHA256
 
 
-def test_another_file_is_refused_before_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of another sha256 is named; nothing of it runs."""
+def test_a_wrong_file_is_rejected_before_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names a file with another sha256, one that is not TorchScript, and one that does not exist."""
     path = tmp_path / "other.pt"
     path.write_bytes(b"no network")
     monkeypatch.setenv(inception_weights.VARIABLE, str(path))
     with pytest.raises(ArtifactError, match=r"other.pt: sha256 .* is not that of the original Inception"):
-        inception.open_inception("cpu")
+        extractors.open_extractor("inception", "cpu")
     monkeypatch.setattr(inception_weights, "SHA256", digests.sha256_file(path))
-    with pytest.raises(ArtifactError, match="other.pt: no TorchScript file"):
-        inception.open_inception("cpu")
+    with pytest.raises(ArtifactError, match="other.pt: not a TorchScript file"):
+        extractors.open_extractor("inception", "cpu")
     monkeypatch.setenv(inception_weights.VARIABLE, str(tmp_path / "absent.pt"))
-    with pytest.raises(ArtifactError, match="absent.pt: no such file; mend SYNTHCXR_INCEPTION"):
-        inception.open_inception("cpu")
+    with pytest.raises(ArtifactError, match="absent.pt: no such file; correct SYNTHCXR_INCEPTION"):
+        extractors.open_extractor("inception", "cpu")
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """A web server on loopback over tmp_path/served."""
+    """A web server on loopback that serves tmp_path/served."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as held:
-        thread = threading.Thread(target=held.serve_forever, daemon=True)
+    handler = functools.partial(_SilentHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{held.server_address[1]}"
-        held.shutdown()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
         thread.join()
 
 
-def test_it_is_fetched_once_and_kept(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a local path the file comes from its URL into the cache, and the next time from there."""
+def test_the_file_is_downloaded_once_into_the_cache(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a local path the file is downloaded from its URL; the next run reads the cached copy."""
     (tmp_path / "served" / "x.pt").write_bytes(b"weights")
     monkeypatch.delenv(inception_weights.VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYNTHCXR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(inception_weights, "URL", f"{server}/x.pt")
     monkeypatch.setattr(inception_weights, "SHA256", digests.sha256_bytes(b"weights"))
-    assert inception_weights.find() == tmp_path / "cache" / "synthcxr" / "inception-2015-12-05.pt"
+    assert inception_weights.find_weights() == tmp_path / "cache" / "inception-2015-12-05.pt"
     (tmp_path / "served" / "x.pt").unlink()
-    assert extractors.missing(["inception", "judge"]) == {}
+    assert extractors.find_unavailable(["inception", "judge"]) == {}
 
 
-def test_offline_it_is_one_line(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it cannot be fetched nothing is left behind, and the line says what to download and where to put it."""
+def test_without_a_connection_the_error_is_one_line(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed download leaves no file, and the line says what to download and how to name it."""
     monkeypatch.delenv(inception_weights.VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYNTHCXR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(inception_weights, "URL", f"{server}/absent.pt")
-    said = extractors.missing(["inception"])["inception"]
-    assert said.startswith(f"download {server}/absent.pt (sha256 f58cb9b6ec323ed6...) and set SYNTHCXR_INCEPTION")
+    advice = extractors.find_unavailable(["inception"])["inception"]
+    assert advice.startswith(f"download {server}/absent.pt (sha256 f58cb9b6ec323ed6...) and set SYNTHCXR_INCEPTION")
     assert not (tmp_path / "cache").exists()
     with pytest.raises(ArtifactError, match="the original Inception is not on this machine: download "):
-        inception.open_inception("cpu")
+        extractors.open_extractor("inception", "cpu")
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -9,141 +9,149 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from synthcxr.data import images
-from synthcxr.evaluation.memorisation import attacks, pixel_index, planted_copies
-from synthcxr.evaluation.memorisation.attacks import Examined, Space
+from synthcxr.evaluation.memorisation import attacks, pixel_index
+from synthcxr.evaluation.memorisation.attacks import FindNearest, MemorisationResult, Space, plant_copies
 from synthcxr.evaluation.metrics import nearest_neighbours
 
-SIDE, N_LEARNED, N_HELD_OUT, N = 32, 240, 160, 200
+SIDE, N_TRAINING, N_HELD_OUT, N_IMAGES = 32, 240, 160, 200
 
 
-def films(n: int, *, seed: int) -> np.ndarray:
-    """Film-like uint8 [n, 32, 32]: one shared shape, and soft structure of each film's own."""
+def draw_films(n: int, *, seed: int) -> np.ndarray:
+    """Film-like uint8 [n, 32, 32]: a shared shape, and smooth structure that differs between films."""
     shared = gaussian_filter(np.random.default_rng(0).standard_normal((SIDE, SIDE)), 5)
-    own = gaussian_filter(np.random.default_rng(seed).standard_normal((n, SIDE, SIDE)), (0, 2.5, 2.5))
-    unit = 0.5 + 0.2 * shared / shared.std() + 0.1 * own / own.std()
+    individual = gaussian_filter(np.random.default_rng(seed).standard_normal((n, SIDE, SIDE)), (0, 2.5, 2.5))
+    unit = 0.5 + 0.2 * shared / shared.std() + 0.1 * individual / individual.std()
     return images.quantise(unit.astype(np.float32))
 
 
-def features(pixels: np.ndarray) -> np.ndarray:
-    """Stand-in features that forgive a little of everything: a few low frequencies of the image, scaled."""
-    small = pixel_index.reduced(pixels)[:, 2:-2, 2:-2]
-    centred = small - small.mean(axis=(1, 2), keepdims=True)
-    centred /= centred.std(axis=(1, 2), keepdims=True)
-    spectrum = np.abs(np.fft.rfft2(centred))[:, :6, :6].reshape(len(pixels), -1)
+def compute_spectrum(pixels: np.ndarray) -> np.ndarray:
+    """Stub features that change little under small alterations: a few low frequencies of the normalised image."""
+    reduced = pixel_index.smooth_and_reduce(pixels)[:, 2:-2, 2:-2]
+    normalised = reduced - reduced.mean(axis=(1, 2), keepdims=True)
+    normalised /= normalised.std(axis=(1, 2), keepdims=True)
+    spectrum = np.abs(np.fft.rfft2(normalised))[:, :6, :6].reshape(len(pixels), -1)
     return spectrum.astype(np.float32)
 
 
-SPACES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], attacks.Near]] = {
-    "pixels": (pixel_index.reduced, pixel_index.neighbours),
-    "features": (features, nearest_neighbours.neighbours),
+SPACES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], FindNearest]] = {
+    "pixels": (pixel_index.smooth_and_reduce, pixel_index.find_nearest),
+    "features": (compute_spectrum, nearest_neighbours.find_nearest),
 }
-LEARNED, HELD_OUT = films(N_LEARNED, seed=1), films(N_HELD_OUT, seed=2)
+TRAINING, HELD_OUT = draw_films(N_TRAINING, seed=1), draw_films(N_HELD_OUT, seed=2)
 
 
-def examine(name: str, synthetic: np.ndarray, *, learned: np.ndarray = LEARNED) -> Examined:
-    see, near = SPACES[name]
-    copied = planted_copies.copies(learned[:40], np.random.default_rng(4))
+def run_attacks(space_name: str, synthetic: np.ndarray) -> MemorisationResult:
+    represent, find_nearest = SPACES[space_name]
+    copies = plant_copies(TRAINING[:40], np.random.default_rng(4))
     space = Space(
-        near=near,
-        synthetic=see(synthetic),
-        learned=see(learned),
-        held_out=see(HELD_OUT),
-        planted={kind: see(pixels) for kind, pixels in copied.items()},
-        unseen=np.ones(len(learned), dtype=bool),
+        find_nearest=find_nearest,
+        synthetic=represent(synthetic),
+        training=represent(TRAINING),
+        held_out=represent(HELD_OUT),
+        planted={kind: represent(pixels) for kind, pixels in copies.items()},
+        unseen_by_extractor=np.ones(N_TRAINING, dtype=bool),
     )
-    return attacks.examine(
+    return attacks.run_attacks(
         space,
-        learned_patients=np.array([f"l{i // 2}" for i in range(len(learned))], dtype=object),
+        training_patients=np.array([f"l{i // 2}" for i in range(N_TRAINING)], dtype=object),
         held_out_patients=np.array([f"h{i // 2}" for i in range(N_HELD_OUT)], dtype=object),
         n_bootstrap=60,
         rng=np.random.default_rng(3),
     )
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_fresh_images_copy_nothing(name: str) -> None:
-    """Images of the films' distribution: flagged as rarely as chance says, no film betrayed, no duplicate."""
-    found = examine(name, films(N, seed=9))
-    assert found.copies.share_low <= found.copies.expected
-    assert found.copies.n_below_null <= 3
-    assert found.attack.interval[0] < 0.5 < found.attack.interval[1]
-    assert found.duplicates.share_low <= found.duplicates.expected
-    assert found.flagged.sum() == round(found.copies.share * N)
+@pytest.mark.parametrize("space_name", SPACES)
+def test_new_images_show_no_memorisation(space_name: str) -> None:
+    """Images of the films' distribution: as many flags as expected, no membership inference, no duplicates."""
+    result = run_attacks(space_name, draw_films(N_IMAGES, seed=9))
+    assert result.copies.share_low <= result.copies.expected
+    assert result.copies.n_below_null <= 3
+    assert result.membership.interval[0] < 0.5 < result.membership.interval[1]
+    assert result.duplicates.share_low <= result.duplicates.expected
+    assert result.flagged.sum() == round(result.copies.share * N_IMAGES)
 
 
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("kind", planted_copies.RULES)
-def test_a_planted_copy_is_found(name: str, kind: str) -> None:
-    """One copy of each kind among fresh images: flagged, the closest pair of all, beside the film it copies."""
-    synthetic = films(N, seed=9)
-    synthetic[17] = planted_copies.copies(LEARNED[[100]], np.random.default_rng(6))[kind][0]
-    found = examine(name, synthetic)
-    assert found.flagged[17]
-    assert (found.pairs[0].image, found.pairs[0].film, found.pairs[0].rank) == (17, 100, 0.0)
-    assert found.found[kind].share > (0.9 if name == "pixels" else 0.3)
+@pytest.mark.parametrize("space_name", SPACES)
+@pytest.mark.parametrize("kind", attacks.PLANTED_COPIES)
+def test_one_copy_is_flagged_and_is_the_closest_pair(space_name: str, kind: str) -> None:
+    """One copy of each kind among new images is flagged, and is the closest pair with the film that it copies."""
+    synthetic = draw_films(N_IMAGES, seed=9)
+    synthetic[17] = plant_copies(TRAINING[[100]], np.random.default_rng(6))[kind][0]
+    result = run_attacks(space_name, synthetic)
+    assert result.flagged[17]
+    closest = result.pairs[0]
+    assert (closest.image, closest.film, closest.rank) == (17, 100, 0.0)
+    assert result.recall[kind].share > (0.9 if space_name == "pixels" else 0.3)
 
 
-@pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("kind", planted_copies.RULES)
-def test_a_generator_that_copies_is_caught_by_every_question(name: str, kind: str) -> None:
-    """Half of the images are copies of the same ninety films, of each kind: copies and betrayed members show."""
-    synthetic = films(N, seed=9)
-    synthetic[::2] = planted_copies.copies(LEARNED[np.arange(100) % 90], np.random.default_rng(6))[kind]
-    found = examine(name, synthetic)
-    assert found.copies.share_low > (0.3 if name == "pixels" else 0.05)
-    assert found.attack.low > 0.5
-    assert found.duplicates.n_below_null >= 10
+@pytest.mark.parametrize("space_name", SPACES)
+@pytest.mark.parametrize("kind", attacks.PLANTED_COPIES)
+def test_a_generator_that_copies_is_detected_by_every_test(space_name: str, kind: str) -> None:
+    """If half of the images copy the same ninety films, copies, membership inference and duplicates show it."""
+    synthetic = draw_films(N_IMAGES, seed=9)
+    synthetic[::2] = plant_copies(TRAINING[np.arange(100) % 90], np.random.default_rng(6))[kind]
+    result = run_attacks(space_name, synthetic)
+    assert result.copies.share_low > (0.3 if space_name == "pixels" else 0.05)
+    assert result.membership.low > 0.5
+    assert result.duplicates.n_below_null >= 10
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("pixels", kind) for kind in planted_copies.RULES]
+    ("space_name", "kind"),
+    [("pixels", kind) for kind in attacks.PLANTED_COPIES]
     + [("features", kind) for kind in ("exact", "contrast", "noisy")],
-)  # the stand-in features see a moved copy as a stranger; pixels are compared at every shift
-def test_a_copy_of_another_image_is_a_duplicate(name: str, kind: str) -> None:
-    """One image and an altered copy of it among fresh ones: both lie nearer to each other than chance brings films."""
-    synthetic = films(N, seed=9)
-    alone = examine(name, synthetic).duplicates
-    synthetic[17] = planted_copies.copies(synthetic[[100]], np.random.default_rng(6))[kind][0]
-    found = examine(name, synthetic).duplicates
-    assert found.share == pytest.approx(alone.share + 2 / N)
-    assert found.n_below_null == alone.n_below_null + 2
+)  # the stub features change with a shift; pixels are compared at every shift
+def test_a_copy_of_another_image_is_a_duplicate(space_name: str, kind: str) -> None:
+    """One image and an altered copy of it among new images are both closer to each other than films are."""
+    synthetic = draw_films(N_IMAGES, seed=9)
+    without_copy = run_attacks(space_name, synthetic).duplicates
+    synthetic[17] = plant_copies(synthetic[[100]], np.random.default_rng(6))[kind][0]
+    with_copy = run_attacks(space_name, synthetic).duplicates
+    assert with_copy.share == pytest.approx(without_copy.share + 2 / N_IMAGES)
+    assert with_copy.n_below_null == without_copy.n_below_null + 2
 
 
-def test_duplicates_do_not_grow_with_the_set() -> None:
-    """Of five times as many images as films the first are compared: in a larger crowd everybody has a nearer one."""
-    found = examine("features", films(5 * N_LEARNED, seed=9)).duplicates
-    assert (found.n, found.n_null) == (N_LEARNED, N_LEARNED)
-    assert found.share_low <= found.expected
+def test_duplicates_do_not_increase_with_the_size_of_the_set() -> None:
+    """Of more images than films only as many are compared, since in a larger set all neighbours are closer."""
+    duplicates = run_attacks("features", draw_films(5 * N_TRAINING, seed=9)).duplicates
+    assert (duplicates.n, duplicates.n_null) == (N_TRAINING, N_TRAINING)
+    assert duplicates.share_low <= duplicates.expected
 
 
-def test_what_the_extractor_learnt_on_is_no_member() -> None:
-    """Only films that the space's extractor never learnt on stand for members in the attack."""
-    see, near = SPACES["features"]
-    unseen = np.arange(N_LEARNED) < 150
-    space = Space(near, see(films(N, seed=9)), see(LEARNED), see(HELD_OUT), {}, unseen)
-    found = attacks.examine(
+def test_films_that_the_extractor_was_trained_on_are_not_members() -> None:
+    """Membership inference counts only training films that the space's extractor was not trained on."""
+    represent, find_nearest = SPACES["features"]
+    space = Space(
+        find_nearest=find_nearest,
+        synthetic=represent(draw_films(N_IMAGES, seed=9)),
+        training=represent(TRAINING),
+        held_out=represent(HELD_OUT),
+        planted={},
+        unseen_by_extractor=np.arange(N_TRAINING) < 150,
+    )
+    result = attacks.run_attacks(
         space,
-        learned_patients=np.arange(N_LEARNED).astype(object),
+        training_patients=np.arange(N_TRAINING).astype(object),
         held_out_patients=np.arange(N_HELD_OUT).astype(object),
         n_bootstrap=10,
         rng=np.random.default_rng(3),
     )
-    assert (found.attack.n_members, found.attack.n_controls, found.n_learned) == (150, N_HELD_OUT, N_LEARNED)
+    counts = result.membership.n_members, result.membership.n_controls, result.n_training
+    assert counts == (150, N_HELD_OUT, N_TRAINING)
 
 
-def test_the_figures_are_json_without_arrays() -> None:
-    """`as_dict` holds the shares and twenty pairs, and survives JSON."""
-    held = json.loads(json.dumps(examine("features", films(N, seed=9)).as_dict()))
-    assert {"share", "share_low", "median_ratio", "detectable", "found", "attack", "duplicates", "pairs"} <= set(held)
-    assert len(held["pairs"]) == attacks.N_PAIRS
-    assert [pair["distance"] for pair in held["pairs"]] == sorted(pair["distance"] for pair in held["pairs"])
-    assert set(held["found"]) == set(planted_copies.RULES)
-    assert "nearest" not in held
+def test_the_result_is_json_without_arrays() -> None:
+    """`as_dict` contains the shares and twenty pairs, and no array."""
+    entry = json.loads(json.dumps(run_attacks("features", draw_films(N_IMAGES, seed=9)).as_dict()))
+    assert {"share", "share_low", "median_ratio", "detectable", "found", "attack", "duplicates", "pairs"} <= set(entry)
+    assert len(entry["pairs"]) == attacks.N_PAIRS
+    assert [pair["distance"] for pair in entry["pairs"]] == sorted(pair["distance"] for pair in entry["pairs"])
+    assert set(entry["found"]) == set(attacks.PLANTED_COPIES)
+    assert "nearest" not in entry
 
 
-def test_the_same_numbers_each_time() -> None:
-    """No chance but that of the stream handed in."""
-    first, second = (examine("pixels", films(N, seed=9)) for _ in range(2))
+def test_results_are_reproducible() -> None:
+    """All random numbers come from the given stream."""
+    first, second = (run_attacks("pixels", draw_films(N_IMAGES, seed=9)) for _ in range(2))
     assert dataclasses.astuple(first.copies) == dataclasses.astuple(second.copies)
-    assert first.attack == second.attack
+    assert first.membership == second.membership

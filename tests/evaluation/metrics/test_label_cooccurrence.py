@@ -9,52 +9,63 @@ import pytest
 from synthcxr.data.findings import FINDINGS
 from synthcxr.evaluation.metrics import label_cooccurrence
 
-ALL = np.ones(len(FINDINGS), dtype=bool)
+ALL_FINDINGS = np.ones(len(FINDINGS), dtype=bool)
 
 
-def findings(n: int, *, seed: int, together: bool) -> np.ndarray:
-    """Six findings of a fifth each, the first two always or never together."""
+def make_findings(n: int, *, seed: int, together: bool) -> np.ndarray:
+    """Six findings with a prevalence of one fifth, of which the first two occur always or never together."""
     rng = np.random.default_rng(seed)
-    held = np.zeros((n, len(FINDINGS)), dtype=bool)
-    held[:, :6] = rng.random((n, 6)) < 0.2
-    held[:, 1] = held[:, 0] if together else held[:, 1] & ~held[:, 0]
-    return held
+    findings = np.zeros((n, len(FINDINGS)), dtype=bool)
+    findings[:, :6] = rng.random((n, 6)) < 0.2
+    findings[:, 1] = findings[:, 0] if together else findings[:, 1] & ~findings[:, 0]
+    return findings
 
 
-def test_shares_are_counts_of_both() -> None:
-    """The diagonal is the share of each finding, and off it that of rows with both."""
-    held = findings(500, seed=1, together=True)
-    found = label_cooccurrence.shares(held)
-    np.testing.assert_allclose(np.diag(found), held.mean(axis=0))
-    assert found[0, 1] == found[1, 0] == pytest.approx((held[:, 0] & held[:, 1]).mean())
+def test_pair_shares_count_rows_with_both_findings() -> None:
+    """The diagonal holds the share of each finding, the other cells the share of rows with both."""
+    findings = make_findings(500, seed=1, together=True)
+    shares = label_cooccurrence.pair_shares(findings)
+    np.testing.assert_allclose(np.diag(shares), findings.mean(axis=0))
+    assert shares[0, 1] == shares[1, 0] == pytest.approx((findings[:, 0] & findings[:, 1]).mean())
 
 
-def test_findings_that_part_company_show() -> None:
-    """Equal shares of single findings, but two that always come together never do: the figures tell."""
-    real, alike, apart = (findings(2000, seed=s, together=t) for s, t in ((1, True), (2, True), (3, False)))
-    near = label_cooccurrence.compare(real=real, synthetic=alike, judged=ALL)
-    far = label_cooccurrence.compare(real=real, synthetic=apart, judged=ALL)
-    assert near.correlation is not None
-    assert far.correlation is not None
-    assert near.correlation > 0.95 > 0.6 > far.correlation
-    assert far.difference > 3 * near.difference
+def test_findings_that_no_longer_occur_together_change_the_figures() -> None:
+    """Two findings that always occur together in films, but never in images, lower the correlation."""
+    real = make_findings(2000, seed=1, together=True)
+    similar = label_cooccurrence.compare_cooccurrence(
+        real=real, synthetic=make_findings(2000, seed=2, together=True), judged=ALL_FINDINGS
+    )
+    different = label_cooccurrence.compare_cooccurrence(
+        real=real, synthetic=make_findings(2000, seed=3, together=False), judged=ALL_FINDINGS
+    )
+    assert similar.correlation is not None
+    assert different.correlation is not None
+    assert similar.correlation > 0.95 > 0.6 > different.correlation
+    assert different.difference > 3 * similar.difference
 
 
 def test_only_judged_findings_count() -> None:
-    """With one finding judged there is no pair: nothing differs and nothing correlates."""
-    one = np.arange(len(FINDINGS)) == 0
-    real, apart = findings(200, seed=1, together=True), findings(200, seed=3, together=False)
-    found = label_cooccurrence.compare(real=real, synthetic=apart, judged=one)
-    assert (found.difference, found.correlation) == (0.0, None)
-
-
-def test_the_table_holds_every_pair_once(tmp_path: Path) -> None:
-    """105 rows: 14 findings alone and 91 pairs, with the shares of both sides."""
-    found = label_cooccurrence.compare(
-        real=findings(300, seed=1, together=True), synthetic=findings(300, seed=2, together=True), judged=ALL
+    """One judged finding gives no pair, so there is no difference and no correlation."""
+    only_first = np.arange(len(FINDINGS)) == 0
+    comparison = label_cooccurrence.compare_cooccurrence(
+        real=make_findings(200, seed=1, together=True),
+        synthetic=make_findings(200, seed=3, together=False),
+        judged=only_first,
     )
-    label_cooccurrence.write(tmp_path / "x" / "t.csv", found)
+    assert (comparison.difference, comparison.correlation) == (0.0, None)
+
+
+def test_the_table_has_one_row_for_each_pair(tmp_path: Path) -> None:
+    """105 rows (14 single findings and 91 pairs) hold the shares of films and of images."""
+    comparison = label_cooccurrence.compare_cooccurrence(
+        real=make_findings(300, seed=1, together=True),
+        synthetic=make_findings(300, seed=2, together=True),
+        judged=ALL_FINDINGS,
+    )
+    label_cooccurrence.write_cooccurrence(tmp_path / "x" / "t.csv", comparison)
     table = pd.read_csv(tmp_path / "x" / "t.csv")
     assert len(table) == 105
     row = table[(table["finding"] == FINDINGS[0]) & (table["with"] == FINDINGS[1])].iloc[0]
-    assert (row["real"], row["synthetic"]) == pytest.approx((found.real[0, 1], found.synthetic[0, 1]), rel=1e-5)
+    assert (row["real"], row["synthetic"]) == pytest.approx(
+        (comparison.real[0, 1], comparison.synthetic[0, 1]), rel=1e-5
+    )

@@ -1,4 +1,4 @@
-"""What is wanted of an image."""
+"""Label conditions: which images meet them, and which requests contradict themselves."""
 
 from __future__ import annotations
 
@@ -7,32 +7,46 @@ import pytest
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
-from synthcxr.synthesis.request.label_condition import Wanted
+from synthcxr.synthesis.request.label_condition import LabelCondition
 
 
-def rows(*sets: tuple[str, ...]) -> np.ndarray:
-    return np.array([[name in held for name in FINDINGS] for held in sets])
+def to_rows(*label_sets: tuple[str, ...]) -> np.ndarray:
+    return np.array([[name in label_set for name in FINDINGS] for label_set in label_sets])
 
 
-def test_all_of_the_wanted_and_none_of_the_others() -> None:
-    """Several findings mean all of them at once; what is left out must not show; the rest may."""
-    present = rows((), ("Edema",), ("Edema", "Effusion"), ("Edema", "Effusion", "Mass"), ("Effusion", "Mass"))
-    assert Wanted.of(["effusion", "Edema"]).met(present).tolist() == [False, False, True, True, False]
-    assert Wanted.of(["Edema"], ["Mass"]).met(present).tolist() == [False, True, True, False, False]
-    assert Wanted.of([], ["Mass"]).met(present).tolist() == [True, True, True, False, False]
-    assert Wanted.of(["No Finding"]).met(present).tolist() == [True, False, False, False, False]
-    assert Wanted.exactly(["Edema", "Effusion"]).met(present).tolist() == [False, False, True, False, False]
-    assert Wanted.exactly([]) == Wanted.of(["No Finding"]) and Wanted.of([]).anything
-    assert str(Wanted.of(["Mass", "Edema"], ["Hernia"])) == "Mass and Edema without Hernia"
+def test_a_condition_requires_all_its_findings_and_excludes_others() -> None:
+    """All required findings must be present and no excluded one; other findings may be present."""
+    present = to_rows((), ("Edema",), ("Edema", "Effusion"), ("Edema", "Effusion", "Mass"), ("Effusion", "Mass"))
+
+    def matches(*names: list[str]) -> list[bool]:
+        return LabelCondition.from_names(*names).matches(present).tolist()
+
+    assert matches(["effusion", "Edema"]) == [False, False, True, True, False]
+    assert matches(["Edema"], ["Mass"]) == [False, True, True, False, False]
+    assert matches([], ["Mass"]) == [True, True, True, False, False]
+    assert matches(["No Finding"]) == [True, False, False, False, False]
+    exact = LabelCondition.from_exact_set(["Edema", "Effusion"])
+    assert exact.matches(present).tolist() == [False, False, True, False, False]
 
 
-def test_contradictions_are_refused() -> None:
-    """What is asked for cannot be left out, nor can No Finding, nor a finding beside it."""
-    with pytest.raises(DataError, match="Edema: asked for and left out at once"):
-        Wanted.of(["Edema"], ["edema"])
-    with pytest.raises(DataError, match="'No Finding' cannot be left out"):
-        Wanted.of([], ["No Finding"])
+def test_an_empty_exact_set_is_no_finding_and_an_empty_condition_is_unconditional() -> None:
+    """No findings at all is the condition "No Finding"; no condition at all accepts every image."""
+    assert LabelCondition.from_exact_set([]) == LabelCondition.from_names(["No Finding"])
+    assert LabelCondition.from_names([]).is_unconditional
+
+
+def test_a_condition_has_a_readable_text() -> None:
+    """The text of a condition lists findings in NIH order."""
+    assert str(LabelCondition.from_names(["Mass", "Edema"], ["Hernia"])) == "Mass and Edema without Hernia"
+
+
+def test_contradictions_are_rejected() -> None:
+    """A finding cannot be required and excluded, No Finding cannot be excluded or combined, and names must be known."""
+    with pytest.raises(DataError, match="Edema: both requested and excluded"):
+        LabelCondition.from_names(["Edema"], ["edema"])
+    with pytest.raises(DataError, match="'No Finding' cannot be excluded"):
+        LabelCondition.from_names([], ["No Finding"])
     with pytest.raises(DataError, match="contradictory labels"):
-        Wanted.of(["No Finding", "Mass"])
+        LabelCondition.from_names(["No Finding", "Mass"])
     with pytest.raises(DataError, match="unknown finding 'Cough'"):
-        Wanted.of([], ["Cough"])
+        LabelCondition.from_names([], ["Cough"])

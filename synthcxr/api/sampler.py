@@ -1,0 +1,144 @@
+"""Sample images from a model into memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthcxr import registry
+from synthcxr.config.schema import Device, default_max_draws
+from synthcxr.data import random_streams
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING, to_finding_names, to_multi_hot
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
+from synthcxr.errors import ConfigError
+from synthcxr.model_files import predictions
+from synthcxr.storage import digests
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, Proposal
+from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
+
+Method = Literal["auto", "reject", "guided"]
+BATCH_SIZE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """An open generator with its classifier, and its proposal if the model has one.
+
+    `address` leads to the same model again. A proposal guides the search for findings.
+    """
+
+    address: str
+    rejection_sampler: RejectionSampler
+    proposal: Proposal | None = None
+
+    @classmethod
+    def open(cls, address: str | Path | None = None, device: Device = "auto") -> Sampler:
+        """Open a model by its address: a folder, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/PATH.
+
+        Without an address: the champion of the registry here, else the starter model.
+        """
+        model = registry.resolve_model(None if address is None else str(address))
+        rejection_sampler = RejectionSampler.open(model.path, batch_size=BATCH_SIZE, device=device)
+        proposal_file = model.path / PROPOSAL_FILE
+        proposal = Proposal.open(proposal_file, rejection_sampler, device=device) if proposal_file.is_file() else None
+        return cls(model.address, rejection_sampler, proposal)
+
+    def sample(
+        self,
+        labels: Sequence[str] | str = (),
+        n: int = 1,
+        seed: int = 0,
+        max_draws: int | None = None,
+        *,
+        method: Method = "auto",
+        threshold: float = 0.0,
+    ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
+        """Return images that show all of `labels`, uint8 [n, R, R], and a table with one row per image.
+
+        The columns of the table are index, seed, requested, Finding Labels, p_* (calibrated probabilities), weight and
+        latent_sha256. With method "auto", a model that has a proposal is sampled guided; the column `weight` then
+        corrects for it. The same seed and method give the same images as `synthcxr generate`. With a `threshold`,
+        each of `labels` must also reach this calibrated probability. If `max_draws` candidates (by default 100 per
+        image and at least 1,000) contain fewer than `n` images, fewer are returned, with a warning.
+        """
+        for name, count in (("n", n), ("max_draws", max_draws)):
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} must be at least 1, is {count}")
+        requested = _parse_labels(labels)
+        columns = _threshold_columns(requested, threshold)
+        limit = max_draws or default_max_draws(n, selective=bool(requested))
+        strategy = self._choose_strategy(method, guidable=bool(requested))
+        batches: list[ImageBatch] = []
+        n_missing = n
+        for batch in strategy.draw(LabelCondition(requested), seed=seed, start=0, stop=limit):
+            is_probable = np.all(self._calibrate(batch.probabilities)[:, columns] >= threshold, axis=1)
+            batches.append(batch.select(is_probable).take_first(n_missing))
+            n_missing -= len(batches[-1].indices)
+            if n_missing == 0:
+                break
+        if n_missing:
+            message = f"found {n - n_missing} of {n} images among {limit} candidates; raise max_draws"
+            warnings.warn(message, stacklevel=2)
+        return np.concatenate([batch.pixels for batch in batches]), self._build_table(batches, seed, requested)
+
+    def _choose_strategy(self, method: Method, *, guidable: bool) -> SamplingStrategy:
+        if method not in get_args(Method):
+            raise ConfigError(f"method must be auto, reject or guided, is {method!r}")
+        if method == "guided" and self.proposal is None:
+            raise ConfigError("method guided: this model has no proposal; use method reject, or run `synthcxr distill`")
+        if method == "reject" or self.proposal is None or not guidable:
+            return SamplingStrategy(self.rejection_sampler, "reject")
+        return SamplingStrategy(self.rejection_sampler, "guided", proposal=self.proposal)
+
+    def _calibrate(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        return predictions.calibrate(probabilities, self.rejection_sampler.classifier.metadata.calibration)
+
+    def _build_table(self, batches: Sequence[ImageBatch], seed: int, requested: tuple[str, ...]) -> pd.DataFrame:
+        probabilities = np.concatenate([batch.probabilities for batch in batches])
+        table = pd.DataFrame({"index": np.concatenate([batch.indices for batch in batches])})
+        table["seed"] = seed
+        table["requested"] = LABEL_SEPARATOR.join(requested)
+        table["Finding Labels"] = [
+            LABEL_SEPARATOR.join(self.rejection_sampler.name_findings(row)) for row in probabilities
+        ]
+        calibrated = pd.DataFrame(self._calibrate(probabilities), columns=list(PROBABILITY_COLUMNS))
+        table = pd.concat([table, calibrated], axis=1)
+        table["weight"] = np.concatenate([batch.weights for batch in batches])
+        table["latent_sha256"] = [
+            digests.sha256_bytes(latent.tobytes()) for batch in batches for latent in self._latents(batch, seed)
+        ]
+        return table
+
+    def _latents(self, batch: ImageBatch, seed: int) -> NDArray[np.float32]:
+        """The latent of each image, little-endian float32 [k, Z]."""
+        size = self.rejection_sampler.generator.metadata.latent
+        latents = batch.latents
+        if latents is None:
+            rows = [random_streams.draw_latents(seed, int(index), 1, size) for index in batch.indices]
+            latents = np.concatenate(rows) if rows else np.empty((0, size), np.float32)
+        return np.asarray(latents, dtype="<f4").reshape(-1, size)
+
+
+def _parse_labels(labels: Sequence[str] | str) -> tuple[str, ...]:
+    """Canonical names in NIH order; DataError for an unknown finding or a contradiction."""
+    names = [name for name in labels.split(LABEL_SEPARATOR) if name] if isinstance(labels, str) else list(labels)
+    return to_finding_names(to_multi_hot(names)) if names else ()
+
+
+def _threshold_columns(requested: tuple[str, ...], threshold: float) -> list[int]:
+    """The columns of the findings that `threshold` applies to; ConfigError for a threshold that cannot apply."""
+    columns = [FINDINGS.index(name) for name in requested if name != NO_FINDING]
+    if not 0 <= threshold < 1:
+        raise ConfigError(f"threshold must be a probability from 0 to below 1, is {threshold}")
+    if threshold and not columns:
+        raise ConfigError("threshold applies to requested findings only; request one with labels")
+    return columns

@@ -1,0 +1,218 @@
+"""`synthcxr generate`, and `synthcxr replay`, which regenerates one image."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import cloup
+from click.core import ParameterSource
+
+from synthcxr.cli import generate_request
+from synthcxr.cli.group import Command
+from synthcxr.cli.options import (
+    json_option,
+    load_evaluation_config,
+    path_option,
+    print_result,
+    print_to_stderr,
+    record_option,
+    seed_option,
+)
+from synthcxr.cli.quality import print_verdict
+from synthcxr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from synthcxr.api.datasets import EngineName
+    from synthcxr.registry import ResolvedModel
+    from synthcxr.writers.formats.store import ImageFormat
+
+EXAMPLES = """\
+  synthcxr generate --n 100
+  synthcxr generate --n 100 --label Cardiomegaly
+  synthcxr generate --per-label 50 --out balanced"""
+
+
+@cloup.command(cls=Command)
+@cloup.option_group(
+    "What to generate",
+    cloup.option("--n", type=click.IntRange(min=1), help="Number of images."),
+    seed_option("Seed; the same seed gives the same images.  [default: 0]", default=None),
+    cloup.option(
+        "--label", "labels", multiple=True, metavar="FINDING", help="Finding that every image shows; repeatable."
+    ),
+    cloup.option("--without", multiple=True, metavar="FINDING", help="Finding that no image shows; repeatable."),
+    cloup.option(
+        "--per-label",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Number of images for each --label; without --label, for each of the 14 findings.",
+    ),
+    cloup.option(
+        "--mix",
+        metavar="nih|CSV",
+        help="Combine findings in the proportions of the NIH films, or of a CSV file with the columns Finding Labels"
+        " and share.",
+    ),
+    cloup.option(
+        "--list-labels", is_flag=True, help="Print how often the model generates each finding; generate no dataset."
+    ),
+)
+@cloup.option_group(
+    "How",
+    cloup.option(
+        "--model",
+        metavar="ADDRESS",
+        help="Folder, .onnx file, models:/NAME@ALIAS, models:/NAME/VERSION or runs:/ID/PATH.  [default: the champion of"
+        " the registry here, else the starter model]",
+    ),
+    path_option("--params", None, "Parameter file; its section `generate` sets the options that you do not give."),
+    cloup.option(
+        "--method",
+        type=click.Choice(["auto", "guided", "reject", "optimise"]),
+        help="Search for images that show the findings: reject draws candidates at random, guided draws likely ones and"
+        " needs a distilled model, optimise moves latents and needs torch.  [default: guided if possible, else reject]",
+    ),
+    cloup.option(
+        "--max-draws",
+        type=click.IntRange(min=1),
+        help="Largest number of candidates.  [default: 100 per image and at least 1,000; --n if any image will do]",
+    ),
+    cloup.option("--batch", type=click.IntRange(min=1), help="Number of candidates per batch.  [default: 32]"),
+)
+@cloup.option_group(
+    "Where it runs",
+    cloup.option(
+        "--device",
+        type=click.Choice(["auto", "cuda", "cpu"]),
+        help="auto uses a GPU if there is one.  [default: auto]",
+    ),
+    cloup.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="This process, or the processes of a Ray cluster.",
+    ),
+    cloup.option("--address", help="Address of a running Ray cluster.  [default: start Ray on this machine]"),
+    cloup.option(
+        "--workers", type=click.IntRange(min=1), help="Number of Ray processes.  [default: one per core, or per GPU]"
+    ),
+)
+@cloup.option_group(
+    "Output",
+    path_option("--out", None, "Folder of the dataset.  [default: synthetic/FINDINGS-seedSEED]"),
+    cloup.option(
+        "--format",
+        "image_format",
+        type=click.Choice(["png", "dicom", "webdataset"]),
+        help="[default: png up to 10,000 images, else webdataset]",
+    ),
+    cloup.option(
+        "--with-judge/--without-judge",
+        "with_judge",
+        default=None,
+        help="Also write the probabilities that the judge gives.  [default: without]",
+    ),
+    cloup.option("--append", is_flag=True, help="Extend a finished dataset to --n images."),
+    cloup.option("--force", is_flag=True, help="Replace the dataset in --out, whatever command made it."),
+    cloup.option("--dry-run", is_flag=True, help="Print what would be generated; write nothing."),
+    json_option,
+)
+@cloup.option_group(
+    "Checks and evaluation",
+    cloup.option("--reject-memorised", is_flag=True, help="Leave out near copies of training films; needs --films."),
+    cloup.option("--evaluate", is_flag=True, help="Then compare the dataset with real test films; needs --films."),
+    path_option("--films", None, "Packed real films that the model was trained on."),
+    path_option("--results", "results", "Folder of the results of --evaluate."),
+    record_option,
+)
+@click.pass_context
+def generate(
+    ctx: click.Context, /, model: str | None, out: Path | None, params: Path | None, image_format: ImageFormat | None,
+    append: bool, force: bool, dry_run: bool, list_labels: bool, reject_memorised: bool, films: Path | None,
+    evaluate: bool, results: Path, record: bool, as_json: bool, engine: EngineName, address: str | None,
+    workers: int | None, **flags: Any,
+) -> None:  # fmt: skip
+    """Generate a dataset of labelled synthetic images.
+
+    Run the same command again to resume a stopped run; on a finished dataset it changes nothing. Exits with code 1 if
+    the candidates run out first: the dataset then holds fewer images, and a larger --max-draws continues it.
+    """
+    if not any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
+        raise ConfigError(f"no images requested; for example:\n{EXAMPLES}")
+
+    def print_model(resolved: ResolvedModel) -> None:
+        click.echo(f"model: {resolved}", err=as_json)
+
+    if list_labels:
+        _list_labels(model, flags, print_model, as_json)
+        return
+    if engine == "local" and (address or workers):
+        raise ConfigError("--address and --workers need --engine ray")
+    for option, given in (("--evaluate", evaluate), ("--reject-memorised", reject_memorised)):
+        if given and films is None:
+            raise ConfigError(f"{option} needs --films: packed real films, written by `synthcxr prepare`")
+    config = generate_request.build_config(params, flags, rejects_copies=reject_memorised)
+    evaluation = load_evaluation_config(params).evaluate if evaluate and not dry_run else None
+    out = out or Path("synthetic") / generate_request.name_folder(config)
+
+    from synthcxr.api import datasets
+
+    generated = datasets.generate_dataset(
+        config,
+        out=out,
+        model=model,
+        image_format=image_format,
+        films=films if reject_memorised else None,
+        append=append,
+        force=force,
+        dry_run=dry_run,
+        allow_shortfall=record,
+        command=["synthcxr", *sys.argv[1:]],
+        engine=engine,
+        ray_address=address,
+        ray_workers=workers,
+        on_model=print_model,
+    )
+    if generated.report is None:
+        print_to_stderr(f"recorded: {generated.shortfall}")
+    else:
+        print_result(generated.report.lines, generated.report.as_dict(), as_json)
+    if evaluation is not None:
+        verdict = datasets.evaluate_dataset(
+            evaluation, dataset=out, films=films, models=generated.model.path, out=results, say=print_to_stderr
+        )
+        print_verdict(verdict, dataset=out, results=results, record=record, as_json=as_json)
+
+
+def _list_labels(model: str | None, flags: dict[str, Any], on_model: Any, as_json: bool) -> None:
+    from synthcxr.api import datasets
+
+    rates = datasets.measure_label_rates(
+        model=model, n=flags["n"], batch_size=flags["batch"] or 32, device=flags["device"] or "auto", on_model=on_model
+    )
+    print_result([rate.format_line() for rate in rates], [rate.as_dict() for rate in rates], as_json)
+
+
+@cloup.command(cls=Command)
+@path_option("--dataset", None, "Synthetic dataset.", required=True)
+@cloup.option(
+    "--index",
+    type=click.IntRange(min=0),
+    required=True,
+    help="Candidate to regenerate: a number of the column `index` in metadata.csv.",
+)
+@path_option("--out", None, "File to write, in the image format of the dataset.", required=True)
+@cloup.option("--model", metavar="ADDRESS", help="Address of the model.  [default: the one that run.json names]")
+def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
+    """Regenerate one image of a dataset, byte for byte.
+
+    If the bytes differ, writes nothing and names what else differs: model, package versions or thread count.
+    """
+    from synthcxr.api import datasets
+
+    sha256 = datasets.replay_image(dataset=dataset, index=index, out=out, model=model)
+    print_result([f"{out}: candidate {index} of {dataset}, sha256 {sha256}"], None, as_json=False)

@@ -1,0 +1,60 @@
+"""One input film, and the manifest of the films that `prepare` packed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from synthcxr.data.findings import FINDINGS
+from synthcxr.errors import DataError
+from synthcxr.storage import digests
+
+SPLITS = ("train", "judge", "val", "test")
+GAN_TRAINING_SPLITS = ("train", "judge")
+HELD_OUT_SPLITS = ("val", "test")
+MANIFEST_FILE = "manifest.parquet"
+MANIFEST_COLUMNS = ("image_index", "patient_id", "source", "view", "split", "size", "sha256", *FINDINGS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Film:
+    """One input film.
+
+    `read` returns float32 [H, W] in [0, 1], and `read_size` the shorter side in pixels without decoding the image;
+    both can be pickled. `image_index` is unique. `patient_id` is unique across sources, and equal where two sources
+    have films of one patient (NIH patient numbers are not padded). `findings` is a multi-hot vector. `origin` names
+    the film in messages. `official` is the list of the source that names the film: "", "train_val" or "test".
+    """
+
+    image_index: str
+    patient_id: str
+    source: str
+    view: str
+    findings: tuple[float, ...]
+    read: Callable[[], NDArray[np.float32]]
+    read_size: Callable[[], int]
+    origin: str
+    official: str = ""
+
+
+def read_film_manifest(folder: Path) -> pd.DataFrame:
+    """Read the manifest of a packed dataset; DataError where it is absent or lacks a column."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise DataError(f"{folder}: no {MANIFEST_FILE}; run `synthcxr prepare` first")
+    manifest = pd.read_parquet(path)
+    missing = [column for column in MANIFEST_COLUMNS if column not in manifest.columns]
+    if missing:
+        raise DataError(f"{path}: columns missing: {', '.join(missing)}; run `synthcxr prepare` again")
+    return manifest
+
+
+def fingerprint_films(manifest: pd.DataFrame) -> str:
+    """Sixteen hex digits that identify a packed dataset by its rows (pixel digests, labels, splits), in any order."""
+    ordered = manifest.loc[:, list(MANIFEST_COLUMNS)].sort_values("image_index")
+    return digests.sha256_bytes(ordered.to_csv(index=False, float_format="%g", lineterminator="\n").encode())[:16]

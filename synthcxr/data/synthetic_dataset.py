@@ -1,0 +1,135 @@
+"""The files that describe a synthetic dataset: metadata.csv, a row per image, and run.json."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
+from synthcxr.errors import DataError
+from synthcxr.storage import json_files
+
+METADATA_FILE = "metadata.csv"
+RUN_FILE = "run.json"
+PROBABILITY_COLUMNS = tuple(f"p_{finding}" for finding in FINDINGS)
+METADATA_COLUMNS = (
+    "file_name",
+    "index",
+    "seed",
+    "requested",
+    "Finding Labels",
+    *PROBABILITY_COLUMNS,
+    "weight",
+    "sha256",
+)
+TRAIN_DISTANCE_COLUMN = "train_distance"
+STEPS_COLUMN = "steps"
+JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
+OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRecord:
+    """One synthetic image: candidate `index` of `seed`, its file and digest, and its labels by the classifier.
+
+    `requested` are the findings of the request, `findings` those that the classifier found. Optional are
+    `train_distance`, the distance to the nearest training film; `steps`, the number of optimisation steps from the
+    candidate's latent; and `judge_probabilities`.
+    """
+
+    file_name: str
+    index: int
+    seed: int
+    requested: str
+    findings: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    weight: float
+    sha256: str
+    train_distance: float | None = None
+    steps: int | None = None
+    judge_probabilities: tuple[float, ...] = ()
+
+
+def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
+    """Return the row of metadata.csv for a record."""
+    row: dict[str, Any] = {
+        "file_name": record.file_name,
+        "index": record.index,
+        "seed": record.seed,
+        "requested": record.requested,
+        "Finding Labels": LABEL_SEPARATOR.join(record.findings),
+    }
+    row |= dict(zip(PROBABILITY_COLUMNS, record.probabilities, strict=True))
+    row |= {"weight": record.weight, "sha256": record.sha256}
+    for column, value in ((TRAIN_DISTANCE_COLUMN, record.train_distance), (STEPS_COLUMN, record.steps)):
+        if value is not None:
+            row[column] = value
+    if record.judge_probabilities:
+        row |= dict(zip(JUDGE_COLUMNS, record.judge_probabilities, strict=True))
+    return row
+
+
+def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write metadata.csv row by row, with \\n as line end on every system.
+
+    Optional columns are those of the first row. Floats have six decimals; weights can be tiny and have seven
+    significant digits.
+    """
+    remaining = iter(rows)
+    first = next(remaining, {})
+    columns = (*METADATA_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in first))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in itertools.chain([first] if first else [], remaining):
+            cells = ((row[column], "#.7g" if column == "weight" else ".6f") for column in columns)
+            writer.writerow([format(cell, spec) if isinstance(cell, float) else cell for cell, spec in cells])
+
+
+def read_metadata(dataset: Path) -> pd.DataFrame:
+    """Read metadata.csv as a table; DataError where it is absent or lacks a column."""
+    path = dataset / METADATA_FILE
+    if not path.is_file():
+        raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
+    text_columns = dict.fromkeys(("file_name", "requested", "Finding Labels", "sha256"), str)
+    table = pd.read_csv(path, dtype=text_columns, keep_default_na=False)
+    missing = [column for column in METADATA_COLUMNS if column not in table.columns]
+    if missing:
+        raise DataError(f"{path}: columns missing: {', '.join(missing)}; generate the dataset again")
+    return table
+
+
+def read_image_records(dataset: Path) -> list[ImageRecord]:
+    """Read metadata.csv as records; DataError as for `read_metadata`."""
+    return [
+        ImageRecord(
+            file_name=row["file_name"],
+            index=int(row["index"]),
+            seed=int(row["seed"]),
+            requested=row["requested"],
+            findings=tuple(row["Finding Labels"].split(LABEL_SEPARATOR)),
+            probabilities=tuple(float(row[column]) for column in PROBABILITY_COLUMNS),
+            weight=float(row["weight"]),
+            sha256=row["sha256"],
+            train_distance=float(row[TRAIN_DISTANCE_COLUMN]) if TRAIN_DISTANCE_COLUMN in row else None,
+            steps=int(row[STEPS_COLUMN]) if STEPS_COLUMN in row else None,
+            judge_probabilities=(
+                tuple(float(row[column]) for column in JUDGE_COLUMNS) if JUDGE_COLUMNS[0] in row else ()
+            ),
+        )
+        for row in read_metadata(dataset).to_dict(orient="records")
+    ]
+
+
+def read_run(dataset: Path) -> dict[str, Any]:
+    """Read run.json: how the dataset was generated; DataError where it is absent."""
+    if not (dataset / RUN_FILE).is_file():
+        raise DataError(f"{dataset}: no {RUN_FILE}; give the folder of a finished synthetic dataset")
+    run: dict[str, Any] = json_files.read_json(dataset / RUN_FILE)
+    return run

@@ -1,0 +1,110 @@
+"""Progress of long work on stderr: a bar on a terminal, elsewhere one line every 10 seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self, TextIO, TypeVar
+
+from tqdm import tqdm
+
+INTERVAL_S = 10.0
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """A context manager that counts finished units."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def update(self, n: int = 1) -> object:
+        """Count `n` more units as done."""
+
+
+def open_progress(task: str, *, total: int, unit: str, initial: int = 0, enabled: bool = True) -> Progress:
+    """Report `total` units of a task, `initial` of them done earlier; `unit` is a plural such as "images".
+
+    With `enabled=False` nothing is written.
+    """
+    if enabled and not sys.stderr.isatty():
+        return ProgressLines(task, total=total, unit=unit, initial=initial, stream=sys.stderr)
+    return tqdm(
+        total=total, initial=initial, desc=task, unit=f" {unit}", unit_scale=total > 100_000, disable=not enabled
+    )
+
+
+def track(items: Sequence[T], task: str, *, unit: str) -> Iterator[T]:
+    """Yield the items and report how many of them are done."""
+    with open_progress(task, total=len(items), unit=unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
+
+
+def print_line(line: str) -> None:
+    """Write a line to stderr, above any progress bar."""
+    tqdm.write(line, file=sys.stderr)
+
+
+class ProgressLines:
+    """Progress in lines, at most one every INTERVAL_S seconds; work that takes less time than that writes none."""
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        total: int,
+        unit: str,
+        stream: TextIO,
+        initial: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._task, self._total, self._unit, self._initial = task, total, unit, initial
+        self._stream, self._clock = stream, clock
+        self._done = initial
+        self._started_s = self._written_s = clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing: the last line stands."""
+
+    def update(self, n: int = 1) -> None:
+        """Count `n` more units as done, and write a line where one is due."""
+        self._done += n
+        now_s = self._clock()
+        if now_s - self._written_s >= INTERVAL_S:
+            self._written_s = now_s
+            self._stream.write(self._line(now_s - self._started_s) + "\n")
+            self._stream.flush()
+
+    def _line(self, elapsed_s: float) -> str:
+        line = f"{self._task}: {self._done:,} of {self._total:,} {self._unit}"
+        rate = (self._done - self._initial) / elapsed_s
+        if rate > 0 and self._done < self._total:
+            line += f", {_format_rate(rate)} {self._unit}/s, {format_duration((self._total - self._done) / rate)} left"
+        return line
+
+
+def _format_rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in its two largest units, such as "45 s", "12 min 5 s" or "3 h 20 min"."""
+    total_s = round(seconds)
+    minutes, rest_s = divmod(total_s, 60)
+    hours, rest_min = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {rest_min} min"
+    return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"

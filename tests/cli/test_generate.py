@@ -1,0 +1,138 @@
+"""`synthcxr generate`: what it asks for, prints, writes and exits with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli_runner import invoke
+from support.paths import REPOSITORY
+from support.stub_models import write_stub_models
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of stub models: one matrix product each."""
+    return write_stub_models(tmp_path_factory.mktemp("models") / "onnx")
+
+
+def test_without_options_it_shows_examples(empty_folder: Path) -> None:
+    """`synthcxr generate` alone says that nothing was requested, and gives commands to copy."""
+    result = invoke("generate")
+    assert (result.exit_code, result.stdout) == (2, "")
+    first, *examples = result.stderr.splitlines()
+    assert first == "Error: no images requested; for example:"
+    assert [line.split()[:2] for line in examples] == [["synthcxr", "generate"]] * 3
+    for line in examples:
+        options = line.split()[2:]
+        assert invoke("generate", *options, "--dry-run").exit_code == 0, line
+    assert not list(empty_folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "Mass"], "missing option --n: the number of images, such as --n 100"),
+        (["--n", "5", "--per-label", "5"], "--n counts all images and --per-label those of each finding"),
+        (["--n", "5", "--evaluate"], "--evaluate needs --films"),
+        (["--n", "5", "--reject-memorised"], "--reject-memorised needs --films"),
+        (["--n", "5", "--workers", "2"], "--address and --workers need --engine ray"),
+        (["--n", "5", "--label", "Scoliosis"], "unknown finding 'Scoliosis'"),
+        (["--n", "5", "--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_bad_request_is_refused_before_any_work(arguments: list[str], message: str, empty_folder: Path) -> None:
+    """Exit code 2, one line that says what to do, nothing written."""
+    result = invoke("generate", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(empty_folder.iterdir())
+
+
+def test_an_unknown_finding_lists_the_findings() -> None:
+    """The error names the findings that exist."""
+    result = invoke("generate", "--n", 5, "--label", "Scoliosis")
+    assert "No Finding, Atelectasis" in result.stderr
+
+
+def test_it_names_its_model_first(model: Path, tmp_path: Path) -> None:
+    """The first line of stdout is the model; the same command again finds the dataset finished."""
+    arguments = ("generate", "--n", 3, "--model", model, "--out", tmp_path / "x", "--device", "cpu")
+    first, again = invoke(*arguments), invoke(*arguments)
+    assert first.exit_code == again.exit_code == 0
+    assert first.stdout.splitlines()[0] == f"model: {model}"
+    assert len(list((tmp_path / "x" / "images").rglob("*.png"))) == 3
+    assert "already finished" in again.stdout
+    assert json.loads((tmp_path / "x" / "run.json").read_text())["command"][0] == "synthcxr"
+
+
+def test_json_is_alone_on_stdout(model: Path, tmp_path: Path) -> None:
+    """With --json stdout is one JSON value; the line that names the model goes to stderr."""
+    result = invoke("generate", "--n", 2, "--model", model, "--out", tmp_path / "x", "--json", "--dry-run")
+    assert json.loads(result.stdout)["status"] == "dry run"
+    assert result.stderr.splitlines()[0] == f"model: {model}"
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_default_folder_is_named_after_findings_and_seed(model: Path, empty_folder: Path) -> None:
+    """Without --out two requests for other findings or seeds get other folders."""
+    unconditional = invoke("generate", "--n", 2, "--model", model, "--dry-run")
+    findings = ("--label", "edema", "--label", "Mass", "--seed", 4)
+    labelled = invoke("generate", "--n", 2, "--model", model, "--dry-run", *findings)
+    assert "synthetic/unconditional-seed0" in unconditional.stdout
+    assert "synthetic/mass+edema-seed4" in labelled.stdout
+
+
+def test_options_override_the_parameter_file(model: Path, tmp_path: Path) -> None:
+    """--params sets the request; an option on the command line overrides it."""
+    params = REPOSITORY / "params.yaml"
+    arguments = ("generate", "--params", params, "--model", model, "--out", tmp_path / "x", "--dry-run", "--json")
+    assert json.loads(invoke(*arguments).stdout)["requested"] == 600
+    assert json.loads(invoke(*arguments, "--n", 7).stdout)["requested"] == 7
+
+
+def test_a_shortfall_fails_unless_recorded(model: Path, tmp_path: Path) -> None:
+    """If the candidates run out, the exit code is 1, or 0 with --record; the shorter dataset is written either way."""
+    request = ("generate", "--n", 50, "--label", "Mass", "--label", "Edema", "--max-draws", 32, "--model", model)
+    failed, recorded = invoke(*request, "--out", tmp_path / "a"), invoke(*request, "--out", tmp_path / "b", "--record")
+    assert (failed.exit_code, recorded.exit_code) == (1, 0)
+    assert failed.stderr.splitlines()[-1].startswith("Failed: ")
+    assert "recorded: " in recorded.stderr
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert json.loads((folder / "run.json").read_text())["complete"] is False
+
+
+def test_list_labels_prints_a_rate_for_each_finding(model: Path, empty_folder: Path) -> None:
+    """--list-labels prints one line per finding and generates nothing."""
+    result = invoke("generate", "--list-labels", "--n", 64, "--model", model)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1 + 15
+    assert not list(empty_folder.iterdir())
+
+
+def test_replay_writes_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    """`replay` regenerates an image of a dataset, byte for byte."""
+    invoke("generate", "--n", 3, "--model", model, "--out", tmp_path / "x", "--device", "cpu")
+    result = invoke("replay", "--dataset", tmp_path / "x", "--index", 1, "--out", tmp_path / "again.png")
+    assert result.exit_code == 0
+    (image,) = (tmp_path / "x" / "images").rglob("00000001.png")
+    assert (tmp_path / "again.png").read_bytes() == image.read_bytes()
+
+
+def test_evaluate_judges_what_was_generated(trained: Any, tmp_path: Path) -> None:
+    """--evaluate prints each gate on stdout; a failed gate exits 1, or 0 with --record."""
+    params = tmp_path / "params.yaml"
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    start, end = text.index("  gates:"), text.index("register:")
+    gate = "  gates:\n    - {metric: distance.judge.relative, max: 0.0, min: null}\n\n"
+    params.write_text(text[:start] + gate + text[end:], encoding="utf-8")
+    arguments = ["generate", "--params", params, "--n", 60, "--max-draws", 60, "--model", trained.onnx]
+    arguments += ["--out", tmp_path / "x", "--evaluate", "--films", trained.data, "--results", tmp_path / "results"]
+    failed, recorded = invoke(*arguments), invoke(*arguments, "--record")
+    assert (failed.exit_code, recorded.exit_code) == (1, 0)
+    assert failed.stderr.splitlines()[-1].startswith("Failed: ")
+    assert recorded.stdout.splitlines()[-1].endswith("failed.")
+    assert json.loads((tmp_path / "results" / "verdict.json").read_text())["passed"] is False

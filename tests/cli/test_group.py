@@ -1,0 +1,132 @@
+"""How commands end: exit code, one line on stderr, traceback on request."""
+
+from __future__ import annotations
+
+import errno
+
+import cloup
+import pytest
+from click.testing import CliRunner, Result
+from support.cli_runner import invoke
+
+from synthcxr.cli.group import EXTRAS, RESUMABLE, CommandGroup
+from synthcxr.cli.main import main
+from synthcxr.errors import ArtifactError, GateError
+
+
+def invoke_failing(error: BaseException, *arguments: str) -> Result:
+    """The result of a command that raises `error`; "command" and "inner command" are such commands."""
+
+    @cloup.group(cls=CommandGroup)
+    def group() -> None:
+        pass
+
+    @group.group()
+    def inner() -> None:
+        pass
+
+    for parent, name in ((group, "command"), (group, "train-gan"), (inner, "command")):
+
+        @parent.command(name)
+        def command() -> None:
+            raise error
+
+    return CliRunner().invoke(group, list(arguments) or ["command"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ArtifactError("x.onnx: cut short"), 2, "Error: x.onnx: cut short"),
+        (GateError("1 of 2 gates failed"), 1, "Failed: 1 of 2 gates failed"),
+        (KeyboardInterrupt(), 130, "Interrupted: run the same command again to start over"),
+        (
+            ModuleNotFoundError(name="torch"),
+            2,
+            "Error: torch is not installed; run: pip install 'synthcxr[train]'",
+        ),
+        (
+            ModuleNotFoundError(name="monai.networks"),
+            2,
+            "Error: monai.networks is not installed; run: pip install 'synthcxr[train]'",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "out"), 2, "Error: out: No space left on device"),
+    ],
+)
+def test_every_error_is_one_line(error: BaseException, code: int, line: str) -> None:
+    """An error that a user can cause or fix ends in its exit code and one line on stderr; stdout stays empty."""
+    result = invoke_failing(error)
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_missing_package_names_its_extra(extra: str) -> None:
+    """A package of an extra that is not installed ends in the command that installs the extra."""
+    for package in EXTRAS[extra]:
+        result = invoke_failing(ModuleNotFoundError(name=f"{package}.part"))
+        assert result.stderr.endswith(f"run: pip install 'synthcxr[{extra}]'\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--verbose command",
+        "command --verbose",
+        "--verbose inner command",
+        "inner --verbose command",
+        "inner command --verbose",
+    ],
+)
+def test_verbose_adds_the_traceback(arguments: str) -> None:
+    """--verbose, before or after the command, prints the traceback first; the one line comes last."""
+    error = ArtifactError("x.onnx: cut short")
+    result = invoke_failing(error, *arguments.split())
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("Error: x.onnx: cut short\n")
+    assert "Traceback" not in invoke_failing(error, *arguments.replace("--verbose", "").split()).stderr
+
+
+def test_an_interruption_says_what_the_same_command_does() -> None:
+    """train-gan and generate resume; the line says so."""
+    result = invoke_failing(KeyboardInterrupt(), "train-gan")
+    assert result.stderr == "Interrupted: run the same command again to resume\n"
+    assert set(RESUMABLE) < set(main.commands)
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError(name="synthcxr.nowhere"), ValueError("a bug")])
+def test_a_bug_keeps_its_traceback(error: Exception) -> None:
+    """An error that no user can cause or fix is not turned into a line."""
+    with pytest.raises(type(error)):
+        invoke_failing(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("generat", "No such command 'generat'; did you mean generate?"),
+        ("nonsense", "No such command 'nonsense'; see `synthcxr --help`"),
+        ("--version-please", "No such option '--version-please'; did you mean --version?"),
+        ("models promot", "No such command 'promot'; did you mean promote?"),
+        ("models promote --forse", "No such option '--forse'; did you mean --force?"),
+        ("reader-study serve", "Missing argument 'STUDY'; see `synthcxr reader-study serve --help`"),
+        ("generate --lable Mass", "No such option '--lable'; did you mean --label?"),
+        ("generate --n 0", "Invalid value for '--n': 0 is not in the range x>=1; see `synthcxr generate --help`"),
+        ("check", "Missing argument 'PATH...'; see `synthcxr check --help`"),
+        ("replay --dataset x --out y", "Missing option '--index'; see `synthcxr replay --help`"),
+        ("report one", "Got unexpected extra argument (one); see `synthcxr report --help`"),
+        ("generate --seed", "Option '--seed' requires an argument; see `synthcxr generate --help`"),
+    ],
+)
+def test_a_usage_mistake_is_one_line(arguments: str, line: str) -> None:
+    """A wrong command, option, value or argument ends in one line with what to do, and exit code 2."""
+    result = invoke(*arguments.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {line}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["models"], ["reader-study"]])
+def test_without_a_command_the_help_is_shown(arguments: list[str]) -> None:
+    """`synthcxr`, or a group of commands, without a command shows its help."""
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.strip() == invoke(*arguments, "--help").stdout.strip()

@@ -1,0 +1,43 @@
+"""`synthcxr init` and `lock` as they are typed, and commands outside a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.cli_runner import invoke
+
+
+def test_init_prints_the_reader_and_the_next_commands(tmp_path: Path) -> None:
+    """The first line names the reader, the last lines are commands to copy."""
+    result = invoke("init", tmp_path / "project", "--profile", "phantom")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("reader: phantom")
+    commands = lines[lines.index("next commands:") + 1 :]
+    assert [line.split()[0] for line in commands] == ["cd", "dvc", "synthcxr"]
+
+
+def test_init_says_which_option_is_missing(tmp_path: Path) -> None:
+    """Without a profile, and with a reader but no films, one line names the option to add."""
+    missing = invoke("init", tmp_path / "project")
+    assert (missing.exit_code, missing.stdout) == (2, "")
+    assert "missing option --profile" in missing.stderr
+    alone = invoke("init", tmp_path / "project", "--profile", "nih-64", "--reader", "nih")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "--reader needs --source" in alone.stderr
+    assert not (tmp_path / "project").exists()
+
+
+def test_lock_says_what_changed(tmp_path: Path) -> None:
+    """The first lock names the stages, the second says that nothing changed."""
+    out = tmp_path / "synthcxr.lock"
+    assert "prepare" in invoke("lock", "--out", out).stdout
+    assert invoke("lock", "--out", out).stdout == f"{out}: up to date\n"
+
+
+def test_report_needs_no_project(empty_folder: Path) -> None:
+    """Without params.yaml the starter's parameters apply, and the error names what is really missing."""
+    result = invoke("report")
+    assert result.exit_code == 2
+    assert "metrics.json" in result.stderr and "synthcxr evaluate" in result.stderr
+    assert not list(empty_folder.iterdir())

@@ -1,0 +1,80 @@
+"""Progress lines: when they come and what they say, by a clock that the test turns."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from synthcxr.storage.progress import ProgressLines, format_duration, open_progress, track
+
+
+class Clock:
+    """Seconds that only the test advances."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_every_ten_seconds() -> None:
+    """A line names the task, the count, the rate and the time left; updates within 10 s of a line write none."""
+    clock, stream = Clock(), io.StringIO()
+    progress = ProgressLines("generate", total=1000, unit="images", stream=stream, clock=clock)
+    for _ in range(50):
+        clock.now_s += 0.5
+        progress.update(10)
+    assert stream.getvalue().splitlines() == [
+        "generate: 200 of 1,000 images, 20 images/s, 40 s left",
+        "generate: 400 of 1,000 images, 20 images/s, 30 s left",
+    ]
+
+
+def test_resumed_work_counts_only_its_own_rate() -> None:
+    """Units that were done earlier count as done and not towards the rate."""
+    clock, stream = Clock(), io.StringIO()
+    with ProgressLines("generate", total=300, unit="images", stream=stream, initial=200, clock=clock) as progress:
+        clock.now_s += 10
+        progress.update(50)
+        clock.now_s += 10
+        progress.update(50)
+    assert stream.getvalue().splitlines() == [
+        "generate: 250 of 300 images, 5 images/s, 10 s left",
+        "generate: 300 of 300 images",
+    ]
+
+
+def test_short_work_writes_nothing() -> None:
+    """Work that ends within 10 s writes no line."""
+    stream = io.StringIO()
+    with ProgressLines("sizes", total=2, unit="films", stream=stream, clock=Clock()) as progress:
+        progress.update(2)
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal stderr shows a bar with the task and the unit; disabled progress writes nothing."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(track(range(3), "films", unit="films")) == [0, 1, 2]
+    assert "films: 100%" in terminal.getvalue() and "3/3" in terminal.getvalue()
+    silent = Terminal()
+    monkeypatch.setattr(sys, "stderr", silent)
+    with open_progress("films", total=3, unit="films", enabled=False) as progress:
+        progress.update(3)
+    assert silent.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (12_000, "3 h 20 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    """A duration is written in its two largest units."""
+    assert format_duration(seconds) == text
