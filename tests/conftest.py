@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: where real films lie, and one small trained project at 16 px."""
+"""Fixtures for all tests: the folder of real films, and one small trained project at 16 px."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A project on phantoms at 16 px, from films to ONNX. Tests read it and never write into it."""
+    """A project of phantoms at 16 px, from films to ONNX models. Tests read it and do not write into it."""
 
     config: Config
     data: Path
@@ -32,10 +32,10 @@ class Trained:
 
 @pytest.fixture
 def real_films() -> Path:
-    """The folder of real NIH films, or a skip that says how to give it."""
+    """The folder of real NIH films; the test is skipped without it."""
     folder = os.environ.get("SYNTHCXR_TEST_FILMS")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("no real films: set SYNTHCXR_TEST_FILMS to a folder that holds nih_256/ and its neighbours")
+        pytest.skip("no real films: set SYNTHCXR_TEST_FILMS to the folder that contains nih_256/")
     return Path(folder)
 
 
@@ -49,7 +49,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def small_config() -> Config:
-    """The default profile, shrunk to 16 px and a few seconds."""
+    """The default profile, reduced to 16 px and a few seconds."""
     config = load_config(REPOSITORY / "params.yaml")
     sources = ({"reader": "phantom", "n_films": 330, "resolution": 16, "seed": 1},)
     classifier = dataclasses.replace(
@@ -81,7 +81,7 @@ def small_config() -> Config:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """One small project, trained once for all tests, whichever process they run in."""
+    """One small project, trained once for all tests in all processes."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     models = root / "models"
@@ -94,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def train(project: Trained) -> None:
-    """From drawn films to ONNX."""
+    """Run the pipeline from phantoms to ONNX models."""
     from synthcxr.stages import export, prepare, train_classifier, train_gan
 
     config, results = project.config, project.results

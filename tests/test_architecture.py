@@ -1,7 +1,8 @@
-"""Claims about structure: the order of imports, the doors, what DVC watches, what --help loads, the public names."""
+"""The structure of the code: order of imports, pipeline, names, and what the program loads for --help."""
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -17,71 +18,85 @@ import synthcxr
 from synthcxr.project import import_closure
 
 PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
-HEAVY = {
+HEAVY_LIBRARIES = {
     *("torch", "monai", "mlflow", "great_expectations", "onnxruntime", "onnx", "matplotlib", "pandas", "sklearn"),
     *("scipy", "PIL", "dvc", "jinja2", "numpy", "ruamel"),
 }
-VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc", "core"}
+VAGUE_FILE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc", "core"}
+VAGUE_IDENTIFIERS = {"held", "asked", "wanted", "told", "found", "came", "grown"}
+MAX_LINES = 320
 
 
-def loaded(code: str) -> set[str]:
-    """The top-level names of what a fresh interpreter has imported after `code`."""
-    script = f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+def list_modules() -> Iterator[Path]:
+    """The Python files of the package."""
+    return (REPOSITORY / "synthcxr").rglob("*.py")
 
 
-def test_imports_go_one_way() -> None:
-    """The contracts of pyproject.toml hold: layers, independent stages, one door a heavy library."""
+def list_loaded_modules(code: str) -> list[str]:
+    """The names of the modules that a fresh interpreter has imported after running `code`."""
+    script = f"{code}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names: list[str] = json.loads(process.stdout.splitlines()[-1])
+    return names
+
+
+def list_loaded_libraries(code: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has imported after running `code`."""
+    return {name.split(".")[0] for name in list_loaded_modules(code)}
+
+
+def test_import_contracts_are_kept() -> None:
+    """The contracts in pyproject.toml hold: layers, independent stages, one door for each heavy library, no cycles."""
     command = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([command, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    process = subprocess.run([command, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout
 
 
-def test_the_pipeline_has_the_stages() -> None:
-    """dvc.yaml's stages are those whose code is known, in the order of the data."""
-    assert list(PIPELINE["stages"]) == list(import_closure.STAGE_MODULES)
-
-
-def source_deps(stage: str) -> Iterator[Path]:
-    """The source files and folders that a stage of dvc.yaml lists."""
-    return (Path(dep) for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("synthcxr/"))
+def test_the_pipeline_has_every_stage() -> None:
+    """dvc.yaml has the stage `lock`, and then the stages with a digest in synthcxr.lock, in the same order."""
+    assert list(PIPELINE["stages"]) == ["lock", *import_closure.STAGE_MODULES]
 
 
 @pytest.mark.parametrize("stage", import_closure.STAGE_MODULES)
-def test_dvc_reruns_a_stage_for_its_code(stage: str) -> None:
-    """A stage's deps cover all that it imports: changed code never leaves an old result standing."""
-    listed = list(source_deps(stage))
-    bare = [
-        p.as_posix()
-        for p in import_closure.find_closure(import_closure.STAGE_MODULES[stage])
-        if not any(p.is_relative_to(d) for d in listed)
-    ]
-    assert not bare, f"dvc.yaml: {stage}: add to deps: {', '.join(bare)}"
+def test_the_code_of_a_stage_is_a_parameter_of_it(stage: str) -> None:
+    """Each stage depends on its digest in synthcxr.lock, on its section of params.yaml, and on no source file."""
+    params = PIPELINE["stages"][stage]["params"]
+    assert {"synthcxr.lock": [f"stages.{stage}"]} in params
+    assert stage in params
+    assert not [dep for dep in PIPELINE["stages"][stage].get("deps", ()) if dep.startswith("synthcxr")]
 
 
-@pytest.mark.parametrize("stage", import_closure.STAGE_MODULES)
-def test_dvc_reruns_a_stage_for_nothing_else(stage: str) -> None:
-    """A stage lists no source that it does not import: hours are not spent again for a change elsewhere."""
-    files = import_closure.find_closure(import_closure.STAGE_MODULES[stage])
-    idle = [dep.as_posix() for dep in source_deps(stage) if not any(path.is_relative_to(dep) for path in files)]
-    assert not idle, f"dvc.yaml: {stage}: take from deps: {', '.join(idle)}"
+@pytest.mark.parametrize("stage", ["prepare", "generate", "report"])
+def test_the_import_closure_covers_the_modules_that_a_stage_loads(stage: str) -> None:
+    """Every module of the package that an interpreter loads for a stage is in its closure, except empty ones."""
+    module = import_closure.STAGE_MODULES[stage]
+    loaded = {
+        Path(*name.split(".")) for name in list_loaded_modules(f"import {module}") if name.startswith("synthcxr.")
+    }
+    files = {
+        path
+        for name in loaded
+        for path in (name.with_suffix(".py"), name / "__init__.py")
+        if (REPOSITORY / path).is_file() and (REPOSITORY / path).stat().st_size
+    }
+    assert files
+    assert files <= set(import_closure.find_closure(module))
 
 
 @pytest.mark.parametrize("arguments", [[], ["generate"], ["models", "pull"]])
-def test_help_is_light(arguments: list[str]) -> None:
-    """--help of the program and of its verbs loads none of the heavy libraries, so that it answers at once."""
+def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
+    """--help of the program and of its commands answers without loading a heavy library."""
     code = f"from synthcxr.cli.main import main\nmain({[*arguments, '--help']!r}, standalone_mode=False)"
-    assert not loaded(code) & HEAVY
+    assert not list_loaded_libraries(code) & HEAVY_LIBRARIES
 
 
-def test_importing_the_package_is_light() -> None:
-    """`import synthcxr` costs nothing: its names are imported when they are first used."""
-    assert not loaded("import synthcxr") & HEAVY
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    """`import synthcxr` loads nothing heavy: public names are imported when they are first used."""
+    assert not list_loaded_libraries("import synthcxr") & HEAVY_LIBRARIES
 
 
-def test_public_names() -> None:
-    """Every name of `__all__` is there, is listed by dir(), and no other name is made up."""
+def test_public_names_can_be_imported() -> None:
+    """Every name of `__all__` exists and is listed by dir(); any other name is an AttributeError."""
     assert 5 <= len(synthcxr.__all__) <= 16
     assert set(synthcxr.__all__) <= set(dir(synthcxr))
     assert all(getattr(synthcxr, name) is not None for name in synthcxr.__all__)
@@ -89,14 +104,50 @@ def test_public_names() -> None:
         _ = synthcxr.no_such_name
 
 
-def test_no_vague_names() -> None:
-    """No file is named for what it is not about."""
-    assert not [path for path in (REPOSITORY / "synthcxr").rglob("*.py") if path.stem in VAGUE]
+def test_no_file_has_a_vague_name() -> None:
+    """A file name says what the file is about."""
+    assert not [path for path in list_modules() if path.stem in VAGUE_FILE_NAMES]
 
 
-def test_files_stay_short() -> None:
-    """A file answers one question; the command line, which is declarations, may be longer."""
-    lengths = {
-        path: len(path.read_text(encoding="utf-8").splitlines()) for path in (REPOSITORY / "synthcxr").rglob("*.py")
+def test_no_file_is_long() -> None:
+    """A file answers one question, in at most 320 lines."""
+    n_lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in list_modules()}
+    assert not {str(path.relative_to(REPOSITORY)): n for path, n in n_lines.items() if n > MAX_LINES}
+
+
+def list_bound_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every name that a module binds, with its line: variables, attributes, parameters, functions, classes, imports.
+
+    The fields of a TypedDict are keys of a file, not names of our choice.
+    """
+    file_keys = {
+        id(node)
+        for typed_dict in ast.walk(tree)
+        if isinstance(typed_dict, ast.ClassDef) and any(ast.unparse(base) == "TypedDict" for base in typed_dict.bases)
+        for node in ast.walk(typed_dict)
     }
-    assert not {path.name: n for path, n in lengths.items() if n > (440 if path.name == "cli.py" else 320)}
+    for node in ast.walk(tree):
+        if id(node) in file_keys:
+            continue
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name, node.lineno
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, node.lineno
+            case ast.arg(arg=name):
+                yield name, node.lineno
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name, node.lineno
+            case ast.alias(asname=str(name)):
+                yield name, node.lineno
+
+
+def test_no_identifier_is_vague() -> None:
+    """No variable, attribute, parameter, function or class has a name that says nothing about its content."""
+    vague = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {name}"
+        for path in sorted(list_modules())
+        for name, line in list_bound_names(ast.parse(path.read_text(encoding="utf-8")))
+        if name.strip("_").lower() in VAGUE_IDENTIFIERS
+    ]
+    assert not vague, "\n".join(vague)

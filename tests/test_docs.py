@@ -14,15 +14,16 @@ import pytest
 from support import installed_package as installed
 from support import postgres_server
 from support.run_doc_blocks import Walk, blocks
-from support.servers import free_port
-from support.small_pipeline import ROOT, SIDE, write_params
+from support.servers import find_free_port
+from support.paths import REPOSITORY
+from support.small_pipeline import SIDE, write_params
 
 from synthcxr.data import images
 from synthcxr.data.findings import format_finding_labels
 from synthcxr.readers import phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-PROJECT, TEAM = (ROOT / "docs" / "mlops.md").read_text(encoding="utf-8").split("\n## With a team's server\n")
+PROJECT, TEAM = (REPOSITORY / "docs" / "mlops.md").read_text(encoding="utf-8").split("\n## With a team's server\n")
 
 
 def test_the_walk_of_a_project(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_the_walk_of_a_project(tmp_path: Path) -> None:
     for number, block in enumerate(blocks(PROJECT)):
         walk.type(block)
         if number == 0:
-            write_params(walk.folder / "params.yaml", worst=1e9)
+            write_params(walk.folder / "params.yaml", max_distance=1e9)
     for expected in ("Running stage 'train_gan'", "quick", "results/summary.json", "ok     every film has a name"):
         assert expected in walk.said
 
@@ -63,8 +64,8 @@ def team() -> Iterator[Walk]:
     if problem := postgres_server.find_missing_requirement():
         pytest.skip(problem)
     with postgres_server.open_scratch_folder() as folder:
-        (folder / "synthcxr").symlink_to(ROOT)
-        installed.without_torch(folder / "no-torch", installed.wheel(folder / "wheel"))
+        (folder / "synthcxr").symlink_to(REPOSITORY)
+        installed.create_environment_without_torch(folder / "no-torch", installed.build_wheel(folder / "wheel"))
         real = os.environ.get("SYNTHCXR_TEST_FILMS")
         films = Path(real).resolve() / "nih_64" if real else write_drawn(folder / "films")
         try:
@@ -79,7 +80,7 @@ def test_the_walk_of_a_team(team: Walk) -> None:
 
     On real films where SYNTHCXR_TEST_FILMS names them, else on drawn ones.
     """
-    port, folder, said = str(free_port()), team.folder, []
+    port, folder, said = str(find_free_port()), team.folder, []
     source = {name: value for name, value in team.environment.items() if name == "PYTHONPATH"}
     for block in blocks(TEAM):
         if "no-torch" in block:
@@ -90,7 +91,7 @@ def test_the_walk_of_a_team(team: Walk) -> None:
         if block.startswith("synthcxr init"):
             films = {"sources": [{"reader": "nih", "path": team.environment["FILMS"]}]}
             gan = GAN | {"lr_g": LR_REAL if "SYNTHCXR_TEST_FILMS" in os.environ else LR_DRAWN}
-            write_params(team.folder / "params.yaml", worst=1e9, prepare=films, train_gan=gan, generate=MADE)
+            write_params(team.folder / "params.yaml", max_distance=1e9, prepare=films, train_gan=gan, generate=MADE)
         if "no-torch" in block:
             assert "No module named 'torch'" in team.type("! python -c 'import torch'")
     _, _, trained, elsewhere, _, judged, worse, better, _ = said

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from support.servers import free_port
-from support.small_pipeline import copied, run, stages_run
+from support.servers import find_free_port
+from support.small_pipeline import copy_repository, list_run_stages, run
 
 from synthcxr.data import images
 from synthcxr.data.synthetic_dataset import ImageRecord
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 AFTER_GENERATE = ("generate", "evaluate", "register", "report")
 AFTER_TRAINING = ("export", "distill", *AFTER_GENERATE)
-RERUN: dict[str, tuple[str, ...]] = {
+RERUN_STAGES: dict[str, tuple[str, ...]] = {
     "generate.n=70": AFTER_GENERATE,
     "generate.seed=2": AFTER_GENERATE,
     "evaluate.n_bootstrap=21": ("evaluate", "register", "report"),
@@ -36,11 +36,11 @@ RERUN: dict[str, tuple[str, ...]] = {
     "train_judge.seed=3": ("train_judge", *AFTER_TRAINING),
     "prepare.seed=2": tuple(import_closure.STAGE_MODULES),
 }
-"""A changed parameter and all that it may rerun, in the order of the data."""
+"""The stages that a changed parameter reruns, in the order of the pipeline."""
 
 
-def store(folder: Path) -> str:
-    """One MLflow store for all experiments, wherever DVC runs them."""
+def store_uri(folder: Path) -> str:
+    """The address of one MLflow store for all experiments, in whatever folder DVC runs them."""
     return f"sqlite:///{folder}/registry/mlflow.db"
 
 
@@ -51,60 +51,66 @@ def commit(folder: Path, message: str) -> None:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository where `dvc repro` has run once and all is committed."""
-    folder = copied(tmp_path_factory.mktemp("repository") / "synthcxr")
+    """A repository in which `dvc repro` has run once and everything is committed."""
+    folder = copy_repository(tmp_path_factory.mktemp("repository") / "synthcxr")
     for key, value in (("user.name", "Tester"), ("user.email", "tester@example.org")):
         run(folder, "git", "config", key, value)
     run(folder, "dvc", "config", "core.autostage", "false")
-    ignored = folder / ".gitignore"  # small results belong to the commit in a project; here git leaves them out
-    ignored.write_text(ignored.read_text(encoding="utf-8").replace("/results/\n", ""), encoding="utf-8")
+    ignore_file = folder / ".gitignore"  # a project commits small results; this repository ignores them
+    ignore_file.write_text(ignore_file.read_text(encoding="utf-8").replace("/results/\n", ""), encoding="utf-8")
     commit(folder, "Begin")
     run(folder, "dvc", "repro")
     commit(folder, "Train")
     return folder
 
 
-@pytest.mark.parametrize("change", RERUN)
-def test_a_parameter_reruns_what_follows_and_nothing_else(repository: Path, change: str) -> None:
-    """`dvc repro --dry` of each row of the table; no row that begins behind the trainings trains anything."""
+@pytest.mark.parametrize("change", RERUN_STAGES)
+def test_a_changed_parameter_reruns_its_stage_and_those_after_it(repository: Path, change: str) -> None:
+    """No change of a parameter of a later stage trains a model again.
+
+    `lock`, which always runs, is frozen here: else --force-downstream would rerun everything after it.
+    """
     path, yaml = repository / "params.yaml", YAML(typ="safe", pure=True)
-    before = path.read_text(encoding="utf-8")
+    before, pipeline = path.read_text(encoding="utf-8"), (repository / "dvc.yaml").read_text(encoding="utf-8")
     name, value = change.split("=")
     section, key = name.split(".")
     params = yaml.load(before)
     params[section][key] = yaml.load(value)
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
+    frozen = pipeline.replace("always_changed: true", "frozen: true")
+    (repository / "dvc.yaml").write_text(frozen, encoding="utf-8")
     try:
         output = run(repository, "dvc", "repro", "--dry", "--force-downstream")
     finally:
         path.write_text(before, encoding="utf-8")
-    assert set(stages_run(output)) == set(RERUN[change])
+        (repository / "dvc.yaml").write_text(pipeline, encoding="utf-8")
+    assert set(list_run_stages(output)) == set(RERUN_STAGES[change])
 
 
 def test_a_fresh_clone_evaluates_without_training(repository: Path, tmp_path: Path) -> None:
-    """Pushed to a folder, cloned, pulled: nothing is left to run, and `synthcxr evaluate` gives the same figures."""
+    """After `dvc push`, `git clone` and `dvc pull`, only `lock` runs and `synthcxr evaluate` gives the same metrics."""
     run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
     commit(repository, "Name a remote")
     run(repository, "dvc", "push")
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
     run(clone, "dvc", "pull")
-    assert stages_run(run(clone, "dvc", "repro", "--dry")) == []
+    assert list_run_stages(run(clone, "dvc", "repro")) == ["lock"]
     run(clone, "synthcxr", "evaluate", "--record", "--out", "again")
     first, again = (json.loads((clone / name / "summary.json").read_text()) for name in ("results", "again"))
     assert first == again
 
 
-def test_twenty_thousand_images_are_a_few_files(repository: Path, tmp_path: Path) -> None:
-    """A dataset in shards is a handful of objects to a remote, and comes back whole."""
+def test_a_dataset_in_shards_is_pushed_as_a_few_files(repository: Path, tmp_path: Path) -> None:
+    """20,000 images in shards are at most 20 files, and so few objects in a remote."""
     run(repository, "dvc", "remote", "add", "--force", "--default", "shelf", str(tmp_path / "shelf"))
     large = repository / "large"
     shards, png = TarShards(large), images.encode_png(np.zeros((4, 4), np.uint8))
     sha256 = digests.sha256_bytes(png)
-    for at in range(20_000):
-        record = ImageRecord(shards.file_name(at), at, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
-        shards.write(at, png, record)
+    for index in range(20_000):
+        record = ImageRecord(shards.file_name(index), index, 1, "", ("No Finding",), (0.1,) * 14, 1.0, sha256)
+        shards.write(index, png, record)
     shards.close()
     n_files = sum(path.is_file() for path in large.rglob("*"))
     assert n_files <= 20
@@ -118,10 +124,10 @@ def test_twenty_thousand_images_are_a_few_files(repository: Path, tmp_path: Path
 
 @pytest.fixture
 def s3(tmp_path: Path) -> Iterator[str]:
-    """An S3-compatible server on loopback with one bucket."""
+    """The address of an S3-compatible server on this machine, with one bucket."""
     boto3 = pytest.importorskip("boto3", reason="dvc-s3 and moto[s3] are not installed")
     moto = pytest.importorskip("moto.server", reason="moto[s3] is not installed")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=find_free_port(), verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
@@ -135,8 +141,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REG
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_s3_remote(repository: Path, s3: str, tmp_path: Path) -> None:
-    """Pushed to S3 and pulled into a clone, models and images are there; `doctor` says that the remote answers."""
+def test_an_s3_remote_stores_models_and_images(repository: Path, s3: str, tmp_path: Path) -> None:
+    """Models and images are pushed to S3 and pulled into a clone, and `doctor` reports that the remote works."""
     run(repository, "dvc", "remote", "add", "--force", "--default", "bucket", "s3://films/synthcxr")
     run(repository, "dvc", "remote", "modify", "bucket", "endpointurl", s3)
     commit(repository, "Name a bucket")
@@ -145,26 +151,26 @@ def test_an_s3_remote(repository: Path, s3: str, tmp_path: Path) -> None:
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(clone))
     run(clone, "dvc", "pull", "models/onnx/generator.onnx", "data/synthetic", **KEYS)
     assert len(list((clone / "data/synthetic/images").rglob("*.png"))) == 80
-    ours, theirs = (digests.sha256_file(where / "models/onnx/generator.onnx") for where in (repository, clone))
-    assert ours == theirs
+    sha256 = {digests.sha256_file(folder / "models/onnx/generator.onnx") for folder in (repository, clone)}
+    assert len(sha256) == 1
     assert "remote: bucket answers" in run(clone, "synthcxr", "doctor", **KEYS)
 
 
-def test_experiments_are_worth_looking_at(repository: Path) -> None:
-    """One run by -S and a queue of two: figures of each stand side by side, and MLflow and DVC name each other."""
-    variables = {"MLFLOW_TRACKING_URI": store(repository)}
+def test_experiments_can_be_compared(repository: Path) -> None:
+    """DVC shows metrics, parameters, plots and MLflow runs of an experiment by -S and of two from the queue."""
+    variables = {"MLFLOW_TRACKING_URI": store_uri(repository)}
     run(repository, "dvc", "exp", "run", "--name", "more", "-S", "generate.n=60", **variables)
     for name, change in (("slow", "train_gan.lr_g=5.0e-4"), ("strict", "evaluate.n_bootstrap=21")):
         run(repository, "dvc", "exp", "run", "--queue", "--name", name, "-S", change, **variables)
     run(repository, "dvc", "exp", "run", "--run-all", "--jobs", "1", **variables)
-    shown = experiments(repository)
-    assert {"more", "slow", "strict"} <= set(shown)
-    runs = registered_runs(repository)
+    data = show_experiments(repository)
+    assert {"more", "slow", "strict"} <= set(data)
+    runs = read_registered_runs(repository)
     for name in ("more", "slow", "strict"):
-        held = shown[name]["metrics"]
-        assert held["results/summary.json"]["data"]
-        assert runs[held["results/registered.json"]["data"]["run_id"]] == name
-    assert shown["more"]["params"]["params.yaml"]["data"]["generate"]["n"] == 60
+        metrics = data[name]["metrics"]
+        assert metrics["results/summary.json"]["data"]
+        assert runs[metrics["results/registered.json"]["data"]["run_id"]] == name
+    assert data["more"]["params"]["params.yaml"]["data"]["generate"]["n"] == 60
     table = run(repository, "dvc", "metrics", "diff", "--md", "--all", "slow", "strict")
     assert "results/summary.json" in table and "|" in table
     assert "index.html" in run(repository, "dvc", "plots", "diff", "slow", "strict")
@@ -172,24 +178,24 @@ def test_experiments_are_worth_looking_at(repository: Path) -> None:
     assert "loss_g" in page and "slow" in page and "strict" in page
 
 
-def experiments(repository: Path) -> dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]]:
+def show_experiments(repository: Path) -> dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]]:
     """The data of each experiment by name, from `dvc exp show`."""
-    found = {}
+    data = {}
     for row in json.loads(run(repository, "dvc", "exp", "show", "--json")):
         for experiment in row["experiments"] or ():
-            found[experiment["name"]] = experiment["revs"][0]["data"]
-    return found
+            data[experiment["name"]] = experiment["revs"][0]["data"]
+    return data
 
 
-def registered_runs(repository: Path) -> dict[str, str]:
-    """The DVC experiment that each MLflow run names."""
+def read_registered_runs(repository: Path) -> dict[str, str]:
+    """The name of the DVC experiment in the tags of each MLflow run."""
     code = (
         "import json, mlflow, sys\n"
         "client = mlflow.MlflowClient(sys.argv[1])\n"
-        "ids = [one.experiment_id for one in client.search_experiments()]\n"
+        "ids = [experiment.experiment_id for experiment in client.search_experiments()]\n"
         "runs = client.search_runs(ids)\n"
         "print('\\n' + json.dumps({run.info.run_id: run.data.tags.get('DVC_EXP_NAME', '') for run in runs}))\n"
     )
-    shown = run(repository, sys.executable, "-W", "ignore", "-c", code, store(repository))
-    held: dict[str, str] = next(json.loads(line) for line in shown.splitlines() if line.startswith("{"))
-    return held
+    output = run(repository, sys.executable, "-W", "ignore", "-c", code, store_uri(repository))
+    runs: dict[str, str] = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
+    return runs

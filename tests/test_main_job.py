@@ -1,4 +1,4 @@
-"""The main job on real trained networks: generate, evaluate, register, report, each by its command."""
+"""The main workflow on small trained networks: generate, evaluate, register, report, each as a command."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from conftest import Trained
 
 
-def synthcxr(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in `folder` as a user does."""
+def run_synthcxr(folder: Path, *arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
+    """Run the command in `folder`, in a process of its own."""
     command = [sys.executable, "-m", "synthcxr", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def images(dataset: Path) -> dict[str, bytes]:
+def read_images(dataset: Path) -> dict[str, bytes]:
     return {path.relative_to(dataset).as_posix(): path.read_bytes() for path in sorted(dataset.rglob("*.png"))}
 
 
-def others(dataset: Path) -> dict[str, bytes]:
+def read_metadata_files(dataset: Path) -> dict[str, bytes]:
     names = ("metadata.csv", "Data_Entry.csv", "latents.npy", "croissant.json")
     return {name: (dataset / name).read_bytes() for name in names}
 
 
 @pytest.fixture(scope="module")
-def finding(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A finding that the small generator reaches within a few draws."""
+def common_finding(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The finding that the small generator shows most often."""
     folder = tmp_path_factory.mktemp("finding")
-    done = synthcxr(folder, "generate", "--n", 64, "--model", trained.onnx, "--out", "x")
+    done = run_synthcxr(folder, "generate", "--n", 64, "--model", trained.onnx, "--out", "x")
     assert done.returncode == 0, done.stderr
     rows = (folder / "x" / "metadata.csv").read_text(encoding="utf-8").splitlines()[1:]
-    found = [name for row in rows for name in row.split(",")[4].split("|") if name != "No Finding"]
-    return max(set(found), key=found.count)
+    findings = [name for row in rows for name in row.split(",")[4].split("|") if name != "No Finding"]
+    return max(set(findings), key=findings.count)
 
 
 @pytest.mark.slow
-def test_two_runs_give_the_same_bytes_and_so_does_a_killed_one(trained: Trained, finding: str, tmp_path: Path) -> None:
-    """The same command into two folders; a third is killed by SIGKILL and run again."""
-    request = ("generate", "--n", "60", "--label", finding, "--seed", "1", "--model", str(trained.onnx))
+def test_two_runs_and_a_killed_one_give_the_same_bytes(trained: Trained, common_finding: str, tmp_path: Path) -> None:
+    """The same command writes the same bytes in two folders, and in a third after SIGKILL and a second run."""
+    request = ("generate", "--n", "60", "--label", common_finding, "--seed", "1", "--model", str(trained.onnx))
     for name in ("one", "two"):
-        done = synthcxr(tmp_path, *request, "--out", name)
+        done = run_synthcxr(tmp_path, *request, "--out", name)
         assert done.returncode == 0, done.stderr
-    assert len(images(tmp_path / "one")) == 60
-    assert images(tmp_path / "one") == images(tmp_path / "two")
-    assert others(tmp_path / "one") == others(tmp_path / "two")
+    assert len(read_images(tmp_path / "one")) == 60
+    assert read_images(tmp_path / "one") == read_images(tmp_path / "two")
+    assert read_metadata_files(tmp_path / "one") == read_metadata_files(tmp_path / "two")
 
     child = subprocess.Popen(
         [sys.executable, "-m", "synthcxr", *request, "--out", "killed"],
@@ -66,30 +66,42 @@ def test_two_runs_give_the_same_bytes_and_so_does_a_killed_one(trained: Trained,
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    again = synthcxr(tmp_path, *request, "--out", "killed")
+    again = run_synthcxr(tmp_path, *request, "--out", "killed")
     assert again.returncode == 0, again.stderr
-    assert images(tmp_path / "killed") == images(tmp_path / "one")
-    assert others(tmp_path / "killed") == others(tmp_path / "one")
+    assert read_images(tmp_path / "killed") == read_images(tmp_path / "one")
+    assert read_metadata_files(tmp_path / "killed") == read_metadata_files(tmp_path / "one")
     assert not partial.exists()
 
 
 @pytest.mark.slow
-def test_a_finding_out_of_reach_ends_with_what_was_found(trained: Trained, finding: str, tmp_path: Path) -> None:
-    """Too few draws: exit 1, the acceptance rate, a shorter dataset that is complete in itself."""
-    done = synthcxr(
+def test_a_shortfall_leaves_a_shorter_dataset(trained: Trained, common_finding: str, tmp_path: Path) -> None:
+    """Too few candidates: exit code 1, the acceptance rate, and a shorter dataset that is consistent in itself."""
+    done = run_synthcxr(
         tmp_path,
-        *("generate", "--n", "500", "--label", finding, "--max-draws", "64", "--model", trained.onnx, "--out", "x"),
+        *(
+            "generate",
+            "--n",
+            "500",
+            "--label",
+            common_finding,
+            "--max-draws",
+            "64",
+            "--model",
+            trained.onnx,
+            "--out",
+            "x",
+        ),
     )
     assert done.returncode == 1, done.stderr
     assert "%" in done.stdout + done.stderr
     run = json.loads((tmp_path / "x" / "run.json").read_text(encoding="utf-8"))
     assert run["complete"] is False
-    assert run["counts"]["found"] == len(images(tmp_path / "x")) > 0
+    assert run["counts"]["found"] == len(read_images(tmp_path / "x")) > 0
 
 
 def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> None:
-    """Exit 2, one line, nothing written."""
-    done = synthcxr(tmp_path, "generate", "--n", "5", "--label", "Gout", "--model", trained.onnx, "--out", "x")
+    """An unknown finding: exit code 2, the known findings, nothing written."""
+    done = run_synthcxr(tmp_path, "generate", "--n", "5", "--label", "Gout", "--model", trained.onnx, "--out", "x")
     assert done.returncode == 2
     assert "Cardiomegaly" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -97,9 +109,9 @@ def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) -> None:
-    """Generate, evaluate, register and report; then the champion is what `generate` takes, and gates exit 1 by hand."""
+    """After register, `generate` uses the champion; a gate that fails in `evaluate` exits with code 1."""
     params = tmp_path / "params.yaml"
-    write_params(params, worst=1e9, generate={"n": 200, "max_draws": 200})
+    write_params(params, max_distance=1e9, generate={"n": 200, "max_draws": 200})
     models = ("--models", trained.onnx)
     steps = [
         ("generate", "--params", "params.yaml", "--model", trained.onnx, "--out", "synthetic", "--record"),
@@ -114,7 +126,7 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
         ("models", "list"),
     ]
     for step in steps:
-        done = synthcxr(tmp_path, *step)
+        done = run_synthcxr(tmp_path, *step)
         assert done.returncode == 0, f"{step}: {done.stderr}"
     registered = json.loads((tmp_path / "results" / "registered.json").read_text(encoding="utf-8"))
     assert registered["champion"] is True, registered["why"]
@@ -123,8 +135,10 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
     assert model["name"] == "models:/synthcxr-generator/1"
     assert "<img" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
 
-    write_params(params, worst=0.0001)
-    failed = synthcxr(tmp_path, "evaluate", "--dataset", "synthetic", "--films", trained.data, *models, "--out", "again")
+    write_params(params, max_distance=0.0001)
+    failed = run_synthcxr(
+        tmp_path, "evaluate", "--dataset", "synthetic", "--films", trained.data, *models, "--out", "again"
+    )
     assert failed.returncode == 1
     assert "0.0001" in failed.stderr
     assert json.loads((tmp_path / "again" / "verdict.json").read_text(encoding="utf-8"))["passed"] is False

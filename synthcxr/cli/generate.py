@@ -18,7 +18,6 @@ from synthcxr.cli.options import (
     path_option,
     print_result,
     print_to_stderr,
-    record_option,
     seed_option,
 )
 from synthcxr.cli.quality import print_verdict
@@ -38,7 +37,7 @@ EXAMPLES = """\
 @cloup.command(cls=Command)
 @cloup.option_group(
     "What to generate",
-    cloup.option("--n", type=click.IntRange(min=1), help="Number of images."),
+    cloup.option("--n", type=click.IntRange(min=1), metavar="N", help="Number of images."),
     seed_option("Seed; the same seed gives the same images.  [default: 0]", default=None),
     cloup.option(
         "--label", "labels", multiple=True, metavar="FINDING", help="Finding that every image shows; repeatable."
@@ -78,9 +77,12 @@ EXAMPLES = """\
     cloup.option(
         "--max-draws",
         type=click.IntRange(min=1),
+        metavar="N",
         help="Largest number of candidates.  [default: 100 per image and at least 1,000; --n if any image will do]",
     ),
-    cloup.option("--batch", type=click.IntRange(min=1), help="Number of candidates per batch.  [default: 32]"),
+    cloup.option(
+        "--batch", type=click.IntRange(min=1), metavar="N", help="Number of candidates per batch.  [default: 32]"
+    ),
 )
 @cloup.option_group(
     "Where it runs",
@@ -96,9 +98,14 @@ EXAMPLES = """\
         show_default=True,
         help="This process, or the processes of a Ray cluster.",
     ),
-    cloup.option("--address", help="Address of a running Ray cluster.  [default: start Ray on this machine]"),
     cloup.option(
-        "--workers", type=click.IntRange(min=1), help="Number of Ray processes.  [default: one per core, or per GPU]"
+        "--address", metavar="URL", help="Address of a running Ray cluster.  [default: start Ray on this machine]"
+    ),
+    cloup.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Number of Ray processes.  [default: one per core, or per GPU]",
     ),
 )
 @cloup.option_group(
@@ -117,7 +124,7 @@ EXAMPLES = """\
         help="Also write the probabilities that the judge gives.  [default: without]",
     ),
     cloup.option("--append", is_flag=True, help="Extend a finished dataset to --n images."),
-    cloup.option("--force", is_flag=True, help="Replace the dataset in --out, whatever command made it."),
+    cloup.option("--force", is_flag=True, help="Replace a dataset in --out, even one of another request."),
     cloup.option("--dry-run", is_flag=True, help="Print what would be generated; write nothing."),
     json_option,
 )
@@ -125,9 +132,13 @@ EXAMPLES = """\
     "Checks and evaluation",
     cloup.option("--reject-memorised", is_flag=True, help="Leave out near copies of training films; needs --films."),
     cloup.option("--evaluate", is_flag=True, help="Then compare the dataset with real test films; needs --films."),
-    path_option("--films", None, "Packed real films that the model was trained on."),
+    path_option("--films", None, "Packed real films, written by `synthcxr prepare`, that the model was trained on."),
     path_option("--results", "results", "Folder of the results of --evaluate."),
-    record_option,
+    cloup.option(
+        "--record",
+        is_flag=True,
+        help="Exit with code 0 if there are too few images or a gate fails; run.json and the results record it.",
+    ),
 )
 @click.pass_context
 def generate(
@@ -152,8 +163,8 @@ def generate(
         return
     if engine == "local" and (address or workers):
         raise ConfigError("--address and --workers need --engine ray")
-    for option, given in (("--evaluate", evaluate), ("--reject-memorised", reject_memorised)):
-        if given and films is None:
+    for option, is_set in (("--evaluate", evaluate), ("--reject-memorised", reject_memorised)):
+        if is_set and films is None:
             raise ConfigError(f"{option} needs --films: packed real films, written by `synthcxr prepare`")
     config = generate_request.build_config(params, flags, rejects_copies=reject_memorised)
     evaluation = load_evaluation_config(params).evaluate if evaluate and not dry_run else None
@@ -202,6 +213,7 @@ def _list_labels(model: str | None, flags: dict[str, Any], on_model: Any, as_jso
 @cloup.option(
     "--index",
     type=click.IntRange(min=0),
+    metavar="N",
     required=True,
     help="Candidate to regenerate: a number of the column `index` in metadata.csv.",
 )
@@ -210,7 +222,7 @@ def _list_labels(model: str | None, flags: dict[str, Any], on_model: Any, as_jso
 def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
     """Regenerate one image of a dataset, byte for byte.
 
-    If the bytes differ, writes nothing and names what else differs: model, package versions or thread count.
+    If the bytes differ, writes nothing and names the difference: model, package versions or thread count.
     """
     from synthcxr.api import datasets
 

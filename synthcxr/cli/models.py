@@ -31,7 +31,7 @@ def models() -> None:
 @models.command("list", section=LOOK_UP)
 @json_option
 def list_(as_json: bool) -> None:
-    """List all registered versions with their aliases and the outcome of their gates."""
+    """List the registered versions with their aliases and the outcome of their gates."""
     from synthcxr.stages import models as stage
 
     rows = stage.list_models()
@@ -65,8 +65,10 @@ def card(address: str | None) -> None:
 
 
 @models.command(section=LOOK_UP)
-@cloup.argument("candidate", required=False, help="Version or alias.  [default: the candidate]")
-@cloup.argument("champion", required=False, help="Version or alias to compare with.  [default: the champion]")
+@cloup.argument(
+    "candidate", required=False, help="Version number or alias, such as 3 or @candidate.  [default: @candidate]"
+)
+@cloup.argument("champion", required=False, help="Version number or alias to compare with.  [default: @champion]")
 @json_option
 def compare(candidate: str | None, champion: str | None, as_json: bool) -> None:
     """Compare the metrics of two registered versions, with their 95 % confidence intervals."""
@@ -79,7 +81,7 @@ def compare(candidate: str | None, champion: str | None, as_json: bool) -> None:
 
 
 @models.command(section=LOOK_UP)
-@cloup.argument("image", help="An image by its line in metadata.csv, such as data/synthetic/metadata.csv:17.")
+@cloup.argument("image", help="Line of the image in metadata.csv, such as data/synthetic/metadata.csv:17.")
 @json_option
 def lineage(image: str, as_json: bool) -> None:
     """Trace a generated image to its model, training films, code revision and parameters."""
@@ -116,8 +118,8 @@ def add_starter(experiment: str, as_json: bool) -> None:
 
 
 @models.command(section=CHANGE)
-@cloup.argument("address", required=False, help="Version or alias to promote.  [default: the candidate]")
-@cloup.option("--force", is_flag=True, help="Promote without regard to gates and comparison; needs --reason.")
+@cloup.argument("address", required=False, help="Version number or alias to promote.  [default: @candidate]")
+@cloup.option("--force", is_flag=True, help="Promote whatever the gates and the comparison say; needs --reason.")
 @cloup.option("--reason", default="", help="Reason for --force; stored with the version.")
 @json_option
 def promote(address: str | None, force: bool, reason: str, as_json: bool) -> None:

@@ -35,6 +35,13 @@ evaluation_params_option = path_option(
 )
 films_option = path_option("--films", "data/cxr", "Packed real films, written by `synthcxr prepare`.")
 dataset_option = path_option("--dataset", "data/synthetic", "Synthetic dataset, written by `synthcxr generate`.")
+device_option = cloup.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="auto uses a GPU if there is one.",
+)
 json_option = cloup.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 record_option = cloup.option(
     "--record", is_flag=True, help="Exit with code 0 when a gate fails; the results still record the failure."
@@ -44,7 +51,12 @@ record_option = cloup.option(
 def seed_option(text: str, *, default: int | None = 0) -> Callable[[F], F]:
     """The option --seed; `text` is its help."""
     return cloup.option(
-        "--seed", type=click.IntRange(min=0), default=default, show_default=default is not None, help=text
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=default,
+        show_default=default is not None,
+        help=text,
     )
 
 

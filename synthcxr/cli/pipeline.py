@@ -31,7 +31,7 @@ gan_option = path_option("--gan", "models/gan", "Trained GAN: weights and config
 def prepare(params: Path, out: Path, as_json: bool) -> None:
     """Check films, split them by patient and pack them for training.
 
-    The parameter file lists the sources of films in `prepare.sources`. An existing packed dataset in --out is replaced.
+    The parameter file lists the sources of films in `prepare.sources`. A packed dataset that is already in --out is replaced.
     """
     config = load_config(params).prepare
     from synthcxr.stages import prepare as stage
@@ -90,8 +90,10 @@ def train_gan(
 ) -> None:
     """Train the progressive-growing GAN that generates the images.
 
-    Run the same command again to resume a stopped training. To train on 8 GPUs, run: torchrun --nproc-per-node 8 -m
-    synthcxr train-gan
+    Run the same command again to resume a stopped training. To train on 8 GPUs:
+
+    \b
+    torchrun --nproc-per-node 8 -m synthcxr train-gan
     """
     config = load_config(params)
     from synthcxr.api import training
@@ -114,7 +116,7 @@ def train_gan(
 def export(params: Path, films: Path, classifier: Path, judge: Path, gan: Path, out: Path, as_json: bool) -> None:
     """Export the trained models as ONNX files.
 
-    The metadata of each file state its image size, findings, thresholds, training films and digest.
+    Each file stores its image size, findings, thresholds, training films and digest as metadata.
     """
     config = load_config(params).export
     from synthcxr.stages import export as stage
@@ -130,7 +132,7 @@ def export(params: Path, films: Path, classifier: Path, judge: Path, gan: Path, 
 def distill(params: Path, models: Path, as_json: bool) -> None:
     """Distil a small network that predicts findings from latents, so that rare findings need fewer candidates.
 
-    `synthcxr generate --method guided` uses it.
+    `synthcxr generate` uses it for --method guided, which is the default if the network exists.
     """
     config = load_config(params).distill
     from synthcxr.stages import distill as stage

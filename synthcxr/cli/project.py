@@ -17,13 +17,18 @@ from synthcxr.errors import ConfigError, GateError
 @cloup.argument("folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the project.")
 @cloup.option(
     "--profile",
-    help="Parameter set: phantom (drawn films, no download), nih-64 (64 px, trains on a CPU), starter, or nih-1024"
-    " (1024 px, the schedule of the paper).",
+    metavar="NAME",
+    help="Parameter set: phantom (draws its own films), nih-64 (64 px, trains on a CPU), starter (128 px, as the starter"
+    " model), or nih-1024 (1024 px, the schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
-@cloup.option("--reader", help="Layout of --source: nih, chexpert, dicom or folder.  [default: recognised]")
 @cloup.option(
-    "--ci", type=click.Choice(["github", "gitlab"]), help="Add a CI file that posts the metrics to each change request."
+    "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, dicom or folder.  [default: recognised]"
+)
+@cloup.option(
+    "--ci",
+    type=click.Choice(["github", "gitlab"]),
+    help="Add a CI file that runs the pipeline for each pull or merge request and posts the metrics.",
 )
 @cloup.option(
     "--upgrade", is_flag=True, help="Print what the installed version changes in an existing project; write nothing."
@@ -35,8 +40,8 @@ def init(
 ) -> None:  # fmt: skip
     """Start a project around your own films.
 
-    DIR becomes a git and DVC repository with the pipeline and its parameters. If DIR already is one, the stages are
-    added to its dvc.yaml. No file is overwritten.
+    Makes DIR a git and DVC repository with the pipeline and its parameters. If DIR already has a dvc.yaml, the stages
+    are added to it. No file is overwritten.
     """
     if upgrade:
         from synthcxr.stages import upgrade as upgrade_stage

@@ -12,6 +12,7 @@ import cloup
 from synthcxr.cli.group import Command
 from synthcxr.cli.options import (
     dataset_option,
+    device_option,
     evaluation_params_option,
     films_option,
     json_option,
@@ -38,8 +39,8 @@ PACKED_FILMS = Path("data/cxr")
 @path_option(
     "--films",
     None,
-    "Packed real films to compare with.  [default: data/cxr if it exists, else the statistics of its films that the"
-    " model carries]",
+    "Packed real films to compare with.  [default: data/cxr if it exists, else only the film statistics stored with the"
+    " model]",
 )
 @path_option(
     "--models",
@@ -50,7 +51,8 @@ PACKED_FILMS = Path("data/cxr")
 @cloup.option(
     "--prevalence",
     metavar="nih|CSV",
-    help="Also compare the share of each finding with this reference: nih, or a CSV file.",
+    help="Also compare the share of each finding with another reference: nih, or a CSV file with the columns finding and"
+    " share.",
 )
 @record_option
 @json_option
@@ -138,26 +140,37 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
 @cloup.option(
     "--extractor",
     "names",
+    metavar="NAME",
     multiple=True,
     default=("judge", "efficientnet-lite0", "inception"),
     show_default=True,
     help="Feature extractor to test; repeatable.",
 )
 @cloup.option(
-    "--resolution", type=int, help="Side of the films in pixels.  [default: that of the judge, else the largest]"
+    "--resolution",
+    type=int,
+    metavar="N",
+    help="Side of the films in pixels.  [default: that of the judge, else the largest]",
 )
-@cloup.option("--n", type=int, default=500, show_default=True, help="Largest number of films on each side.")
-@cloup.option("--n-bootstrap", type=int, default=200, show_default=True, help="Bootstrap samples of the patients.")
-@seed_option("Seed of the degradations and of the bootstrap.", default=1)
 @cloup.option(
-    "--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True, help="Where to run."
+    "--n",
+    type=int,
+    metavar="N",
+    default=500,
+    show_default=True,
+    help="Largest number of films in each of the two sets.",
 )
+@cloup.option(
+    "--n-bootstrap", type=int, metavar="N", default=200, show_default=True, help="Number of bootstrap samples."
+)
+@seed_option("Seed of the degradations and of the bootstrap.", default=1)
+@device_option
 @json_option
 def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Test whether the Fréchet distance grows when real films are degraded.
 
-    Applies noise, blur, rectangles, swirl, salt and pepper, and foreign images, at four levels each. A distance that
-    can be trusted grows with each level.
+    Applies noise, blur, rectangles, swirl, salt and pepper, and replacement by other images, at four levels each. A
+    distance that can be trusted grows with each level.
     """
     from synthcxr.stages import disturb as stage
 
@@ -171,17 +184,26 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
 @films_option
 @path_option("--models", "models/onnx", "Folder of the models that generated the dataset.")
 @path_option("--out", "results/utility", "Folder of the tables.")
-@cloup.option("--n", type=int, help="Largest number of real films, and of images, to train on.  [default: all]")
 @cloup.option(
-    "--epochs", type=click.IntRange(min=1), default=8, show_default=True, help="Number of epochs of each training."
+    "--n", type=int, metavar="N", help="Largest number of real films, and of images, to train on.  [default: all]"
 )
-@cloup.option("--seeds", "n_seeds", type=int, default=3, show_default=True, help="Number of trainings of each kind.")
+@cloup.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=8,
+    show_default=True,
+    help="Number of epochs of each training.",
+)
+@cloup.option(
+    "--seeds", "n_seeds", type=int, metavar="N", default=3, show_default=True, help="Number of trainings of each kind."
+)
 @json_option
 def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **options: Any) -> None:
     """Train classifiers on synthetic and real images and compare their AUROC on real test films.
 
-    Trains a small classifier on real films, on as many synthetic images, on the real films twice, and on both. Its seed
-    and number of bootstrap samples come from `train_classifier` in the parameter file.
+    Trains a small classifier on real films, on as many synthetic images, on the real films shown twice, and on both.
+    Its seed and number of bootstrap samples come from `train_classifier` in the parameter file.
     """
     config = load_config(params).train_classifier
     from synthcxr.stages import utility as stage

@@ -28,26 +28,45 @@ def reader_study() -> None:
 @cloup.option_group(
     "What to show",
     path_option(
-        "--films", None, "Packed real films; only films of test patients are shown. Without them the set only teaches."
+        "--films",
+        None,
+        "Packed real films, of which those of test patients are shown. Without films the study can only teach.",
     ),
     path_option("--dataset", None, "Synthetic dataset, written by `synthcxr generate`."),
     cloup.option(
-        "--n", type=click.IntRange(min=1), default=100, show_default=True, help="Number of images, half of them real."
+        "--n",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=100,
+        show_default=True,
+        help="Number of images, half of them real.",
     ),
-    cloup.option("--label", "findings", multiple=True, metavar="FINDING", help="Stratum of equal size; repeatable."),
+    cloup.option(
+        "--label",
+        "findings",
+        multiple=True,
+        metavar="FINDING",
+        help="Show this finding; if repeated, an equal number of images for each.",
+    ),
     cloup.option(
         "--model", metavar="ADDRESS", help="Model that also labels the real films.  [default: as for `generate`]"
     ),
 )
 @cloup.option_group(
     "Design",
-    cloup.option("--readers", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of readers."),
     cloup.option(
-        "--repeats", type=click.IntRange(min=0), help="Images that each reader sees twice.  [default: n / 10]"
+        "--readers", type=click.IntRange(1, 100), metavar="N", default=3, show_default=True, help="Number of readers."
+    ),
+    cloup.option(
+        "--repeats",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Images that each reader sees twice.  [default: a tenth of --n]",
     ),
     cloup.option(
         "--practice",
         type=click.IntRange(min=0),
+        metavar="N",
         default=6,
         show_default=True,
         help="Practice images at the start, which do not count.",
@@ -55,6 +74,7 @@ def reader_study() -> None:
     cloup.option(
         "--pairs",
         type=click.IntRange(min=0),
+        metavar="N",
         default=0,
         show_default=True,
         help="Pairs of a real and a synthetic image, shown after the single images.",
@@ -64,7 +84,7 @@ def reader_study() -> None:
         "--power",
         type=float,
         metavar="ACCURACY",
-        help="Only print how many readings can tell this accuracy from chance; create nothing.",
+        help="Only print how many readings it takes to tell this accuracy, such as 0.6, from chance; create nothing.",
     ),
 )
 @cloup.option_group(
@@ -78,9 +98,9 @@ def create(
     findings: tuple[str, ...], model: str | None, title: str, seed: int | None, out: Path, power: float | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Create a blinded study of real test films and synthetic images, in another order for each reader.
+    """Create a blinded study of real test films and synthetic images.
 
-    Prints an access code for each reader. The answer key is in STUDY/key and is never served.
+    Each reader sees the images in another order. Prints an access code for each reader. The answer key is in STUDY/key and is never served.
     """
     from synthcxr.stages import reader_study_create as stage
 
@@ -113,10 +133,16 @@ def create(
     show_default=True,
     help="study: collect answers. teach: show the classifier's probabilities and similar images after each answer.",
 )
-@cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS or proxy.")
+@cloup.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; any other than 127.0.0.1 needs TLS or a proxy.",
+)
 @cloup.option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="N",
     default=8765,
     show_default=True,
     help="Port to listen on; 0 selects a free one.",

@@ -135,7 +135,9 @@ def open_film_dataset(path: Path) -> FilmDataset:
             sources=tuple(about["sources"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path / ABOUT_FILE}: not a packed dataset's; run `synthcxr prepare` again") from error
+        raise DataError(
+            f"{path / ABOUT_FILE}: does not describe a packed dataset; run `synthcxr prepare` again"
+        ) from error
 
 
 def has_only_dataset_files(folder: Path) -> bool:

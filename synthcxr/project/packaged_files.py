@@ -26,7 +26,7 @@ def find(name: str) -> Path | None:
 
 
 def find_evaluation_params(path: Path | None) -> Path:
-    """Return the parameter file for evaluating a dataset: `path`, else params.yaml in this folder, else the starter's."""
+    """Return the parameter file for an evaluation: `path`, else params.yaml in this folder, else the starter's."""
     local, profiles = Path("params.yaml"), find("params")
     if path is None and not local.is_file() and profiles is not None:
         return profiles / "starter.yaml"

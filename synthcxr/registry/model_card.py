@@ -9,12 +9,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
+from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE, MetricsJson, VerdictJson
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.registry import model_card_tables
 
 CARD_FILE = "README.md"
-_MIN_TEST_FILMS = 50  # below it `evaluate` compares nothing
 _TASKS = {
     "generator": "unconditional-image-generation",
     "classifier": "image-classification",
@@ -145,7 +144,7 @@ def _describe_limits(metadata: ModelMetadata, inputs: CardInputs) -> str:
         lines += model_card_tables.list_memorisation_limits(inputs.metrics)
     lines += _describe_weak_thresholds(metadata, inputs)
     n_test = inputs.metrics.get("n_real_test", 0)
-    if n_test < _MIN_TEST_FILMS:
+    if n_test < MIN_FILMS_FOR_DISTANCE:
         lines.append(f"- Only {n_test} real test films: too few for a comparison.")
     return "\n".join(lines)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthcxr.data.metrics_schema import MetricsJson, PrivacyRow, is_computed, privacy_spaces
+from synthcxr.data.metrics_rows import PrivacyRow
+from synthcxr.data.metrics_schema import MetricsJson, is_computed, privacy_spaces
 from synthcxr.data.number_format import (
     format_count,
     format_interval,

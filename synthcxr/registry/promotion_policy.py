@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from synthcxr.data.metrics_schema import GateRow, Interval, MetricsJson, VerdictJson, privacy_spaces
+from synthcxr.data.metrics_rows import Interval
+from synthcxr.data.metrics_schema import GateRow, MetricsJson, VerdictJson, privacy_spaces
 from synthcxr.data.number_format import format_interval, format_number
 
 Direction = Literal["low", "high"]

@@ -19,13 +19,13 @@ from synthcxr.data import random_streams
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.leakage import require_unseen
+from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import disturbance
 from synthcxr.evaluation.disturbance import DISTURBANCES
 from synthcxr.evaluation.features import cache, extractors
 from synthcxr.evaluation.features.extractors import JUDGE, Extractor, Outputs, compute_features
 from synthcxr.evaluation.metrics import monotonicity
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
 from synthcxr.report import plots
 from synthcxr.storage import atomic, digests, json_files

@@ -22,8 +22,7 @@ from synthcxr.networks import densenet_weights, efficientnet_lite0, efficientnet
 from synthcxr.networks.classifier import Classifier, build_network_config, initialise_classifier
 from synthcxr.storage import atomic, digests, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
-from synthcxr.training import classifier as training
-from synthcxr.training.classifier import Epoch, LabelledFilms
+from synthcxr.training.classifier import Epoch, LabelledFilms, predict_logits, train_classifier
 from synthcxr.training.log_callbacks import RowCallback, StartLogging, ignore_rows
 
 WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE = "weights.safetensors", "config.json", "metrics.json"
@@ -62,7 +61,7 @@ def run(
     classifier = initialise_classifier(network, config.seed)
     if imagenet_weights is not None:
         _load_imagenet_weights(config, classifier, imagenet_weights)
-    best = training.train_classifier(
+    best = train_classifier(
         classifier,
         films=training_films,
         val=val_films,
@@ -168,7 +167,7 @@ def _build_log_writer(log: Path, on_row: RowCallback) -> Callable[[Epoch], None]
 
 
 def _predict_probabilities(classifier: Classifier, films: LabelledFilms, batch: int) -> Float64:
-    logits = training.predict_logits(classifier, films.read_pixels, len(films.findings), batch=batch)
+    logits = predict_logits(classifier, films.read_pixels, len(films.findings), batch=batch)
     return predictions.to_probabilities(logits)
 
 

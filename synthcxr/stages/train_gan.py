@@ -14,6 +14,7 @@ from synthcxr.config.schema import GanConfig
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
+from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet
@@ -118,9 +119,9 @@ def _build_val_distance(config: GanConfig, dataset: FilmDataset) -> Distance | N
     if (missing := efficientnet_lite0.describe_missing()) is not None:
         raise ConfigError(f"train_gan.n_val_distance needs {efficientnet_lite0.NAME}: {missing}, or set it to 0")
     pixels, _ = dataset.images(config.resolution, ("val",))
-    if len(pixels) < frechet.MIN_FILMS_FOR_DISTANCE:
+    if len(pixels) < MIN_FILMS_FOR_DISTANCE:
         raise DataError(
-            f"train_gan.n_val_distance needs at least {frechet.MIN_FILMS_FOR_DISTANCE} val films of {config.resolution}"
+            f"train_gan.n_val_distance needs at least {MIN_FILMS_FOR_DISTANCE} val films of {config.resolution}"
             f" px, and there are {len(pixels)}; set it to 0, or raise prepare.shares.val"
         )
     extractor = extractors.open_extractor(efficientnet_lite0.NAME, config.device)

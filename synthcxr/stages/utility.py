@@ -19,12 +19,12 @@ from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import to_multi_hot
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import require_unseen
+from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.data.number_format import format_interval
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import utility
 from synthcxr.evaluation.metrics import auroc
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.utility import Utility
 from synthcxr.networks.classifier import build_network_config, initialise_classifier
 from synthcxr.report import optional_experiments, plots

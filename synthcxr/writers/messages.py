@@ -36,16 +36,17 @@ def describe_shortfall(out: Path, run: Mapping[str, Any], request: GenerationReq
     """The message for a dataset with too few images. `candidates` are the indices of those that it has."""
     counts = run["counts"]
     images = f"{counts['requested']} images of {run['model']['resolution']} px{_with_findings(request)}"
-    advice = "to continue it, run the same command with a larger max_draws"
+    advice = "run the same command with a larger max_draws to continue"
     if request.parts:
         short_parts = list(_list_short_parts(request.parts, candidates))
         n_unnamed = len(short_parts) - _MAX_NAMED_PARTS
         more = f" and {n_unnamed} more" if n_unnamed > 0 else ""
         advice = (
-            f"too few for {', '.join(short_parts[:_MAX_NAMED_PARTS])}{more}; to generate it again, use --force with a"
-            " larger max_draws"
+            f"too few for {', '.join(short_parts[:_MAX_NAMED_PARTS])}{more}: use --force with a larger max_draws"
+            " to generate the dataset again"
         )
-    return f"{out}: only {counts['found']} of {images} ({_describe_effort(run)}); they were written; {advice}"
+    shortfall = f"the candidates ran out after only {counts['found']} of {images} ({_describe_effort(run)})"
+    return f"{out}: {shortfall}; the dataset contains these images; {advice}"
 
 
 def list_warnings(run: Mapping[str, Any], request: GenerationRequest) -> Iterator[str]:

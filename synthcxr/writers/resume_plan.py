@@ -37,39 +37,59 @@ class ResumePlan:
 def make_plan(out: Path, request: GenerationRequest, *, append: bool, force: bool) -> ResumePlan:
     """Plan for the folder `out`; DataError if work of another command would be lost."""
     run, partial_request = staging.read_finished_run(out), staging.read_partial_request(out)
-    source_run, discard_partial, n_present, threads = None, partial_request is None, 0, request.threads
+    plan = ResumePlan(threads=request.threads, discard_partial=partial_request is None)
     if run is not None:
-        existing, counts = GenerationRequest.from_run(run, out), run["counts"]
-        match = match_requests(
-            dataclasses.replace(request, threads=existing.threads),
-            existing,
-            n_images=counts["found"],
-            draws=counts["draws"],
-            unfinished=False,
-            append=append,
-        )
-        if match.kind == "same" and not force:
-            return ResumePlan(threads=existing.threads, finished_run=run, n_present=counts["found"])
-        if match.kind == "other" and not force:
-            raise DataError(f"{out}: {match.reason}, or choose another --out")
-        if match.kind == "longer":
-            source_run, n_present, threads = run, counts["found"], existing.threads
+        plan = _plan_for_finished(plan, out, run, request, append=append, force=force)
+        if plan.finished_run is not None:
+            return plan
         staging.refuse_unknown_files(out)
     if partial_request is not None:
-        partial = staging.partial_folder(out)
-        n_images, draws = Journal(partial / JOURNAL_FILE).count_images_and_draws()
-        existing = GenerationRequest.from_dict(partial_request, partial)
-        match = match_requests(
-            dataclasses.replace(request, threads=existing.threads if source_run is None else threads),
-            existing,
-            n_images=n_images,
-            draws=draws,
-            unfinished=True,
-            append=append,
-        )
-        if match.kind == "other" and not force:
-            raise DataError(f"{partial}: {match.reason}, or choose another --out")
-        discard_partial = match.kind == "other"
-        if not discard_partial:
-            n_present, threads = max(n_present, n_images), existing.threads
-    return ResumePlan(threads=threads, source_run=source_run, discard_partial=discard_partial, n_present=n_present)
+        plan = _plan_for_partial(plan, out, partial_request, request, append=append, force=force)
+    return plan
+
+
+def _plan_for_finished(
+    plan: ResumePlan, out: Path, run: Mapping[str, Any], request: GenerationRequest, *, append: bool, force: bool
+) -> ResumePlan:
+    """Use the finished dataset at `out`, extend it, or replace it with `force`."""
+    existing, counts = GenerationRequest.from_run(run, out), run["counts"]
+    n_images, draws = counts["found"], counts["draws"]
+    same_threads = dataclasses.replace(request, threads=existing.threads)
+    match = match_requests(same_threads, existing, n_images=n_images, draws=draws, unfinished=False, append=append)
+    if match.kind == "other" and not force:
+        raise DataError(f"{out}: {match.reason}, or choose another --out")
+    if match.kind == "same" and not force:
+        return dataclasses.replace(plan, threads=existing.threads, finished_run=run, n_present=n_images)
+    if match.kind == "longer":
+        return dataclasses.replace(plan, threads=existing.threads, source_run=run, n_present=n_images)
+    return plan
+
+
+def _plan_for_partial(
+    plan: ResumePlan,
+    out: Path,
+    partial_request: Mapping[str, Any],
+    request: GenerationRequest,
+    *,
+    append: bool,
+    force: bool,
+) -> ResumePlan:
+    """Resume the unfinished dataset beside `out`, or discard it with `force`."""
+    partial = staging.partial_folder(out)
+    n_images, draws = Journal(partial / JOURNAL_FILE).count_images_and_draws()
+    existing = GenerationRequest.from_dict(partial_request, partial)
+    threads = existing.threads if plan.source_run is None else plan.threads
+    match = match_requests(
+        dataclasses.replace(request, threads=threads),
+        existing,
+        n_images=n_images,
+        draws=draws,
+        unfinished=True,
+        append=append,
+    )
+    if match.kind != "other":
+        n_present = max(plan.n_present, n_images)
+        return dataclasses.replace(plan, threads=existing.threads, n_present=n_present, discard_partial=False)
+    if not force:
+        raise DataError(f"{partial}: {match.reason}, or choose another --out")
+    return dataclasses.replace(plan, discard_partial=True)

@@ -259,7 +259,7 @@ def test_an_incomplete_dataset_is_an_error(films: list[Film], tmp_path: Path) ->
     with pytest.raises(DataError, match=r"images_0016.npy: missing or broken"):
         packed.memmap(16)
     (tmp_path / "cxr" / "dataset.json").write_text("[]")
-    with pytest.raises(DataError, match="not a packed dataset"):
+    with pytest.raises(DataError, match="does not describe a packed dataset"):
         open_film_dataset(tmp_path / "cxr")
 
 

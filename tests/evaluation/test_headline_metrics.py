@@ -1,14 +1,16 @@
-"""The dozen figures that a table of experiments shows."""
+from __future__ import annotations
 
-from synthcxr.evaluation import headline_metrics
+from typing import Any
+
 from synthcxr.evaluation.gates import Verdict
+from synthcxr.evaluation.headline_metrics import summarise
 
-METRICS = {
+METRICS: Any = {
     "n_synthetic": 90,
     "n_real_test": 60,
     "distance": {"judge": {"relative": 2.5, "value": 5.0}, "inception": {"status": "not computed"}},
-    "kernel": {"judge": {"value": 0.1}},
-    "coverage": {"judge": {"status": "not applicable (n = 10)"}},
+    "kernel": {"judge": {"value": 0.1}, "inception": {"status": "not computed"}},
+    "coverage": {"judge": {"status": "not applicable (n = 10)"}, "inception": {"status": "not computed"}},
     "privacy": {"pixels": {"share": 0.01}, "status": "computed"},
     "labels": {"total_variation": 0.2},
     "classifier": {"status": "not applicable"},
@@ -17,9 +19,9 @@ METRICS = {
 }
 
 
-def test_figures_keep_their_extractor_and_what_is_missing_is_left_out() -> None:
-    """No prose, no interval, no place for what was not computed."""
-    assert headline_metrics.of(METRICS, Verdict(passed=True, gates=())) == {
+def test_the_summary_has_the_computed_figures_only() -> None:
+    """Figures of distances are by extractor; sentences, intervals and figures that were not computed are absent."""
+    assert summarise(METRICS, Verdict(passed=True, gates=())) == {
         "gates_passed": True,
         "relative_distance": {"judge": 2.5},
         "kernel_distance": {"judge": 0.1},

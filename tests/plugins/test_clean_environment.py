@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.installed_package import wheel, without_torch
+from support.installed_package import build_wheel, create_environment_without_torch
 from support.registered_project import write_project
 from support.stub_models import SIDE
 
@@ -51,13 +51,13 @@ AT_MOST = {"generator.onnx": 12 * MB, "classifier.onnx": 7 * MB, "judge.onnx": 7
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our wheel."""
     pytest.importorskip("hatchling", reason="no hatchling to build a wheel with: pip install hatchling")
-    return wheel(tmp_path_factory.mktemp("wheel"))
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with our wheel, without torch and without our source."""
-    return without_torch(tmp_path_factory.mktemp("clean") / "environment", built)
+    return create_environment_without_torch(tmp_path_factory.mktemp("clean") / "environment", built)
 
 
 def test_the_wheel_brings_the_models_and_their_cards(built: Path) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, Trained
-from support.installed_package import entry_points, run
+from support.installed_package import run_python, write_entry_points
 
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import json, sys, mlflow, pandas as pd
-onnx, films, params = sys.argv[1:] if len(sys.argv) > 1 else ARGS
+import json, mlflow, pandas as pd
+models, films, params = ARGUMENTS
 mlflow.set_tracking_uri("sqlite:///m.db")
-mlflow.pyfunc.save_model("model", loader_module="synthcxr.plugins.mlflow_model", data_path=onnx)
+mlflow.pyfunc.save_model("model", loader_module="synthcxr.plugins.mlflow_model", data_path=models)
 model = mlflow.pyfunc.load_model("model", model_config={"device": "cpu"})
 requests = pd.DataFrame({"label": [""], "n": [60], "seed": [5]})
 def evaluate(requests, **config):
@@ -23,45 +24,54 @@ def evaluate(requests, **config):
         model, requests, model_type="synthcxr", evaluators="synthcxr", evaluator_config=config
     )
 with mlflow.start_run() as run:
-    found = evaluate(requests, films=films, params=params)
-held = mlflow.get_run(run.info.run_id)
-logged = [file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="synthcxr")]
-failures = []
-for wrong in (dict(requests=pd.concat([requests] * 2)), dict(requests=requests, film="x")):
+    result = evaluate(requests, films=films, params=params)
+data = mlflow.get_run(run.info.run_id).data
+files = [file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id, artifact_path="synthcxr")]
+errors = []
+for mistake in (dict(requests=pd.concat([requests] * 2)), dict(requests=requests, film="x")):
     try:
-        evaluate(**wrong)
+        evaluate(**mistake)
     except mlflow.MlflowException as error:
-        failures.append(str(error))
-print(json.dumps([found.metrics, held.data.metrics, held.data.tags, logged, failures, sorted(found.artifacts)]))
+        errors.append(str(error))
+print(json.dumps([result.metrics, data.metrics, data.tags, files, errors, sorted(result.artifacts)]))
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """The summary that the evaluator returned, what it logged, and the errors of two mistakes."""
+
+    summary: dict[str, float]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    files: list[str]
+    errors: list[str]
+    artifacts: list[str]
+
+
 @pytest.fixture(scope="module")
-def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     root = tmp_path_factory.mktemp("evaluated")
     arguments = [str(trained.onnx), str(trained.data), str(REPOSITORY / "params.yaml")]
-    done = run(f"ARGS = {arguments!r}\n{PROGRAM}", at=root, path=entry_points(root / "site"))
-    assert done.returncode == 0, done.stderr
-    told: list[object] = json.loads(done.stdout.splitlines()[-1])
+    process = run_python(f"ARGUMENTS = {arguments!r}\n{PROGRAM}", folder=root, path=write_entry_points(root / "site"))
+    assert process.returncode == 0, process.stderr
     assert not [path for path in Path(root).iterdir() if path.name.startswith("synthcxr-evaluate")]
-    return told
+    return Evaluated(*json.loads(process.stdout.splitlines()[-1]))
 
 
-@pytest.mark.slow
-def test_our_evaluation_runs_and_is_logged(evaluated: list[object]) -> None:
-    """Metrics, curves, figure and report are in the run, the headline figures in the result, the verdict in a tag."""
-    headline, metrics, tags, logged, _, artifacts = evaluated
-    assert headline["n_synthetic"] == metrics["n_synthetic"] == 60  # type: ignore[index]
-    assert {"relative_distance.judge", "gates_failed", "label_total_variation"} <= set(headline)  # type: ignore[call-overload]
-    assert headline["relative_distance.judge"] == metrics["distance.judge.relative"]  # type: ignore[index]
+def test_evaluation_is_logged(evaluated: Evaluated) -> None:
+    """The run has metrics, curves, figure and report, the result the summary, and a tag the verdict."""
+    assert evaluated.summary["n_synthetic"] == evaluated.metrics["n_synthetic"] == 60
+    assert {"relative_distance.judge", "gates_failed", "label_total_variation"} <= set(evaluated.summary)
+    assert evaluated.summary["relative_distance.judge"] == evaluated.metrics["distance.judge.relative"]
     names = {"metrics.json", "verdict.json", "report.html", "label_shares.svg", "curves"}
-    assert {f"synthcxr/{name}" for name in names} <= set(logged)  # type: ignore[call-overload]
-    assert tags["synthcxr.why"].startswith(("passed: ", "failed: "))  # type: ignore[index]
-    assert artifacts == ["metrics", "verdict"]
+    assert {f"synthcxr/{name}" for name in names} <= set(evaluated.files)
+    assert evaluated.tags["synthcxr.why"].startswith(("passed: ", "failed: "))
+    assert evaluated.artifacts == ["metrics", "verdict"]
 
 
-def test_what_it_cannot_judge_is_one_line(evaluated: list[object]) -> None:
-    """Two requests, or a setting that it does not know, are MLflow's error with our line."""
-    two, unknown = evaluated[4]  # type: ignore[misc]
-    assert "judges one request a call, label, n and seed, not 2" in two
-    assert "unknown key 'film'; known: films, params" in unknown
+def test_mistake_is_a_one_line_error(evaluated: Evaluated) -> None:
+    """Two requests, or an unknown setting, are MLflow's error with our line."""
+    two_requests, unknown_key = evaluated.errors
+    assert "needs exactly one request (label, n, seed), not 2" in two_requests
+    assert "unknown key 'film'; known: films, params" in unknown_key

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from support.paths import REPOSITORY
 from support.registered_project import write_project
-from support.servers import START_S, free_port
+from support.servers import START_TIMEOUT_S, find_free_port
 from support.stub_models import SIDE
 
 from synthcxr.config.schema import RegisterConfig
@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def serve(project: Path, model: str) -> Iterator[str]:
     """A scoring server, ended with its workers."""
-    port = free_port()
+    port = find_free_port()
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     held = os.environ | {
@@ -72,7 +72,7 @@ def serve(project: Path, model: str) -> Iterator[str]:
     held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
     with (project / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=project, env=held, stdout=log, stderr=log, start_new_session=True)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_S
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_TIMEOUT_S
     try:
         while True:
             assert process.poll() is None, (project / "log").read_text()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import postgres_server
 from support.postgres_server import ADMIN, PASSWORD, TeamServer
-from support.servers import Server
+from support.servers import MlflowServer
 from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.model_files import model_folder
@@ -93,9 +93,9 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path, empty_store: Path) -> Iterator[Server]:
+def server(tmp_path: Path, empty_store: Path) -> Iterator[MlflowServer]:
     """A running MLflow server, stopped after the test."""
-    running = Server(tmp_path / "server", empty_store)
+    running = MlflowServer(tmp_path / "server", empty_store)
     try:
         running.start()
         yield running

@@ -139,7 +139,7 @@ def test_version_changed_in_place_is_refused(registry: Path, publish_generator: 
     publish_generator(champion=True)
     folder = resolve_model(None).path
     (folder / model_card.CARD_FILE).write_text("another card")
-    with pytest.raises(ArtifactError, match=r"README.md: sha256 differs"):
+    with pytest.raises(ArtifactError, match=r"README.md: its sha256 differs"):
         resolve_model(None)
     index = model_folder.read_index(folder)
     index["files"][model_card.CARD_FILE]["sha256"] = digests.sha256_file(folder / model_card.CARD_FILE)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.servers import Server, free_port
+from support.servers import MlflowServer, find_free_port
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import connection, publish, resolve_model, tracking_uri
@@ -20,7 +20,7 @@ PublishGenerator = Callable[..., publish.PublishedRun]
 
 def test_dead_server_is_a_one_line_error_within_seconds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not run is reported within seconds, not after MLflow's retries, and without its password."""
-    monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://user:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://user:secret@127.0.0.1:{find_free_port()}")
     start = time.monotonic()
     with pytest.raises(ArtifactError, match="cannot connect; start the server") as caught:
         resolve_model(None)
@@ -100,7 +100,7 @@ def test_error_status_is_a_one_line_error(status: int, line: str) -> None:
 
 @pytest.mark.slow
 def test_real_server_returns_the_same_bytes(
-    server: Server,
+    server: MlflowServer,
     project: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

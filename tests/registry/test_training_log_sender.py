@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support.servers import Server, free_port
+from support.servers import MlflowServer, find_free_port
 from support.stub_models import write_stub_models
 
 from synthcxr.errors import ConfigError
@@ -197,7 +197,7 @@ def test_without_a_store_mlflow_is_not_loaded(project: Path) -> None:
 
 def test_dead_server_does_not_delay_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an answer, rows are accepted at once, the training ends within seconds, and two lines explain it."""
-    monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv(tracking_uri.URI_VARIABLE, f"http://127.0.0.1:{find_free_port()}")
     lines: list[str] = []
     with log_training(experiment="e", table="train_gan", say=lines.append) as start_logging:
         log_row = start_logging(FILMS, TRAINING, PARAMETERS)
@@ -236,7 +236,7 @@ def test_store_that_fails_for_a_while_gets_every_row(registry: Path) -> None:
 
 
 @pytest.mark.slow
-def test_restarted_server_gets_every_row(server: Server, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restarted_server_gets_every_row(server: MlflowServer, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real server is killed during a training and started again: no row is lost or doubled, and no row waits."""
     monkeypatch.setenv(tracking_uri.URI_VARIABLE, server.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

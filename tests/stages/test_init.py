@@ -1,33 +1,28 @@
-"""`synthcxr init`: a ready project around a user's own films, and nothing of theirs overwritten."""
+"""`synthcxr init`: a working project around a user's own films; no file of theirs is overwritten."""
 
 from __future__ import annotations
 
-import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from dvc.repo import Repo
 from PIL import Image
 from ruamel.yaml import YAML
-from support.file_digests import digest_files
 
-from synthcxr.cli.main import main
 from synthcxr.config.schema import load_config
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.project import import_closure
-from synthcxr.stages import init, upgrade
+from synthcxr.stages import init
 
-WRITTEN = ("params.yaml", "dvc.yaml", "synthcxr.lock", ".gitignore", ".dvcignore")
+PROJECT_FILES = ("params.yaml", "dvc.yaml", "synthcxr.lock", ".gitignore", ".dvcignore")
 
 
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
-    """A folder a class, one drawn square in each."""
+    """Raw films in a folder per class, one drawn square in each."""
     folder = tmp_path / "my films"
     for name in ("Effusion", "Normal"):
         (folder / name).mkdir(parents=True)
@@ -35,28 +30,34 @@ def films(tmp_path: Path) -> Path:
     return folder
 
 
-def read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
 
 
+def untracked_files(folder: Path) -> str:
+    """What `git status` lists, without ignored files."""
+    command = ["git", "status", "--porcelain", "-uall"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_project_around_films(tmp_path: Path, films: Path) -> None:
-    """The reader is named, the films are the one source, the commands to type come last, and the config loads."""
+    """The films are the only source, their reader is recognised, and the next commands are given."""
     folder = tmp_path / "project"
-    made = init.run(folder=folder, profile="nih-64", films=films)
-    assert made.reader == "folder"
-    assert {path.name for path in made.written} == set(WRITTEN)
-    assert made.commands[0].startswith(f"cd {folder} && git add . && git commit")
-    assert made.commands[1] == "dvc repro"
-    assert len(made.commands) == 3
+    project = init.run(folder=folder, profile="nih-64", source=films)
+    assert project.reader == "folder"
+    assert {path.name for path in project.written} == set(PROJECT_FILES)
+    assert project.commands[0].startswith(f"cd {folder} && git add . && git commit")
+    assert project.commands[1] == "dvc repro"
+    assert len(project.commands) == 3
     assert load_config(folder / "params.yaml").prepare.sources == ({"reader": "folder", "path": str(films)},)
     assert (folder / ".git").is_dir()
     assert (folder / ".dvc" / "config").is_file()
 
 
-def test_its_pipeline_watches_films_and_code(tmp_path: Path, films: Path) -> None:
-    """DVC takes the pipeline; films are a dep of `prepare`, and synthcxr.lock stands for the code of every stage."""
+def test_the_pipeline_depends_on_films_and_code(tmp_path: Path, films: Path) -> None:
+    """DVC loads the pipeline; films are a dependency of `prepare`, and each stage depends on its digest in the lock."""
     folder = tmp_path / "project"
-    init.run(folder=folder, profile="nih-64", films=films)
+    init.run(folder=folder, profile="nih-64", source=films)
     with Repo(str(folder)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages}
     assert set(stages) == {"lock", *import_closure.STAGE_MODULES}
@@ -69,184 +70,108 @@ def test_its_pipeline_watches_films_and_code(tmp_path: Path, films: Path) -> Non
         assert locked == [[f"stages.{name}"]]
 
 
-def test_it_is_the_same_pipeline(tmp_path: Path) -> None:
-    """Commands, outputs and inputs are those of the repository's dvc.yaml, its comments kept."""
-    init.run(folder=tmp_path / "project", profile="phantom", films=None)
-    ours, theirs = (read(path)["stages"] for path in (Path("dvc.yaml"), tmp_path / "project" / "dvc.yaml"))
+def test_the_pipeline_is_that_of_the_repository(tmp_path: Path) -> None:
+    """Commands, outputs and dependencies are those of the repository's dvc.yaml, comments included."""
+    init.run(folder=tmp_path / "project", profile="phantom", source=None)
+    ours, theirs = (read_yaml(path)["stages"] for path in (Path("dvc.yaml"), tmp_path / "project" / "dvc.yaml"))
     for name, stage in ours.items():
         assert theirs[name]["cmd"] == stage["cmd"]
         assert theirs[name].get("outs") == stage.get("outs")
-        kept = [dep for dep in stage["deps"] if not dep.startswith("synthcxr/")]
-        assert theirs[name].get("deps", []) == kept
+        assert theirs[name].get("deps", []) == stage.get("deps", [])
     assert "# --record" in (tmp_path / "project" / "dvc.yaml").read_text(encoding="utf-8")
 
 
 def test_films_inside_the_project_stay_out_of_git(tmp_path: Path, films: Path) -> None:
-    """Films within DIR are named relative to it and ignored by git."""
+    """Films below DIR are named by a relative path and ignored by git."""
     folder = films.parent
-    made = init.run(folder=folder, profile="nih-64", films=films)
-    assert made.films == films
+    project = init.run(folder=folder, profile="nih-64", source=films)
+    assert project.films == films
     assert load_config(folder / "params.yaml").prepare.sources[0]["path"] == "my films"
-    seen = subprocess.run(
-        ["git", "status", "--porcelain", "-uall"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert "params.yaml" in seen.stdout
-    assert "my films" not in seen.stdout
+    listed = untracked_files(folder)
+    assert "params.yaml" in listed and "my films" not in listed
 
 
-def test_inside_a_repository_no_second_one_is_made(tmp_path: Path) -> None:
-    """A folder of a git repository becomes a DVC project there."""
+def test_an_existing_git_repository_is_used(tmp_path: Path) -> None:
+    """A folder inside a git repository becomes a DVC project there, without a second repository."""
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
-    init.run(folder=tmp_path / "project", profile="phantom", films=None)
+    init.run(folder=tmp_path / "project", profile="phantom", source=None)
     assert not (tmp_path / "project" / ".git").exists()
     assert (tmp_path / "project" / ".dvc").is_dir()
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "synthcxr.lock"])
-def test_overwrites_nothing(tmp_path: Path, name: str) -> None:
-    """One file in the way: it is named, it keeps its content, and no other is written."""
+def test_no_file_is_overwritten(tmp_path: Path, name: str) -> None:
+    """One existing file: the error names it, it keeps its content, and nothing else is written."""
     (tmp_path / name).write_text("mine")
-    with pytest.raises(DataError, match=f"holds {name} already"):
-        init.run(folder=tmp_path, profile="phantom", films=None)
+    with pytest.raises(DataError, match=f"already contains {name}"):
+        init.run(folder=tmp_path, profile="phantom", source=None)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_lists_of_what_is_ignored_are_added_to(tmp_path: Path, films: Path) -> None:
-    """A .gitignore and a .dvcignore that stand there keep their lines and get those they lack, once each."""
+def test_existing_ignore_files_are_extended(tmp_path: Path, films: Path) -> None:
+    """An existing .gitignore and .dvcignore keep their lines and get those they lack, once each."""
     folder = films.parent
     (folder / ".gitignore").write_bytes(b"# caf\xe9\n!keep\n.venv/\n/data/\r\n*.bak")
     (folder / ".dvcignore").write_text("# mine\n*.partial\n")
-    made = init.run(folder=folder, profile="nih-64", films=films)
-    assert [path.name for path in made.added_to] == [".gitignore", ".dvcignore"]
-    assert {path.name for path in made.written} == set(WRITTEN) - {".gitignore", ".dvcignore"}
+    project = init.run(folder=folder, profile="nih-64", source=films)
+    assert [path.name for path in project.added_to] == [".gitignore", ".dvcignore"]
+    assert {path.name for path in project.written} == set(PROJECT_FILES) - {".gitignore", ".dvcignore"}
     lines = (folder / ".gitignore").read_text(encoding="latin-1").splitlines()
     assert lines[:5] == ["# café", "!keep", ".venv/", "/data/", "*.bak"]
     assert {"/my films/", "/models/"} <= set(lines[5:])
     assert len(lines) == len(set(lines))
-    held = (folder / ".dvcignore").read_text()
-    assert held.startswith("# mine\n*.partial\n")
-    assert held.count("*.partial") == held.count("checkpoints") == 1
+    dvc_ignore = (folder / ".dvcignore").read_text()
+    assert dvc_ignore.startswith("# mine\n*.partial\n")
+    assert dvc_ignore.count("*.partial") == dvc_ignore.count("checkpoints") == 1
 
 
-def test_a_folder_in_the_place_of_a_list_is_refused(tmp_path: Path) -> None:
-    """Where .gitignore is no file nothing is written."""
+def test_a_folder_named_like_an_ignore_file_is_refused(tmp_path: Path) -> None:
+    """If .gitignore is a folder, nothing is written."""
     (tmp_path / ".gitignore").mkdir()
-    with pytest.raises(DataError, match="holds .gitignore already"):
-        init.run(folder=tmp_path, profile="phantom", films=None)
+    with pytest.raises(DataError, match=r"already contains \.gitignore"):
+        init.run(folder=tmp_path, profile="phantom", source=None)
     assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
 
 
-def test_refuses_what_cannot_be(tmp_path: Path, films: Path) -> None:
-    """An unknown profile, films missing or too many, no films in PATH: a plain line, and no folder is made."""
+def test_bad_arguments_are_refused(tmp_path: Path, films: Path) -> None:
+    """An unknown profile, films missing or superfluous, and a folder without films: an error, and no project folder."""
     folder, empty = tmp_path / "project", tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ConfigError, match="unknown profile 'nih64'; known: phantom, .*nih-64"):
-        init.run(folder=folder, profile="nih64", films=films)
-    with pytest.raises(ConfigError, match="--films PATH"):
-        init.run(folder=folder, profile="nih-64", films=None)
-    with pytest.raises(ConfigError, match="leave --films out"):
-        init.run(folder=folder, profile="phantom", films=films)
-    with pytest.raises(ConfigError, match="a folder of its own"):
-        init.run(folder=films, profile="nih-64", films=films)
+        init.run(folder=folder, profile="nih64", source=films)
+    with pytest.raises(ConfigError, match="needs your own films: --source FOLDER"):
+        init.run(folder=folder, profile="nih-64", source=None)
+    with pytest.raises(ConfigError, match="leave --source out"):
+        init.run(folder=folder, profile="phantom", source=films)
+    with pytest.raises(ConfigError, match="cannot be the project; give another DIR"):
+        init.run(folder=films, profile="nih-64", source=films)
     with pytest.raises(DataError):
-        init.run(folder=folder, profile="nih-64", films=empty)
+        init.run(folder=folder, profile="nih-64", source=empty)
     assert not folder.exists()
 
 
 def test_a_folder_that_git_ignores_is_refused_in_one_line(tmp_path: Path) -> None:
-    """DVC could not track it; nothing of ours is written there."""
+    """DVC cannot track a folder that git ignores; the error is one line and nothing is written."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text("/scratch/\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot become a DVC project") as caught:
-        init.run(folder=tmp_path / "scratch", profile="phantom", films=None)
+        init.run(folder=tmp_path / "scratch", profile="phantom", source=None)
     assert "\n" not in str(caught.value)
-    assert not any((tmp_path / "scratch" / name).exists() for name in WRITTEN)
+    assert not any((tmp_path / "scratch" / name).exists() for name in PROJECT_FILES)
 
 
-DVC_OF_OTHERS = """\
-# Theirs.
-stages:
-    clean:   # four spaces
-        cmd: "cp raw.csv clean.csv"
-        deps: [raw.csv]
-        params:
-        - clean.rows
-        outs:
-        - clean.csv
-
-plots:
-- clean.csv
-"""
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A Git and DVC repository with a stage, parameters and plots of its own."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
-        program = [command[0]] if command[0] == "git" else [sys.executable, "-m", "dvc"]
-        subprocess.run([*program, *command[1:]], cwd=folder, check=True, capture_output=True)
-    for name, text in {
-        "dvc.yaml": DVC_OF_OTHERS,
-        "params.yaml": "clean: {rows: 3}\n",
-        "raw.csv": "a\n1\n",
-        ".gitignore": "/scratch/\n",
-    }.items():
-        (folder / name).write_text(text)
-    return folder
-
-
-def test_stages_are_added_to_those_of_others(theirs: Path) -> None:
-    """Every line of theirs stays, our stages stand behind, values in a file of our own; DVC takes the whole."""
-    made = init.run(folder=theirs, profile="phantom", films=None)
-    text = (theirs / "dvc.yaml").read_text()
-    kept = DVC_OF_OTHERS.splitlines()
-    assert [line for line in text.splitlines() if line in kept and line] == [line for line in kept if line]
-    assert read(theirs / "params.yaml") == {"clean": {"rows": 3}}
-    assert load_config(theirs / "synthcxr-params.yaml").generate.n == 600
-    with Repo(str(theirs)) as repo:
-        stages = {stage.name: stage for stage in repo.index.stages}
-    assert set(stages) == {"clean", "lock", *import_closure.STAGE_MODULES}
-    assert all("--params synthcxr-params.yaml" in stages[name].cmd for name in import_closure.STAGE_MODULES)
-    assert [dep.params for dep in stages["generate"].deps if str(dep) == "synthcxr-params.yaml"] == [["generate"]]
-    assert made.left_out == ("plots",)
-    assert read(theirs / "dvc.yaml")["metrics"] == ["models/gan/metrics.json", "results/registered.json"]
-    assert {path.name for path in made.added_to} == {"dvc.yaml", ".gitignore", ".dvcignore"}
-    assert "/data/" not in (theirs / ".gitignore").read_text().splitlines()
-    assert made.commands[0].startswith(f"cd {theirs} && git add synthcxr-params.yaml synthcxr.lock dvc.yaml")
-
-
-def test_a_stage_of_the_same_name_is_in_the_way(theirs: Path) -> None:
-    """Names that clash, and a file that is no pipeline, are refused before anything is written."""
-    before = {path: path.read_bytes() for path in theirs.iterdir() if path.is_file()}
-    (theirs / "dvc.yaml").write_text(DVC_OF_OTHERS.replace("clean:  ", "prepare:"))
-    with pytest.raises(DataError, match="dvc.yaml already has stages named prepare; nothing was written"):
-        init.run(folder=theirs, profile="phantom", films=None)
-    (theirs / "dvc.yaml").write_text("stages: {clean: {cmd: ls}}\n")
-    with pytest.raises(DataError, match="a layout to which no stages can be added"):
-        init.run(folder=theirs, profile="phantom", films=None)
-    (theirs / "dvc.yaml").write_text("a: b: c")
-    with pytest.raises(DataError, match="not readable as YAML"):
-        init.run(folder=theirs, profile="phantom", films=None)
-    (theirs / "dvc.yaml").write_text(DVC_OF_OTHERS)
-    assert {path: path.read_bytes() for path in theirs.iterdir() if path.is_file()} == before
-
-
-def test_films_of_a_format_that_is_said(tmp_path: Path, films: Path) -> None:
-    """--format names the reader, none by another name; dicom gets a salt that git ignores and the owner alone reads."""
-    made = init.run(folder=tmp_path / "project", profile="nih-64", films=films, reader="dicom")
-    assert made.reader == "dicom"
-    source = load_config(tmp_path / "project" / "params.yaml").prepare.sources[0]
-    salt = tmp_path / "project" / source["salt"]
+def test_the_reader_can_be_given(tmp_path: Path, films: Path) -> None:
+    """--reader overrides recognition; dicom gets a salt that git ignores and only the owner can read."""
+    project = init.run(folder=tmp_path / "project", profile="nih-64", source=films, reader="dicom")
+    assert project.reader == "dicom"
+    entry = load_config(tmp_path / "project" / "params.yaml").prepare.sources[0]
+    salt = tmp_path / "project" / entry["salt"]
     assert len(salt.read_text().strip()) == 64 and salt.stat().st_mode & 0o077 == 0
-    seen = subprocess.run(
-        ["git", "status", "--porcelain", "-uall"], cwd=salt.parent, capture_output=True, text=True, check=True
-    )
-    assert "params.yaml" in seen.stdout and salt.name not in seen.stdout
-    with pytest.raises(ConfigError, match="unknown format 'pacs'; known: nih, chexpert, dicom, folder"):
-        init.run(folder=tmp_path / "other", profile="nih-64", films=films, reader="pacs")
+    listed = untracked_files(salt.parent)
+    assert "params.yaml" in listed and salt.name not in listed
+    with pytest.raises(ConfigError, match="unknown reader 'pacs'; known: nih, chexpert, dicom, folder"):
+        init.run(folder=tmp_path / "other", profile="nih-64", source=films, reader="pacs")
 
 
 @pytest.mark.parametrize(
@@ -254,9 +179,9 @@ def test_films_of_a_format_that_is_said(tmp_path: Path, films: Path) -> None:
     [("github", ".github/workflows/synthcxr.yml"), pytest.param("gitlab", ".gitlab-ci.yml", marks=pytest.mark.slow)],
 )
 def test_ci_runs_the_pipeline_and_posts_the_metrics(tmp_path: Path, kind: str, name: str) -> None:
-    """The file is YAML, its commands are shell, it reproduces, and posts the table; one that stands is refused."""
-    init.run(folder=tmp_path / "project", profile="phantom", films=None, ci=kind)
-    tree = read(tmp_path / "project" / name)
+    """The CI file is YAML with valid shell commands that reproduce and post the metrics; an existing one is refused."""
+    init.run(folder=tmp_path / "project", profile="phantom", source=None, ci=kind)
+    tree = read_yaml(tmp_path / "project" / name)
     if kind == "github":
         script = "\n".join(step["run"] for step in tree["jobs"]["pipeline"]["steps"] if "run" in step)
         script = script.replace("${{ github.event.pull_request.number }}", "1")
@@ -268,34 +193,5 @@ def test_ci_runs_the_pipeline_and_posts_the_metrics(tmp_path: Path, kind: str, n
     subprocess.run(["bash", "-n", "-c", script], check=True)
     (tmp_path / "second" / name).parent.mkdir(parents=True)
     (tmp_path / "second" / name).write_text("mine")
-    with pytest.raises(DataError, match="already; nothing was written"):
-        init.run(folder=tmp_path / "second", profile="phantom", films=None, ci=kind)
-
-
-@pytest.mark.slow
-def test_an_upgrade_says_what_changed(tmp_path: Path) -> None:
-    """Of a project that is as today's, nothing; of an older one each stage, command and parameter that differs.
-
-    It says so and writes nothing.
-    """
-    folder = tmp_path / "project"
-    with pytest.raises(DataError, match="holds no synthcxr.lock"):
-        list(upgrade.run(tmp_path))
-    init.run(folder=folder, profile="phantom", films=None)
-    assert [line.split(":")[0] for line in upgrade.run(folder)] == ["version", "code"]
-    lock = (folder / "synthcxr.lock").read_text()
-    lock = lock.replace(import_closure.compute_digest(import_closure.STAGE_MODULES["report"]), "0123456789abcdef")
-    (folder / "synthcxr.lock").write_text(re.sub("version: .*", "version: '0.0.1'", lock))
-    pipeline = (folder / "dvc.yaml").read_text()
-    (folder / "dvc.yaml").write_text(pipeline.replace("synthcxr distill --models", "synthcxr distil --models"))
-    params = (folder / "params.yaml").read_text()
-    params = params.replace("  n_val_distance: 0\n", "").replace("  fp16: true\n", "  fp16: true\n  half: true\n")
-    (folder / "params.yaml").write_text(params)
-    before = digest_files(tmp_path)
-    lines = CliRunner().invoke(main, ["init", str(folder), "--upgrade"], catch_exceptions=False).output
-    assert digest_files(tmp_path) == before
-    assert "version: 0.0.1 then" in lines
-    assert "code: changed for report;" in lines
-    assert "dvc.yaml: distill.cmd is now 'synthcxr distill" in lines
-    assert "params.yaml: train_gan.n_val_distance is new; the default profile has 0" in lines
-    assert "params.yaml: export.half is no longer known" in lines
+    with pytest.raises(DataError, match="nothing was written"):
+        init.run(folder=tmp_path / "second", profile="phantom", source=None, ci=kind)

@@ -192,9 +192,9 @@ def test_killed_and_run_again_gives_the_same_dataset(tmp_path: Path) -> None:
     entry = PHANTOMS | {"n_films": 300}
     code = (
         "from pathlib import Path\n"
-        "from synthcxr.config.schema import PrepareConfig, Shares\n"
+        "from synthcxr.config.schema import PrepareConfig, SplitShares\n"
         "from synthcxr.stages import prepare\n"
-        f"config = PrepareConfig(({entry!r},), 16, 'both', Shares(.50, .20, .12, .18), 1, 'error')\n"
+        f"config = PrepareConfig(({entry!r},), 16, 'both', SplitShares(.50, .20, .12, .18), 1, 'error')\n"
         "prepare.run(config, out=Path('cxr'))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)

@@ -1,10 +1,10 @@
-"""The table of a GAN's training, who follows it, and the fingerprint that names it."""
+"""The stage that trains the GAN: its log, the receiver of the rows, and the fingerprint of a training."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,33 +14,34 @@ from synthcxr.config.schema import GanConfig
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.stages import train_gan
 from synthcxr.storage import json_files
+from synthcxr.training.log_callbacks import RowCallback
 
 if TYPE_CHECKING:
     from conftest import Trained
 
 
-class Follower:
-    """Keeps what it is told, and can end the training with an error at a row."""
+class LogReceiver:
+    """Records what it receives, and can interrupt the training at the row of a given nimg."""
 
-    def __init__(self, stop_at: int = -1) -> None:
-        self.told: list[tuple[str, str]] = []
+    def __init__(self, stop_nimg: int = -1) -> None:
+        self.starts: list[tuple[str, str]] = []
         self.rows: list[dict[str, str]] = []
-        self.stop_at = stop_at
+        self.stop_nimg = stop_nimg
 
-    def follow(self, films: str, training: str, parameters: Mapping[str, Any]) -> Callable[[Mapping[str, str]], None]:
+    def start_logging(self, films: str, training: str, parameters: Mapping[str, Any]) -> RowCallback:
         assert parameters["resolution"] == 8
-        self.told.append((films, training))
-        return self.hear
+        self.starts.append((films, training))
+        return self.receive_row
 
-    def hear(self, row: Mapping[str, str]) -> None:
+    def receive_row(self, row: Mapping[str, str]) -> None:
         self.rows.append(dict(row))
-        if int(row["nimg"]) == self.stop_at:
+        if int(row["nimg"]) == self.stop_nimg:
             raise KeyboardInterrupt
 
 
 @pytest.fixture
 def config(trained: Trained) -> GanConfig:
-    """The project's training at 8 px, of a second."""
+    """The training of the small project, limited to 8 px and about a second."""
     return dataclasses.replace(
         trained.config.train_gan,
         resolution=8,
@@ -53,41 +54,43 @@ def config(trained: Trained) -> GanConfig:
     )
 
 
-def train(config: GanConfig, data: Path, root: Path, follower: Follower) -> list[dict[str, str]]:
-    """The rows of the table after training."""
+def train(config: GanConfig, films: Path, root: Path, receiver: LogReceiver) -> list[dict[str, str]]:
+    """Train and return the rows of the CSV file."""
     train_gan.run(
         config,
-        data=data,
+        films=films,
         out=root / "gan",
         log=root / "train_gan.csv",
         snapshots=root / "snapshots",
         checkpoints=root / "checkpoints",
-        follow=follower.follow,
+        start_logging=receiver.start_logging,
     )
     with (root / "train_gan.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_a_follower_hears_the_table(trained: Trained, config: GanConfig, tmp_path: Path) -> None:
-    """Told the films and the training once, then every row as the table holds it; config.json has the same name."""
-    follower = Follower()
-    rows = train(config, trained.data, tmp_path, follower)
+def test_start_logging_receives_the_rows_of_the_log(trained: Trained, config: GanConfig, tmp_path: Path) -> None:
+    """It receives the fingerprints once, then every row as in the CSV file; config.json has the same fingerprint."""
+    receiver = LogReceiver()
+    rows = train(config, trained.data, tmp_path, receiver)
     assert [row["nimg"] for row in rows] == [str(nimg) for nimg in range(32, 257, 32)]
-    assert follower.rows == rows
-    about = json_files.read_json(tmp_path / "gan" / "config.json")
-    assert follower.told == [(open_film_dataset(trained.data).fingerprint, about["fingerprint"])]
-    assert (tmp_path / "checkpoints" / about["fingerprint"]).is_dir()
+    assert receiver.rows == rows
+    description = json_files.read_json(tmp_path / "gan" / "config.json")
+    assert receiver.starts == [(open_film_dataset(trained.data).fingerprint, description["fingerprint"])]
+    assert (tmp_path / "checkpoints" / description["fingerprint"]).is_dir()
 
 
-def test_rows_are_made_again_from_the_checkpoint(trained: Trained, config: GanConfig, tmp_path: Path) -> None:
-    """Stopped after a row beyond the last checkpoint, the table goes on from that checkpoint, each row once."""
-    stopped, again = Follower(stop_at=160), Follower()
+def test_a_resumed_run_repeats_the_rows_after_the_checkpoint(
+    trained: Trained, config: GanConfig, tmp_path: Path
+) -> None:
+    """After a stop beyond the last checkpoint, the CSV file continues from that checkpoint with each row once."""
+    stopped, resumed = LogReceiver(stop_nimg=160), LogReceiver()
     with pytest.raises(KeyboardInterrupt):
         train(config, trained.data, tmp_path, stopped)
-    rows = train(config, trained.data, tmp_path, again)
+    rows = train(config, trained.data, tmp_path, resumed)
     assert [int(row["nimg"]) for row in stopped.rows] == [32, 64, 96, 128, 160]
-    assert [int(row["nimg"]) for row in again.rows] == [160, 192, 224, 256]
+    assert [int(row["nimg"]) for row in resumed.rows] == [160, 192, 224, 256]
     assert [int(row["nimg"]) for row in rows] == list(range(32, 257, 32))
-    same = ("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g")
-    assert [stopped.rows[-1][name] for name in same] == [again.rows[0][name] for name in same]
-    assert stopped.told == again.told
+    columns = ("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g")
+    assert [stopped.rows[-1][column] for column in columns] == [resumed.rows[0][column] for column in columns]
+    assert stopped.starts == resumed.starts

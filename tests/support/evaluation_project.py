@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from support.in_memory_film import Held
+from support.in_memory_film import InMemoryFilm
 
 from synthcxr.config.schema import EvaluateConfig, Gate
 from synthcxr.data import image_reader, images
@@ -108,7 +108,7 @@ def pack_films(out: Path, *, n_test: int = N_FILMS_BY_SPLIT["test"]) -> Path:
     rng, films, splits = np.random.default_rng(5), [], {}
     for split, n in (N_FILMS_BY_SPLIT | {"test": n_test}).items():
         for k in range(n):
-            name, film = f"{split}{k:03d}.png", Held(draw_film(rng))
+            name, film = f"{split}{k:03d}.png", InMemoryFilm(draw_film(rng))
             findings = to_multi_hot(["Effusion"] if k % 10 else ["No Finding"])
             patient = f"{split}{k // 2}"
             films.append(Film(name, patient, "test", "PA", findings, film.read, film.read_size, f"memory:{name}"))

@@ -1,4 +1,4 @@
-"""Films whose pixels lie in memory."""
+"""Films whose pixels are in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """A film's pixels in memory, as a reader hands it over."""
+class InMemoryFilm:
+    """The pixels of a film, with the functions that a reader gives to `Film`."""
 
     pixels: np.ndarray
 

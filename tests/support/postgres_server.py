@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.servers import START_S, free_port
+from support.servers import START_TIMEOUT_S, find_free_port
 
 ADMIN = "admin"
 PASSWORD = "a-long-loopback-password"  # guards a server on loopback that has test data only
@@ -62,7 +62,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         programs = _find_programs()
         assert programs is not None
-        self.programs, self.folder, self.port = programs, folder, free_port()
+        self.programs, self.folder, self.port = programs, folder, find_free_port()
         self.uri = f"postgresql+psycopg2://mlflow@127.0.0.1:{self.port}/postgres"
         self._user = pwd.getpwnam("postgres") if os.getuid() == 0 else None
 
@@ -101,7 +101,7 @@ class TeamServer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port, self.database = folder, free_port(), Postgres(folder / "postgres")
+        self.folder, self.port, self.database = folder, find_free_port(), Postgres(folder / "postgres")
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -135,7 +135,7 @@ class TeamServer:
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             assert process.poll() is None, (self.folder / "log").read_text()[-2000:]
             try:

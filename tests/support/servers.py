@@ -1,4 +1,4 @@
-"""A real `mlflow server` on loopback that serves its artifacts itself; it can be killed and started again."""
+"""A real `mlflow server` on loopback that also serves its artifacts; tests can kill and restart it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-START_S = 240  # seconds where cores are free, minutes where they are not
+START_TIMEOUT_S = 240  # seconds on free cores, minutes on busy ones
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+def find_free_port() -> int:
+    """A port of the loopback address on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-class Server:
-    """A server whose store begins as a copy of `store`, in `folder`."""
+class MlflowServer:
+    """An MLflow server in `folder`, whose store starts as a copy of `store`."""
 
     def __init__(self, folder: Path, store: Path) -> None:
         folder.mkdir()
         shutil.copyfile(store, folder / "mlflow.db")
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +46,7 @@ class Server:
         self._wait_until_healthy(self._process)
 
     def kill(self) -> None:
-        """End it at once, with its workers."""
+        """Kill it with its workers."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -54,9 +54,9 @@ class Server:
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
-            assert process.poll() is None, "the server ended"
+            assert process.poll() is None, "the server has ended"
             try:
                 opener.open(f"{self.url}/health", timeout=1).close()
             except (urllib.error.URLError, OSError):

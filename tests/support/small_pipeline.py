@@ -1,4 +1,4 @@
-"""A copy of the repository whose pipeline is small: a few drawn phantoms at 16 px, and the commands run in it."""
+"""A copy of the repository with a small pipeline, a few phantoms at 16 px, and the commands that are run in it."""
 
 from __future__ import annotations
 
@@ -42,40 +42,45 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def write_params(path: Path, *, worst: float, **values: Mapping[str, Any]) -> None:
-    """The default profile, small, with one gate: a relative distance of `worst` at most; `values` by section."""
+def write_params(path: Path, *, max_distance: float, **values: Mapping[str, Any]) -> None:
+    """Write the default profile with small values, `values` by section, and one gate on the relative distance."""
     yaml = YAML(typ="safe", pure=True)
     tree = yaml.load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     for section, changes in (*CHANGES.items(), *values.items()):
         tree[section] |= changes
-    tree["evaluate"]["gates"] = [{"metric": "distance.judge.relative", "max": worst, "min": None}]
+    tree["evaluate"]["gates"] = [{"metric": "distance.judge.relative", "max": max_distance, "min": None}]
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(tree, file)
 
 
 def run(folder: Path, *command: str, **variables: str) -> str:
-    """What a command printed, both streams; it must succeed. `variables` are set in its environment."""
+    """Run a command that must succeed, and return what it printed on both streams.
+
+    If `folder` has a copy of the package, the command runs this copy. `variables` are set in its environment.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
+    if (folder / "synthcxr" / "__init__.py").is_file():
+        environment["PYTHONPATH"] = str(folder)
     environment |= variables
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
-def stages_run(output: str) -> list[str]:
-    """The stages that a `dvc repro` ran."""
+def list_run_stages(output: str) -> list[str]:
+    """The stages that `dvc repro` ran, by its output."""
     return re.findall(r"Running stage '(\w+)'", output)
 
 
-def copied(folder: Path) -> Path:
-    """The package, its pipeline and small parameters, in a git repository of their own."""
-    keep = shutil.ignore_patterns("__pycache__", "tmp", "cache", "bundled_files")
+def copy_repository(folder: Path) -> Path:
+    """Copy the package and the pipeline, with small parameters, into a git repository of their own."""
+    ignore = shutil.ignore_patterns("__pycache__", "tmp", "cache", "bundled_files")
     for name in ("synthcxr", ".dvc"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=keep)
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copyfile(REPOSITORY / name, folder / name)
-    write_params(folder / "params.yaml", worst=1e9)
+    write_params(folder / "params.yaml", max_distance=1e9)
     run(folder, "git", "init", "--quiet")
     return folder

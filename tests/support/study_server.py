@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.servers import START_S, free_port
+from support.servers import START_TIMEOUT_S, find_free_port
 from support.small_study import codes
 
 ANSWER = {"confidence": 2, "quality": 3, "findings": ["Mass"], "comment": "faint"}
@@ -24,7 +24,7 @@ class StudyServer:
     """A study served on a free port."""
 
     def __init__(self, study: Path, *arguments: str) -> None:
-        self.study, self.port, self._arguments = study, free_port(), arguments
+        self.study, self.port, self._arguments = study, find_free_port(), arguments
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.codes = codes(study)
@@ -42,7 +42,7 @@ class StudyServer:
         log = self.study.with_suffix(".log")
         with log.open("ab") as out:
             self._process = subprocess.Popen([*command, *self._arguments], stdout=out, stderr=out)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             assert self._process.poll() is None, log.read_text()
             try:

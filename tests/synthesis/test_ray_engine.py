@@ -18,7 +18,7 @@ from support.exported_models import write_guided_models
 from support.file_digests import digest_dataset
 from support.kill_at_each_write import run_generate_stage
 from support.paths import REPOSITORY
-from support.servers import free_port
+from support.servers import find_free_port
 
 from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.storage import json_files
@@ -77,7 +77,7 @@ class Cluster(NamedTuple):
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A running cluster that requires a token."""
-    port, client_port = free_port(), free_port()
+    port, client_port = find_free_port(), find_free_port()
     variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     # Ray's socket paths are limited in length, so the folder must have a short name.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -120,7 +120,7 @@ def test_a_running_cluster_generates_the_same_dataset(cluster: Cluster, model: P
 
 def test_an_unreachable_cluster_is_one_line(model: Path, tmp_path: Path) -> None:
     """If nothing listens at the address, the error comes at once; Ray's own attempts outlast this test's limit."""
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{find_free_port()}"
     result = run_generate(address, model, tmp_path / "out", {})
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith(f"Error: --engine ray: no cluster at {address} (")

@@ -1,4 +1,4 @@
-"""Differentiable augmentation: zero parameters change nothing, ranges and shares are correct, gradients pass through."""
+"""Differentiable augmentation: zero parameters change nothing, limits and shares are correct, gradients pass."""
 
 import torch
 

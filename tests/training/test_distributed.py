@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import distributed_worker
-from support.servers import free_port
+from support.servers import find_free_port
 from support.small_gan import CONFIG, ProgressRecorder, read_films
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def run_two_ranks(command: str, folder: Path) -> subprocess.CompletedProcess[str
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     paths = [str(Path(distributed_worker.__file__).parent), *sys.path]
     return subprocess.run(
-        [*torchrun, "--master-port", str(free_port()), distributed_worker.__file__, command, str(folder)],
+        [*torchrun, "--master-port", str(find_free_port()), distributed_worker.__file__, command, str(folder)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -59,7 +59,7 @@ def test_a_wave_has_its_power_in_its_band(side: int) -> None:
 
 
 def test_the_power_of_white_noise_is_its_variance() -> None:
-    """White noise has its variance in every band; a constant image has the rounding variance, 1 / 12 grey level squared."""
+    """White noise has its variance in every band; a constant image has the variance of rounding to grey levels."""
     noise = 0.1 * torch.randn(64, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     assert compute_log_spectrum(noise).exp().mean(0).tolist() == pytest.approx([0.01] * N_CELLS, rel=0.1)
     assert compute_log_spectrum(torch.full((1, 1, 64, 64), 0.5)).exp().tolist() == [

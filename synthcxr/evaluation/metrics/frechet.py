@@ -21,8 +21,6 @@ from synthcxr.evaluation.metrics.bootstrap import Interval
 
 Float64 = NDArray[np.float64]
 
-MIN_FILMS_FOR_DISTANCE = 50
-"""With fewer real films a comparison is reported as not applicable."""
 _GRAM_TOLERANCE = 1e-9
 _GRAM_NOISE = 4.0  # times rows times machine epsilon times the largest eigenvalue bounds an eigenvalue's error
 

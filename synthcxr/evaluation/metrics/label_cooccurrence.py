@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data.findings import FINDINGS
 from synthcxr.evaluation.metrics.label_distribution import Bool
-from synthcxr.storage import atomic
 
 Float64 = NDArray[np.float64]
 
@@ -47,13 +44,3 @@ def pair_shares(findings: Bool) -> Float64:
     """The share [14, 14] of rows bool [n, 14] in which both findings of a pair are present."""
     flags = findings.astype(np.float64)
     return np.asarray(flags.T @ flags / len(flags))
-
-
-def write_cooccurrence(path: Path, cooccurrence: Cooccurrence) -> None:
-    """Write one CSV row for each pair of findings; the first finding comes earlier in NIH order."""
-    rows = [("finding", "with", "real", "synthetic")] + [
-        (FINDINGS[i], FINDINGS[j], f"{cooccurrence.real[i, j]:.6g}", f"{cooccurrence.synthetic[i, j]:.6g}")
-        for i in range(len(FINDINGS))
-        for j in range(i, len(FINDINGS))
-    ]
-    atomic.write_text(path, "".join(",".join(row) + "\n" for row in rows))

@@ -8,19 +8,11 @@ from typing import TypedDict, TypeVar, cast
 
 import numpy as np
 
-from synthcxr.data.metrics_schema import (
-    COMPUTED,
-    CoverageRow,
-    DistanceRow,
-    InfinityRow,
-    KernelDistanceRow,
-    Similarity,
-    not_applicable,
-)
+from synthcxr.data.metrics_rows import CoverageRow, DistanceRow, InfinityRow, KernelDistanceRow
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Similarity, not_applicable
 from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures
 from synthcxr.evaluation.features.extractors import Provenance
 from synthcxr.evaluation.metrics import frechet, frechet_infinity, kernel_distance, ms_ssim, prdc
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
 Row = TypeVar("Row", KernelDistanceRow, InfinityRow, CoverageRow)
 
@@ -38,7 +30,8 @@ def compute_distances(features: Mapping[str, ComparisonFeatures], unavailable: M
     """Compute the sections in the features of each extractor; `unavailable` maps the other extractors to a status."""
     distances = {name: build_empty_row(Provenance(name, "", ""), status=status) for name, status in unavailable.items()}
     return {
-        "distance": distances | {name: compute_frechet_distance(each) for name, each in features.items()},
+        "distance": distances
+        | {name: compute_frechet_distance(extractor_features) for name, extractor_features in features.items()},
         "kernel": _compute_rows(compute_kernel_distance, features, unavailable),
         "infinity": _compute_rows(extrapolate_frechet_distance, features, unavailable),
         "coverage": _compute_rows(compute_coverage, features, unavailable),

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.data.metrics_schema import COMPUTED, FindingDistanceRow, FindingDistances, not_applicable
+from synthcxr.data.metrics_rows import FindingDistanceRow
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, FindingDistances, not_applicable
 from synthcxr.evaluation.comparison import TEST_SPLITS, TRAIN_SPLITS, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.metrics import frechet
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.metrics.label_distribution import Bool, add_no_finding
 
 

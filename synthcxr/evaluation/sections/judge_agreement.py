@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.metrics_schema import COMPUTED, AgreementRow, AgreementSection
+from synthcxr.data.metrics_rows import AgreementRow
+from synthcxr.data.metrics_schema import COMPUTED, AgreementSection
 from synthcxr.evaluation.comparison import TEST_SPLITS, JudgeLabels, apply_thresholds, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel

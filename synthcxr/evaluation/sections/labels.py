@@ -10,16 +10,16 @@ from typing import cast
 
 import numpy as np
 
-from synthcxr.data import metrics_schema
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.data.metrics_schema import COMPUTED, Labels, Prevalence, ShareRow, not_applicable
+from synthcxr.data.metrics_rows import ShareRow
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Labels, Prevalence, not_applicable
 from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, JudgeLabels, apply_thresholds
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import label_cooccurrence, label_distribution, label_permutation_test
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.metrics.label_cooccurrence import Cooccurrence
 from synthcxr.evaluation.metrics.label_distribution import add_no_finding
+from synthcxr.storage import atomic
 
 SHARES_FILE, COOCCURRENCE_FILE = Path("curves/label_shares.csv"), Path("curves/cooccurrence.csv")
 _SHARE_COLUMNS = ("finding", "real", "real_low", "real_high", "synthetic", "synthetic_low", "synthetic_high", "ratio")
@@ -36,7 +36,7 @@ class LabelEvidence:
         """Write curves/label_shares.csv and curves/cooccurrence.csv below `out`."""
         write_shares(out / SHARES_FILE, self.section["shares"])
         if self.cooccurrence is not None:
-            label_cooccurrence.write_cooccurrence(out / COOCCURRENCE_FILE, self.cooccurrence)
+            write_cooccurrence(out / COOCCURRENCE_FILE, self.cooccurrence)
 
 
 def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> LabelEvidence:
@@ -65,9 +65,7 @@ def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> Lab
     cooccurrence = label_cooccurrence.compare_cooccurrence(real=real, synthetic=synthetic, judged=is_judged[1:])
     section = distributions.as_dict() | extra
     section["test"] = dataclasses.asdict(test)
-    section["cooccurrence"] = metrics_schema.CoOccurrence(
-        difference=cooccurrence.difference, correlation=cooccurrence.correlation
-    )
+    section["cooccurrence"] = {"difference": cooccurrence.difference, "correlation": cooccurrence.correlation}
     section["status"] = COMPUTED
     return LabelEvidence(cast(Labels, section), cooccurrence)
 
@@ -120,3 +118,13 @@ def write_shares(path: Path, shares: Mapping[str, ShareRow]) -> None:
             real = (share["real"], *share["real_interval"])
             synthetic = (share["synthetic"], *share["synthetic_interval"])
             writer.writerow((name, *real, *synthetic, share["ratio"]))
+
+
+def write_cooccurrence(path: Path, cooccurrence: Cooccurrence) -> None:
+    """Write a row per pair of findings: the shares of films and of images with both."""
+    rows = [("finding", "with", "real", "synthetic")] + [
+        (FINDINGS[i], FINDINGS[j], f"{cooccurrence.real[i, j]:.6g}", f"{cooccurrence.synthetic[i, j]:.6g}")
+        for i in range(len(FINDINGS))
+        for j in range(i, len(FINDINGS))
+    ]
+    atomic.write_text(path, "".join(",".join(row) + "\n" for row in rows))

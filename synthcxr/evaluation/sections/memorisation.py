@@ -10,11 +10,11 @@ from typing import cast
 import numpy as np
 
 from synthcxr.data.films import HELD_OUT_SPLITS
-from synthcxr.data.metrics_schema import COMPUTED, PrivacyRow, PrivacySection, not_applicable
+from synthcxr.data.metrics_rows import PrivacyRow
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, PrivacySection, not_applicable
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.memorisation import spaces
 from synthcxr.evaluation.memorisation.attacks import MemorisationResult
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
 CSV_FILE = "privacy.csv"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.memorisation import attacks, nearest_neighbour_test, pixel_index, spaces
 from synthcxr.evaluation.metrics import frechet_infinity, kernel_distance, label_permutation_test, ms_ssim, prdc
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 
 _WEIGHTED = (
     "A proposal model helped to find these images, and the weight of each image states how many images of its kind it"

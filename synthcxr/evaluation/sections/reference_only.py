@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import EvaluateConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.data.metrics_schema import COMPUTED, Checks, DistanceRow, Evidence, Labels, ShareRow, not_applicable
+from synthcxr.data.metrics_rows import DistanceRow, ShareRow
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Checks, Evidence, Labels, not_applicable
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.comparison import apply_thresholds, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import JUDGE, OnnxModel, Provenance
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.metrics import bootstrap, frechet, label_distribution
-from synthcxr.evaluation.metrics.frechet import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.metrics.label_distribution import Bool
 from synthcxr.evaluation.sections import protocol
 from synthcxr.evaluation.sections.distances import build_empty_row

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING, canonicalize_finding
-from synthcxr.data.metrics_schema import Prevalence, PrevalenceRow
+from synthcxr.data.metrics_rows import PrevalenceRow
+from synthcxr.data.metrics_schema import Prevalence
 from synthcxr.errors import DataError
 from synthcxr.evaluation.comparison import JudgeLabels
 from synthcxr.evaluation.metrics import bootstrap, label_distribution

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from support.in_memory_film import Held
+from support.in_memory_film import InMemoryFilm
 
 from synthcxr.config.schema import EvaluateConfig
 from synthcxr.data import images
@@ -36,7 +36,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> FilmDataset:
     films, splits = [], {}
     for number, (kind, split) in enumerate(SPLITS_BY_KIND.items()):
         for k, pixels in enumerate(draw_images(N, SMALL if kind == "small" else LARGE, seed=number)):
-            name, film = f"{kind}{k:03d}.png", Held(pixels)
+            name, film = f"{kind}{k:03d}.png", InMemoryFilm(pixels)
             no_finding = to_multi_hot(["No Finding"])
             films.append(
                 Film(name, f"{kind}{k}", "test", "PA", no_finding, film.read, film.read_size, f"memory:{name}")

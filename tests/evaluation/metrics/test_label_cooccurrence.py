@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from synthcxr.data.findings import FINDINGS
@@ -53,19 +50,3 @@ def test_only_judged_findings_count() -> None:
         judged=only_first,
     )
     assert (comparison.difference, comparison.correlation) == (0.0, None)
-
-
-def test_the_table_has_one_row_for_each_pair(tmp_path: Path) -> None:
-    """105 rows (14 single findings and 91 pairs) hold the shares of films and of images."""
-    comparison = label_cooccurrence.compare_cooccurrence(
-        real=make_findings(300, seed=1, together=True),
-        synthetic=make_findings(300, seed=2, together=True),
-        judged=ALL_FINDINGS,
-    )
-    label_cooccurrence.write_cooccurrence(tmp_path / "x" / "t.csv", comparison)
-    table = pd.read_csv(tmp_path / "x" / "t.csv")
-    assert len(table) == 105
-    row = table[(table["finding"] == FINDINGS[0]) & (table["with"] == FINDINGS[1])].iloc[0]
-    assert (row["real"], row["synthetic"]) == pytest.approx(
-        (comparison.real[0, 1], comparison.synthetic[0, 1]), rel=1e-5
-    )

@@ -99,20 +99,20 @@ def test_the_weighted_images_are_unbiased(sampler: RejectionSampler, guide: Guid
     Within four standard errors. The schedule stops early: at its end nearly all images lie where the prediction is most
     certain, and the few others have weights so large that no test could detect an error.
     """
-    n_guided, n_plain = 4096, 8192
+    n_guided, n_unguided = 4096, 8192
     batches = list(GuidedSampler(sampler, shorten(guide, sampler, 1.5)).draw(seed=5, start=0, stop=n_guided))
     weights = np.concatenate([batch.weights for batch in batches])
     guided = np.concatenate([sampler.detect(batch.probabilities) for batch in batches])
-    blocks = [sampler.draw_block(6, start) for start in range(0, n_plain, sampler.batch_size)]
-    plain = np.concatenate([sampler.detect(block.probabilities) for block in blocks])
-    plain = plain[MASS.matches(plain)]
-    assert len(guided) / n_guided > 3 * len(plain) / n_plain
-    statistics = [(np.ones(len(guided)), np.ones(len(plain))), (guided.sum(axis=1), plain.sum(axis=1))]
-    for guided_values, plain_values in statistics:
-        guided_rate, plain_rate = (weights * guided_values).sum() / n_guided, plain_values.sum() / n_plain
+    blocks = [sampler.draw_block(6, start) for start in range(0, n_unguided, sampler.batch_size)]
+    unguided = np.concatenate([sampler.detect(block.probabilities) for block in blocks])
+    unguided = unguided[MASS.matches(unguided)]
+    assert len(guided) / n_guided > 3 * len(unguided) / n_unguided
+    statistics = [(np.ones(len(guided)), np.ones(len(unguided))), (guided.sum(axis=1), unguided.sum(axis=1))]
+    for guided_values, unguided_values in statistics:
+        guided_rate, unguided_rate = (weights * guided_values).sum() / n_guided, unguided_values.sum() / n_unguided
         guided_error = np.sqrt(((weights * guided_values) ** 2).sum()) / n_guided
-        error = np.hypot(guided_error, np.sqrt((plain_values**2.0).sum()) / n_plain)
-        assert abs(guided_rate - plain_rate) < 4 * error and error < 0.3 * plain_rate
+        error = np.hypot(guided_error, np.sqrt((unguided_values**2.0).sum()) / n_unguided)
+        assert abs(guided_rate - unguided_rate) < 4 * error and error < 0.3 * unguided_rate
 
 
 def test_every_latent_keeps_a_minimum_density(sampler: RejectionSampler, guide: Guide) -> None:

@@ -1,0 +1,241 @@
+"""The rows of the sections of metrics.json; `metrics_schema` declares the sections and the files.
+
+A row that was not computed has only its status and, in distances, counts; the other keys are absent or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+Interval = Sequence[float]
+"""The lower and upper end of a 95 % interval; a list in JSON."""
+
+
+class DistanceRow(TypedDict):
+    """Fréchet distance in the features of one extractor.
+
+    `value` compares the first `n_synthetic` images with `n_test` films, `floor` compares `floor_n` of `n_train`
+    training films with the same test films, and `relative` is their ratio. `relative` is None without films when the
+    number of images differs from that of the floor.
+    """
+
+    status: str
+    extractor: NotRequired[str]
+    digest: NotRequired[str]
+    resize: NotRequired[str]
+    value: NotRequired[float | None]
+    interval: NotRequired[Interval | None]
+    floor: NotRequired[float | None]
+    relative: NotRequired[float | None]
+    relative_interval: NotRequired[Interval | None]
+    n_synthetic: NotRequired[int | None]
+    floor_n: NotRequired[int | None]
+    n_train: NotRequired[int | None]
+    n_test: NotRequired[int | None]
+
+
+class FindingDistanceRow(TypedDict):
+    """Fréchet distance of images to films that both show one finding, according to the judge.
+
+    `n` images enter the distance. `judged` is False when the judge's threshold rests on too few val films.
+    """
+
+    status: str
+    judged: bool
+    n_train: int
+    n_test: int
+    n_synthetic: int
+    value: NotRequired[float]
+    interval: NotRequired[Interval]
+    floor: NotRequired[float]
+    relative: NotRequired[float]
+    relative_interval: NotRequired[Interval]
+    n: NotRequired[int]
+
+
+class KernelDistanceRow(TypedDict):
+    """Mean and standard deviation of the kernel distance over subsets; `floor` is that of training films."""
+
+    status: str
+    value: NotRequired[float]
+    std: NotRequired[float]
+    floor: NotRequired[float]
+    floor_std: NotRequired[float]
+    n_subsets: NotRequired[int]
+    subset: NotRequired[int]
+
+
+class Extrapolation(TypedDict):
+    """A Fréchet distance extrapolated from the sizes `at` to infinitely many rows, with its interval over fits."""
+
+    value: float
+    interval: Interval
+    at: Sequence[int]
+    n_repeats: int
+
+
+class InfinityRow(TypedDict):
+    """The extrapolated Fréchet distances to test films of synthetic images and of training films."""
+
+    status: str
+    synthetic: NotRequired[Extrapolation]
+    training: NotRequired[Extrapolation]
+
+
+class Prdc(TypedDict):
+    """Precision, recall, density and coverage."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+class CoverageRow(TypedDict):
+    """Precision, recall, density and coverage of `n` images and `n` training films among `n_test` test films.
+
+    `relative` is the ratio of the two coverages, None when the training films cover nothing.
+    """
+
+    status: str
+    synthetic: NotRequired[Prdc]
+    training: NotRequired[Prdc]
+    coverage_interval: NotRequired[Interval]
+    precision_interval: NotRequired[Interval]
+    relative: NotRequired[float | None]
+    relative_interval: NotRequired[Interval | None]
+    k: NotRequired[int]
+    n: NotRequired[int]
+    n_test: NotRequired[int]
+
+
+class NearestNeighbourTest(TypedDict):
+    """Nearest-neighbour distances of `n` images against a null of `n_null` films of `n_null_patients` patients.
+
+    `threshold` is the null's 1st percentile, `share` the share of images below it, `expected` that share by chance
+    and `detectable` the smallest share of copies that this test detects (None when it detects none).
+    """
+
+    n: int
+    n_null: int
+    n_null_patients: int
+    median_ratio: float
+    median_ratio_interval: Interval
+    threshold: float
+    share: float
+    share_interval: Interval
+    share_low: float
+    expected: float
+    n_below_null: int
+    detectable: float | None
+
+
+class PlantedCopyRecall(TypedDict):
+    """The share of `n` planted copies of one kind that the space finds."""
+
+    share: float
+    interval: Interval
+    n: int
+
+
+class MembershipInference(TypedDict):
+    """AUROC of telling `n_members` training films from `n_controls` held-out films by their nearest image."""
+
+    auroc: float | None
+    interval: Sequence[float | None]
+    low: float | None
+    n_members: int
+    n_controls: int
+
+
+class ClosestPair(TypedDict):
+    """An image by file name and its nearest film by manifest row; `rank` is the share of the null that is nearer."""
+
+    image: str
+    film: int
+    distance: float
+    rank: float
+
+
+class PrivacyRow(TypedDict):
+    """Memorisation in one space: the keys of `NearestNeighbourTest` for copies of training films, and more."""
+
+    status: str
+    n: NotRequired[int]
+    n_learned: NotRequired[int]
+    n_null: NotRequired[int]
+    n_null_patients: NotRequired[int]
+    median_ratio: NotRequired[float]
+    median_ratio_interval: NotRequired[Interval]
+    threshold: NotRequired[float]
+    share: NotRequired[float]
+    share_interval: NotRequired[Interval]
+    share_low: NotRequired[float]
+    expected: NotRequired[float]
+    n_below_null: NotRequired[int]
+    detectable: NotRequired[float | None]
+    found: NotRequired[dict[str, PlantedCopyRecall]]
+    attack: NotRequired[MembershipInference]
+    duplicates: NotRequired[NearestNeighbourTest]
+    pairs: NotRequired[list[ClosestPair]]
+
+
+class ShareRow(TypedDict):
+    """The share of one finding, by the judge's labels, among real films and among synthetic images."""
+
+    real: float
+    real_interval: Interval
+    synthetic: float
+    synthetic_interval: Interval
+    ratio: float | None
+    ratio_interval: Interval | None
+    n_real_positive: int
+    judged: bool
+
+
+class PrevalenceRow(TypedDict):
+    """The share of one finding in a given label distribution and among synthetic images."""
+
+    reference: float
+    synthetic: float
+    synthetic_interval: Interval
+    ratio: float | None
+    ratio_interval: Interval | None
+    judged: bool
+
+
+class AgreementRow(TypedDict):
+    """The share of images, and of films, labelled with one finding by the classifier that the judge labels so too."""
+
+    synthetic: float | None
+    synthetic_interval: Interval | None
+    n_synthetic: int
+    real: float | None
+    real_interval: Interval | None
+    n_real: int
+    judged: bool
+
+
+class Auroc(TypedDict):
+    """An AUROC and its interval; both are None where it is not defined."""
+
+    value: float | None
+    interval: Sequence[float | None]
+
+
+class FindingAuroc(Auroc):
+    """The AUROC of one finding with `n_positive` positive films."""
+
+    n_positive: int
+
+
+class CheckRow(TypedDict):
+    """One check of the dataset: what it requires, what it found and the rows that fail it."""
+
+    name: str
+    passed: bool
+    sentence: str
+    rows: list[str]
+    found: str
+    asked: str
