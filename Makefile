@@ -1,26 +1,27 @@
-# `make demo` and `make test` need Python 3.11+ and nothing else.
+# `make demo` and `make test` need only Python 3.11 or later.
 PYTHON ?= python3
-# Tests of one file stay in one process: they share what they made.
+# The tests of one file run in one process, because they share fixtures.
 TWO := --numprocesses 2 --dist loadfile
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GX_ANALYTICS_ENABLED := False
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
+export NO_MKDOCS_2_WARNING := true
 
-.PHONY: demo pipeline test test-all check install clean
+.PHONY: demo pipeline test test-all check docs install clean
 
 install: .venv/installed
 
-# The last two: whose formulas the tests hold ours against; their own dependencies would bring torchvision.
+# The tests compare metrics with the last two packages. Their own dependencies would install torchvision.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing the tested set of packages into .venv: a minute or more, quietly"
+	@echo "installing the tested packages into .venv: takes a minute or more"
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
 	touch $@
 
-# The models that ship: images, evidence, report. From another folder, `--model starter` is what is taken anyway.
+# With the starter model: images, evaluation, report.
 demo: install
 	synthcxr generate --n 200 --seed 1 --model starter --out demo/synthetic --force
 	synthcxr evaluate --dataset demo/synthetic --params params/starter.yaml --models registry/starter --out demo/results --record
@@ -28,7 +29,7 @@ demo: install
 	@echo "images: demo/synthetic/images"
 	@echo "report: demo/report.html"
 
-# Drawn phantoms to a registered champion, by DVC: what a project does with films of its own.
+# The whole pipeline on phantoms, up to a registered champion, as in a project with its own films.
 pipeline: install
 	dvc repro
 	synthcxr generate --n 64 --label Cardiomegaly --out demo/cardiomegaly --force
@@ -46,6 +47,11 @@ check: install
 	ruff check .
 	mypy
 	lint-imports
+	mkdocs build --strict --quiet
+
+# http://127.0.0.1:8000, rebuilt when a page changes.
+docs: install
+	mkdocs serve --strict --dev-addr 127.0.0.1:8000
 
 clean:
-	rm -rf data models results demo checkpoints registry/mlflow.db registry/artifacts
+	rm -rf data models results demo site checkpoints registry/mlflow.db registry/artifacts

@@ -61,17 +61,17 @@ def dataset(n: int) -> pd.DataFrame:
 
 def measure(n: int) -> dict[str, dict[str, float]]:
     """Seconds of each check, and the process' peak memory after it, in MB."""
-    held, made = films.table(manifest(n)), dataset(n)
+    held, made = films.build_table(manifest(n)), dataset(n)
     reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
     sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
-    expected = [*synthetic.expected(n, 256), gx_runner.Expected("label sets", "label sets are as asked", sets)]
+    expected = [*synthetic.expected(n, 256), gx_runner.Check("label sets", "label sets are as asked", sets)]
     with tempfile.TemporaryDirectory() as folder:
         works = {
             "the tables alone": lambda: None,
-            "films": lambda: gx_runner.run(held, films.expected(1024), label=films.LABEL),
-            "dataset": lambda: gx_runner.run(made, expected, label=synthetic.LABEL),
-            "films, all rows failing": lambda: gx_runner.run(
-                held.assign(view="LL"), films.expected(1024), label=films.LABEL
+            "films": lambda: gx_runner.run_checks(held, films.list_checks(1024), label=films.LABEL_COLUMN),
+            "dataset": lambda: gx_runner.run_checks(made, expected, label=synthetic.LABEL_COLUMN),
+            "films, all rows failing": lambda: gx_runner.run_checks(
+                held.assign(view="LL"), films.list_checks(1024), label=films.LABEL_COLUMN
             ),
             "films with Data Docs": lambda: _with_docs(held, Path(folder)),
         }
@@ -79,8 +79,8 @@ def measure(n: int) -> dict[str, dict[str, float]]:
 
 
 def _with_docs(held: pd.DataFrame, folder: Path) -> None:
-    docs = gx_runner.Docs(folder)
-    gx_runner.run(held, films.expected(1024), label=films.LABEL, name="films", docs=docs)
+    docs = gx_runner.DataDocs(folder)
+    gx_runner.run_checks(held, films.list_checks(1024), label=films.LABEL_COLUMN, name="films", docs=docs)
     docs.build()
 
 

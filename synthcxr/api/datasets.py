@@ -23,7 +23,7 @@ EngineName = Literal["local", "ray"]
 PROJECT_MODELS = Path("models/onnx")
 
 
-def ignore(_: object) -> None:
+def _ignore(_: object) -> None:
     """Do nothing with a message."""
 
 
@@ -54,7 +54,7 @@ def generate_dataset(
     engine: EngineName = "local",
     ray_address: str | None = None,
     ray_workers: int | None = None,
-    on_model: Callable[[ResolvedModel], None] = ignore,
+    on_model: Callable[[ResolvedModel], None] = _ignore,
 ) -> GenerationResult:
     """Write a labelled dataset to the folder `out`; the same call resumes an interrupted one.
 
@@ -110,7 +110,7 @@ def evaluate_dataset(
     models: Path | None = None,
     out: Path,
     prevalence: str | None = None,
-    say: Callable[[str], None] = ignore,
+    say: Callable[[str], None] = _ignore,
 ) -> Verdict:
     """Compare a dataset with the test films of packed films, write the results to `out` and return the verdict.
 
@@ -149,7 +149,7 @@ def measure_label_rates(
     n: int | None = None,
     batch_size: int = 32,
     device: Device = "auto",
-    on_model: Callable[[ResolvedModel], None] = ignore,
+    on_model: Callable[[ResolvedModel], None] = _ignore,
 ) -> tuple[LabelRate, ...]:
     """Measure how often a model generates each finding, among `n` candidates.
 

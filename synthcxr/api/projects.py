@@ -23,7 +23,7 @@ def create_project(
     """
     from synthcxr.stages import check, init
 
-    return init.run(folder=folder, profile=profile, source=source, reader=reader, ci=ci, suites=check.texts())
+    return init.run(folder=folder, profile=profile, source=source, reader=reader, ci=ci, suites=check.render_suites())
 
 
 def create_reader_study(

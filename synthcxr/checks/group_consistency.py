@@ -1,6 +1,6 @@
-"""The expectation that great-expectations lacks: rows that share one column's value share another's too.
+"""A custom expectation: rows with the same value in one column have the same value in another.
 
-No patient on two sides of a split is the case that matters here. `suite` imports this, so that the library knows it.
+It checks that no patient is in two splits. Importing this module registers the expectation with great-expectations.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its imports warn of modules that Python deprecates
+    warnings.simplefilter("ignore")  # its imports raise deprecation warnings
     from great_expectations.execution_engine import PandasExecutionEngine
     from great_expectations.expectations.expectation import MulticolumnMapExpectation
     from great_expectations.expectations.metrics.map_metric_provider import (
@@ -23,20 +23,20 @@ _METRIC = "multicolumn_values.group_keeps_to_one_value"
 
 
 class GroupKeepsToOneValue(MulticolumnMapMetricProvider):  # type: ignore[misc]
-    """Of each row, whether its group (the first of two columns) has one value alone in the second."""
+    """For each row, whether its group (first column) has a single value in the second column."""
 
     condition_metric_name = _METRIC
     condition_domain_keys = ("batch_id", "table", "column_list", "row_condition", "condition_parser", "ignore_row_if")
     condition_value_keys = ()
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, column_list: pd.DataFrame, **_: Any) -> pd.Series[bool]:  # noqa: N805  as the library wants it
+    def _pandas(cls, column_list: pd.DataFrame, **_: Any) -> pd.Series[bool]:  # noqa: N805  the library passes the class
         group, value = column_list.columns
         return column_list.groupby(group)[value].transform("nunique") <= 1
 
 
 class ExpectGroupsToKeepToOneValue(MulticolumnMapExpectation):  # type: ignore[misc]
-    """Expect `column_list` [group, value] to hold one value for each group: a patient's films all on one side."""
+    """Expect one value per group in `column_list` [group, value]: all films of a patient are in one split."""
 
     map_metric = _METRIC
     args_keys = ("column_list",)

@@ -1,8 +1,8 @@
-"""The expectation that label sets come about as often as they should: for any great-expectations project, by import.
+"""A custom expectation on the distribution of label sets, usable in any great-expectations project.
 
     from synthcxr.checks.label_sets import ExpectLabelSetsToBeDistributedAs
 
-A label set is all findings of one image: Edema|Effusion is another set than Edema, and the same as Effusion|Edema.
+A label set is all findings of one image. Edema|Effusion differs from Edema and equals Effusion|Edema.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its imports warn of modules that Python deprecates
+    warnings.simplefilter("ignore")  # its imports raise deprecation warnings
     from great_expectations.execution_engine import PandasExecutionEngine
     from great_expectations.expectations.expectation import ColumnAggregateExpectation
     from great_expectations.expectations.metrics import ColumnAggregateMetricProvider, column_aggregate_value
@@ -25,7 +25,7 @@ _N_DETAILS = 10
 
 
 class LabelSetCounts(ColumnAggregateMetricProvider):  # type: ignore[misc]
-    """How many rows have each label set, by its sorted names."""
+    """The number of rows per label set; its names are sorted."""
 
     metric_name = _METRIC
     value_keys = ("separator",)
@@ -34,16 +34,16 @@ class LabelSetCounts(ColumnAggregateMetricProvider):  # type: ignore[misc]
     def _pandas(cls, column: pd.Series[str], separator: str = "|", **_: Any) -> dict[str, int]:  # noqa: N805
         counts: dict[str, int] = {}
         for text, n in column.value_counts().items():
-            name = _set_name(str(text), separator)
+            name = _normalize_set(str(text), separator)
             counts[name] = counts.get(name, 0) + int(n)
         return counts
 
 
 class ExpectLabelSetsToBeDistributedAs(ColumnAggregateExpectation):  # type: ignore[misc]
-    """Expect the label sets of `column` within a total variation of `max_value` from `reference`.
+    """Expect the label sets of `column` to be within a total variation of `max_value` from `reference`.
 
-    `reference` gives each set's weight (a share or a count), its names joined by `separator`; a set that it does not
-    name has none. Total variation is half the sum of differences of shares: 0 for equal, 1 for disjoint ones.
+    `reference` maps each set (names joined by `separator`) to its weight, a share or a count; other sets have weight 0.
+    Total variation is half the sum of the absolute differences of shares: 0 if equal, 1 if disjoint.
     """
 
     reference: dict[str, float]
@@ -57,27 +57,27 @@ class ExpectLabelSetsToBeDistributedAs(ColumnAggregateExpectation):  # type: ign
     def _validate(
         self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
     ) -> dict[str, Any]:
-        found, wanted = _shares(metrics[_METRIC]), _reference(self.reference, self.separator)
-        apart = {name: found.get(name, 0.0) - wanted.get(name, 0.0) for name in {*found, *wanted}}
-        distance = math.fsum(map(abs, apart.values())) / 2
-        furthest = sorted(apart, key=lambda name: (-abs(apart[name]), name))[:_N_DETAILS]
-        details = {name: {"found": found.get(name, 0.0), "wanted": wanted.get(name, 0.0)} for name in furthest}
-        success = bool(found) and distance <= self.max_value
+        observed, expected = _to_shares(metrics[_METRIC]), _reference_shares(self.reference, self.separator)
+        differences = {name: observed.get(name, 0.0) - expected.get(name, 0.0) for name in {*observed, *expected}}
+        distance = math.fsum(map(abs, differences.values())) / 2
+        largest = sorted(differences, key=lambda name: (-abs(differences[name]), name))[:_N_DETAILS]
+        details = {name: {"found": observed.get(name, 0.0), "wanted": expected.get(name, 0.0)} for name in largest}
+        success = bool(observed) and distance <= self.max_value
         return {"success": success, "result": {"observed_value": distance, "details": details}}
 
 
-def _set_name(text: str, separator: str) -> str:
+def _normalize_set(text: str, separator: str) -> str:
     return separator.join(sorted({part.strip() for part in text.split(separator)}))
 
 
-def _reference(weights: Mapping[str, float], separator: str) -> dict[str, float]:
-    held: dict[str, float] = {}
+def _reference_shares(weights: Mapping[str, float], separator: str) -> dict[str, float]:
+    merged: dict[str, float] = {}
     for name, weight in weights.items():
-        folded = _set_name(name, separator)
-        held[folded] = held.get(folded, 0.0) + weight
-    return _shares(held)
+        normalized = _normalize_set(name, separator)
+        merged[normalized] = merged.get(normalized, 0.0) + weight
+    return _to_shares(merged)
 
 
-def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+def _to_shares(weights: Mapping[str, float]) -> dict[str, float]:
     total = math.fsum(weights.values())
     return {name: weight / total for name, weight in weights.items()} if total > 0 else {}

@@ -1,4 +1,4 @@
-"""A suite of expectations as a file of the project: great-expectations' own JSON, written, edited and run again."""
+"""A suite of expectations as a JSON file in the format of great-expectations, which a project can edit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr.checks import group_consistency, label_sets
-from synthcxr.checks.gx_runner import Expected
+from synthcxr.checks.gx_runner import Check
 from synthcxr.errors import DataError
 
 with warnings.catch_warnings():
@@ -17,45 +17,48 @@ with warnings.catch_warnings():
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-KNOWN_HERE = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
-"""What a file may name beside the library's own: importing this module is what makes the library know them."""
+CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
+"""Expectations that a file may use besides those of the library. Importing this module registers them."""
 
 
-def text(name: str, expected: Sequence[Expected]) -> str:
-    """The JSON of a suite, by which `read` gives the same expectations again."""
+def render_suite(name: str, checks: Sequence[Check]) -> str:
+    """Render a suite as JSON; `read_suite` returns the same checks."""
     rows = []
-    for item in expected:
-        held = item.expectation.configuration.to_json_dict()
+    for check in checks:
+        configuration = check.expectation.configuration.to_json_dict()
         rows.append(
-            {"type": held["type"], "kwargs": held["kwargs"], "meta": {"name": item.name}, "description": item.sentence}
+            {
+                "type": configuration["type"],
+                "kwargs": configuration["kwargs"],
+                "meta": {"name": check.name},
+                "description": check.sentence,
+            }
         )
     return json.dumps({"name": name, "expectations": rows}, indent=2) + "\n"
 
 
-def read(path: Path) -> tuple[Expected, ...]:
-    """The expectations of a file; DataError names the file, and the place of one that the library does not take."""
+def read_suite(path: Path) -> tuple[Check, ...]:
+    """Read the checks of a suite file. Raises DataError that names the file and the position of an invalid entry."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: no such suite") from None
+        raise DataError(f"{path}: no such suite file") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not readable as JSON: {error}") from error
+        raise DataError(f"{path}: not valid JSON ({error})") from error
     rows = tree.get("expectations") if isinstance(tree, Mapping) else None
     if not isinstance(rows, list) or not rows:
-        raise DataError(f"{path}: holds no suite: an object with a list of `expectations`")
-    return tuple(_expected(path, at, row) for at, row in enumerate(rows))
+        raise DataError(f"{path}: not a suite; expected an object with a list named `expectations`")
+    return tuple(_read_check(path, position, row) for position, row in enumerate(rows))
 
 
-def _expected(path: Path, at: int, row: Any) -> Expected:
+def _read_check(path: Path, position: int, row: Any) -> Check:
     if not isinstance(row, Mapping) or not isinstance(row.get("type"), str):
-        raise DataError(f"{path}: expectations[{at}] names no `type`")
+        raise DataError(f"{path}: expectations[{position}] has no `type`")
     meta = row.get("meta") or {}
     try:
         expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(row.get("kwargs") or {})).to_domain_obj()
     except (GreatExpectationsError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: expectations[{at}], {row['type']}: {why}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: expectations[{position}], {row['type']}: {reason}") from error
     name = str(meta.get("name") or row["type"])
-    return Expected(
-        name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation
-    )
+    return Check(name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation)

@@ -1,4 +1,4 @@
-"""What must hold of a synthetic dataset: its manifest, its files and, against real films, its labels."""
+"""Checks of a synthetic dataset: its manifest, its files and the distribution of its labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from synthcxr.checks import gx_runner
 from synthcxr.checks.check_result import CheckResult
-from synthcxr.checks.gx_runner import Docs, Expected, expectations
+from synthcxr.checks.gx_runner import Check, DataDocs, expectations
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_metadata
@@ -19,73 +19,76 @@ from synthcxr.errors import DataError
 from synthcxr.storage import digests, json_files
 
 SMOOTHING = 1e-3
-LABEL = "file_name"
+LABEL_COLUMN = "file_name"
 _KNOWN = "|".join(FINDINGS)
 _VOCABULARY = rf"^(?:{NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
-_REQUEST_MET, _PROBABLE, _WHOLE, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
+_REQUEST_MET, _PROBABILITIES_VALID, _FILE_INTACT, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
 
 
-def check(
+def check_dataset(
     dataset: Path,
     *,
     images: bool,
     reference: Mapping[str, float] | None,
     max_label_kl: float | None,
-    not_judged: Collection[str] = (),
-    docs: Docs | None = None,
+    excluded_findings: Collection[str] = (),
+    docs: DataDocs | None = None,
 ) -> CheckResult:
-    """Check the dataset in a folder; every failing line names images by their file name.
+    """Check the dataset in a folder. A failed line names images by their file name.
 
-    `images` reads every image too: there, with its sha256, a grey square of the run's size. `reference` gives the
-    weights (shares or counts) of "No Finding" and the findings among real films; the labels' divergence from it,
-    each image counted once for each of its findings but those `not_judged`, is then bounded by `max_label_kl` nats.
-    `docs` get a page, "synthetic", and one for the labels, "synthetic labels".
+    With `images` every image is read: it must exist, match its sha256 and be a grey square of the size in run.json.
+    `reference` gives the weights (shares or counts) of "No Finding" and the findings among real films. The KL
+    divergence of the labels from it must be at most `max_label_kl` nats; an image counts once for each of its
+    findings, without `excluded_findings`. `docs` gets the pages "synthetic" and "synthetic labels".
     """
-    held, n, side = _table(dataset, images=images)
-    found = gx_runner.run(held, expected(n, side if images else None), label=LABEL, name="synthetic", docs=docs)
-    if reference is None or max_label_kl is None or held.empty:
-        return found
-    judged = _label_check(held, smoothed(reference, not_judged), max_label_kl, docs)
-    return CheckResult.of((*found.lines, *judged.lines))
+    table, n, side = _read_and_extend_table(dataset, images=images)
+    checks = list_checks(n, side if images else None)
+    result = gx_runner.run_checks(table, checks, label=LABEL_COLUMN, name="synthetic", docs=docs)
+    if reference is None or max_label_kl is None or table.empty:
+        return result
+    label_result = _check_label_divergence(table, smooth_shares(reference, excluded_findings), max_label_kl, docs)
+    return CheckResult.from_lines((*result.lines, *label_result.lines))
 
 
-def table(dataset: Path) -> pd.DataFrame:
-    """metadata.csv as it is checked, every image read, with a column for each thing that no cell says by itself."""
-    return _table(dataset, images=True)[0]
+def build_table(dataset: Path) -> pd.DataFrame:
+    """Read metadata.csv and every image, and add the computed columns that the checks use."""
+    return _read_and_extend_table(dataset, images=True)[0]
 
 
-def expected(n: int, side: int | None) -> list[Expected]:
-    """All that is asked of a table of `n` images, and of their files where `side`, in px, is given."""
-    return [*_rows(n), *_vocabulary(), *([] if side is None else _files(side))]
+def list_checks(n: int, side: int | None) -> list[Check]:
+    """List the checks of a table of `n` images and, if `side` in px is given, of their files."""
+    return [*_row_checks(n), *_vocabulary_checks(), *([] if side is None else _file_checks(side))]
 
 
-def _table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
-    held, run = _read_table(dataset), json_files.read_json(dataset / RUN_FILE)
-    held[_REQUEST_MET] = _requests_met(held, run)
-    held[_LATENT] = np.arange(len(held)) < _n_latents(dataset)
-    held[_PROBABLE] = held[list(PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
+def _read_and_extend_table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
+    table, run = _read_table(dataset), json_files.read_json(dataset / RUN_FILE)
+    table[_REQUEST_MET] = _match_requests(table, run)
+    table[_LATENT] = np.arange(len(table)) < _count_latents(dataset)
+    table[_PROBABILITIES_VALID] = table[list(PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
     try:
         n, side = run["counts"]["found"], run["model"]["resolution"]
     except (KeyError, TypeError) as error:
-        raise DataError(f"{dataset / RUN_FILE}: not written by this version of synthcxr") from error
+        raise DataError(
+            f"{dataset / RUN_FILE}: not written by this version of synthcxr; generate the dataset again"
+        ) from error
     if images:
-        looked_at = pd.DataFrame(_look(dataset, held), columns=[_WHOLE, _SIDE], index=held.index)
-        held = pd.concat([held, looked_at], axis=1)
-    return held, n, side
+        files = pd.DataFrame(_inspect_files(dataset, table), columns=[_FILE_INTACT, _SIDE], index=table.index)
+        table = pd.concat([table, files], axis=1)
+    return table, n, side
 
 
-def smoothed(reference: Mapping[str, float], not_judged: Collection[str] = ()) -> dict[str, float]:
-    """Weights of what is judged as shares that sum to 1, a thousandth of it spread evenly: no bin is empty."""
-    names = [name for name in (NO_FINDING, *FINDINGS) if name not in not_judged]
+def smooth_shares(reference: Mapping[str, float], excluded_findings: Collection[str] = ()) -> dict[str, float]:
+    """Turn weights into shares that sum to 1, with 0.1 % spread evenly so that no bin is empty."""
+    names = [name for name in (NO_FINDING, *FINDINGS) if name not in excluded_findings]
     weights = np.array([reference.get(name, 0.0) for name in names], dtype=np.float64)
     if not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
-        raise DataError("the reference of the labels has no weights, or some below 0 or not finite")
+        raise DataError("the reference of the labels has no weights, or weights that are negative or not finite")
     shares = (1 - SMOOTHING) * weights / weights.sum() + SMOOTHING / len(names)
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def _label_check(
-    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: Docs | None
+def _check_label_divergence(
+    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: DataDocs | None
 ) -> CheckResult:
     rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(LABEL_SEPARATOR))
     expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
@@ -96,83 +99,82 @@ def _label_check(
     )
     exploded = rows.explode("finding")
     exploded = exploded[exploded["finding"].isin(list(shares))].reset_index(drop=True)
-    sentence = f"the labels' divergence from those of the real films is at most {max_label_kl:g} nats"
-    line = Expected("label divergence", sentence, expectation)
-    return gx_runner.run(exploded, [line], label="file_name", name="synthetic labels", docs=docs)
+    sentence = f"the KL divergence of the labels from those of the real films is at most {max_label_kl:g} nats"
+    label_check = Check("label divergence", sentence, expectation)
+    return gx_runner.run_checks(exploded, [label_check], label=LABEL_COLUMN, name="synthetic labels", docs=docs)
 
 
 def _read_table(dataset: Path) -> pd.DataFrame:
-    """metadata.csv with what should be a number as one; nulls become values that fail, for the library skips them."""
+    """Read metadata.csv with numbers as numbers. Nulls become values that fail, because the library skips nulls."""
     table = read_metadata(dataset)
     for column in (*PROBABILITY_COLUMNS, "weight"):
         table[column] = pd.to_numeric(table[column], errors="coerce").fillna(-1.0)
     return table
 
 
-def _rows(n: int) -> list[Expected]:
+def _row_checks(n: int) -> list[Check]:
     return [
-        Expected("rows", f"there are {n:,} images", expectations.ExpectTableRowCountToEqual(value=n)),
-        Expected("file names", "no two images share a file", _unique("file_name")),
-        Expected("candidates", "no two images are the same candidate", _unique("index")),
-        Expected("latents", "every image has its latent", _true(_LATENT)),
-        Expected("requests", "every image shows the findings asked for", _true(_REQUEST_MET)),
+        Check("rows", f"there are {n:,} images", expectations.ExpectTableRowCountToEqual(value=n)),
+        Check("file names", "no two images have the same file name", _expect_unique("file_name")),
+        Check("candidates", "no two images have the same candidate index", _expect_unique("index")),
+        Check("latents", "every image has a latent", _expect_true(_LATENT)),
+        Check("requests", "every image has the requested findings", _expect_true(_REQUEST_MET)),
     ]
 
 
-def _vocabulary() -> list[Expected]:
+def _vocabulary_checks() -> list[Check]:
     known = expectations.ExpectColumnValuesToMatchRegex(column="Finding Labels", regex=_VOCABULARY)
     digest = expectations.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$")
     weight = expectations.ExpectColumnValuesToBeBetween(column="weight", min_value=0, strict_min=True)
     return [
-        Expected("vocabulary", "every label is one of the 14 findings, or No Finding alone", known),
-        Expected("digests", "every image has a sha256", digest),
-        Expected("weight", "every weight is above 0", weight),
-        Expected("probabilities", "every probability is between 0 and 1", _true(_PROBABLE)),
+        Check("vocabulary", "every label is one of the 14 findings, or No Finding alone", known),
+        Check("digests", "every image has a sha256", digest),
+        Check("weight", "every weight is above 0", weight),
+        Check("probabilities", "every probability is between 0 and 1", _expect_true(_PROBABILITIES_VALID)),
     ]
 
 
-def _files(side: int) -> list[Expected]:
+def _file_checks(side: int) -> list[Check]:
     sides = expectations.ExpectColumnValuesToBeInSet(column=_SIDE, value_set=[side])
     return [
-        Expected("files", "every image is there, with the bytes of its sha256", _true(_WHOLE)),
-        Expected("sizes", f"every image is a grey square of {side} px", sides),
+        Check("files", "every image file exists and matches its sha256", _expect_true(_FILE_INTACT)),
+        Check("sizes", f"every image is a grey square of {side} px", sides),
     ]
 
 
-def _unique(column: str) -> expectations.Expectation:
+def _expect_unique(column: str) -> expectations.Expectation:
     return expectations.ExpectColumnValuesToBeUnique(column=column)
 
 
-def _true(column: str) -> expectations.Expectation:
+def _expect_true(column: str) -> expectations.Expectation:
     return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[True])
 
 
-def _requests_met(table: pd.DataFrame, run: Any) -> list[bool]:
-    """Whether each image shows every finding that its row asks for, and none that the run leaves out."""
+def _match_requests(table: pd.DataFrame, run: Any) -> list[bool]:
+    """Whether each image has every finding that its row requests and none that the run excludes."""
     request = run.get("request", {}) if isinstance(run, dict) else {}
-    barred = set(request.get("without", ()))
-    pairs = ((set(filter(None, asked.split("|"))), set(shown.split("|"))) for asked, shown in _asked_and_shown(table))
-    return [asked <= shown and not barred & shown for asked, shown in pairs]
+    excluded = set(request.get("without", ()))
+    matches = []
+    for request_text, label_text in zip(table["requested"], table["Finding Labels"], strict=True):
+        requested, labels = set(filter(None, request_text.split("|"))), set(label_text.split("|"))
+        matches.append(requested <= labels and not excluded & labels)
+    return matches
 
 
-def _asked_and_shown(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(table["requested"], table["Finding Labels"], strict=True)
-
-
-def _n_latents(dataset: Path) -> int:
+def _count_latents(dataset: Path) -> int:
     try:
         return len(np.load(dataset / "latents.npy", mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, TypeError):
         return 0
 
 
-def _look(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
-    """Of each image, whether its bytes are those of its sha256, and its side in px (0: no grey square)."""
+def _inspect_files(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
+    """Yield for each image whether its bytes match its sha256, and its side in px (0 if it is not a grey square)."""
     for data, sha256 in zip(image_reader.read(dataset, table["file_name"]), table["sha256"], strict=True):
-        yield data is not None and digests.sha256_bytes(data) == sha256, 0 if data is None else _side(data)
+        yield data is not None and digests.sha256_bytes(data) == sha256, 0 if data is None else _measure_side(data)
 
 
-def _side(data: bytes) -> int:
+def _measure_side(data: bytes) -> int:
     try:
         height, width = image_reader.decode_pixels(data).shape
     except DataError:

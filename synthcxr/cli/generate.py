@@ -89,14 +89,14 @@ EXAMPLES = """\
     cloup.option(
         "--device",
         type=click.Choice(["auto", "cuda", "cpu"]),
-        help="auto uses a GPU if there is one.  [default: auto]",
+        help="Device; auto uses a GPU if there is one.  [default: auto]",
     ),
     cloup.option(
         "--engine",
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="This process, or the processes of a Ray cluster.",
+        help="Generate in this process, or in the processes of a Ray cluster.",
     ),
     cloup.option(
         "--address", metavar="URL", help="Address of a running Ray cluster.  [default: start Ray on this machine]"
@@ -115,7 +115,7 @@ EXAMPLES = """\
         "--format",
         "image_format",
         type=click.Choice(["png", "dicom", "webdataset"]),
-        help="[default: png up to 10,000 images, else webdataset]",
+        help="Image format.  [default: png up to 10,000 images, else webdataset]",
     ),
     cloup.option(
         "--with-judge/--without-judge",

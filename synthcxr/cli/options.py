@@ -40,7 +40,7 @@ device_option = cloup.option(
     type=click.Choice(["auto", "cuda", "cpu"]),
     default="auto",
     show_default=True,
-    help="auto uses a GPU if there is one.",
+    help="Device; auto uses a GPU if there is one.",
 )
 json_option = cloup.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 record_option = cloup.option(

@@ -31,7 +31,8 @@ gan_option = path_option("--gan", "models/gan", "Trained GAN: weights and config
 def prepare(params: Path, out: Path, as_json: bool) -> None:
     """Check films, split them by patient and pack them for training.
 
-    The parameter file lists the sources of films in `prepare.sources`. A packed dataset that is already in --out is replaced.
+    The parameter file lists the sources of films in `prepare.sources`. A packed dataset that is already in --out is
+    replaced.
     """
     config = load_config(params).prepare
     from synthcxr.stages import prepare as stage

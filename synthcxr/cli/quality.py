@@ -51,8 +51,8 @@ PACKED_FILMS = Path("data/cxr")
 @cloup.option(
     "--prevalence",
     metavar="nih|CSV",
-    help="Also compare the share of each finding with another reference: nih, or a CSV file with the columns finding and"
-    " share.",
+    help="Also compare the share of each finding with another reference: nih, or a CSV file with the columns finding"
+    " and share.",
 )
 @record_option
 @json_option
@@ -123,7 +123,7 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
     """
     from synthcxr.stages import check as stage
 
-    results = stage.run(paths, docs=docs, own=suite)
+    results = stage.run(paths, docs=docs, suite=suite)
     lines = [line for path, result in results.items() for line in (path, *map(str, result.lines))]
     if docs:
         lines.append(f"Data Docs: open {docs}/index.html")
@@ -169,12 +169,12 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
 def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Test whether the Fréchet distance grows when real films are degraded.
 
-    Applies noise, blur, rectangles, swirl, salt and pepper, and replacement by other images, at four levels each. A
-    distance that can be trusted grows with each level.
+    Applies noise, blur, rectangles, swirl, salt and pepper, and replacement of films by other images, at four levels
+    each. A distance that can be trusted grows with each level.
     """
     from synthcxr.stages import disturb as stage
 
-    result = stage.run(data=films, out=out, **options)
+    result = stage.run(films=films, out=out, **options)
     print_result([*stage.format_lines(result), f"{out}: {result['wall_s']:.0f} s"], result, as_json)
 
 
@@ -209,5 +209,5 @@ def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **
     from synthcxr.stages import utility as stage
 
     small = dataclasses.replace(stage.make_small_config(config), n_epochs=epochs)
-    result = stage.run(small, data=films, out=out, say=print_to_stderr, **options)
+    result = stage.run(small, films=films, out=out, say=print_to_stderr, **options)
     print_result([*stage.format_lines(result), f"{out}: {result['wall_s']:.0f} s"], result, as_json)

@@ -100,7 +100,8 @@ def create(
 ) -> None:  # fmt: skip
     """Create a blinded study of real test films and synthetic images.
 
-    Each reader sees the images in another order. Prints an access code for each reader. The answer key is in STUDY/key and is never served.
+    Each reader sees the images in another order. Prints an access code for each reader. The answer key is in STUDY/key
+    and is never served.
     """
     from synthcxr.stages import reader_study_create as stage
 

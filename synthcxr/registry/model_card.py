@@ -30,8 +30,8 @@ _DESCRIPTIONS = {
     " and selects no images.",
 }
 _INTENDED_USE = (
-    "Method development, teaching, software tests, and augmentation experiments that are checked on real films of"
-    " other patients than the training films."
+    "Method development, teaching, software tests, and augmentation experiments that are validated on real films of"
+    " patients who are not in the training data."
 )
 _OUT_OF_SCOPE = (
     "Diagnosis, triage or any decision about a patient. The images are not evidence of what a disease looks like. A"

@@ -18,13 +18,14 @@ from typing import Any
 from mlflow import MlflowClient
 
 from synthcxr.errors import ArtifactError
+from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.registry import connection, tracking_uri
 from synthcxr.registry.client import DECISION_WHY_TAG, METRICS_TAG, TRAINING_DATA_TAG, VERDICT_TAG, Registry, Version
 from synthcxr.registry.model_address import CANDIDATE, CHAMPION, GENERATOR_MODEL
 from synthcxr.registry.promotion_policy import Decision, EvaluatedVersion, decide, decide_by_gates
 from synthcxr.storage import digests, locks
 
-COMPANIONS = ("classifier", "judge")
+COMPANIONS: tuple[Kind, ...] = ("classifier", "judge")
 WAIT_S = 30.0
 SETTLE_S = 1.0
 DECISION_TAG = "synthcxr.decision"

@@ -19,7 +19,6 @@ from synthcxr.registry.model_address import CHAMPION, GENERATOR_MODEL, STARTER
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 WHY = "the starter that ships with synthcxr"
-_COMPANIONS: tuple[Kind, ...] = ("classifier", "judge")
 
 
 def run(experiment: str) -> publish.PublishedRun:
@@ -33,7 +32,7 @@ def run(experiment: str) -> publish.PublishedRun:
     with tempfile.TemporaryDirectory(prefix="synthcxr-starter-") as scratch:
         folder = shutil.copytree(starter, Path(scratch) / "generator" / client.MODEL_FOLDER)
         to_publish = [_build_model("generator", starter, folder, example)]
-        for kind in _COMPANIONS:
+        for kind in promotion.COMPANIONS:
             folder = publish.build_model_folder(
                 Path(scratch) / kind,
                 index=index,

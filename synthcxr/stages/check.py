@@ -1,4 +1,4 @@
-"""Check packed films and synthetic datasets by their suites, with pages that a person opens."""
+"""Check packed films and synthetic datasets with their suites, and write Data Docs."""
 
 from __future__ import annotations
 
@@ -9,61 +9,65 @@ import pandas as pd
 
 from synthcxr.checks import films, gx_runner, suite_file, synthetic
 from synthcxr.checks.check_result import CheckResult
-from synthcxr.checks.gx_runner import Docs
+from synthcxr.checks.gx_runner import DataDocs
 from synthcxr.data.film_dataset import ABOUT_FILE, open_film_dataset
 from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.errors import DataError
 
-FOLDER = Path("expectations")
-_OF_ONE_DATASET = {"films": {"resolution"}, "synthetic": {"rows", "sizes"}}
+SUITE_FOLDER = Path("expectations")
+_DATASET_SPECIFIC_CHECKS = {"films": {"resolution"}, "synthetic": {"rows", "sizes"}}
 
 
-def run(paths: Sequence[Path], *, docs: Path | None, own: Path | None = None) -> dict[str, CheckResult]:
-    """What each folder's suite found, by its path; `docs` gets Data Docs, with a page for each suite.
+def run(paths: Sequence[Path], *, docs: Path | None, suite: Path | None = None) -> dict[str, CheckResult]:
+    """Check each folder and return the results by path. `docs` is a folder for Data Docs with a page for each suite.
 
-    A packed dataset is checked by its manifest, a synthetic one by its manifest and all its files; `own` is the file
-    of a suite to run instead of the one that ships. DataError for a folder that is neither kind, and for two of one
-    kind where `docs` are asked for.
+    Packed films are checked by their manifest, a synthetic dataset by its manifest and all its files. `suite` is a
+    suite file to run instead of the shipped suite. Raises DataError for a folder that is neither kind, and for two
+    folders of one kind with `docs`.
     """
-    asked = None if own is None else suite_file.read(own)
-    kinds = {path: _kind(path) for path in paths}
+    own_checks = None if suite is None else suite_file.read_suite(suite)
+    kinds = {path: _detect_kind(path) for path in paths}
     if docs is not None and len(set(kinds.values())) < len(kinds):
-        raise DataError("Data Docs hold one folder of films and one synthetic dataset; check the others on their own")
-    pages = None if docs is None else Docs(docs)
-    found = {}
+        raise DataError(
+            "Data Docs can hold one folder of films and one synthetic dataset; check the other folders separately"
+        )
+    data_docs = None if docs is None else DataDocs(docs)
+    results = {}
     for path, kind in kinds.items():
-        if asked is not None:
-            table, label = _table(path, kind)
-            found[str(path)] = gx_runner.run(table, asked, label=label, name=kind, docs=pages)
+        if own_checks is not None:
+            table, label = _build_table(path, kind)
+            results[str(path)] = gx_runner.run_checks(table, own_checks, label=label, name=kind, docs=data_docs)
         elif kind == "films":
-            packed = open_film_dataset(path)
-            found[str(path)] = films.check(packed.manifest, resolution=packed.resolution, docs=pages)
+            dataset = open_film_dataset(path)
+            results[str(path)] = films.check_films(dataset.manifest, resolution=dataset.resolution, docs=data_docs)
         else:
-            found[str(path)] = synthetic.check(path, images=True, reference=None, max_label_kl=None, docs=pages)
-    if pages is not None:
-        pages.build()
-    return found
+            results[str(path)] = synthetic.check_dataset(
+                path, images=True, reference=None, max_label_kl=None, docs=data_docs
+            )
+    if data_docs is not None:
+        data_docs.build()
+    return results
 
 
-def texts() -> dict[Path, str]:
-    """The suites that ship as files of a project, without what one dataset alone can keep to."""
-    shipped = {"films": films.expected(1), "synthetic": synthetic.expected(1, 1)}
-    lasting = {
-        name: [item for item in expected if item.name not in _OF_ONE_DATASET[name]]
-        for name, expected in shipped.items()
+def render_suites() -> dict[Path, str]:
+    """Render the shipped suites as project files, without the checks that hold for one dataset only."""
+    shipped = {"films": films.list_checks(1), "synthetic": synthetic.list_checks(1, 1)}
+    reusable = {
+        name: [check for check in checks if check.name not in _DATASET_SPECIFIC_CHECKS[name]]
+        for name, checks in shipped.items()
     }
-    return {FOLDER / f"{name}.json": suite_file.text(name, expected) for name, expected in lasting.items()}
+    return {SUITE_FOLDER / f"{name}.json": suite_file.render_suite(name, checks) for name, checks in reusable.items()}
 
 
-def _table(path: Path, kind: str) -> tuple[pd.DataFrame, str]:
+def _build_table(path: Path, kind: str) -> tuple[pd.DataFrame, str]:
     if kind == "films":
-        return films.table(open_film_dataset(path).manifest), films.LABEL
-    return synthetic.table(path), synthetic.LABEL
+        return films.build_table(open_film_dataset(path).manifest), films.LABEL_COLUMN
+    return synthetic.build_table(path), synthetic.LABEL_COLUMN
 
 
-def _kind(path: Path) -> str:
+def _detect_kind(path: Path) -> str:
     if (path / ABOUT_FILE).is_file():
         return "films"
     if (path / RUN_FILE).is_file():
         return "synthetic"
-    raise DataError(f"{path}: holds neither packed films nor a synthetic dataset")
+    raise DataError(f"{path}: contains neither packed films nor a synthetic dataset")

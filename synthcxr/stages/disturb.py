@@ -1,4 +1,4 @@
-"""Tests whether each extractor's Frechet distance grows when real films are disturbed; writes a table and a figure."""
+"""Tests whether each extractor's Fréchet distance grows when real films are disturbed; writes a table and a figure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COLUMNS = ("extractor", "disturbance", "level", "distance", "low", "high", "ris
 
 def run(
     *,
-    data: Path,
+    films: Path,
     models: Path,
     out: Path,
     names: Sequence[str],
@@ -60,20 +60,20 @@ def run(
     if min(n, n_bootstrap) < 1:
         raise ConfigError(f"--n and --n-bootstrap must be at least 1; got {n} and {n_bootstrap}")
     extractors.require_known(names)
-    unavailable, films = extractors.find_unavailable(names), open_film_dataset(data)
+    unavailable, film_dataset = extractors.find_unavailable(names), open_film_dataset(films)
     available = [name for name in names if name not in unavailable]
-    opened, film_resolution = _open_extractors(available, films, models, device, resolution)
-    halves = _split_in_halves(films, film_resolution, n=n, seed=seed)
+    opened, film_resolution = _open_extractors(available, film_dataset, models, device, resolution)
+    halves = _split_in_halves(film_dataset, film_resolution, n=n, seed=seed)
 
     curves, entries = {}, {}
     for name, extractor in opened.items():
-        measurement = _Measurement(films, film_resolution, halves, extractor, seed, features_cache)
+        measurement = _Measurement(film_dataset, film_resolution, halves, extractor, seed, features_cache)
         curves[name] = measurement.measure_curves(n_bootstrap)
         entries[name] = dataclasses.asdict(extractor.provenance) | _curves_as_dict(curves[name])
     result = {
         "films": {
-            "fingerprint": films.fingerprint,
-            "phantom": films.phantom,
+            "fingerprint": film_dataset.fingerprint,
+            "phantom": film_dataset.phantom,
             "resolution": film_resolution,
             "split": SPLITS[0],
         },

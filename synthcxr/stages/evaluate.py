@@ -211,21 +211,21 @@ def _check_dataset(inputs: _Inputs, reference: Mapping[str, float] | None, *, n_
     """Run the checks of the dataset; with `n_test` films, also report that `require_unseen` passed for them."""
     from synthcxr.checks import synthetic as suite  # great-expectations takes seconds to import
 
-    result = suite.check(
+    result = suite.check_dataset(
         inputs.synthetic.path,
         images=True,
         reference=reference,
         max_label_kl=inputs.config.max_label_kl,
-        not_judged=[name for name in FINDINGS if reference and name not in reference],
+        excluded_findings=[name for name in FINDINGS if reference and name not in reference],
     )
     if n_test is not None:
         no_leakage = CheckLine(
             "no leakage",
             True,
             "the models were not trained on any test film or any patient of one",
-            found=f"0 of {n_test:,} films",
-            asked="at most 0",
+            observed=f"0 of {n_test:,} films",
+            bound="at most 0",
         )
-        result = CheckResult.of((*result.lines, no_leakage))
+        result = CheckResult.from_lines((*result.lines, no_leakage))
     checks = result.as_dict()
     return {"failed": checks["failed"], "lines": checks["lines"]}

@@ -220,7 +220,7 @@ def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequ
     from synthcxr.checks import synthetic  # great-expectations takes seconds to import
 
     reference = request.count_requested_findings() if run["complete"] and request.fixes_every_finding() else None
-    checks = synthetic.check(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL)
+    checks = synthetic.check_dataset(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL)
     if not checks.passed:
         failures = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
         raise DataError(f"{folder}: the generated dataset fails its checks ({failures}); run the command again")

@@ -67,7 +67,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         _refuse_emptied(built, set(sides.values()))
         from synthcxr.checks import films as film_checks  # great-expectations takes seconds to import
 
-        checks = film_checks.check(built.manifest, resolution=config.resolution)
+        checks = film_checks.check_films(built.manifest, resolution=config.resolution)
         _refuse_failed(checks)
         json_files.write_json(partial / CHECKS_FILE, checks.as_dict())
     n_test = built.counts["by_split"]["test"]

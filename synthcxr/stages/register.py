@@ -24,7 +24,6 @@ from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.storage import digests, json_files
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
-COMPANIONS: tuple[Kind, ...] = ("classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
 RESULT_FILES = ("metrics.json", "verdict.json")
 CLASSIFIER_SECTIONS = ("classifier", "agreement")  # of metrics.json: they measure the classifier, not the generator
@@ -82,8 +81,8 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
         index=model_folder.read_index(models),
         metrics=json_files.read_json(results / "metrics.json"),
         verdict=json_files.read_json(results / "verdict.json"),
-        scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in COMPANIONS},
-        weak={kind: metadata[kind].weak for kind in COMPANIONS},
+        scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
+        weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )
     return _Inputs(models, trained, results, dataset, metadata, card)
 
@@ -140,7 +139,7 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
     if kind == "generator":  # its folder must be complete without a registry, so it has the cards of all three models
         companion_cards = {
             model_card.companion_card_file(companion): model_card.render_card(inputs.metadata[companion], inputs.card)
-            for companion in COMPANIONS
+            for companion in promotion.COMPANIONS
         }
         tags |= {  # promotion later checks the logged evidence against these digests
             client.METRICS_TAG: digests.sha256_file(inputs.results / "metrics.json"),

@@ -54,7 +54,7 @@ def make_small_config(config: ClassifierConfig) -> ClassifierConfig:
 def run(
     config: ClassifierConfig,
     *,
-    data: Path,
+    films: Path,
     dataset: Path,
     models: Path,
     out: Path,
@@ -71,14 +71,14 @@ def run(
     started = time.perf_counter()
     if n_seeds < 1 or (n is not None and n < 2):
         raise ConfigError(f"--seeds must be at least 1 and --n at least 2; got {n_seeds} and {n}")
-    films, synthetic = open_film_dataset(data), _SyntheticDataset.open(dataset)
-    require_unseen(films, _TEST, training_data={synthetic.training_data}, models=models, subject=dataset)
-    train_films, train_images = _match_counts(films, synthetic, n, config.seed)
-    val = _LabelledImages.from_films(films, synthetic.resolution, _VAL)
-    test = _LabelledImages.from_films(films, synthetic.resolution, _TEST)
+    film_dataset, synthetic = open_film_dataset(films), _SyntheticDataset.open(dataset)
+    require_unseen(film_dataset, _TEST, training_data={synthetic.training_data}, models=models, subject=dataset)
+    train_films, train_images = _match_counts(film_dataset, synthetic, n, config.seed)
+    val = _LabelledImages.from_films(film_dataset, synthetic.resolution, _VAL)
+    test = _LabelledImages.from_films(film_dataset, synthetic.resolution, _TEST)
     if len(test.pixels) < MIN_FILMS_FOR_DISTANCE or len(val.pixels) < 2:
         raise DataError(
-            f"{data}: {len(test.pixels)} test films and {len(val.pixels)} val films are too few; at least"
+            f"{films}: {len(test.pixels)} test films and {len(val.pixels)} val films are too few; at least"
             f" {MIN_FILMS_FOR_DISTANCE} test films and 2 val films are necessary"
         )
 
@@ -102,7 +102,11 @@ def run(
         seed=config.seed,
     )
     result = {
-        "films": {"fingerprint": films.fingerprint, "phantom": films.phantom, "resolution": synthetic.resolution},
+        "films": {
+            "fingerprint": film_dataset.fingerprint,
+            "phantom": film_dataset.phantom,
+            "resolution": synthetic.resolution,
+        },
         "dataset": synthetic.digest,
         "generator": synthetic.generator_digest,
         "training": dataclasses.asdict(config) | {"n_seeds": n_seeds},

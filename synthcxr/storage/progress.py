@@ -54,7 +54,7 @@ def print_line(line: str) -> None:
 
 
 class ProgressLines:
-    """Progress in lines, at most one every INTERVAL_S seconds; work that takes less time than that writes none."""
+    """Progress in lines, at most one every INTERVAL_S seconds while work remains; shorter work writes none."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class ProgressLines:
         """Count `n` more units as done, and write a line where one is due."""
         self._done += n
         now_s = self._clock()
-        if now_s - self._written_s >= INTERVAL_S:
+        if now_s - self._written_s >= INTERVAL_S and self._done < self._total:
             self._written_s = now_s
             self._stream.write(self._line(now_s - self._started_s) + "\n")
             self._stream.flush()
@@ -91,7 +91,7 @@ class ProgressLines:
     def _line(self, elapsed_s: float) -> str:
         line = f"{self._task}: {self._done:,} of {self._total:,} {self._unit}"
         rate = (self._done - self._initial) / elapsed_s
-        if rate > 0 and self._done < self._total:
+        if rate > 0:
             line += f", {_format_rate(rate)} {self._unit}/s, {format_duration((self._total - self._done) / rate)} left"
         return line
 

@@ -1,4 +1,4 @@
-"""The suite over the film manifest."""
+"""The checks of the film manifest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from synthcxr.data.findings import FINDINGS
 
 
 def _manifest(n: int = 12) -> pd.DataFrame:
-    """A manifest without fault: two films a patient, a few findings unknown."""
+    """A valid manifest: two films per patient, a few findings unknown."""
     frame = pd.DataFrame(
         {
-            "image_index": [f"{at:02d}.png" for at in range(n)],
-            "patient_id": [str(at // 2) for at in range(n)],
+            "image_index": [f"{row:02d}.png" for row in range(n)],
+            "patient_id": [str(row // 2) for row in range(n)],
             "source": "nih",
             "view": ["PA", ""] * (n // 2),
-            "split": [("train", "judge", "val", "test")[at // 2 % 4] for at in range(n)],
+            "split": [("train", "judge", "val", "test")[row // 2 % 4] for row in range(n)],
             "size": 64,
             "sha256": "0a" * 32,
         }
@@ -33,9 +33,9 @@ def _manifest(n: int = 12) -> pd.DataFrame:
     return frame.loc[:, list(MANIFEST_COLUMNS)]
 
 
-def test_a_sound_manifest_passes() -> None:
-    """Every line passes and names no row; unknown findings and views are no fault."""
-    result = film_checks.check(_manifest(), resolution=64)
+def test_a_valid_manifest_passes() -> None:
+    """Every line passes and names no row; unknown findings and views are allowed."""
+    result = film_checks.check_films(_manifest(), resolution=64)
     assert result.passed
     assert result.as_dict()["failed"] == 0
     assert {line.name for line in result.lines} >= {
@@ -65,11 +65,11 @@ FAULTS: list[tuple[int, str, Any]] = [
 
 
 def test_faults_name_their_rows() -> None:
-    """Each broken cell fails the line that is about it, with the image index of the row or rows concerned."""
+    """Each invalid cell fails its own check, which names the image index of the rows."""
     manifest = _manifest(24)
     for row, column, value in FAULTS:
         manifest.loc[row, column] = value
-    failed = {line.name: line.rows for line in film_checks.check(manifest, resolution=64).failed}
+    failed = {line.name: line.rows for line in film_checks.check_films(manifest, resolution=64).failed}
     assert failed == {
         "unique names": ("01.png", "01.png"),
         "names": ("",),
@@ -85,45 +85,45 @@ def test_faults_name_their_rows() -> None:
 
 
 def test_missing_columns_are_the_one_line() -> None:
-    """Nothing else can be asked of a table that lacks columns; they are named."""
-    (line,) = film_checks.check(_manifest().drop(columns=["view", "Mass"]), resolution=64).lines
+    """Missing columns are named, and no other check runs."""
+    (line,) = film_checks.check_films(_manifest().drop(columns=["view", "Mass"]), resolution=64).lines
     assert (line.name, line.passed, line.rows) == ("columns", False, ("Mass", "view"))
 
 
 def test_an_empty_manifest_and_one_below_its_resolution_fail() -> None:
-    """A dataset packed at 128 px holds a film, and one of 128 px."""
-    assert "films" in {line.name for line in film_checks.check(_manifest().head(0), resolution=64).failed}
-    (line,) = film_checks.check(_manifest(), resolution=128).failed
-    assert line.sentence == "some film has 128 px or more: found 64"
+    """A dataset packed at 128 px must contain a film of at least 128 px."""
+    assert "films" in {line.name for line in film_checks.check_films(_manifest().head(0), resolution=64).failed}
+    (line,) = film_checks.check_films(_manifest(), resolution=128).failed
+    assert line.sentence == "at least one film has 128 px or more: found 64"
 
 
 def test_at_most_twenty_rows_are_named_and_all_are_counted() -> None:
-    """A fault of every row stays readable."""
-    (line,) = film_checks.check(_manifest(60).assign(view="LL"), resolution=64).failed
+    """A failure of all rows names 20 of them and counts all."""
+    (line,) = film_checks.check_films(_manifest(60).assign(view="LL"), resolution=64).failed
     assert len(line.rows) == gx_runner.MAX_ROWS
-    assert line.sentence.endswith("not so for 60 of 60 rows")
+    assert line.sentence.endswith("fails for 60 of 60 rows")
 
 
 def test_an_expectation_that_cannot_be_computed_fails_with_the_reason() -> None:
-    """A column that is not there is a failed line with the library's message, never a pass."""
-    asked = gx_runner.Expected(
+    """An absent column gives a failed line with the message of the library, never a pass."""
+    check = gx_runner.Check(
         "colour",
         "colour is red",
         gx_runner.expectations.ExpectColumnValuesToBeInSet(column="colour", value_set=["red"]),
     )
-    (line,) = gx_runner.run(_manifest(), [asked], label="image_index").lines
+    (line,) = gx_runner.run_checks(_manifest(), [check], label="image_index").lines
     assert not line.passed
     assert 'could not be checked (Error: The column "colour" in BatchData does not exist.)' in line.sentence
 
 
 @pytest.mark.slow
-def test_the_suite_shows_writes_and_warns_of_nothing(tmp_path: Any) -> None:
-    """In a process of its own it prints nothing on either stream and leaves no file where it stands."""
+def test_the_suite_prints_and_writes_nothing(tmp_path: Any) -> None:
+    """In a fresh process the suite prints nothing, warns of nothing and writes no file."""
     code = (
         "import pandas as pd\n"
         "from synthcxr.checks import films\n"
         "from synthcxr.data.films import MANIFEST_COLUMNS\n"
-        "films.check(pd.DataFrame({column: ['x'] for column in MANIFEST_COLUMNS}), resolution=8)\n"
+        "films.check_films(pd.DataFrame({column: ['x'] for column in MANIFEST_COLUMNS}), resolution=8)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The expectation on label sets, in a great-expectations project of somebody else's."""
+"""The expectation on label sets, used in another great-expectations project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRAME = pd.DataFrame({"dx": ["No Finding"] * 5 + ["Edema|Effusion"] * 3 + ["Effu
 
 
 def validate(frame: pd.DataFrame, expectation: Any) -> Any:
-    """What a project finds that knows great-expectations and imports the expectation."""
+    """Validate a table as a project does that imports the expectation."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("theirs").add_dataframe_asset("rows")
@@ -32,32 +32,32 @@ def validate(frame: pd.DataFrame, expectation: Any) -> Any:
     ],
 )
 def test_distance_of_label_sets(reference: dict[str, float], distance: float) -> None:
-    """Total variation of whole sets, in any order of names, counts or shares; the bound decides on it."""
-    ask = ExpectLabelSetsToBeDistributedAs(column="dx", reference=reference, max_value=distance + 1e-9)
-    found = validate(FRAME, ask)
-    assert found.success
-    assert found.result["observed_value"] == pytest.approx(distance)
+    """The total variation of label sets does not depend on the order of names; the bound decides."""
+    expectation = ExpectLabelSetsToBeDistributedAs(column="dx", reference=reference, max_value=distance + 1e-9)
+    validation = validate(FRAME, expectation)
+    assert validation.success
+    assert validation.result["observed_value"] == pytest.approx(distance)
     tight = ExpectLabelSetsToBeDistributedAs(column="dx", reference=reference, max_value=distance - 1e-6)
     assert not validate(FRAME, tight).success
 
 
-def test_what_lies_furthest_is_named() -> None:
-    """The details hold the sets that differ most, what was found and what was wanted."""
+def test_the_largest_differences_are_named() -> None:
+    """The details contain the sets that differ most, with observed and expected shares."""
     reference = {"No Finding": 0.5, "Edema": 0.5}
-    found = validate(FRAME, ExpectLabelSetsToBeDistributedAs(column="dx", reference=reference, max_value=0.1))
-    (first, second, *_) = found.result["details"].items()
+    validation = validate(FRAME, ExpectLabelSetsToBeDistributedAs(column="dx", reference=reference, max_value=0.1))
+    (first, second, *_) = validation.result["details"].items()
     assert {first[0], second[0]} == {"Edema", "Edema|Effusion"}
     assert dict([first, second])["Edema|Effusion"] == {"found": pytest.approx(0.4), "wanted": 0.0}
 
 
-def test_no_rows_are_no_pass() -> None:
+def test_an_empty_table_fails() -> None:
     """An empty table has no distribution."""
-    ask = ExpectLabelSetsToBeDistributedAs(column="dx", reference={"Mass": 1.0}, max_value=1.0)
-    assert not validate(FRAME.head(0), ask).success
+    expectation = ExpectLabelSetsToBeDistributedAs(column="dx", reference={"Mass": 1.0}, max_value=1.0)
+    assert not validate(FRAME.head(0), expectation).success
 
 
 def test_another_separator() -> None:
-    """Sets may be written in another way."""
+    """Sets may use another separator."""
     frame = pd.DataFrame({"dx": ["a;b", "b;a"]})
-    ask = ExpectLabelSetsToBeDistributedAs(column="dx", reference={"a;b": 1}, max_value=0.0, separator=";")
-    assert validate(frame, ask).success
+    expectation = ExpectLabelSetsToBeDistributedAs(column="dx", reference={"a;b": 1}, max_value=0.0, separator=";")
+    assert validate(frame, expectation).success

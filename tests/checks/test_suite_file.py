@@ -1,4 +1,4 @@
-"""Suites as files: written, edited, run again, and refused with their place where they cannot be."""
+"""Suite files: written, edited, run, and refused with the position of the invalid entry."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def write(path: Path, tree: Any) -> Path:
     return path
 
 
-def test_a_written_suite_is_the_suite(tmp_path: Path) -> None:
-    """Names, sentences and expectations come back as they were."""
+def test_a_suite_survives_a_round_trip(tmp_path: Path) -> None:
+    """Names, sentences and expectations are the same after writing and reading."""
     path = tmp_path / "films.json"
-    path.write_text(suite_file.text("films", films.expected(64)), encoding="utf-8")
-    for ours, theirs in zip(films.expected(64), suite_file.read(path), strict=True):
-        assert (ours.name, ours.sentence) == (theirs.name, theirs.sentence)
-        assert ours.expectation.configuration.kwargs == theirs.expectation.configuration.kwargs
-        assert type(ours.expectation) is type(theirs.expectation)
+    path.write_text(suite_file.render_suite("films", films.list_checks(64)), encoding="utf-8")
+    for check_written, check_read in zip(films.list_checks(64), suite_file.read_suite(path), strict=True):
+        assert (check_written.name, check_written.sentence) == (check_read.name, check_read.sentence)
+        assert check_written.expectation.configuration.kwargs == check_read.expectation.configuration.kwargs
+        assert type(check_written.expectation) is type(check_read.expectation)
 
 
 def test_an_edited_suite_is_run(trained: Any, tmp_path: Path) -> None:
-    """What ships passes on films; a tighter bound and an expectation of our own fail by their own sentences."""
+    """The shipped suite passes on films; a stricter bound and a custom expectation fail with their own sentences."""
     path = tmp_path / "films.json"
-    path.write_text(check.texts()[Path("expectations/films.json")], encoding="utf-8")
-    assert check.run([trained.data], docs=None, own=path)[str(trained.data)].passed
+    path.write_text(check.render_suites()[Path("expectations/films.json")], encoding="utf-8")
+    assert check.run([trained.data], docs=None, suite=path)[str(trained.data)].passed
     tree = json.loads(path.read_text())
     views = {"PA": 1.0}
     tree["expectations"] = [
@@ -43,21 +43,21 @@ def test_an_edited_suite_is_run(trained: Any, tmp_path: Path) -> None:
             "description": "nearly all films are PA",
         },
     ]
-    found = check.run([trained.data], docs=tmp_path / "docs", own=write(path, tree))[str(trained.data)]
-    first, second = found.failed
-    assert first.sentence.startswith("expect column values to be in set: not so for ")
+    result = check.run([trained.data], docs=tmp_path / "docs", suite=write(path, tree))[str(trained.data)]
+    first, second = result.failed
+    assert first.sentence.startswith("expect column values to be in set: fails for ")
     assert first.rows
     assert second.sentence.startswith("nearly all films are PA: found 0.")
-    assert second.asked == "at most 0.01"
+    assert second.bound == "at most 0.01"
     (page,) = (tmp_path / "docs/validations").rglob("*.html")
     assert "nearly all films are PA" in page.read_text(encoding="utf-8")
 
 
 BROKEN = {
-    "no list": ({"expectations": 3}, "holds no suite"),
-    "none": ({"expectations": []}, "holds no suite"),
-    "a list": ([], "holds no suite"),
-    "no type": ({"expectations": [{"kwargs": {}}]}, r"expectations\[0\] names no `type`"),
+    "no list": ({"expectations": 3}, "not a suite"),
+    "none": ({"expectations": []}, "not a suite"),
+    "a list": ([], "not a suite"),
+    "no type": ({"expectations": [{"kwargs": {}}]}, r"expectations\[0\] has no `type`"),
     "unknown": ({"expectations": [{"type": "expect_luck"}]}, r"expectations\[0\], expect_luck: "),
     "lacking": (
         {"expectations": [{"type": "expect_column_values_to_be_unique", "kwargs": {}}]},
@@ -67,18 +67,18 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_suite_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> None:
-    """The file and the place in it are named."""
-    tree, why = BROKEN[name]
-    with pytest.raises(DataError, match=why) as caught:
-        suite_file.read(write(tmp_path / "x.json", tree))
+def test_an_invalid_suite_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    """The error names the file and the position of the entry."""
+    tree, message = BROKEN[name]
+    with pytest.raises(DataError, match=message) as caught:
+        suite_file.read_suite(write(tmp_path / "x.json", tree))
     assert "\n" not in str(caught.value)
 
 
-def test_no_file(tmp_path: Path) -> None:
-    """An absent file and one that is no JSON are said."""
-    with pytest.raises(DataError, match="no such suite"):
-        suite_file.read(tmp_path / "gone.json")
+def test_an_absent_or_unreadable_file_is_refused(tmp_path: Path) -> None:
+    """An absent file and a file that is not JSON raise DataError."""
+    with pytest.raises(DataError, match="no such suite file"):
+        suite_file.read_suite(tmp_path / "gone.json")
     (tmp_path / "x.json").write_text("{")
-    with pytest.raises(DataError, match="not readable as JSON"):
-        suite_file.read(tmp_path / "x.json")
+    with pytest.raises(DataError, match="not valid JSON"):
+        suite_file.read_suite(tmp_path / "x.json")

@@ -1,5 +1,7 @@
-"""What works where there is only our wheel and what its requirements name, no torch, no source: the models that ship
-make images with no network, and a registered generator loads."""
+"""Use the wheel in an environment without torch and without our source.
+
+The shipped models generate images without network, and a registered generator loads.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,11 @@ table = model.predict(pd.DataFrame({"label": ["Cardiomegaly"], "n": [4], "seed":
 from PIL import Image
 sizes = [Image.open(io.BytesIO(data)).size for data in table["image"]]
 classifier = mlflow.pyfunc.load_model("models:/synthcxr-classifier@champion")
-seen = classifier.predict(classifier.input_example)
+labels = classifier.predict(classifier.input_example)
 import synthcxr
 from mlflow.models import list_evaluators
 print(json.dumps([
-    list(table.columns), sizes, list(seen["Finding Labels"]), synthcxr.__file__, "torch" in sys.modules,
+    list(table.columns), sizes, list(labels["Finding Labels"]), synthcxr.__file__, "torch" in sys.modules,
     "synthcxr" in list_evaluators(),
 ]))
 """
@@ -44,53 +46,52 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 """
 STARTER = "synthcxr/bundled_files/starter/"
 MB = 1_000_000
-AT_MOST = {"generator.onnx": 12 * MB, "classifier.onnx": 7 * MB, "judge.onnx": 7 * MB}
+MAX_BYTES = {"generator.onnx": 12 * MB, "classifier.onnx": 7 * MB, "judge.onnx": 7 * MB}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our wheel."""
+    """The wheel of this source."""
     pytest.importorskip("hatchling", reason="no hatchling to build a wheel with: pip install hatchling")
     return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with our wheel, without torch and without our source."""
+    """A virtual environment with the wheel, without torch and without our source."""
     return create_environment_without_torch(tmp_path_factory.mktemp("clean") / "environment", built)
 
 
-def test_the_wheel_brings_the_models_and_their_cards(built: Path) -> None:
-    """Each model has its card, and the sizes stay within what an install may weigh."""
-    with zipfile.ZipFile(built) as held:
-        sizes = {item.filename.removeprefix(STARTER): item.file_size for item in held.infolist()}
+def test_wheel_contains_the_models_and_their_cards(built: Path) -> None:
+    """Each model has its card, and the sizes stay within the limits of an install."""
+    with zipfile.ZipFile(built) as archive:
+        sizes = {item.filename.removeprefix(STARTER): item.file_size for item in archive.infolist()}
     assert {"README.md", "classifier.md", "judge.md", "reference.npz", "proposal.onnx"} <= set(sizes)
-    assert {name: sizes[name] for name in AT_MOST if sizes[name] > AT_MOST[name]} == {}
+    assert {name: sizes[name] for name in MAX_BYTES if sizes[name] > MAX_BYTES[name]} == {}
     assert sum(size for name, size in sizes.items() if name.endswith((".onnx", ".safetensors"))) <= 40 * MB
 
 
-def test_a_rare_finding_in_an_empty_folder_without_network(environment: Path, tmp_path: Path) -> None:
-    """The first command of README makes its hundred images with the models of the wheel, and nothing else."""
+def test_wheel_generates_a_rare_finding_without_network(environment: Path, tmp_path: Path) -> None:
+    """In an empty folder, the first command of the README generates 100 images with the models of the wheel."""
     empty, hooks = tmp_path / "empty", tmp_path / "hooks"
     empty.mkdir()
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
     command = [environment / "bin" / "synthcxr", "generate", "--n", "100", "--label", "Cardiomegaly", "--out", "x"]
-    where = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "SYNTHCXR_"))}
-    where |= {"PYTHONPATH": str(hooks), "HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=empty, env=where, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "SYNTHCXR_"))
+    }
+    variables |= {"PYTHONPATH": str(hooks), "HOME": str(tmp_path)}
+    process = subprocess.run(command, cwd=empty, env=variables, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     assert [path.name for path in empty.iterdir()] == ["x"]
     labels = read_metadata(empty / "x")["Finding Labels"]
     assert len(labels) == len(list((empty / "x" / "images").rglob("*.png"))) == 100
-    assert all("Cardiomegaly" in held.split("|") for held in labels)
+    assert all("Cardiomegaly" in text.split("|") for text in labels)
 
 
-def test_a_champion_loads_from_the_wheel_alone(
-    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`mlflow.pyfunc.load_model` gives images in an environment with our wheel, without torch and without our source;
-    the wheel brings the plugins with it."""
+def test_champion_loads_with_only_the_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mlflow.pyfunc.load_model` generates images without torch and without our source, and finds our evaluator."""
     monkeypatch.delenv(tracking_uri.URI_VARIABLE, raising=False)
     project = tmp_path / "project"
     project.mkdir()
@@ -98,9 +99,9 @@ def test_a_champion_loads_from_the_wheel_alone(
     register.run(RegisterConfig(experiment="e"), **write_project(project))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     command = [environment / "bin" / "python", "-W", "ignore", "-c", PROGRAM]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    columns, sizes, findings, file, torch_loaded, has_evaluator = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    columns, sizes, findings, file, torch_loaded, has_evaluator = json.loads(process.stdout.splitlines()[-1])
     assert columns[:3] == ["request", "index", "seed"]
     assert {"Finding Labels", "p_Cardiomegaly", "weight", "sha256", "latent_sha256", "image"} <= set(columns)
     assert sizes == [[SIDE, SIDE]] * 4

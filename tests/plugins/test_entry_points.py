@@ -52,7 +52,7 @@ def test_run_in_a_dvc_stage_is_tagged(installed: Path, tmp_path: Path) -> None:
     process = run_python(program, folder=tmp_path, path=installed, **variables)
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout.splitlines()[-1]) == variables
-    assert json.loads(run(program, folder=tmp_path, path=installed).stdout.splitlines()[-1]) == {}
+    assert json.loads(run_python(program, folder=tmp_path, path=installed).stdout.splitlines()[-1]) == {}
 
 
 @pytest.mark.slow

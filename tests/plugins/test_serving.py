@@ -1,4 +1,4 @@
-"""`mlflow models serve` for real, on loopback: images over HTTP, limits, many callers at once, bounded load."""
+"""A real `mlflow models serve` on loopback: images over HTTP, limits, simultaneous callers and bounded memory."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.slow
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def call(url: str, body: dict[str, Any]) -> tuple[int, Any]:
-    """POST as curl would: the status, and the answer parsed."""
+def post(url: str, body: dict[str, Any]) -> tuple[int, Any]:
+    """POST a body as curl does; return the status and the parsed answer."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/invocations", json.dumps(body).encode(), headers)
     try:
@@ -45,13 +45,13 @@ def call(url: str, body: dict[str, Any]) -> tuple[int, Any]:
         return error.code, json.loads(error.read())
 
 
-def ask(url: str, *, params: dict[str, Any] | None = None, **row: Any) -> tuple[int, Any]:
-    return call(url, {"dataframe_records": [row]} | ({"params": params} if params else {}))
+def request_images(url: str, *, params: dict[str, Any] | None = None, **row: Any) -> tuple[int, Any]:
+    return post(url, {"dataframe_records": [row]} | ({"params": params} if params else {}))
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a champion, as `register` leaves it."""
+    """A project with a registered champion."""
     root = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
@@ -61,22 +61,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def serve(project: Path, model: str) -> Iterator[str]:
-    """A scoring server, ended with its workers."""
+    """Run a scoring server and stop it with its workers."""
     port = find_free_port()
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", model]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    held = os.environ | {
+    environment = os.environ | {
         tracking_uri.URI_VARIABLE: f"sqlite:///{project}/registry/mlflow.db",
         "PYTHONPATH": str(REPOSITORY),
     }
-    held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
+    environment["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
+    )
     with (project / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=project, env=held, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_TIMEOUT_S
     try:
         while True:
             assert process.poll() is None, (project / "log").read_text()
-            assert time.monotonic() < deadline, "the server did not come up"
+            assert time.monotonic() < deadline, "the server did not start"
             try:
                 OPENER.open(f"{url}/ping", timeout=2).close()
                 break
@@ -94,9 +98,11 @@ def generator(project: Path) -> Iterator[str]:
     yield from serve(project, "models:/synthcxr-generator@champion")
 
 
-def test_images_come_as_base64_and_limits_are_said(generator: str) -> None:
-    """A request gives PNGs that decode to what their sha256 says; too many, or a wrong label, is 400 with our line."""
-    status, answer = ask(generator, label="Cardiomegaly", n=4, seed=0, params={"method": "reject", "max_draws": 500})
+def test_images_are_base64_and_mistakes_are_status_400(generator: str) -> None:
+    """A request returns PNGs that match their sha256; too many images or a wrong label are status 400 with our line."""
+    status, answer = request_images(
+        generator, label="Cardiomegaly", n=4, seed=0, params={"method": "reject", "max_draws": 500}
+    )
     assert status == 200, answer
     rows = answer["predictions"]
     assert len(rows) == 4
@@ -105,61 +111,61 @@ def test_images_come_as_base64_and_limits_are_said(generator: str) -> None:
         assert digests.sha256_bytes(data) == row["sha256"]
         assert images.decode_png(data).shape == (SIDE, SIDE)
         assert "Cardiomegaly" in row["Finding Labels"].split("|")
-    for wrong, line in (
-        ({"n": 1001}, "asked for 1001 images; a call gives 1 to 1000"),
+    for mistake, line in (
+        ({"n": 1001}, "a call must request 1 to 1000 images, not 1001"),
         ({"n": 1, "label": "Gout"}, "unknown finding 'Gout'"),
-        ({"n": 1, "params": {"method": "guess"}}, "method is one of auto, reject, guided"),
+        ({"n": 1, "params": {"method": "guess"}}, "method must be auto, reject or guided"),
     ):
-        status, answer = ask(generator, **wrong)  # type: ignore[arg-type]
+        status, answer = request_images(generator, **mistake)  # type: ignore[arg-type]
         assert status == 400, answer
         assert line in json.dumps(answer)
 
 
-def test_callers_at_once_get_their_own(generator: str) -> None:
-    """Eight callers with seeds of their own, twice over: each gets what it gets alone; the server stays bounded."""
-    alone = {seed: ask(generator, n=8, seed=seed)[1] for seed in range(8)}
+def test_simultaneous_callers_get_their_own_images(generator: str) -> None:
+    """Eight simultaneous callers with their own seeds get what each gets alone, and the server's memory is bounded."""
+    expected = {seed: request_images(generator, n=8, seed=seed)[1] for seed in range(8)}
     before_kib = _resident_kib(generator)
-    began = time.monotonic()
+    start = time.monotonic()
     waits = []
 
-    def one(seed: int) -> bool:
-        start = time.monotonic()
-        status, answer = ask(generator, n=8, seed=seed % 8)
-        waits.append(time.monotonic() - start)
-        return status == 200 and answer == alone[seed % 8]
+    def call(seed: int) -> bool:
+        call_start = time.monotonic()
+        status, answer = request_images(generator, n=8, seed=seed % 8)
+        waits.append(time.monotonic() - call_start)
+        return status == 200 and answer == expected[seed % 8]
 
     with concurrent.futures.ThreadPoolExecutor(8) as callers:
-        assert all(callers.map(one, range(64)))
-    took = time.monotonic() - began
-    grown_mib = (_resident_kib(generator) - before_kib) / 1024
+        assert all(callers.map(call, range(64)))
+    wall_s = time.monotonic() - start
+    added_mib = (_resident_kib(generator) - before_kib) / 1024
     waits.sort()
     sys.stderr.write(
-        f"\n64 requests of 8 images by 8 callers: {64 / took:.1f} requests/s, median {statistics.median(waits):.3f} s,"
-        f" slowest {waits[-1]:.3f} s, {grown_mib:.0f} MiB more\n"
+        f"\n64 requests of 8 images by 8 callers: {64 / wall_s:.1f} requests/s, {added_mib:.0f} MiB more,"
+        f" median {statistics.median(waits):.3f} s, slowest {waits[-1]:.3f} s\n"
     )
-    assert grown_mib < 200
+    assert added_mib < 200
 
 
-def test_the_classifier_is_served_likewise(project: Path) -> None:
-    """Images in, findings and probabilities out; pixels of another size are 400."""
+def test_classifier_is_served(project: Path) -> None:
+    """Images return findings and probabilities; images of another size are status 400."""
     for url in serve(project, "models:/synthcxr-classifier@champion"):
         pixels = [[[[100] * SIDE] * SIDE]] * 2
-        status, answer = call(url, {"inputs": pixels})
+        status, answer = post(url, {"inputs": pixels})
         assert status == 200, answer
         assert len(answer["predictions"]) == 2
         assert "p_Edema" in answer["predictions"][0]
-        status, answer = call(url, {"inputs": [[[[100] * 4] * 4]]})
+        status, answer = post(url, {"inputs": [[[[100] * 4] * 4]]})
         assert status == 400, answer
 
 
 def _resident_kib(url: str) -> int:
-    """The resident memory of every process that listens for this server, by its port in the command line."""
+    """Sum the resident memory of the server's processes, which have its port in their command lines."""
     port, total = url.rpartition(":")[2], 0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             if port in (status.parent / "cmdline").read_text(errors="replace").split("\0"):
-                held = [line for line in status.read_text().splitlines() if line.startswith("VmRSS")]
-                total += int(held[0].split()[1]) if held else 0
+                lines = [line for line in status.read_text().splitlines() if line.startswith("VmRSS")]
+                total += int(lines[0].split()[1]) if lines else 0
         except OSError:
             continue
     return total

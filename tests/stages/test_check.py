@@ -23,10 +23,8 @@ PARAMS = REPOSITORY / "params.yaml"
 
 @pytest.fixture
 def synthetic(tmp_path: Path) -> Path:
-    """Five images of stand-in models."""
-    config = dataclasses.replace(
-        load_config(PARAMS).generate, n=5, max_draws=5, batch=4, device="cpu", method="reject"
-    )
+    """A dataset of five images from stub models."""
+    config = dataclasses.replace(load_config(PARAMS).generate, n=5, max_draws=5, batch=4, device="cpu", method="reject")
     models, out = write_stub_models(tmp_path / "models"), tmp_path / "synthetic"
     generate.run(
         config,
@@ -44,26 +42,26 @@ def synthetic(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_data_docs_of_both_suites(trained: Any, synthetic: Path, tmp_path: Path) -> None:
-    """A folder with an index and a page for films and images; each sentence stands there as the report has it."""
-    found = check.run([trained.data, synthetic], docs=tmp_path / "docs")
-    assert all(each.passed for each in found.values())
+    """Data Docs have an index and one page each for films and images, with the sentences of the checks."""
+    results = check.run([trained.data, synthetic], docs=tmp_path / "docs")
+    assert all(result.passed for result in results.values())
     assert (tmp_path / "docs/index.html").is_file()
     pages = {path.parts[-4]: path for path in (tmp_path / "docs/validations").rglob("*.html")}
     assert set(pages) == {"films", "synthetic"}
     films = pages["films"].read_text(encoding="utf-8")
-    assert "no patient stands on two sides of the split" in films
-    assert "every image is there, with the bytes of its sha256" in pages["synthetic"].read_text(encoding="utf-8")
+    assert "no patient is in two splits" in films
+    assert "every image file exists and matches its sha256" in pages["synthetic"].read_text(encoding="utf-8")
 
 
-def test_a_patient_on_two_sides_is_on_the_page(trained: Any, tmp_path: Path) -> None:
-    """The pages name the rows that break an expectation, and the line is that of a check without pages."""
+def test_data_docs_name_a_patient_in_two_splits(trained: Any, tmp_path: Path) -> None:
+    """The page names the rows that fail, and the result equals that of a check without Data Docs."""
     films = open_film_dataset(trained.data).manifest.copy()
     films.loc[films.index[1], "patient_id"] = films["patient_id"].iloc[0]
     films.loc[films.index[0], "split"], films.loc[films.index[1], "split"] = "train", "test"
-    docs = check.Docs(tmp_path / "docs")
-    with_pages = check.films.check(films, resolution=16, docs=docs)
+    docs = check.DataDocs(tmp_path / "docs")
+    with_pages = check.films.check_films(films, resolution=16, docs=docs)
     assert docs.build() == tmp_path / "docs/index.html"
-    assert with_pages == check.films.check(films, resolution=16)
+    assert with_pages == check.films.check_films(films, resolution=16)
     (line,) = with_pages.failed
     assert line.name == "patients on one side"
     assert set(films["image_index"].iloc[:2]) <= set(line.rows)
@@ -71,25 +69,25 @@ def test_a_patient_on_two_sides_is_on_the_page(trained: Any, tmp_path: Path) -> 
     assert films["image_index"].iloc[0] in page.read_text(encoding="utf-8")
 
 
-def test_by_command(synthetic: Path, tmp_path: Path) -> None:
-    """A line a check with what was found and asked; a damaged image fails, by name, with exit code 1."""
+def test_check_command(synthetic: Path, tmp_path: Path) -> None:
+    """The command prints one line per check with value and bound; a damaged image is named and gives exit code 1."""
     docs = tmp_path / "docs"
     good = CliRunner().invoke(main, ["check", str(synthetic), "--docs", str(docs)], catch_exceptions=False)
     assert good.exit_code == 0
     assert "ok     there are 5 images (5, exactly 5)" in good.stdout
-    assert "ok     no two images share a file (0 of 5 rows differ, at most 0)" in good.stdout
+    assert "ok     no two images have the same file name (0 of 5 rows differ, at most 0)" in good.stdout
     assert good.stdout.splitlines()[-1] == f"open {docs}/index.html"
     name = read_metadata(synthetic)["file_name"][2]
     (synthetic / name).write_bytes(b"no image")
     bad = CliRunner().invoke(main, ["check", str(synthetic)], catch_exceptions=False)
     assert bad.exit_code == 1
-    assert "FAILED every image is there, with the bytes of its sha256: not so for 1 of 5 rows" in bad.stdout
+    assert "FAILED every image file exists and matches its sha256: fails for 1 of 5 rows" in bad.stdout
     assert name in bad.stdout
 
 
-def test_what_is_neither_is_named(trained: Any, tmp_path: Path) -> None:
-    """A folder of something else, and two of one kind on one set of pages."""
-    with pytest.raises(DataError, match="holds neither packed films nor a synthetic dataset"):
+def test_unknown_folders_are_refused(trained: Any, tmp_path: Path) -> None:
+    """A folder of another kind, and two folders of one kind with Data Docs, raise DataError."""
+    with pytest.raises(DataError, match="contains neither packed films nor a synthetic dataset"):
         check.run([tmp_path], docs=None)
     other = tmp_path / "other"
     other.symlink_to(trained.data)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def run(trained: Any, out: Path, **changes: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        "data": trained.data,
+        "films": trained.data,
         "models": trained.onnx,
         "out": out,
         "names": ("judge",),
@@ -107,7 +107,7 @@ def test_films_that_the_judge_has_seen_are_an_error(trained: Any, tmp_path: Path
     other_split = tmp_path / "other"
     prepare.run(dataclasses.replace(trained.config.prepare, seed=9), out=other_split)
     with pytest.raises(DataError, match="the models have seen .* of its train films"):
-        run(trained, tmp_path / "out", data=other_split)
+        run(trained, tmp_path / "out", films=other_split)
 
 
 def test_the_command_prints_the_result(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_copies_are_rejected(model: Path, trained: Trained, tmp_path: Path) -> N
     assert json_files.read_json(filtered / "run.json")["counts"]["draws"] > CONFIG.n
     fields = json_files.read_json(filtered / "croissant.json")["recordSet"][0]["field"]
     assert "train_distance" in {field["name"] for field in fields}
-    assert synthetic.check(filtered, images=True, reference=None, max_label_kl=None).passed
+    assert synthetic.check_dataset(filtered, images=True, reference=None, max_label_kl=None).passed
 
 
 def test_appended_dataset_equals_one_run(model: Path, trained: Trained, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def run(trained: Any, dataset: Path, out: Path, **changes: Any) -> tuple[dict[st
     config = dataclasses.replace(trained.config.train_classifier, n_epochs=2, n_bootstrap=20, device="cpu")
     lines: list[str] = []
     arguments: dict[str, Any] = {
-        "data": trained.data,
+        "films": trained.data,
         "models": trained.onnx,
         "n": 48,
         "n_seeds": 2,
@@ -118,7 +118,7 @@ def test_invalid_input_is_an_error_and_writes_nothing(trained: Any, tmp_path: Pa
     other_split = tmp_path / "other"
     prepare.run(dataclasses.replace(trained.config.prepare, seed=9), out=other_split)
     with pytest.raises(DataError, match="the models have seen .* of its test films"):
-        run(trained, valid, out, data=other_split)
+        run(trained, valid, out, films=other_split)
     assert not out.exists()
 
 

@@ -1,4 +1,4 @@
-"""The blocks of a page, run one after another as a reader would type them: each begins where the last one left off."""
+"""Run the code blocks of a documentation page in order, each in the folder and environment that the last one left."""
 
 from __future__ import annotations
 
@@ -8,36 +8,57 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = {"GIT_AUTHOR_NAME": "T", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "T", "GIT_COMMITTER_EMAIL": "t@t"}
+_GIT_AUTHOR = {
+    "GIT_AUTHOR_NAME": "T",
+    "GIT_AUTHOR_EMAIL": "t@t",
+    "GIT_COMMITTER_NAME": "T",
+    "GIT_COMMITTER_EMAIL": "t@t",
+}
 
 
-def blocks(text: str) -> list[str]:
-    """What a reader of Markdown is told to type, or to run in Python, as shell, block by block."""
-    found = re.findall(r"^```(bash|python)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    return [code if language == "bash" else f"python - <<'END'\n{code}END\n" for language, code in found]
+def find_blocks(text: str) -> list[str]:
+    """The bash and Python blocks of a Markdown text, as bash."""
+    return [to_bash(language, code) for language, code, _ in find_blocks_with_output(text)]
 
 
-class Walk:
-    """A shell's folder and environment, from block to block."""
+def find_blocks_with_output(text: str) -> list[tuple[str, str, str]]:
+    """The language and code of each bash or Python block, with the text block that follows it directly, or ""."""
+    pattern = r"^```(bash|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?"
+    blocks = re.findall(pattern, text, flags=re.DOTALL | re.MULTILINE)
+    return [(language, code, output) for language, code, output in blocks]
+
+
+def to_bash(language: str, code: str) -> str:
+    """A block as bash code."""
+    return code if language == "bash" else f"python - <<'END'\n{code}END\n"
+
+
+class DocSession:
+    """Runs blocks one after another. `output` is what they have printed so far, both streams."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        held = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
-        self.folder, self.said = folder, ""
-        self.environment = held | NAMES | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | variables
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
+        self.folder, self.output = folder, ""
+        self.environment = inherited | _GIT_AUTHOR | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | variables
 
-    def type(self, block: str) -> str:
-        """What a block prints, both streams; every command of it must succeed. It hands on its functions too."""
-        left = self.folder / ".left"
-        script = f"set -ea\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{block}\necho\npwd\nenv -0 > '{left}'\n"
-        done = subprocess.run(
+    def run(self, block: str) -> str:
+        """Run a block and return what it prints, both streams; AssertionError if one of its commands fails.
+
+        The next block starts in the same folder, with the same variables and functions.
+        """
+        environment_file = self.folder / ".environment"
+        stop_jobs = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"
+        script = f"set -ea\n{stop_jobs}\n{block}\necho\npwd\nenv -0 > '{environment_file}'\n"
+        process = subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        said, folder = done.stdout.removesuffix("\n").rsplit("\n", 1)
-        pairs = (entry.partition("=") for entry in left.read_text().split("\0") if entry)
-        self.environment = {name: value for name, _, value in pairs}
-        left.unlink()
+        assert process.returncode == 0, f"{block}\n{process.stdout}\n{process.stderr}"
+        stdout, folder = process.stdout.removesuffix("\n").rsplit("\n", 1)
+        entries = (entry.partition("=") for entry in environment_file.read_text().split("\0") if entry)
+        self.environment = {name: value for name, _, value in entries}
+        environment_file.unlink()
         self.folder = Path(folder)
-        self.said += f"{said}\n{done.stderr}"
-        return f"{said}\n{done.stderr}"
+        output = f"{stdout}\n{process.stderr}"
+        self.output += output
+        return output

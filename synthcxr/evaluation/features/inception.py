@@ -1,4 +1,4 @@
-"""The original Inception network, whose 2048 features make a Frechet distance an FID.
+"""The original Inception network, whose 2048 features make a Fréchet distance an FID.
 
 Heusel et al., arXiv 1706.08500. The TorchScript file takes pixels from 0 to 255 in three channels and resizes them
 itself: bilinear to 299 px without antialiasing, corners as in TensorFlow 1, then (pixel - 128) / 128. So this module

@@ -1,4 +1,4 @@
-"""Frechet distance between feature sets, exact for any N, and its ratio to the real-real distance at equal N.
+"""Fréchet distance between feature sets, exact for any N, and its ratio to the real-real distance at equal N.
 
 Heusel et al., arXiv 1706.08500, eq. 6. For factors A and B of the two covariances (A^T A = C), the trace of the
 square root of C_a C_b equals the nuclear norm of A B^T. So the code takes no matrix square root, and no intermediate
@@ -27,7 +27,7 @@ _GRAM_NOISE = 4.0  # times rows times machine epsilon times the largest eigenval
 
 @dataclasses.dataclass(frozen=True)
 class RelativeDistance:
-    """Frechet distance of synthetic images to test films and, as the floor, of training films to the same films.
+    """Fréchet distance of synthetic images to test films and, as the floor, of training films to the same films.
 
     `value` compares the first `n_synthetic` images with `n_test` films. `floor` compares `floor_n` (the same number)
     of the `n_train` training films with these test films. `relative` is value / floor. Intervals are 95 %.
@@ -53,7 +53,7 @@ class Gaussian:
 
 
 def frechet_distance(*, real: ArrayLike, synthetic: ArrayLike) -> float:
-    """The Frechet distance between Gaussians fitted to features [n, d] and [m, d], in float64.
+    """The Fréchet distance between Gaussians fitted to features [n, d] and [m, d], in float64.
 
     Covariances are unbiased. Raises DataError for fewer than two rows, different widths or non-finite values.
     """
@@ -74,12 +74,12 @@ def gaussian_from_moments(mean: Float64, covariance: Float64) -> Gaussian:
 
 
 def frechet_distance_between(a: Gaussian, b: Gaussian) -> float:
-    """The Frechet distance between two Gaussians."""
+    """The Fréchet distance between two Gaussians."""
     return _distance(a, b, trace=_nuclear_norm)
 
 
 def frechet_distance_approx(a: Gaussian, b: Gaussian) -> float:
-    """The Frechet distance between two Gaussians, faster, with a relative error of at most 1e-7; for resamples."""
+    """The Fréchet distance between two Gaussians, faster, with a relative error of at most 1e-7; for resamples."""
     return _distance(a, b, trace=_nuclear_norm_approx)
 
 

@@ -1,4 +1,4 @@
-"""The Frechet distance for infinitely many synthetic images, extrapolated from its values at several N.
+"""The Fréchet distance for infinitely many synthetic images, extrapolated from its values at several N.
 
 Chong and Forsyth, arXiv 1911.07023: the bias of the distance is linear in 1 / N. So the intercept of a line through
 its values at several N is free of the bias that the number of images causes. The bias that the number of real films

@@ -1,6 +1,6 @@
 """Kernel distance between feature sets: the unbiased squared maximum mean discrepancy with a cubic kernel.
 
-Binkowski et al., arXiv 1801.01401; with Inception features it is called KID. Unlike a Frechet distance, it does not
+Binkowski et al., arXiv 1801.01401; with Inception features it is called KID. Unlike a Fréchet distance, it does not
 depend on the number of samples; near 0 it can be negative. It is averaged over subsets, whose standard deviation shows
 how stable it is.
 """

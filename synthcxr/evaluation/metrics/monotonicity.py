@@ -1,4 +1,4 @@
-"""Measures whether a Frechet distance grows at every level of a disturbance, with intervals.
+"""Measures whether a Fréchet distance grows at every level of a disturbance, with intervals.
 
 The distance is between unchanged films and disturbed films of other patients, so it starts at the distance between two
 sets of real films. All levels share the resamples of patients, which makes the interval of a step between two levels

@@ -48,7 +48,7 @@ def test_equal_distributions_have_a_mean_distance_of_zero() -> None:
 
 
 def test_the_distance_does_not_depend_on_n() -> None:
-    """Small and large samples agree, although a Frechet distance decreases as N grows."""
+    """Small and large samples agree, although a Fréchet distance decreases as N grows."""
     few = np.mean(
         [
             kernel_distance.kernel_distance(
