@@ -89,7 +89,7 @@ def test_the_command_starts_from_the_address_in_the_parameters(
             "--snapshots": tmp_path / "snapshots",
             "--checkpoints": tmp_path / "checkpoints",
         }
-        return CliRunner().invoke(main.main, ["train-gan", *[str(part) for pair in options.items() for part in pair]])
+        return CliRunner().invoke(main, ["train-gan", *[str(part) for pair in options.items() for part in pair]])
 
     assert invoke().exit_code == 0
     assert (tmp_path / "gan" / "generator.safetensors").is_file()
