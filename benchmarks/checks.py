@@ -56,7 +56,7 @@ def dataset(n: int) -> pd.DataFrame:
     frame = frame.assign(seed=1, requested="", weight=1.0, sha256="0a" * 32)
     for column in PROBABILITY_COLUMNS:
         frame[column] = rng.random(n)
-    return frame.assign(**{"request met": True, "probable": True, "latent": True, "file": True, "side": 256})
+    return frame.assign(**{"request met": True, "probabilities valid": True, "latent": True, "file": True, "side": 256})
 
 
 def measure(n: int) -> dict[str, dict[str, float]]:
@@ -64,7 +64,7 @@ def measure(n: int) -> dict[str, dict[str, float]]:
     held, made = films.build_table(manifest(n)), dataset(n)
     reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
     sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
-    expected = [*synthetic.expected(n, 256), gx_runner.Check("label sets", "label sets are as asked", sets)]
+    expected = [*synthetic.list_checks(n, 256), gx_runner.Check("label sets", "label sets are as asked", sets)]
     with tempfile.TemporaryDirectory() as folder:
         works = {
             "the tables alone": lambda: None,

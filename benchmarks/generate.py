@@ -48,7 +48,9 @@ def write(path: Path, side: int, blocks: str) -> None:
     torch.manual_seed(0)
     network = Generator(LATENT, widths(side), blocks).eval()  # type: ignore[arg-type]
     layers.fold_scales(network)
-    held = ModelMetadata("generator", side, LATENT, FINDINGS, {}, network.build_network_config(widths(side)), "", True, "")
+    held = ModelMetadata(
+        "generator", side, LATENT, FINDINGS, {}, network.build_network_config(widths(side)), "", True, ""
+    )
     export_onnx(network, path=path, metadata=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=True)
 
 

@@ -36,7 +36,10 @@ def rates(chooser: SamplingStrategy, draws: int) -> np.ndarray:
     """The share of candidates that show each finding [14]."""
     sampler, n = chooser.sampler, -(-draws // chooser.sampler.batch_size)
     limits = sampler.classifier.metadata.thresholds
-    shown = [predictions.is_present(sampler.draw_block(SEED, at * sampler.batch_size).probabilities, limits) for at in range(n)]
+    shown = [
+        predictions.is_present(sampler.draw_block(SEED, at * sampler.batch_size).probabilities, limits)
+        for at in range(n)
+    ]
     return np.concatenate(shown).mean(axis=0)
 
 
@@ -104,7 +107,10 @@ def main() -> None:
             f"no finding has a rate of {LEAST:.1%} to {MOST:.0%}: {dict(zip(FINDINGS, shares, strict=True))}"
         )
     finding = FINDINGS.index(given.finding) if given.finding else int(rare[0])
-    wanted, judge = LabelCondition.from_names([FINDINGS[finding]]), Session.open(given.models / "judge.onnx", device="cpu")
+    wanted, judge = (
+        LabelCondition.from_names([FINDINGS[finding]]),
+        Session.open(given.models / "judge.onnx", device="cpu"),
+    )
     result: dict[str, Any] = {"finding": FINDINGS[finding], "rate": float(shares[finding])}
     result["reject"] = {"runs_an_image": float(1 / shares[finding]), "draws": given.draws}
     for method in given.methods:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
-import plain
+import reference_training_step
 import torch
 
 from synthcxr.config.schema import GanConfig, load_config
@@ -56,7 +56,7 @@ def ours(config: GanConfig, batch: int, *, bf16: bool) -> Callable[[int], None]:
 def work(side: str, config: GanConfig, batch: int, asked: Connection) -> None:
     """A side's process: takes as many steps as it is asked for and tells the seconds, or the shares of its time."""
     if side == "plain":
-        take = plain.step_of(config, plain.fresh(config), batch)
+        take = reference_training_step.step_of(config, reference_training_step.fresh(config), batch)
     else:
         take = ours(config, batch, bf16=side == "bf16")
     take(0)
@@ -118,7 +118,7 @@ def compare(config: GanConfig, batch: int, rounds: int) -> dict[str, Any]:
             side: each / rates["fp32" if side == "plain" else side] for side, each in gflops.items()
         },
         "profile": profile,
-        "largest_difference_of_outputs": plain.difference(config),
+        "largest_difference_of_outputs": reference_training_step.difference(config),
     }
 
 

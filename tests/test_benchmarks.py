@@ -38,15 +38,17 @@ def config(request: pytest.FixtureRequest) -> GanConfig:
 
 def test_the_plain_side_is_the_same_networks(config: GanConfig) -> None:
     """In torch's own operations they make the same images and logits."""
-    assert load("plain").difference(config) < 1e-5
+    assert load("reference_training_step").difference(config) < 1e-5
 
 
 def test_the_plain_step_trains(config: GanConfig) -> None:
     """It moves both networks and the average: nothing that is timed on the other side is left out here."""
-    plain = load("plain")
+    plain = load("reference_training_step")
     state, before = plain.fresh(config), collect_weights(plain.fresh(config))
     plain.step_of(config, state, 4)(0)
-    moved = {name.split("/")[0] for name, value in collect_weights(state).items() if not torch.equal(value, before[name])}
+    moved = {
+        name.split("/")[0] for name, value in collect_weights(state).items() if not torch.equal(value, before[name])
+    }
     assert moved == {"generator", "discriminator", "ema"}
 
 
@@ -62,14 +64,14 @@ def test_without_a_gpu_one_line_says_so() -> None:
 
 def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
     """Edema stands with Infiltration more often than chance has it, Hernia with Edema less; the table has every row."""
-    related = load("related")
+    related = load("label_correlation")
     lift = related.together()
     at = {name: index for index, name in enumerate(related.FINDINGS)}
     assert (lift == lift.T).all() and lift[at["Edema"], at["Infiltration"]] > 1 > lift[at["Hernia"], at["Edema"]]
     found = related.correlation(lift, lift)
     assert found["spearman"] == pytest.approx(1) and found["pairs"] == 182
     models = write_exported_models(tmp_path / "onnx", rate=0.1)
-    command = [sys.executable, str(REPOSITORY / "benchmarks" / "related.py"), str(models), "--blocks", "2"]
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "label_correlation.py"), str(models), "--blocks", "2"]
     command += ["--batch", "16", "--findings", "Mass", "Edema", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -84,7 +86,7 @@ def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
     models = write_exported_models(tmp_path / "onnx", rate=0.1)
     command = [
         sys.executable,
-        str(REPOSITORY / "benchmarks" / "stream.py"),
+        str(REPOSITORY / "benchmarks" / "throughput.py"),
         str(models),
         "--short",
         "40",

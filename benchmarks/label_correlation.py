@@ -4,7 +4,7 @@ For each finding the same candidates before and after the search, by the judge, 
 its logit in standard deviations among candidates, over those that were accepted. Beside it how much more often the two
 stand together in NIH ChestX-ray14 than by chance, and the rank correlation between the two.
 
-    python benchmarks/related.py MODELS [--blocks 4] [--findings Edema Effusion] [--out docs/results/related]
+    python benchmarks/label_correlation.py MODELS [--blocks 4] [--findings Edema Effusion] [--out docs/results/related]
 """
 
 from __future__ import annotations

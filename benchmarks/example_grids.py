@@ -1,6 +1,6 @@
 """The pictures of docs/generate.md: a row of synthetic images for each way to ask. No film is in them.
 
-python benchmarks/pictures.py MODELS [--out docs/results/generate] [--images 8]
+python benchmarks/example_grids.py MODELS [--out docs/results/generate] [--images 8]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Days that a profile's schedule would take on H100 GPUs, from its operations alone: a plan, not a measurement.
 
-    python benchmarks/plan.py [--profile nih-1024]
+    python benchmarks/training_cost.py [--profile nih-1024]
 
 Peaks are NVIDIA's for the H100 SXM, dense. 45 % of fp32 is what Karras et al. had: 12 million images of their networks
 took about two weeks on a V100 (15.7 TFLOP/s), which is 46 %. 15 % of TF32 is a guess: layers of 512 and 1024 px
@@ -25,7 +25,9 @@ V100_FLOPS, KARRAS_DAYS = 15.7e12, 14
 
 def whole(config: GanConfig, nimg: dict[int, int]) -> int:
     """Operations of a schedule on the profile's networks."""
-    return flops.count_training_flops(config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval)
+    return flops.count_training_flops(
+        config.latent, config.channels, config.blocks, nimg, penalty_interval=config.penalty_interval
+    )
 
 
 def main() -> None:
@@ -43,7 +45,9 @@ def main() -> None:
     print("| arithmetic | peak, TFLOP/s | utilisation assumed | GPUs | days |\n|---|---|---|---|---|")
     for name, peak, utilisation in CASES:
         for count, scaling in COUNTS:
-            days = flops.estimate_days(total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling)
+            days = flops.estimate_days(
+                total, peak_flops=peak, utilisation=utilisation, n_devices=count, scaling=scaling
+            )
             print(f"| {name} | {peak / 1e12:.0f} | {utilisation:.0%} | {count} | {days:.1f} |")
     reached = flops.estimate_days(whole(config, KARRAS_NIMG), peak_flops=V100_FLOPS, utilisation=1.0) / KARRAS_DAYS
     print(f"\nKarras et al., {KARRAS_DAYS} days on a V100: {reached:.0%} of its fp32 peak")

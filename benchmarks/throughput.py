@@ -5,7 +5,7 @@ its alone. The sessions alone are generator and classifier on the longer set's o
 threads, without encoding, hashing or writing; their rate is taken before and after the command and the mean is meant.
 Reads the peak from /proc, so on Linux alone.
 
-    python benchmarks/stream.py MODELS [--short 2000] [--long 20000] [--alone 4000] [--out FILE]
+    python benchmarks/throughput.py MODELS [--short 2000] [--long 20000] [--alone 4000] [--out FILE]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from synthcxr.synthesis.sampling.rejection import RejectionSampler
 SEED = 1
 PROBED = """
 import atexit, pathlib, sys
-from synthcxr.cli import main
+from synthcxr.cli.main import main
 status = pathlib.Path("/proc/self/status")
 atexit.register(lambda: print(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))))
 main(sys.argv[1:])
