@@ -56,7 +56,7 @@ def dataset(n: int) -> pd.DataFrame:
     frame = frame.assign(seed=1, requested="", weight=1.0, sha256="0a" * 32)
     for column in PROBABILITY_COLUMNS:
         frame[column] = rng.random(n)
-    return frame.assign(**{"request met": True, "probabilities valid": True, "latent": True, "file": True, "side": 256})
+    return frame.assign(**{"request met": True, "probable": True, "latent": True, "file": True, "side": 256})
 
 
 def measure(n: int) -> dict[str, dict[str, float]]:
