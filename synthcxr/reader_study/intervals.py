@@ -1,4 +1,4 @@
-"""A value with its 95 % interval and the number that it rests on; exact ones for plain shares."""
+"""Estimates with 95 % confidence intervals: exact for a proportion, bootstrapped over readers and cases."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 Float64 = NDArray[np.float64]
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 N_DRAWS = 1000
 Z = 1.959963984540054
 Interval = tuple[float | None, float | None]
@@ -22,8 +22,12 @@ Statistic = Callable[[Float64, Float64], Float64]
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
-    """None stands for what cannot be said of so few. `p`, where it is, tests one half, exact and two-sided."""
+class StudyEstimate:
+    """A value with its 95 % confidence interval and the number `n` that it is based on.
+
+    None means that there is too little data. `p` is the p-value of the exact two-sided test against one half, if that
+    test applies. The field names are keys of analysis.json.
+    """
 
     value: float | None
     low: float | None
@@ -32,59 +36,70 @@ class Estimate:
     p: float | None = None
 
 
-def share(k: int, n: int) -> Estimate:
-    """k of n: Clopper and Pearson's exact interval, and the exact test against one half."""
+def estimate_proportion(k: int, n: int) -> StudyEstimate:
+    """The proportion k / n with the exact interval of Clopper and Pearson, and the exact test against one half."""
     if n == 0:
-        return Estimate(None, None, None, 0)
+        return StudyEstimate(None, None, None, 0)
     test = binomtest(k, n, 0.5)
-    interval = test.proportion_ci(LEVEL, method="exact")
-    return Estimate(k / n, float(interval.low), float(interval.high), n, float(test.pvalue))
+    interval = test.proportion_ci(CONFIDENCE_LEVEL, method="exact")
+    return StudyEstimate(k / n, float(interval.low), float(interval.high), n, float(test.pvalue))
 
 
-def pooled(
+def estimate_over_readers_and_cases(
     statistic: Statistic, *, n_readers: int, clusters: Float64, n: int, rng: np.random.Generator, n_draws: int = N_DRAWS
-) -> Estimate | None:
-    """A statistic over readers and cases, both resampled, for the readers and cases that could have been taken.
+) -> StudyEstimate | None:
+    """Estimate a statistic for the populations of readers and of cases, by resampling both.
 
-    `statistic` takes weights of readers [B, R] and of cases [B, C] and gives values in (0, 1), [B]; `clusters`, [K, C],
-    says which cases are resampled together and is 1 there. The spread of the draws is laid around the value on the
-    logit scale, widened for few readers: their part of the variance by R / (R - 1), the normal quantile by Student's
-    with the degrees of freedom of both parts (Satterthwaite). `n` counts readings.
-    None for one reader or one cluster, or a value of 0 or 1.
+    `statistic` takes weights of readers [B, R] and weights of cases [B, C] and returns values in (0, 1), [B]. `clusters`
+    [K, C] is 1 for the cases that are resampled together. `n` is the number of readings.
+
+    The interval is symmetric around the value on the logit scale. It is widened for a small number of readers: their
+    variance component is multiplied by R / (R - 1), and the normal quantile is replaced by the quantile of Student's t
+    with the degrees of freedom of both components (Satterthwaite).
+
+    Returns None for one reader, one cluster, or a value of 0 or 1.
     """
     n_clusters = len(clusters)
     value = float(statistic(np.ones((1, n_readers)), np.ones((1, clusters.shape[1])))[0])
     if n_readers < 2 or n_clusters < 2 or not 0 < value < 1:
         return None
-    readers = _resampled(n_readers, n_draws, rng)
-    cases = _resampled(n_clusters, n_draws, rng) @ clusters
-    of_readers = _variance(statistic(readers, np.ones_like(cases))) * n_readers / (n_readers - 1)
-    of_cases = _variance(statistic(np.ones_like(readers), cases)) * n_clusters / (n_clusters - 1)
-    both = _variance(statistic(readers, cases)) + of_readers / n_readers
-    if both == 0:
+    reader_weights = _resample(n_readers, n_draws, rng)
+    case_weights = _resample(n_clusters, n_draws, rng) @ clusters
+    reader_variance = _variance(statistic(reader_weights, np.ones_like(case_weights))) * n_readers / (n_readers - 1)
+    case_variance = _variance(statistic(np.ones_like(reader_weights), case_weights)) * n_clusters / (n_clusters - 1)
+    variance = _variance(statistic(reader_weights, case_weights)) + reader_variance / n_readers
+    if variance == 0:
         return None
-    freedom = (of_readers + of_cases) ** 2 / (of_readers**2 / (n_readers - 1) + of_cases**2 / (n_clusters - 1))
-    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(both) / (value * (1 - value))
-    return Estimate(value, float(expit(logit(value) - reach)), float(expit(logit(value) + reach)), n)
+    degrees_of_freedom = (reader_variance + case_variance) ** 2 / (
+        reader_variance**2 / (n_readers - 1) + case_variance**2 / (n_clusters - 1)
+    )
+    quantile = float(student_t.ppf((1 + CONFIDENCE_LEVEL) / 2, degrees_of_freedom))
+    half_width = quantile * math.sqrt(variance) / (value * (1 - value))
+    return StudyEstimate(value, float(expit(logit(value) - half_width)), float(expit(logit(value) + half_width)), n)
 
 
-def clusters_of(names: Sequence[object]) -> Float64:
-    """[K, C]: 1 where case c is of the k-th patient."""
-    held, codes = np.unique(np.asarray(names, dtype=str), return_inverse=True)
-    return np.asarray(np.arange(len(held))[:, None] == codes[None], dtype=np.float64)
+def build_clusters(cluster_of_case: Sequence[object]) -> Float64:
+    """Float64 [K, C]: 1 where case c belongs to cluster k, which is a patient or a single synthetic image."""
+    clusters, codes = np.unique(np.asarray(cluster_of_case, dtype=str), return_inverse=True)
+    return np.asarray(np.arange(len(clusters))[:, None] == codes[None], dtype=np.float64)
 
 
-def over_cases(statistic: Callable[[Float64], Float64], clusters: Float64, rng: np.random.Generator) -> Interval:
-    """The central 95 % of a statistic of weights of cases [B, C], resampled by cluster; None if undefined."""
-    draws = statistic(_resampled(len(clusters), N_DRAWS, rng) @ clusters)
-    held = draws[~np.isnan(draws)]
-    if len(held) < N_DRAWS // 2:
+def bootstrap_over_cases(
+    statistic: Callable[[Float64], Float64], clusters: Float64, rng: np.random.Generator
+) -> Interval:
+    """The percentile interval of a statistic of case weights [B, C], with clusters resampled.
+
+    Returns (None, None) if the statistic is undefined in more than half of the draws.
+    """
+    draws = statistic(_resample(len(clusters), N_DRAWS, rng) @ clusters)
+    defined = draws[~np.isnan(draws)]
+    if len(defined) < N_DRAWS // 2:
         return None, None
-    low, high = np.percentile(held, [2.5, 97.5])
+    low, high = np.percentile(defined, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _resampled(n: int, n_draws: int, rng: np.random.Generator) -> Float64:
+def _resample(n: int, n_draws: int, rng: np.random.Generator) -> Float64:
     return rng.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.float64)
 
 

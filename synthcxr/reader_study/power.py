@@ -1,4 +1,4 @@
-"""How many readings show that a reader tells real from synthetic, if he really does."""
+"""Power analysis: how many readings are needed to detect that a reader tells real from synthetic."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import dataclasses
 from scipy.stats import binom
 
 from synthcxr.errors import ConfigError
+from synthcxr.reader_study.accuracy import CHANCE
 
-LEVEL, POWER, CHANCE = 0.05, 0.8, 0.5
-_MOST, _LONGER = 20_000, 60
+SIGNIFICANCE_LEVEL, TARGET_POWER = 0.05, 0.8
+_MAX_READINGS = 20_000
+_LOOK_AHEAD = 60  # the power of a discrete test falls again a few readings after it first reaches the target
 
 
 @dataclasses.dataclass(frozen=True)
-class Power:
-    """`readings` of one reader detect `accuracy`; those of a plan detect `detectable` (one reader, all together).
+class PowerAnalysis:
+    """The number of `readings` of one reader that detects `accuracy`, and what `n` images and `readers` detect.
 
-    Exact two-sided test of a share against one half at the level 0.05, power 0.8. All together counts the readings
-    as independent, which those of one image are not: it is the best that the plan could do.
+    `detectable` is the lowest accuracy that one reader's `n` readings detect, `detectable_together` that of all readers.
+    The test is exact and two-sided, against one half, at level 0.05 and power 0.8. All readers together count as
+    independent readings. Readings of one image are not independent, so that this is the best case. The field names are
+    keys of the JSON output.
     """
 
     accuracy: float
@@ -29,55 +33,56 @@ class Power:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The same in words."""
-        planned = f"{self.n} images"
-        every = f"{self.readers} readers, {self.n * self.readers} readings"
+        """The analysis in sentences."""
         return (
-            f"an accuracy of {self.accuracy:.0%} is told from chance by {self.readings} readings of one reader"
-            f" (power {POWER:.0%}, two-sided level {LEVEL:.0%})",
-            f"one reader with {planned} shows {_from(self.detectable)}",
-            f"{every}: {_from(self.detectable_together)} at best, if readings of one image were independent",
+            f"{self.readings} readings of one reader detect an accuracy of {self.accuracy:.0%}"
+            f" (two-sided level {SIGNIFICANCE_LEVEL:.0%}, power {TARGET_POWER:.0%})",
+            f"one reader with {self.n} images: detects {_describe(self.detectable)}",
+            f"{self.readers} readers with {self.n} images each ({self.n * self.readers} readings): detect"
+            f" {_describe(self.detectable_together)} at best; this assumes that readings of one image are independent",
         )
 
 
-def plan(accuracy: float, *, n: int, readers: int) -> Power:
-    """What it takes to detect `accuracy`, and what `n` images read by `readers` detect."""
+def analyse_power(accuracy: float, *, n: int, readers: int) -> PowerAnalysis:
+    """Compute what is needed to detect `accuracy`, and what `n` images read by `readers` detect."""
     if not CHANCE < accuracy < 1:
         raise ConfigError(f"--power: {accuracy:g} is not an accuracy between 0.5 and 1")
-    return Power(
+    return PowerAnalysis(
         accuracy=accuracy,
-        readings=readings(accuracy),
+        readings=count_readings_needed(accuracy),
         n=n,
         readers=readers,
-        detectable=detectable(n),
-        detectable_together=detectable(n * readers),
+        detectable=find_detectable_accuracy(n),
+        detectable_together=find_detectable_accuracy(n * readers),
     )
 
 
-def power(n: int, accuracy: float) -> float:
-    """The chance that the exact two-sided test on `n` readings rejects one half where the truth is `accuracy`."""
-    least = int(binom.isf(LEVEL / 2, n, CHANCE)) + 1  # P(X >= least) <= LEVEL / 2
-    return float(binom.sf(least - 1, n, accuracy) + binom.cdf(n - least, n, accuracy))
+def compute_power(n: int, accuracy: float) -> float:
+    """The probability that the exact two-sided test of `n` readings rejects one half if the accuracy is `accuracy`."""
+    critical = int(binom.isf(SIGNIFICANCE_LEVEL / 2, n, CHANCE)) + 1  # P(X >= critical) <= level / 2
+    return float(binom.sf(critical - 1, n, accuracy) + binom.cdf(n - critical, n, accuracy))
 
 
-def readings(accuracy: float) -> int:
-    """The fewest readings from which on the power is reached; it goes up in teeth, so the next ones are looked at too.
+def count_readings_needed(accuracy: float) -> int:
+    """The smallest number of readings from which on the target power is reached.
 
-    Raises ConfigError where they are more than anyone reads.
+    Raises ConfigError if more than 20,000 readings are needed.
     """
-    last_short = 0
-    for n in range(5, _MOST):
-        if power(n, accuracy) < POWER:
-            last_short = n
-        elif n - last_short > _LONGER:
-            return last_short + 1
-    raise ConfigError(f"--power: {accuracy:g} is too near to chance, more than {_MOST:,} readings would be needed")
+    last_insufficient = 0
+    for n in range(5, _MAX_READINGS):
+        if compute_power(n, accuracy) < TARGET_POWER:
+            last_insufficient = n
+        elif n - last_insufficient > _LOOK_AHEAD:
+            return last_insufficient + 1
+    raise ConfigError(
+        f"--power: {accuracy:g} is too close to chance; more than {_MAX_READINGS:,} readings would be needed"
+    )
 
 
-def detectable(n: int) -> float | None:
-    """The least accuracy, in whole hundredths, that `n` readings detect; None where they are too few for any."""
-    return next((at / 100 for at in range(51, 100) if power(n, at / 100) >= POWER), None)
+def find_detectable_accuracy(n: int) -> float | None:
+    """The lowest accuracy, in whole hundredths, that `n` readings detect; None if they detect none."""
+    return next((hundredths / 100 for hundredths in range(51, 100) if compute_power(n, hundredths / 100) >= TARGET_POWER), None)
 
 
-def _from(accuracy: float | None) -> str:
-    return "nothing short of perfection" if accuracy is None else f"an accuracy of {accuracy:.0%} or more"
+def _describe(accuracy: float | None) -> str:
+    return "no accuracy below 100%" if accuracy is None else f"an accuracy of {accuracy:.0%} or more"

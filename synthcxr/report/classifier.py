@@ -1,65 +1,98 @@
-"""What the report says of the classifier that labelled the set: does the judge agree, and does it rank real films."""
+"""The section on the classifier that labelled the images: agreement with the judge, and AUROC on real films."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 from synthcxr.data.findings import FINDINGS
-from synthcxr.report.text import Table, auroc, interval, mark, percent, words
+from synthcxr.data.metrics_rows import AgreementRow
+from synthcxr.data.metrics_schema import AgreementSection, ClassifierAuroc, MetricsJson, agreement_rows, is_computed
+from synthcxr.data.number_format import format_count
+from synthcxr.report.section import Section, Table
+from synthcxr.report.text import format_auroc, format_share_estimate, mark_not_judged, spell_finding
 
-_AGREEMENT = ("Labelled so by the classifier", "Images: judge agrees", "N", "Real films: judge agrees", "N of films")
-_RANKING = ("Finding", "AUROC on real test films", "Positive films")
+_AGREEMENT = (
+    "Label of the classifier",
+    "Images: judge agrees (95 % CI)",
+    "N images",
+    "Real films: judge agrees (95 % CI)",
+    "N films",
+)
+_AUROC = ("Finding", "AUROC on real test films (95 % CI)", "Positive films")
 
 
-def agreement(held: Mapping[str, Any], requested: Sequence[str]) -> Table:
-    """A row for each finding that the classifier called on an image; the findings that were asked for come first."""
-    found = [name for name in FINDINGS if isinstance(held.get(name), Mapping) and held[name]["n_synthetic"]]
+def build_classifier_section(metrics: MetricsJson, requested: Sequence[str]) -> Section | None:
+    """The section, with the `requested` findings first; None where `evaluate` measured neither part."""
+    agreement, auroc = metrics.get("agreement"), metrics.get("classifier")
+    notes = ([] if not agreement else _describe_agreement(agreement)) + ([] if not auroc else _describe_auroc(auroc))
+    if not notes:
+        return None
+    subsections = (
+        ("Agreement of the judge with the classifier", _tabulate_agreement(agreement or {}, requested)),
+        ("AUROC of the classifier on real films", _tabulate_auroc(auroc)),
+    )
+    return Section(
+        title="The classifier that labelled the images",
+        notes=tuple(notes),
+        subsections=tuple(Section(title, table=table) for title, table in subsections if table is not None),
+    )
+
+
+def _tabulate_agreement(agreement: AgreementSection, requested: Sequence[str]) -> Table | None:
+    """A row for each finding that the classifier gave to an image."""
+    rows_by_finding = agreement_rows(agreement)
+    labelled = [name for name in FINDINGS if name in rows_by_finding and rows_by_finding[name]["n_synthetic"]]
     rows = tuple(
         (
-            words(name) + (" (requested)" if name in requested else "") + mark(held[name]),
-            _share(held[name], "synthetic"),
-            f"{held[name]['n_synthetic']:,}",
-            _share(held[name], "real"),
-            f"{held[name]['n_real']:,}",
+            spell_finding(name)
+            + (" (requested)" if name in requested else "")
+            + mark_not_judged(rows_by_finding[name]),
+            _format_agreement(rows_by_finding[name], "synthetic"),
+            format_count(rows_by_finding[name]["n_synthetic"]),
+            _format_agreement(rows_by_finding[name], "real"),
+            format_count(rows_by_finding[name]["n_real"]),
         )
-        for name in sorted(found, key=lambda name: name not in requested)
+        for name in sorted(labelled, key=lambda name: name not in requested)
     )
-    return Table(_AGREEMENT, rows)
+    return Table(_AGREEMENT, rows) if rows else None
 
 
-def ranking(held: Mapping[str, Any]) -> Table:
+def _tabulate_auroc(auroc: ClassifierAuroc | None) -> Table | None:
     """A row for each finding with enough positive test films."""
-    rows = ((words(name), auroc(each), f"{each['n_positive']:,}") for name, each in held.get("auroc", {}).items())
-    return Table(_RANKING, tuple(rows))
+    estimates = {} if auroc is None else auroc.get("auroc", {})
+    rows = tuple(
+        (spell_finding(name), format_auroc(estimate), format_count(estimate["n_positive"]))
+        for name, estimate in estimates.items()
+    )
+    return Table(_AUROC, rows) if rows else None
 
 
-def notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    """How to read both tables, or why there is none."""
-    agreed, ranked = metrics.get("agreement"), metrics.get("classifier")
-    said = []
-    if agreed and agreed["status"] == "computed":
-        said.append(
-            "Lower on images than on films: the classifier was pleased, not right. A dash: fewer than 10."
-            + (" * A threshold rests on too few val films." if _weak(agreed) else "")
-        )
-    elif agreed:
-        said.append(f"Agreement of judge and classifier: {agreed['status']}.")
-    if ranked and ranked["status"] == "computed":
-        means = (ranked[name] for name in ("mean_auroc", "within_source", "source_and_view_alone"))
-        every, within, alone = (auroc(mean) for mean in means)
-        said.append(
-            f"Mean AUROC of the classifier on {ranked['n_films']:,} real test films: {every}; among films of one source"
-            f" {within}. Source and view alone, no pixel seen, reach {alone}."
-        )
-    elif ranked:
-        said.append(f"AUROC of the classifier: {ranked['status']}.")
-    return tuple(said)
+def _describe_agreement(agreement: AgreementSection) -> list[str]:
+    if agreement["status"] != "computed":
+        return [f"Agreement of judge and classifier: {agreement['status']}."]
+    has_mark = any(mark_not_judged(row) for row in agreement_rows(agreement).values())
+    return [
+        "Where the judge agrees less often on images than on real films, the images satisfy the classifier without"
+        " showing the finding to the judge. A dash means fewer than 10 images or films."
+        + (" * The threshold rests on too few val films." if has_mark else "")
+    ]
 
 
-def _weak(agreed: Mapping[str, Any]) -> bool:
-    return any(mark(held) for held in agreed.values() if isinstance(held, Mapping))
+def _describe_auroc(auroc: ClassifierAuroc) -> list[str]:
+    if not is_computed(auroc):
+        return [f"AUROC of the classifier: {auroc['status']}."]
+    overall, within_source, source_and_view = (
+        format_auroc(estimate, in_text=True)
+        for estimate in (auroc["mean_auroc"], auroc["within_source"], auroc["source_and_view_alone"])
+    )
+    return [
+        f"Mean AUROC of the classifier on {format_count(auroc['n_films'])} real test films: {overall}. Within films of"
+        f" one source: {within_source}. From source and view alone, without any pixel: {source_and_view}."
+    ]
 
 
-def _share(held: Mapping[str, Any], side: str) -> str:
-    return f"{percent(held[side])} {interval(held[f'{side}_interval'], percent=True)}".rstrip()
+def _format_agreement(row: AgreementRow, side: Literal["real", "synthetic"]) -> str:
+    if side == "real":
+        return format_share_estimate(row["real"], row["real_interval"])
+    return format_share_estimate(row["synthetic"], row["synthetic_interval"])

@@ -1,105 +1,142 @@
-"""What the report says of findings: shares by the judge, their test, another prevalence, and distances by finding."""
+"""The section on findings: their shares in films and images by the judge, the test of a difference, and pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import numpy as np
+import pandas as pd
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.report.text import Row, Table, features, interval, mark, number, percent, words
+from synthcxr.data.metrics_rows import PrevalenceRow, ShareRow
+from synthcxr.data.metrics_schema import Labels, Prevalence, is_computed
+from synthcxr.data.number_format import format_count, format_decimals, format_number, format_percent
+from synthcxr.report import plots
+from synthcxr.report.section import Plot, Row, Section, Table
+from synthcxr.report.text import format_estimate, format_share, format_share_estimate, spell_finding
 
-_DISTANCES = (
+_HEADINGS = (
     "Finding",
-    "Features",
-    "Frechet distance",
-    "Floor: real to real",
-    "Relative",
-    "N synthetic / train / test",
+    "Real films (95 % CI)",
+    "Synthetic images (95 % CI)",
+    "Synthetic / real (95 % CI)",
+    "Positive real films",
 )
 
 
-def shares(held: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The share of each finding, No Finding first and then from common to rare."""
-    return dict(sorted(held["shares"].items(), key=lambda item: (item[0] != NO_FINDING, -(item[1]["real"] or 0))))
+def build_findings_section(labels: Labels, cooccurrence: pd.DataFrame) -> Section:
+    """The section; `cooccurrence` is the table of curves/cooccurrence.csv, empty where there is none."""
+    plotted = (_build_shares_plot(order_shares(labels)), _build_cooccurrence_plot(cooccurrence))
+    return Section(
+        title="Findings in real films and in synthetic images",
+        introduction=(
+            "The judge labels real films and synthetic images at the same thresholds. It was trained on other patients"
+            " than the classifier that labelled the dataset."
+        ),
+        plots=tuple(plot for plot in plotted if plot is not None),
+        notes=_build_notes(labels),
+        table=_build_table(labels),
+    )
 
 
-def table(labels: Mapping[str, Any]) -> Table:
-    """Share of images with each finding, real and synthetic, as labelled by the judge; a prevalence beside them."""
-    weak, beside = set(labels["not_judged"]), labels.get("prevalence")
+def order_shares(labels: Labels) -> dict[str, ShareRow]:
+    """The shares of all findings: No Finding first, then from common to rare in real films."""
+    return dict(sorted(labels["shares"].items(), key=lambda item: (item[0] != NO_FINDING, -(item[1]["real"] or 0))))
+
+
+def _build_table(labels: Labels) -> Table | None:
+    not_judged, prevalence = set(labels["not_judged"]), labels.get("prevalence")
     rows = tuple(
         (
-            words(name) + (" *" if name in weak else ""),
-            f"{percent(share['real'])} {interval(share['real_interval'], percent=True)}",
-            f"{percent(share['synthetic'])} {interval(share['synthetic_interval'], percent=True)}",
-            f"{number(share['ratio'])} {interval(share['ratio_interval'])}".rstrip(),
-            f"{share['n_real_positive']:,}",
-            *(() if beside is None else _of_prevalence(beside["shares"][name])),
+            spell_finding(name) + (" *" if name in not_judged else ""),
+            format_share_estimate(share["real"], share["real_interval"]),
+            format_share_estimate(share["synthetic"], share["synthetic_interval"]),
+            format_estimate(share["ratio"], share["ratio_interval"]),
+            format_count(share["n_real_positive"]),
+            *(() if prevalence is None else _prevalence_cells(prevalence["shares"][name])),
         )
-        for name, share in shares(labels).items()
+        for name, share in order_shares(labels).items()
     )
-    headings = ("Finding", "Real", "Synthetic", "Synthetic / real", "Real films so")
-    return Table((*headings, *(() if beside is None else (beside["name"], "Synthetic / it"))), rows)
+    if not rows:
+        return None
+    reference = () if prevalence is None else (prevalence["name"], f"Synthetic / {prevalence['name']} (95 % CI)")
+    return Table((*_HEADINGS, *reference), rows)
 
 
-def _of_prevalence(share: Mapping[str, Any]) -> Row:
-    return percent(share["reference"]), f"{number(share['ratio'])} {interval(share['ratio_interval'])}".rstrip()
+def _prevalence_cells(share: PrevalenceRow) -> Row:
+    return format_share(share["reference"]), format_estimate(share["ratio"], share["ratio_interval"])
 
 
-def notes(labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """The divergences and the test in words, and which findings enter no gate; or why there is nothing to compare."""
-    beside = _beside(labels.get("prevalence"))
-    if labels["status"] != "computed":
-        return (f"Label shares: {labels['status']}.", *beside)
-    said = [
-        f"Total variation {number(labels['total_variation'])} (0: the same shares, 1: nothing in common);"
-        f" Jensen-Shannon {number(labels['jensen_shannon'])}; Kullback-Leibler {number(labels['kl'])}."
+def _build_notes(labels: Labels) -> tuple[str, ...]:
+    """The divergences, the test, and the findings that enter no gate; or why there is nothing to compare."""
+    prevalence = _describe_prevalence(labels.get("prevalence"))
+    if not is_computed(labels):
+        return (f"Shares of findings: {labels['status']}.", *prevalence)
+    notes = [
+        f"Total variation {format_number(labels['total_variation'])} (0: equal shares; 1: no overlap);"
+        f" Jensen-Shannon divergence {format_number(labels['jensen_shannon'])}; Kullback-Leibler divergence"
+        f" {format_number(labels['kl'])}."
     ]
     if "test" in labels:
         test = labels["test"]
-        said.append(
-            f"A difference as large by chance alone has p = {number(test['p_value'])}; its size is"
-            f" {test['effect']}: Cramer's V {number(test['cramers_v'])} (0: none, 1: complete). With many images a tiny"
-            " V is improbable too."
+        notes.append(
+            f"Permutation test of equal shares: p = {format_number(test['p_value'])}. Effect size: {test['effect']},"
+            f" Cramér's V {format_number(test['cramers_v'])} (0: no difference; 1: complete difference). With many"
+            " images, a tiny V also has a small p."
         )
     if "cooccurrence" in labels:
-        said.append(
-            "How often two findings come together differs by"
-            f" {percent(labels['cooccurrence']['difference'])} of images in the mean over pairs."
+        points = format_decimals(100 * labels["cooccurrence"]["difference"], decimals=1)
+        notes.append(
+            "The shares of films and of images with both of two findings differ by"
+            f" {points} percentage points on average over all pairs."
         )
-    said += beside
+    notes += prevalence
     if labels["not_judged"]:
-        names = ", ".join(map(words, labels["not_judged"]))
-        said.append(f"* Too few val films to choose a threshold; listed, in no gate: {names}.")
-    return tuple(said)
+        names = ", ".join(map(spell_finding, labels["not_judged"]))
+        notes.append(f"* Too few val films to choose a threshold. These findings are listed but enter no gate: {names}.")
+    return tuple(notes)
 
 
-def distances(by_finding: Mapping[str, Any]) -> Table:
-    """A row for each finding and extractor with enough images and films of it, from the first finding on."""
-    rows = [
-        _distance(finding, name, held[finding])
-        for finding in (NO_FINDING, *FINDINGS)
-        for name, held in by_finding.items()
-        if isinstance(held.get(finding), Mapping) and held[finding]["status"] == "computed"
-    ]
-    return Table(_DISTANCES, tuple(rows))
-
-
-def _distance(finding: str, name: str, held: Mapping[str, Any]) -> Row:
-    return (
-        words(finding) + mark(held),
-        features(name),
-        f"{number(held['value'])} {interval(held['interval'])}",
-        number(held["floor"]),
-        f"{number(held['relative'])} {interval(held['relative_interval'])}",
-        f"{held['n_synthetic']:,} / {held['n_train']:,} / {held['n_test']:,}",
-    )
-
-
-def _beside(held: Mapping[str, Any] | None) -> tuple[str, ...]:
-    if held is None:
+def _describe_prevalence(prevalence: Prevalence | None) -> tuple[str, ...]:
+    if prevalence is None:
         return ()
     return (
-        f"Against {held['name']}: total variation {number(held['total_variation'])}, Jensen-Shannon"
-        f" {number(held['jensen_shannon'])}. Those labels were not given by the judge, so the difference is of images"
-        " and of labelling.",
+        f"Compared with {prevalence['name']}: total variation {format_number(prevalence['total_variation'])},"
+        f" Jensen-Shannon divergence {format_number(prevalence['jensen_shannon'])}. The judge did not give those"
+        " labels, so these figures include differences in labelling.",
     )
+
+
+def _build_shares_plot(shares: dict[str, ShareRow]) -> Plot | None:
+    if not shares:
+        return None
+    plotted = {name: share for name, share in shares.items() if name != NO_FINDING}
+    alt = "; ".join(
+        f"{spell_finding(name)} real {_format_alt(share['real'])}, synthetic {_format_alt(share['synthetic'])}"
+        for name, share in plotted.items()
+    )
+    return Plot.from_svg(
+        plots.draw_label_shares(plotted), title="Share of images with each finding", alt=f"Share of images: {alt}"
+    )
+
+
+def _build_cooccurrence_plot(cooccurrence: pd.DataFrame) -> Plot | None:
+    if cooccurrence.empty:
+        return None
+    matrices = []
+    for side in ("real", "synthetic"):
+        pivot = cooccurrence.pivot_table(side, "finding", "with").reindex(FINDINGS)[list(FINDINGS)].fillna(0.0)
+        upper = np.triu(pivot.to_numpy(), k=1)
+        matrices.append(upper + upper.T)
+    pairs = cooccurrence[cooccurrence["finding"] != cooccurrence["with"]]
+    extreme = pairs.iloc[int((pairs["synthetic"] - pairs["real"]).abs().to_numpy().argmax())]
+    alt = (
+        "Share of images with both of two findings. The pair that differs most is"
+        f" {spell_finding(extreme['finding'])} with {spell_finding(extreme['with'])}:"
+        f" real {_format_alt(extreme['real'])}, synthetic {_format_alt(extreme['synthetic'])}"
+    )
+    return Plot.from_svg(
+        plots.draw_cooccurrence(FINDINGS, *matrices), title="Findings that occur together", alt=alt, is_wide=True
+    )
+
+
+def _format_alt(share: float | None) -> str:
+    return format_percent(share, missing="unknown")

@@ -1,68 +1,76 @@
-"""What the report says of copies: a row a space, and the closest pairs as numbers."""
+"""The section on copies of training films: the figures of each space, and the closest pairs as numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from synthcxr.data.metrics_rows import PrivacyRow
+from synthcxr.data.metrics_schema import PrivacySection, is_computed, privacy_spaces
+from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
+from synthcxr.report.section import Row, Section, Table
+from synthcxr.report.text import PIXELS, format_estimate, format_share, format_share_estimate, name_space
 
-from synthcxr.report.text import NO_BREAK, PIXELS, Row, Table, features, interval, number, percent
+_SPACES = (
+    "Space",
+    "Closer than 99 % of held-out films (95 % CI)",
+    "Closer than all held-out films",
+    "Median ratio (95 % CI)",
+    "Planted copies detected",
+    "Membership inference, AUROC (95 % CI)",
+    "Duplicates (95 % CI)",
+)
+_PAIRS = ("Image", "Film (manifest row)", "Distance", "Held-out films that are closer")
 
-_SPACES = ("Space", "Nearer than 99 in 100 held-out", "Nearer than all", "Median ratio", "Planted copies found",
-           "Attack: AUROC", "Duplicates")  # fmt: skip
-_PAIRS = ("Image", "Film (manifest row)", "Distance", "Held-out films nearer")
 
-
-def table(privacy: Mapping[str, Any]) -> Table:
-    """A row for each space that was examined."""
-    return Table(_SPACES, tuple(_row(name, held) for name, held in _computed(privacy).items()))
-
-
-def notes(privacy: Mapping[str, Any]) -> tuple[str, ...]:
-    """How to read the table, and why a space is not in it."""
-    computed = _computed(privacy)
-    said = [
-        f"{name}: {held['status']}."
-        for name, held in privacy.items()
-        if isinstance(held, Mapping) and held["status"] != "computed"
-    ]
-    if not computed:
-        return tuple(dict.fromkeys(said)) or ("Whether images copy films was not examined.",)
-    few = max((held["detectable"] or 1.0) for held in computed.values())
-    return (
-        "By chance 1 % of images are nearer, the ratio is 1, the attack scores 0.5 and 1 % are duplicates; more of the"
-        " first, or an attack whose interval lies above 0.5, may be copying, and the closest pairs tell; more"
-        " duplicates are a generator that repeats itself.",
-        f"A set of this size shows copies where they are {percent(few)} of it or more; fewer may be there unseen. No"
-        " number here is a proof of privacy.",
-        *said,
+def build_memorisation_section(privacy: PrivacySection) -> Section:
+    """The section; the closest pairs are those in pixels."""
+    spaces = _computed_spaces(privacy)
+    pairs = _tabulate_pairs(spaces.get(PIXELS))
+    return Section(
+        title="Copies of training films",
+        notes=_build_notes(privacy),
+        table=Table(_SPACES, tuple(_tabulate_space(space, row) for space, row in spaces.items())) if spaces else None,
+        subsections=() if pairs is None else (Section("Closest pairs in pixels", table=pairs),),
     )
 
 
-def pairs(privacy: Mapping[str, Any]) -> Table:
-    """The closest pairs in pixels, as numbers."""
-    held = _computed(privacy).get(PIXELS, {"pairs": ()})
-    return Table(
-        _PAIRS,
-        tuple(
-            (str(pair["image"]), str(pair["film"]), number(pair["distance"]), percent(pair["rank"]))
-            for pair in held["pairs"]
-        ),
+def _build_notes(privacy: PrivacySection) -> tuple[str, ...]:
+    """How to read the table, its limits, and why a space is not in it."""
+    spaces = _computed_spaces(privacy)
+    reasons = [f"{space}: {row['status']}." for space, row in privacy_spaces(privacy).items() if not is_computed(row)]
+    if not spaces:
+        return tuple(dict.fromkeys(reasons)) or ("It was not tested whether images copy training films.",)
+    detectable = max(row["detectable"] or 1.0 for row in spaces.values())
+    return (
+        "Expected without copying: 1 % of the images closer to a training film than 99 % of the held-out films are,"
+        " median ratio 1, membership-inference AUROC 0.5 and 1 % duplicates. A higher share in the first column, or an"
+        " AUROC whose interval is above 0.5, may mean copying; look at the closest pairs. A higher share of duplicates"
+        " means that the generator repeats itself.",
+        f"A dataset of this size reveals copies if they are at least {format_share(detectable)} of it; fewer copies can"
+        " stay undetected. No figure here proves privacy.",
+        *reasons,
     )
 
 
-def _computed(privacy: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    spaces = {name: held for name, held in privacy.items() if isinstance(held, Mapping)}
-    return {name: held for name, held in spaces.items() if held["status"] == "computed"}
+def _tabulate_pairs(pixels: PrivacyRow | None) -> Table | None:
+    rows = tuple(
+        (pair["image"], str(pair["film"]), format_number(pair["distance"]), format_share(pair["rank"]))
+        for pair in ([] if pixels is None else pixels["pairs"])
+    )
+    return Table(_PAIRS, rows) if rows else None
 
 
-def _row(name: str, held: Mapping[str, Any]) -> Row:
-    attack, duplicates = held["attack"], held["duplicates"]
+def _computed_spaces(privacy: PrivacySection) -> dict[str, PrivacyRow]:
+    return {space: row for space, row in privacy_spaces(privacy).items() if is_computed(row)}
+
+
+def _tabulate_space(space: str, row: PrivacyRow) -> Row:
+    attack, duplicates = row["attack"], row["duplicates"]
+    recalls = (f"{kind}{NO_BREAK_SPACE}{format_share(recall['share'])}" for kind, recall in row["found"].items())
     return (
-        "Pixels" if name == PIXELS else features(name),
-        f"{percent(held['share'])} {interval(held['share_interval'], percent=True)}",
-        f"{held['n_below_null']:,} of {held['n']:,}",
-        f"{number(held['median_ratio'])} {interval(held['median_ratio_interval'])}",
-        ", ".join(f"{kind}{NO_BREAK}{percent(found['share'])}" for kind, found in held["found"].items()),
-        f"{number(attack['auroc'])} {interval(attack['interval'])}",
-        f"{percent(duplicates['share'])} {interval(duplicates['share_interval'], percent=True)}",
+        name_space(space),
+        format_share_estimate(row["share"], row["share_interval"]),
+        f"{row['n_below_null']:,} of {row['n']:,}",
+        format_estimate(row["median_ratio"], row["median_ratio_interval"]),
+        ", ".join(recalls),
+        format_estimate(attack["auroc"], attack["interval"]),
+        format_share_estimate(duplicates["share"], duplicates["share_interval"]),
     )

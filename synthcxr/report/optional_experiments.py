@@ -1,100 +1,129 @@
-"""What the report says of `synthcxr disturb` and `utility`, where a person has run them on what is judged here."""
+"""The results of `synthcxr disturb` and `synthcxr utility`, where a person ran them on the evaluated models."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from synthcxr.report.text import NO_BREAK, Table, auroc, features, words
-from synthcxr.storage import json_files
+from synthcxr.data.metrics_schema import MetricsJson
+from synthcxr.data.number_format import NO_BREAK_SPACE, format_count, format_decimals, format_interval
+from synthcxr.report import plots
+from synthcxr.report.section import Plot, Section, Table
+from synthcxr.report.text import format_auroc, name_features, spell_finding
 
-DISTURB, UTILITY = Path("disturb/disturb.json"), Path("utility/utility.json")
 MEAN = "mean"
 _ARMS = ("real only", "synthetic only", "real twice", "real + synthetic")
 
 
 @dataclasses.dataclass(frozen=True)
-class Trials:
-    """What both found, as far as it is of these models: curves by extractor, and utility.json; empty where not."""
+class Experiments:
+    """The entries of disturb.json by extractor, and utility.json; each is empty where it does not apply."""
 
     disturb: dict[str, Any]
     utility: dict[str, Any]
 
-
-def read(results: Path, metrics: Mapping[str, Any]) -> Trials:
-    """Read both from below `results`; what judges another extractor or another generator than `metrics` is left."""
-    tried = _there(results / DISTURB).get("extractors", {})
-    digests = {name: held.get("digest") for name, held in metrics.get("distance", {}).items()}
-    used = _there(results / UTILITY)
-    generator = metrics.get("models", {}).get("generator")
-    return Trials(
-        disturb={
-            name: held for name, held in tried.items() if "passed" in held and held["digest"] == digests.get(name)
-        },
-        utility=used if used and used["generator"] == generator else {},
-    )
-
-
-def disturbed(held: Mapping[str, Any]) -> Table:
-    """A row a disturbance, a column an extractor: does its distance grow at every step."""
-    kinds = dict.fromkeys(kind for each in held.values() for kind in each["disturbances"])
-    rows = [(kind, *(each["disturbances"][kind]["grows"] for each in held.values())) for kind in kinds]
-    return Table(("Does it grow with", *map(features, held)), tuple(rows))
-
-
-def disturbed_notes(held: Mapping[str, Any]) -> tuple[str, ...]:
-    """The verdict on each extractor, or that there is none."""
-    if not held:
-        return ("Whether these distances grow when films are disturbed was not tried: `synthcxr disturb`.",)
-    return tuple(
-        f"{features(name)}: the distance {'grows' if each['passed'] else 'does not grow'} at every step"
-        + ("." if each["passed"] else ", so that it orders images wrongly somewhere; no gate should stand on it.")
-        for name, each in held.items()
-    )
-
-
-def arms(held: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The ranks of each training, in the order to read them; the mean first, then from common to rare."""
-    positive = held["n_positive"]
-    names = (MEAN, *sorted(held["over"], key=lambda name: -positive[name]))
-    return {arm: {name: held["arms"][arm]["ranks"][name] for name in names} for arm in _ARMS}
-
-
-def utility(held: Mapping[str, Any]) -> Table:
-    """A row a finding below the number of images and the mean over findings; a column a training."""
-    if not held:
-        return Table((), ())
-    found, positive = arms(held), held["n_positive"]
-    rows = (
-        (
-            words(name) + (f" ({positive[name]:,})" if name in positive else ""),
-            *(auroc(ranks[name]) for ranks in found.values()),
+    @classmethod
+    def select(cls, *, disturb: Mapping[str, Any], utility: Mapping[str, Any], metrics: MetricsJson) -> Experiments:
+        """Keep what is about the extractors and the generator of `metrics`; the arguments are the files' content."""
+        extractor_digests = {name: row.get("digest") for name, row in metrics.get("distance", {}).items()}
+        generator = metrics["models"]["generator"] if "models" in metrics else None
+        return cls(
+            disturb={
+                name: entry
+                for name, entry in disturb.get("extractors", {}).items()
+                if "passed" in entry and entry["digest"] == extractor_digests.get(name)
+            },
+            utility=dict(utility) if utility and utility["generator"] == generator else {},
         )
-        for name in next(iter(found.values()))
+
+
+def build_reliability_section(disturb: Mapping[str, Any]) -> Section:
+    """Whether the distance of each extractor grows with the level of each disturbance of real films."""
+    title = "Reliability of these distances"
+    if not disturb:
+        note = "It was not tested whether these distances grow when films are disturbed; run `synthcxr disturb`."
+        return Section(title, notes=(note,))
+    kinds = dict.fromkeys(kind for entry in disturb.values() for kind in entry["disturbances"])
+    rows = tuple((kind, *(entry["disturbances"][kind]["grows"] for entry in disturb.values())) for kind in kinds)
+    headings = ("Disturbance", *(f"{name_features(name)}: distance grows" for name in disturb))
+    notes = tuple(
+        f"{name_features(name)}: the distance {'grows' if entry['passed'] else 'does not grow'} at every step"
+        + ("." if entry["passed"] else ", so it orders some images wrongly. Do not base a gate on it.")
+        for name, entry in disturb.items()
     )
-    counts = ("images learned from", *(f"{held['arms'][arm]['n_images']:,}" for arm in found))
-    return Table(("Finding", *found), (counts, *rows))
+    return Section(title, plots=(_plot_disturbances(disturb),), notes=notes, table=Table(headings, rows))
 
 
-def utility_notes(held: Mapping[str, Any]) -> tuple[str, ...]:
-    """The differences that answer the question, or that it was not asked."""
-    if not held:
-        return ("What a classifier learns from these images was not tried: `synthcxr utility`.",)
-    training = held["training"]
-    about = (
-        f"AUROC on {held['n_test']:,} real test films of {held['n_patients']:,} patients (positive films in brackets),"
-        f" mean of {training['n_seeds']} trainings of {training['n_epochs']} epochs each; 95 % intervals over patients."
+def build_utility_section(utility: Mapping[str, Any]) -> Section:
+    """The AUROC on real test films of classifiers that were trained on real films, on images, and on both."""
+    title = "Utility of the images for training"
+    if not utility:
+        return Section(title, notes=("Training classifiers on these images was not tested; run `synthcxr utility`.",))
+    training = utility["training"]
+    protocol = (
+        f"AUROC on {format_count(utility['n_test'])} real test films of {format_count(utility['n_patients'])} patients"
+        f" (number of positive films in brackets), mean of {training['n_seeds']} trainings of {training['n_epochs']}"
+        " epochs each. The 95 % CIs are over patients."
     )
-    ordered = sorted(held["differences"].items(), key=lambda item: _ARMS.index(item[0].partition(" - ")[0]))
-    said = [f"{name}: {each['value']:+.3f} {_signed(each['interval'])}." for name, each in ordered]
-    return (about, "Differences of mean AUROC: " + " ".join(said))
+    ordered = sorted(utility["differences"].items(), key=lambda item: _ARMS.index(item[0].partition(" - ")[0]))
+    differences = " ".join(
+        f"{name}: {difference['value']:+.3f} {_format_signed_interval(difference['interval'])}."
+        for name, difference in ordered
+    )
+    return Section(
+        title,
+        plots=(_plot_utility(utility),),
+        notes=(protocol, f"Differences of mean AUROC (95 % CI): {differences}"),
+        table=_tabulate_utility(utility),
+    )
 
 
-def _signed(edges: tuple[float, float]) -> str:
-    return NO_BREAK.join((f"({edges[0]:+.3f}", "to", f"{edges[1]:+.3f})"))
+def order_arms(utility: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The AUROC of each arm by finding, in the order to read them: the mean first, then from common to rare."""
+    n_positive = utility["n_positive"]
+    names = (MEAN, *sorted(utility["over"], key=lambda name: -n_positive[name]))
+    return {arm: {name: utility["arms"][arm]["ranks"][name] for name in names} for arm in _ARMS}
 
 
-def _there(path: Path) -> dict[str, Any]:
-    return dict(json_files.read_json(path)) if path.is_file() else {}
+def _tabulate_utility(utility: Mapping[str, Any]) -> Table:
+    """A column for each arm; a row for the number of training images, for the mean, and for each finding."""
+    arms, n_positive = order_arms(utility), utility["n_positive"]
+    counts = ("training images", *(format_count(utility["arms"][arm]["n_images"]) for arm in arms))
+    rows = tuple(
+        (
+            spell_finding(name) + (f" ({format_count(n_positive[name])})" if name in n_positive else ""),
+            *(format_auroc(estimates[name]) for estimates in arms.values()),
+        )
+        for name in next(iter(arms.values()))
+    )
+    return Table(("Finding", *arms), (counts, *rows))
+
+
+def _plot_disturbances(disturb: Mapping[str, Any]) -> Plot:
+    curves = {name: entry["disturbances"] for name, entry in disturb.items()}
+    outcomes = "; ".join(
+        f"{name} {'grows' if entry['passed'] else 'does not grow'} at every step" for name, entry in disturb.items()
+    )
+    return Plot.from_svg(
+        plots.draw_disturbances(curves),
+        title="Distance of disturbed real films, by level",
+        alt=f"Distance over level of six disturbances: {outcomes}",
+        is_wide=True,
+    )
+
+
+def _plot_utility(utility: Mapping[str, Any]) -> Plot:
+    arms = order_arms(utility)
+    means = "; ".join(
+        f"{name} {format_decimals(estimates[MEAN]['value'], decimals=3)}" for name, estimates in arms.items()
+    )
+    return Plot.from_svg(
+        plots.draw_utility(arms),
+        title="AUROC on real test films, by training images",
+        alt=f"Mean AUROC on real test films: {means}",
+    )
+
+
+def _format_signed_interval(bounds: tuple[float, float]) -> str:
+    return format_interval(bounds, "{:+.3f}".format, template=f"({{}}{NO_BREAK_SPACE}to{NO_BREAK_SPACE}{{}})")

@@ -1,46 +1,61 @@
-"""What the report says beside the Frechet distance: kernel distance, extrapolation, precision and coverage."""
+"""The subsection on diversity and distances other than Fréchet's: kernel distance, precision, coverage, MS-SSIM."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from synthcxr.data.metrics_schema import MetricsJson, is_computed
+from synthcxr.data.number_format import format_number
+from synthcxr.report.section import Row, Section, Table
+from synthcxr.report.text import format_estimate, name_features
 
-from synthcxr.report.text import Row, Table, features, interval, number
-
-_HEADINGS = ("Features", "Kernel distance (floor)", "At infinity: synthetic (training)", "Precision", "Recall",
-             "Coverage", "Coverage, times training films'")  # fmt: skip
-
-
-def table(metrics: Mapping[str, Any]) -> Table:
-    """A row for each extractor that has any of them."""
-    names = [name for name, held in metrics.get("coverage", {}).items() if held["status"] == "computed"]
-    return Table(_HEADINGS, tuple(_row(name, metrics) for name in names))
-
-
-def notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
-    """How alike random pairs are, and how well the judge agrees with the classifier."""
-    said = []
-    similar = metrics.get("similarity", {"status": ""})
-    if similar["status"] == "computed":
-        said.append(
-            f"Random pairs of images have an MS-SSIM of {number(similar['synthetic'])}"
-            f" {interval(similar['synthetic_interval'])}, of real films {number(similar['real'])}"
-            f" {interval(similar['real_interval'])}: higher among images means less variety."
-        )
-    return tuple(said)
+_HEADINGS = (
+    "Features",
+    "Kernel distance (floor)",
+    "Fréchet distance at infinite N: synthetic (training films)",
+    "Precision",
+    "Recall",
+    "Coverage",
+    "Coverage relative to training films (95 % CI)",
+)
 
 
-def _row(name: str, metrics: Mapping[str, Any]) -> Row:
-    kernel, infinity, coverage = (metrics[section][name] for section in ("kernel", "infinity", "coverage"))
-    made = coverage["synthetic"]
+def build_diversity_section(metrics: MetricsJson) -> Section | None:
+    """The subsection; None where `evaluate` computed none of these figures."""
+    extractors = [name for name, row in metrics.get("coverage", {}).items() if is_computed(row)]
+    table = Table(_HEADINGS, tuple(_tabulate(name, metrics) for name in extractors)) if extractors else None
+    notes = _describe_similarity(metrics)
+    return Section("Diversity and other distances", notes=notes, table=table) if table or notes else None
+
+
+def _describe_similarity(metrics: MetricsJson) -> tuple[str, ...]:
+    similarity = metrics.get("similarity")
+    if similarity is None or not is_computed(similarity):
+        return ()
+    synthetic = format_estimate(similarity["synthetic"], similarity["synthetic_interval"], in_text=True)
+    real = format_estimate(similarity["real"], similarity["real_interval"], in_text=True)
     return (
-        features(name),
-        ""
-        if "value" not in kernel
-        else f"{number(kernel['value'])} ± {number(kernel['std'])} ({number(kernel['floor'])})",
-        ""
-        if "synthetic" not in infinity
-        else f"{number(infinity['synthetic']['value'])} ({number(infinity['training']['value'])})",
-        *(number(made[key]) for key in ("precision", "recall", "coverage")),
-        f"{number(coverage['relative'])} {interval(coverage['relative_interval'])}",
+        f"Mean MS-SSIM of random pairs: synthetic images {synthetic}, real films {real}. A higher value for images"
+        " means less diversity.",
+    )
+
+
+def _tabulate(extractor: str, metrics: MetricsJson) -> Row:
+    kernel, infinity = metrics["kernel"][extractor], metrics["infinity"][extractor]
+    coverage = metrics["coverage"][extractor]
+    synthetic = coverage["synthetic"]
+    kernel_cell = infinity_cell = ""
+    if "value" in kernel:
+        kernel_cell = (
+            f"{format_number(kernel['value'])} ± {format_number(kernel['std'])} ({format_number(kernel['floor'])})"
+        )
+    if "synthetic" in infinity:
+        value, floor = infinity["synthetic"]["value"], infinity["training"]["value"]
+        infinity_cell = f"{format_number(value)} ({format_number(floor)})"
+    return (
+        name_features(extractor),
+        kernel_cell,
+        infinity_cell,
+        format_number(synthetic["precision"]),
+        format_number(synthetic["recall"]),
+        format_number(synthetic["coverage"]),
+        format_estimate(coverage["relative"], coverage["relative_interval"]),
     )

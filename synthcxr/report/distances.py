@@ -1,0 +1,94 @@
+"""The section on Fréchet distances to real films, in the features of each extractor and by finding."""
+
+from __future__ import annotations
+
+from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.metrics_rows import DistanceRow, FindingDistanceRow
+from synthcxr.data.metrics_schema import FindingDistances, MetricsJson, finding_distances, is_computed
+from synthcxr.data.number_format import format_count, format_number
+from synthcxr.report.optional_experiments import Experiments, build_reliability_section
+from synthcxr.report.other_metrics import build_diversity_section
+from synthcxr.report.section import Row, Section, Table
+from synthcxr.report.text import format_estimate, mark_not_judged, name_features, spell_finding
+
+_HEADINGS = (
+    "Features",
+    "Fréchet distance (95 % CI)",
+    "Floor: training films to test films",
+    "Relative (95 % CI)",
+    "N synthetic / train / test",
+)
+_BY_FINDING_HEADINGS = ("Finding", *_HEADINGS)
+
+
+def build_distance_section(metrics: MetricsJson, experiments: Experiments) -> Section:
+    """The section, with subsections on diversity, on findings, and on the reliability of the distances."""
+    computed = {name: row for name, row in metrics["distance"].items() if is_computed(row)}
+    by_finding = _tabulate_by_finding(metrics.get("by_finding", {}))
+    notes = [
+        f"{name_features(name)}: {row['status']}." for name, row in metrics["distance"].items() if name not in computed
+    ]
+    notes += [_describe_relative(name, row, has_films=bool(metrics["n_real_test"])) for name, row in computed.items()]
+    subsections = (
+        build_diversity_section(metrics),
+        None if by_finding is None else Section("Distance by finding, both sides labelled by the judge", table=by_finding),
+        build_reliability_section(experiments.disturb),
+    )
+    return Section(
+        title="Distance to real films",
+        notes=tuple(notes),
+        table=Table(_HEADINGS, tuple(_tabulate(name, row) for name, row in computed.items())) if computed else None,
+        subsections=tuple(section for section in subsections if section is not None),
+    )
+
+
+def list_extractors(metrics: MetricsJson) -> tuple[Row, ...]:
+    """The name, digest and resize rule of every extractor that gave a distance."""
+    return tuple(
+        (name_features(name), f"{row['extractor']}, digest {row['digest']}, resize: {row['resize']}")
+        for name, row in metrics["distance"].items()
+        if is_computed(row)
+    )
+
+
+def _tabulate(extractor: str, row: DistanceRow) -> Row:
+    return (
+        name_features(extractor),
+        format_estimate(row["value"], row["interval"]),
+        f"{format_number(row['floor'])} (n = {format_count(row['floor_n'])})",
+        format_estimate(row["relative"], row["relative_interval"]),
+        f"{format_count(row['n_synthetic'])} / {format_count(row['n_train'])} / {format_count(row['n_test'])}",
+    )
+
+
+def _describe_relative(extractor: str, row: DistanceRow, *, has_films: bool) -> str:
+    if row["relative"] is None:
+        return f"{name_features(extractor)}: no relative distance, because the floor has another number of images."
+    films = "the test films" if has_films else "the val films whose statistics the model carries"
+    return (
+        f"{name_features(extractor)}: synthetic images are {format_number(row['relative'])} times as far from {films}"
+        " as training films are (1: as close as real films)."
+    )
+
+
+def _tabulate_by_finding(by_finding: dict[str, FindingDistances]) -> Table | None:
+    """A row for each finding and extractor with enough images and films."""
+    sections = {extractor: finding_distances(section) for extractor, section in by_finding.items()}
+    rows = tuple(
+        _tabulate_finding(finding, extractor, section[finding])
+        for finding in (NO_FINDING, *FINDINGS)
+        for extractor, section in sections.items()
+        if finding in section and is_computed(section[finding])
+    )
+    return Table(_BY_FINDING_HEADINGS, rows) if rows else None
+
+
+def _tabulate_finding(finding: str, extractor: str, row: FindingDistanceRow) -> Row:
+    return (
+        spell_finding(finding) + mark_not_judged(row),
+        name_features(extractor),
+        format_estimate(row["value"], row["interval"]),
+        format_number(row["floor"]),
+        format_estimate(row["relative"], row["relative_interval"]),
+        f"{format_count(row['n_synthetic'])} / {format_count(row['n_train'])} / {format_count(row['n_test'])}",
+    )
