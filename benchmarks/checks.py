@@ -1,6 +1,6 @@
-"""Both suites on as many rows as the NIH's films: time and memory, with and without Data Docs, at 112,120 rows.
+"""Time and memory of both check suites on 112,120 rows (the size of NIH ChestX-ray14), with and without Data Docs.
 
-The manifests are made up with the NIH's shares of findings; no image is read.
+The manifests are random, with 5 % of each finding. No image is read.
 
     python benchmarks/checks.py [--n 112120] [--out benchmarks/results/checks.json]
 """
@@ -28,13 +28,13 @@ from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 PATIENTS = 30_805
 
 
-def manifest(n: int) -> pd.DataFrame:
-    """A film manifest without fault."""
+def build_manifest(n: int) -> pd.DataFrame:
+    """Build a valid film manifest."""
     rng = np.random.default_rng(0)
     patient = np.sort(rng.integers(0, PATIENTS, n))
     frame = pd.DataFrame(
         {
-            "image_index": [f"{at:08d}.png" for at in range(n)],
+            "image_index": [f"{index:08d}.png" for index in range(n)],
             "patient_id": patient.astype(str),
             "source": "nih",
             "view": rng.choice(["PA", "AP"], n),
@@ -48,10 +48,10 @@ def manifest(n: int) -> pd.DataFrame:
     return frame.loc[:, list(MANIFEST_COLUMNS)]
 
 
-def dataset(n: int) -> pd.DataFrame:
-    """The table of a synthetic dataset without fault, as the suite sees it."""
+def build_dataset(n: int) -> pd.DataFrame:
+    """Build the table of a valid synthetic dataset, as the suite checks it."""
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"file_name": [f"shards/00000.tar/{at:08d}.png" for at in range(n)], "index": range(n)})
+    frame = pd.DataFrame({"file_name": [f"shards/00000.tar/{index:08d}.png" for index in range(n)], "index": range(n)})
     frame["Finding Labels"] = rng.choice(["No Finding", "Edema", "Edema|Mass", "Hernia"], n, p=[0.5, 0.3, 0.15, 0.05])
     frame = frame.assign(seed=1, requested="", weight=1.0, sha256="0a" * 32)
     for column in PROBABILITY_COLUMNS:
@@ -60,52 +60,55 @@ def dataset(n: int) -> pd.DataFrame:
 
 
 def measure(n: int) -> dict[str, dict[str, float]]:
-    """Seconds of each check, and the process' peak memory after it, in MB."""
-    held, made = films.build_table(manifest(n)), dataset(n)
+    """Measure the seconds of each suite and the peak memory of the process after it, in MB."""
+    manifest_table, dataset_table = films.build_table(build_manifest(n)), build_dataset(n)
     reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
     sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
-    expected = [*synthetic.list_checks(n, 256), gx_runner.Check("label sets", "label sets are as asked", sets)]
+    checks = [
+        *synthetic.list_checks(n, 256),
+        gx_runner.Check("label sets", "label sets have the expected shares", sets),
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        works = {
+        tasks = {
             "the tables alone": lambda: None,
-            "films": lambda: gx_runner.run_checks(held, films.list_checks(1024), label=films.LABEL_COLUMN),
-            "dataset": lambda: gx_runner.run_checks(made, expected, label=synthetic.LABEL_COLUMN),
+            "films": lambda: gx_runner.run_checks(manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN),
+            "dataset": lambda: gx_runner.run_checks(dataset_table, checks, label=synthetic.LABEL_COLUMN),
             "films, all rows failing": lambda: gx_runner.run_checks(
-                held.assign(view="LL"), films.list_checks(1024), label=films.LABEL_COLUMN
+                manifest_table.assign(view="LL"), films.list_checks(1024), label=films.LABEL_COLUMN
             ),
-            "films with Data Docs": lambda: _with_docs(held, Path(folder)),
+            "films with Data Docs": lambda: _check_with_docs(manifest_table, Path(folder)),
         }
-        return {name: _measured(work) for name, work in works.items()}
+        return {name: _measure_task(task) for name, task in tasks.items()}
 
 
-def _with_docs(held: pd.DataFrame, folder: Path) -> None:
+def _check_with_docs(manifest_table: pd.DataFrame, folder: Path) -> None:
     docs = gx_runner.DataDocs(folder)
-    gx_runner.run_checks(held, films.list_checks(1024), label=films.LABEL_COLUMN, name="films", docs=docs)
+    gx_runner.run_checks(manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN, name="films", docs=docs)
     docs.build()
 
 
-def _measured(work: object) -> dict[str, float]:
+def _measure_task(task: object) -> dict[str, float]:
     started = time.perf_counter()
-    work()  # type: ignore[operator]
-    took = time.perf_counter() - started
-    return {"wall_s": round(took, 2), "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+    task()  # type: ignore[operator]
+    wall_s = time.perf_counter() - started
+    return {"wall_s": round(wall_s, 2), "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Print the result and write it as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--n", type=int, default=112_120)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/checks.json"))
-    asked = parser.parse_args()
-    found = {
-        "n": asked.n,
+    arguments = parser.parse_args()
+    result = {
+        "n": arguments.n,
         "machine": {"cpu": platform.processor() or platform.machine(), "n_cores": os.cpu_count()},
         "versions": {"great-expectations": great_expectations.__version__, "pandas": pd.__version__},
-        "checks": measure(asked.n),
+        "checks": measure(arguments.n),
     }
-    print(json.dumps(found, indent=2))
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

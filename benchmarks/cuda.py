@@ -1,14 +1,15 @@
-"""On a GPU: the training step (D and G) at each resolution, and generation through onnxruntime's CUDA provider.
+"""Rate of the training step (D and G) at each resolution, and of generation with onnxruntime, on a CUDA GPU.
 
     python benchmarks/cuda.py [--profile nih-1024] [--resolutions 1024 256 64] [--steps 8] [--out FILE]
 
-Without a GPU, or where onnxruntime did not get it, one line says so and the exit code is 2: never a silent CPU run.
+Without a GPU, or if onnxruntime does not use it, the script prints one line and exits with code 2. It never
+falls back to the CPU.
 """
 
 from __future__ import annotations
 
-if __name__ == "cuda":  # torch looks for NVIDIA's package of this name, and finds this file beside any benchmark
-    raise ImportError("benchmarks/cuda.py is no package")
+if __name__ == "cuda":  # torch imports a package of this name and would find this file
+    raise ImportError("benchmarks/cuda.py is not a package")
 
 import argparse
 import dataclasses
@@ -35,8 +36,8 @@ from synthcxr.training import gan_state, schedule, step
 PARAMS = Path(__file__).parents[1] / "params"
 
 
-def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> dict[str, object]:
-    """Images/s and peak memory of the step as training takes it; the penalty is paid as often as the profile says."""
+def measure_training(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> dict[str, object]:
+    """Measure images/s and peak memory of the training step, with the penalty at the interval of the profile."""
     device = select_device("cuda")
     torch.cuda.reset_peak_memory_stats()
     state, batch = gan_state.create_state(config, device), config.batch[resolution]
@@ -64,8 +65,8 @@ def trained(config: GanConfig, resolution: int, n_steps: int, *, bf16: bool) -> 
     }
 
 
-def generated(config: GanConfig, batch: int, n_batches: int) -> dict[str, object]:
-    """Images/s of a generator of the profile's size, through the file that `export` writes; its weights are fresh."""
+def measure_generation(config: GanConfig, batch: int, n_batches: int) -> dict[str, object]:
+    """Measure images/s of an untrained generator of the profile, exported as `synthcxr export` does."""
     network = gan_state.create_state(config, torch.device("cpu")).ema
     layers.fold_scales(network)
     metadata = ModelMetadata(
@@ -95,49 +96,54 @@ def generated(config: GanConfig, batch: int, n_batches: int) -> dict[str, object
 
 
 def require_cuda(provider: str) -> None:
-    """Raise ConfigError unless the session runs where it was asked to."""
+    """Raise ConfigError unless the session runs on CUDA."""
     if provider != CUDA:
         raise ConfigError(f"onnxruntime runs on {provider}, not on {CUDA}")
 
 
 def main() -> None:
-    """Print each row and, with --out, write all as JSON."""
+    """Print each row and, with --out, write all rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="nih-1024")
     parser.add_argument("--resolutions", type=int, nargs="+")
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=32, help="of generation")
+    parser.add_argument("--batch", type=int, default=32, help="batch size of generation")
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
         if not torch.cuda.is_available():
-            raise ConfigError("no GPU: torch finds none here, and nothing was measured")
-        result = measured(asked)
+            raise ConfigError("no GPU found by torch; nothing was measured")
+        result = measure_all(arguments)
     except SynthCXRError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    if asked.out:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def measured(asked: argparse.Namespace) -> dict[str, object]:
-    """Everything, in both precisions."""
-    config = dataclasses.replace(load_config(PARAMS / f"{asked.profile}.yaml").train_gan, device="cuda")
+def measure_all(arguments: argparse.Namespace) -> dict[str, object]:
+    """Measure training in fp32 and bf16, and generation."""
+    config = dataclasses.replace(load_config(PARAMS / f"{arguments.profile}.yaml").train_gan, device="cuda")
     rows = []
-    for side in asked.resolutions or sorted(config.channels, reverse=True):
+    for side in arguments.resolutions or sorted(config.channels, reverse=True):
         for bf16 in (False, True):
-            rows.append(trained(config, side, asked.steps, bf16=bf16))
+            rows.append(measure_training(config, side, arguments.steps, bf16=bf16))
             print(json.dumps(rows[-1]), flush=True)
             torch.cuda.empty_cache()
-    made = generated(config, asked.batch, asked.steps)
-    print(json.dumps(made))
+    generation = measure_generation(config, arguments.batch, arguments.steps)
+    print(json.dumps(generation))
     gpu = {
         "gpu": torch.cuda.get_device_name(),
         "cuda": torch.version.cuda,
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
     }
-    return {"machine": machine.describe() | gpu, "profile": asked.profile, "training": rows, "generation": made}
+    return {
+        "machine": machine.describe() | gpu,
+        "profile": arguments.profile,
+        "training": rows,
+        "generation": generation,
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pictures of docs/generate.md: a row of synthetic images for each way to ask. No film is in them.
+"""The pictures of docs/generate.md: a row of synthetic images for each kind of request. They contain no film.
 
 python benchmarks/example_grids.py MODELS [--out docs/results/generate] [--images 8]
 """
@@ -18,8 +18,8 @@ from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import GateError
 from synthcxr.stages import generate
 
-PLAIN = load_config(Path(__file__).parents[1] / "params" / "starter.yaml").generate
-WAYS: dict[str, dict[str, object]] = {
+BASE_CONFIG = load_config(Path(__file__).parents[1] / "params" / "starter.yaml").generate
+REQUESTS: dict[str, dict[str, object]] = {
     "anything": {},
     "cardiomegaly": {"labels": ("Cardiomegaly",)},
     "cardiomegaly-and-effusion": {"labels": ("Cardiomegaly", "Effusion")},
@@ -30,32 +30,32 @@ WAYS: dict[str, dict[str, object]] = {
 }
 
 
-def row(dataset: Path) -> np.ndarray:
-    """The images beside each other, two pixels of white between."""
+def draw_row(dataset: Path) -> np.ndarray:
+    """Place the images of a dataset side by side with a white border of two pixels."""
     table = read_metadata(dataset)
     squares = [image_reader.decode_pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
     return np.concatenate([np.pad(square, 2, constant_values=255) for square in squares], axis=1)
 
 
 def main() -> None:
-    """Write a PNG for each way; one that the draws do not reach is drawn as far as it came, and said."""
+    """Write one PNG per request. If the draws run out, print so and show the images so far."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/results/generate"))
     parser.add_argument("--images", type=int, default=8)
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    for name, asked in WAYS.items():
-        config = dataclasses.replace(PLAIN, n=given.images, **asked)  # type: ignore[arg-type]
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, request in REQUESTS.items():
+        config = dataclasses.replace(BASE_CONFIG, n=arguments.images, **request)  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / "made"
+            dataset = Path(folder) / "dataset"
             try:
-                generate.run(config, model=given.models, out=made, model_name=given.models.name)
+                generate.run(config, model=arguments.models, out=dataset, model_name=arguments.models.name)
             except GateError as error:
                 print(f"{name}: {error}")
-            if len(read_metadata(made)):
-                (given.out / f"{name}.png").write_bytes(images.encode_png(row(made)))
-                print(given.out / f"{name}.png")
+            if len(read_metadata(dataset)):
+                (arguments.out / f"{name}.png").write_bytes(images.encode_png(draw_row(dataset)))
+                print(arguments.out / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A generator as it was exported beside the same one made quicker on opening, both through onnxruntime.
+"""Rate of an exported generator in onnxruntime against the same generator after the CPU fusion of synthcxr.
 
-The same weights, threads and latents, taken in turn (A B A B), medians. Says how far the images differ, where the time
-of each goes by onnxruntime's own profile, how many operations its convolutions take, and the ratio that these alone
-would allow. Random weights do at 128, 256 and 1024 px, for the arithmetic is the same; files of your own are taken by
---models.
+Both use the same weights, threads and latents and run in turn (A B A B); rates are medians. Also reports how much the
+images differ, the time by kind of operation from onnxruntime's profile, the operations of the convolutions, and the
+ratio that the operations alone would allow. Generators of 128, 256 and 1024 px have random weights, which does not
+change the arithmetic; --models adds your own files.
 
     python benchmarks/generate.py [--models registry/starter] [--repeats 5] [--out benchmarks/results/generate.json]
 """
@@ -38,24 +38,26 @@ from synthcxr.synthesis.runtime import cpu_fusion
 LATENT = 256
 
 
-def widths(side: int) -> dict[int, int]:
-    """Channels at each size: the paper's at 1024 px, those of a small profile below."""
+def choose_channels(side: int) -> dict[int, int]:
+    """Channels at each size: the paper's at 1024 px, those of a small profile below that."""
     return paper_channels(side) if side == 1024 else {2**k: min(128, 8192 >> k) for k in range(2, side.bit_length())}
 
 
-def write(path: Path, side: int, blocks: str) -> None:
-    """A generator with random weights, as `synthcxr export` writes it."""
+def write_generator(path: Path, side: int, blocks: str) -> None:
+    """Write a generator with random weights, as `synthcxr export` does."""
     torch.manual_seed(0)
-    network = Generator(LATENT, widths(side), blocks).eval()  # type: ignore[arg-type]
+    network = Generator(LATENT, choose_channels(side), blocks).eval()  # type: ignore[arg-type]
     layers.fold_scales(network)
-    held = ModelMetadata(
-        "generator", side, LATENT, FINDINGS, {}, network.build_network_config(widths(side)), "", True, ""
+    metadata = ModelMetadata(
+        "generator", side, LATENT, FINDINGS, {}, network.build_network_config(choose_channels(side)), "", True, ""
     )
-    export_onnx(network, path=path, metadata=held, row=(LATENT,), input_name="z", output_names=("image",), fp16=True)
+    export_onnx(
+        network, path=path, metadata=metadata, row=(LATENT,), input_name="z", output_names=("image",), fp16=True
+    )
 
 
-def session(model: onnx.ModelProto, threads: int, *, profile: str = "") -> ort.InferenceSession:
-    """As synthesis/session.py opens it on a CPU."""
+def open_session(model: onnx.ModelProto, threads: int, *, profile: str = "") -> ort.InferenceSession:
+    """Open a session with the options of synthesis/runtime/onnx_session.py on a CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.use_deterministic_compute = True
@@ -66,24 +68,32 @@ def session(model: onnx.ModelProto, threads: int, *, profile: str = "") -> ort.I
 
 
 def profile(model: onnx.ModelProto, z: np.ndarray, threads: int, folder: str) -> dict[str, Any]:
-    """The share of time of each kind of step, GFLOP an image of all convolutions, and GFLOP/s while they run."""
-    profiled = session(model, threads, profile=f"{folder}/profile")
+    """Profile the share of time by operation, and GFLOP per image and GFLOP/s of the convolutions."""
+    profiled = open_session(model, threads, profile=f"{folder}/profile")
     n_runs = 3
     for _ in range(n_runs):
         profiled.run(None, {"z": z})
-    took: collections.Counter[str] = collections.Counter()
+    time_by_operation: collections.Counter[str] = collections.Counter()
     n_flop = 0
     for event in json.loads(Path(profiled.end_profiling()).read_text()):
         if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
-            took[event["args"]["op_name"]] += event["dur"]
-            n_flop += _n_flop(event["args"])
-    shares = {name: round(part / took.total(), 3) for name, part in took.most_common() if part > took.total() / 200}
+            time_by_operation[event["args"]["op_name"]] += event["dur"]
+            n_flop += _count_flop(event["args"])
+    shares = {
+        name: round(part / time_by_operation.total(), 3)
+        for name, part in time_by_operation.most_common()
+        if part > time_by_operation.total() / 200
+    }
     gflop = n_flop / 1e9
-    return {"gflop": gflop / n_runs / len(z), "gflop_per_s": gflop / (took["Conv"] / 1e6), "shares": shares}
+    return {
+        "gflop": gflop / n_runs / len(z),
+        "gflop_per_s": gflop / (time_by_operation["Conv"] / 1e6),
+        "shares": shares,
+    }
 
 
-def _n_flop(step: dict[str, Any]) -> int:
-    """Twice the multiply-adds of a convolution, from the sizes of its weights and its result."""
+def _count_flop(step: dict[str, Any]) -> int:
+    """Count 2 x multiply-adds of a convolution from the shapes of its weights and output."""
     if step["op_name"] != "Conv":
         return 0
     (shape,) = step["output_type_shape"][0].values()
@@ -92,31 +102,31 @@ def _n_flop(step: dict[str, Any]) -> int:
 
 
 def compare(model: onnx.ModelProto, batch: int, threads: int, repeats: int) -> dict[str, Any]:
-    """Both sides of one generator."""
-    quicker, n_merged = cpu_fusion.fuse_for_cpu(model)
+    """Compare one generator with its fused form."""
+    fused, n_merged = cpu_fusion.fuse_for_cpu(model)
     latent = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     z = np.random.default_rng(0).standard_normal((batch, latent), dtype=np.float32)
-    sessions = session(model, threads), session(quicker, threads)
-    images = [each.run(None, {"z": z})[0] for each in sessions]
+    sessions = open_session(model, threads), open_session(fused, threads)
+    images = [runtime.run(None, {"z": z})[0] for runtime in sessions]
     walls: list[list[float]] = [[], []]
     for _ in range(repeats):
-        for each, wall in zip(sessions, walls, strict=True):
+        for runtime, wall in zip(sessions, walls, strict=True):
             started = time.perf_counter()
-            each.run(None, {"z": z})
+            runtime.run(None, {"z": z})
             wall.append(time.perf_counter() - started)
     a, b = (batch / statistics.median(wall) for wall in walls)
     with tempfile.TemporaryDirectory() as folder:
-        plain, merged = (profile(each, z, threads, folder) for each in (model, quicker))
+        exported_profile, fused_profile = (profile(graph, z, threads, folder) for graph in (model, fused))
     return {
         "batch": batch,
         "n_merged": n_merged,
         "plain_images_per_s": a,
         "merged_images_per_s": b,
         "ratio": b / a,
-        "bound": plain["gflop"] / merged["gflop"],
+        "bound": exported_profile["gflop"] / fused_profile["gflop"],
         "largest_difference": float(abs(images[0] - images[1]).max()),
-        "plain": plain,
-        "merged": merged,
+        "plain": exported_profile,
+        "merged": fused_profile,
     }
 
 
@@ -127,25 +137,25 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="+", default=[])
     parser.add_argument("--sides", type=int, nargs="+", default=[128, 256, 1024])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/generate.json"))
-    given = parser.parse_args()
-    described = machine.describe() | {"n_threads": given.threads, "onnxruntime": ort.__version__}
+    arguments = parser.parse_args()
+    described = machine.describe() | {"n_threads": arguments.threads, "onnxruntime": ort.__version__}
     rows = []
-    for named, model, batch in generators(given.models, given.sides):
-        rows.append(named | compare(model, batch, given.threads, given.repeats))
+    for description, model, batch in list_generators(arguments.models, arguments.sides):
+        rows.append(description | compare(model, batch, arguments.threads, arguments.repeats))
         print({name: value for name, value in rows[-1].items()}, flush=True)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps({"machine": described, "rows": rows}, indent=2) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({"machine": described, "rows": rows}, indent=2) + "\n")
 
 
-def generators(folders: list[Path], sides: list[int]) -> Iterator[tuple[dict[str, Any], onnx.ModelProto, int]]:
-    """Every generator to be compared, what it is, and the images of a run."""
+def list_generators(folders: list[Path], sides: list[int]) -> Iterator[tuple[dict[str, Any], onnx.ModelProto, int]]:
+    """Yield each generator to compare: its description, the model and the batch size."""
     for folder in folders:
         yield {"models": folder.name}, onnx.load(folder / "generator.onnx"), 32
     for side in sides:
         for blocks in ("lean", "paper"):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "generator.onnx"
-                write(path, side, blocks)
+                write_generator(path, side, blocks)
                 yield {"side": side, "blocks": blocks}, onnx.load(path), {128: 8, 256: 4}.get(side, 1)
 
 

@@ -1,4 +1,4 @@
-"""The machine that figures were taken on: processor, flags that matter, threads, and the rate of matrix products."""
+"""Describe the machine of a benchmark: processor, vector flags, threads and the rate of matrix products."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BF16 = {"avx512_bf16", "amx_bf16"}
 
 
 def describe() -> dict[str, object]:
-    """What the figures depend on, rates included."""
+    """Describe everything that the figures depend on, with matrix rates."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
@@ -29,20 +29,20 @@ def describe() -> dict[str, object]:
 
 
 def flags() -> list[str]:
-    """Those of FLAGS that this processor has."""
+    """List the FLAGS that this processor has."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    held = next((set(line.split()) for line in lines if line.startswith("flags")), set())
-    return [flag for flag in FLAGS if flag in held]
+    cpu_flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    return [flag for flag in FLAGS if flag in cpu_flags]
 
 
 def has_bf16() -> bool:
-    """Whether bf16 is done in hardware; without it a product takes hundreds of times as long as in fp32."""
+    """Whether the processor computes bf16 in hardware; if not, a product takes hundreds of times as long as fp32."""
     return bool(BF16 & set(flags()))
 
 
 def matrix_rates() -> dict[str, float]:
-    """GFLOP/s of a square matrix product on the threads in use, in fp32 and bf16."""
+    """Measure GFLOP/s of a square matrix product in fp32 and bf16, on the current threads."""
     return {"fp32": _rate(torch.float32, 2048), "bf16": _rate(torch.bfloat16, 2048 if has_bf16() else 256)}
 
 

@@ -1,6 +1,7 @@
-"""The plain side of benchmarks/train.py: the same networks, losses and augmentation in torch's own operations.
+"""The reference step of benchmarks/train.py: the same networks, losses and augmentation in plain torch operations.
 
-fp32, NCHW, eager; synthetic images are made twice and judged apart from the real ones; the penalty is paid as often.
+fp32, NCHW, eager. Synthetic images are generated twice per step and go through D separately from real ones. The
+penalty interval is the same.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ CPU = torch.device("cpu")
 
 
 def generate(network: Generator, z: Tensor) -> Tensor:
-    """Images at the generator's largest side."""
-    x = network.dense(_normalised(z)).reshape(z.shape[0], -1, 4, 4) + network.dense_bias
-    x = _active(network.conv(_active(x)))
+    """Generate images at the largest resolution."""
+    x = network.dense(_normalize_pixels(z)).reshape(z.shape[0], -1, 4, 4) + network.dense_bias
+    x = _activate(network.conv(_activate(x)))
     for side in network.resolutions[1:]:
         block = network.blocks[str(side)]
         if block.lean:
-            x = F.interpolate(_active(block.conv1(x)), scale_factor=2.0)
+            x = F.interpolate(_activate(block.conv1(x)), scale_factor=2.0)
         else:
-            x = _active(block.conv1(F.interpolate(x, scale_factor=2.0)))
-        x = _active(block.conv2(x))
-    return _one_by_one(network.to_grey[str(network.resolutions[-1])], x)
+            x = _activate(block.conv1(F.interpolate(x, scale_factor=2.0)))
+        x = _activate(block.conv2(x))
+    return _apply_pointwise(network.to_grey[str(network.resolutions[-1])], x)
 
 
-def judge(network: Discriminator, images: Tensor, *, lean: bool) -> Tensor:
-    """Logits of images of the discriminator's largest side."""
-    x = F.leaky_relu(_one_by_one(network.from_grey[str(images.shape[-1])], images), 0.2)
+def discriminate(network: Discriminator, images: Tensor, *, lean: bool) -> Tensor:
+    """Compute the discriminator's logits at the largest resolution."""
+    x = F.leaky_relu(_apply_pointwise(network.from_grey[str(images.shape[-1])], images), 0.2)
     for side in reversed(network.resolutions[1:]):
         block = network.blocks[str(side)]
         deep = F.leaky_relu(block.conv1(x), 0.2)
@@ -54,50 +55,58 @@ def judge(network: Discriminator, images: Tensor, *, lean: bool) -> Tensor:
     return network.logit(F.leaky_relu(network.dense(x.flatten(1)), 0.2)).squeeze(1)
 
 
-def difference(config: GanConfig) -> float:
-    """The largest by which an image's or a logit's value is another than in the package's networks while they train."""
+def largest_difference(config: GanConfig) -> float:
+    """Return the largest absolute difference of images and logits from those of the package's networks."""
     state = gan_state.create_state(config, CPU)
     z = torch.randn(2, config.latent)
-    theirs, own = generate(state.generator, z), state.generator(z)
-    logits = judge(state.discriminator, own, lean=config.blocks == "lean") - state.discriminator(own)
-    return max(float(each.detach().abs().max()) for each in (theirs - own, logits))
+    reference_images, images = generate(state.generator, z), state.generator(z)
+    logit_differences = discriminate(state.discriminator, images, lean=config.blocks == "lean") - state.discriminator(
+        images
+    )
+    return max(float(values.detach().abs().max()) for values in (reference_images - images, logit_differences))
 
 
-def fresh(config: GanConfig) -> GanState:
-    """Networks in NCHW."""
+def create_reference_state(config: GanConfig) -> GanState:
+    """Create the training state with NCHW networks."""
     return gan_state.create_state(dataclasses.replace(config, channels_last=False), CPU)
 
 
-def step_of(config: GanConfig, state: GanState, batch: int) -> Callable[[int], None]:
-    """The training step; it takes the step's number."""
+def make_step(config: GanConfig, state: GanState, batch: int) -> Callable[[int], None]:
+    """Return the training step, a function of the step index."""
     real = torch.rand(batch, 1, config.resolution, config.resolution) * 2 - 1
     adam_g = torch.optim.Adam(state.generator.parameters(), lr=config.lr_g, betas=config.betas)
     adam_d = torch.optim.Adam(state.discriminator.parameters(), lr=config.lr_d, betas=config.betas)
-    keep = 0.5 ** (batch / config.ema_half_life_nimg)
+    ema_decay = 0.5 ** (batch / config.ema_half_life_nimg)
 
     def critic(images: Tensor) -> Tensor:
-        return judge(state.discriminator, images, lean=config.blocks == "lean")
+        return discriminate(state.discriminator, images, lean=config.blocks == "lean")
 
-    def take(index: int) -> None:
-        draws = StepRng(step.step_stream(config.seed, index))
-        seen = augment(real, config.augment, draws)
+    def run_step(index: int) -> None:
+        rng = StepRng(step.step_stream(config.seed, index))
+        real_images = augment(real, config.augment, rng)
         with torch.no_grad():
-            made = augment(generate(state.generator, torch.randn(batch, config.latent)), config.augment, draws)
-        total = loss.discriminator_loss(config.loss, real=critic(seen), synthetic=critic(made), drift=config.drift)
+            synthetic_images = augment(
+                generate(state.generator, torch.randn(batch, config.latent)), config.augment, rng
+            )
+        loss_d = loss.discriminator_loss(
+            config.loss, real=critic(real_images), synthetic=critic(synthetic_images), drift=config.drift
+        )
         if index % config.penalty_interval == 0:
-            total = total + config.penalty * config.penalty_interval * _penalty(config, critic, seen, made)
+            loss_d = loss_d + config.penalty * config.penalty_interval * _penalty(
+                config, critic, real_images, synthetic_images
+            )
         adam_d.zero_grad()
-        total.backward()
+        loss_d.backward()
         adam_d.step()
-        again = augment(generate(state.generator, torch.randn(batch, config.latent)), config.augment, draws)
+        new_images = augment(generate(state.generator, torch.randn(batch, config.latent)), config.augment, rng)
         adam_g.zero_grad()
-        loss.generator_loss(config.loss, critic(again)).backward()
+        loss.generator_loss(config.loss, critic(new_images)).backward()
         adam_g.step()
         with torch.no_grad():
             for averaged, live in zip(state.ema.parameters(), state.generator.parameters(), strict=True):
-                averaged.lerp_(live, 1 - keep)
+                averaged.lerp_(live, 1 - ema_decay)
 
-    return take
+    return run_step
 
 
 def _penalty(config: GanConfig, critic: Callable[[Tensor], Tensor], real: Tensor, synthetic: Tensor) -> Tensor:
@@ -106,13 +115,13 @@ def _penalty(config: GanConfig, critic: Callable[[Tensor], Tensor], real: Tensor
     return loss.wgan_penalty(critic, real=real, synthetic=synthetic, mix=torch.rand(len(real), 1, 1, 1))
 
 
-def _normalised(x: Tensor) -> Tensor:
+def _normalize_pixels(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def _active(x: Tensor) -> Tensor:
-    return _normalised(F.leaky_relu(x, 0.2))
+def _activate(x: Tensor) -> Tensor:
+    return _normalize_pixels(F.leaky_relu(x, 0.2))
 
 
-def _one_by_one(layer: Pointwise, x: Tensor) -> Tensor:
+def _apply_pointwise(layer: Pointwise, x: Tensor) -> Tensor:
     return F.conv2d(x, layer.scaled_weight(), layer.bias)

@@ -1,9 +1,9 @@
-"""A model served by MLflow on loopback and asked by callers at once: waits, rate, processor time, memory.
+"""Latency, rate, processor time and memory of a model served by MLflow on loopback to concurrent callers.
 
     python benchmarks/serve.py [--model registry/starter] [--label Fibrosis] [--n 8] [--callers 1 4] [--requests 4]
 
-Each caller asks `--requests` times, with seeds of its own. Processor time is that of the server's processes, so that
-it says the same on a machine that others share.
+Each caller sends `--requests` requests with its own seeds. Processor time is that of the server processes, which
+depends less on other load than wall time.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def served(models: Path) -> Iterator[tuple[str, int]]:
-    """The address of a scoring server and its process group."""
+def serve_model(models: Path) -> Iterator[tuple[str, int]]:
+    """Start a scoring server and yield its address and process group."""
     with tempfile.TemporaryDirectory() as scratch, socket.socket() as probe:
         packed = Path(scratch) / "model"
         mlflow.pyfunc.save_model(packed, loader_module="synthcxr.plugins.mlflow_model", data_path=str(models))
@@ -44,20 +44,20 @@ def served(models: Path) -> Iterator[tuple[str, int]]:
         probe.close()
         command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "--model-uri", str(packed)]
         command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-        held = os.environ | {"MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "3600"}
-        held["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "3600"}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         with (Path(scratch) / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=held, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            until_up(f"http://127.0.0.1:{port}")
+            wait_until_up(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}", process.pid
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def until_up(url: str) -> None:
-    """Wait until it answers."""
+def wait_until_up(url: str) -> None:
+    """Wait until the server answers."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         try:
@@ -69,20 +69,20 @@ def until_up(url: str) -> None:
     raise TimeoutError(url)
 
 
-def ask(url: str, label: str, n: int, seed: int) -> tuple[float, int]:
-    """Seconds that a request took, and how many images came."""
+def send_request(url: str, label: str, n: int, seed: int) -> tuple[float, int]:
+    """Send a request and return its seconds and the number of images."""
     body = {"dataframe_records": [{"label": label, "n": n, "seed": seed}]}
     request = urllib.request.Request(
         f"{url}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    began = time.perf_counter()
+    started = time.perf_counter()
     with OPENER.open(request, timeout=3600) as answer:
         rows = json.loads(answer.read())["predictions"]
-    return time.perf_counter() - began, len(rows)
+    return time.perf_counter() - started, len(rows)
 
 
-def held_by(group: int) -> tuple[float, float]:
-    """Processor seconds and resident GB of a process group."""
+def read_usage(group: int) -> tuple[float, float]:
+    """Read processor seconds and resident GB of a process group."""
     cpu_s, gb = 0.0, 0.0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -93,13 +93,13 @@ def held_by(group: int) -> tuple[float, float]:
     return cpu_s, gb
 
 
-def load(url: str, group: int, *, label: str, n: int, callers: int, requests: int) -> dict[str, object]:
-    """What `callers` at once find, each asking `requests` times."""
-    before_s, began = held_by(group)[0], time.perf_counter()
+def measure_load(url: str, group: int, *, label: str, n: int, callers: int, requests: int) -> dict[str, object]:
+    """Measure `callers` concurrent callers that send `requests` requests each."""
+    before_s, started = read_usage(group)[0], time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
-        answers = list(pool.map(lambda seed: ask(url, label, n, seed), range(callers * requests)))
-    wall_s, (after_s, gb) = time.perf_counter() - began, held_by(group)
-    waits, images = [took for took, _ in answers], sum(came for _, came in answers)
+        answers = list(pool.map(lambda seed: send_request(url, label, n, seed), range(callers * requests)))
+    wall_s, (after_s, gb) = time.perf_counter() - started, read_usage(group)
+    waits_s, images = [seconds for seconds, _ in answers], sum(count for _, count in answers)
     return {
         "label": label,
         "n": n,
@@ -107,8 +107,8 @@ def load(url: str, group: int, *, label: str, n: int, callers: int, requests: in
         "requests": len(answers),
         "images": images,
         "images_per_s": images / wall_s,
-        "median_s": statistics.median(waits),
-        "slowest_s": max(waits),
+        "median_s": statistics.median(waits_s),
+        "slowest_s": max(waits_s),
         "cpu_s_an_image": (after_s - before_s) / images,
         "server_gb": gb,
         "load": os.getloadavg()[0],
@@ -116,7 +116,7 @@ def load(url: str, group: int, *, label: str, n: int, callers: int, requests: in
 
 
 def main() -> None:
-    """Print a row for each label and number of callers and, with --out, write all as JSON."""
+    """Print one row per label and number of callers and, with --out, write all rows as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=Path(__file__).parents[1] / "registry" / "starter")
     parser.add_argument("--label", nargs="+", default=["", "Fibrosis"])
@@ -124,18 +124,20 @@ def main() -> None:
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--requests", type=int, default=4)
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     rows = []
-    with served(asked.model) as (url, group):
-        ask(url, "", 1, 0)
-        for label in asked.label:
-            for callers in asked.callers:
-                rows.append(load(url, group, label=label, n=asked.n, callers=callers, requests=asked.requests))
+    with serve_model(arguments.model) as (url, group):
+        send_request(url, "", 1, 0)
+        for label in arguments.label:
+            for callers in arguments.callers:
+                rows.append(
+                    measure_load(url, group, label=label, n=arguments.n, callers=callers, requests=arguments.requests)
+                )
                 print(json.dumps(rows[-1]), flush=True)
-    held = {"flags": machine.flags(), "n_cores_allowed": len(os.sched_getaffinity(0))}
-    if asked.out:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps({"machine": held, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    description = {"flags": machine.flags(), "n_cores_allowed": len(os.sched_getaffinity(0))}
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps({"machine": description, "rows": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_without_a_gpu_one_line_says_so() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "no GPU: torch finds none here, and nothing was measured\n"
+    assert done.stderr == "no GPU found by torch; nothing was measured\n"
 
 
 def test_related_findings_are_told_from_others(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from synthcxr.errors import ArtifactError
 if TYPE_CHECKING:
     from synthcxr.reader_study.design import Design
     from synthcxr.stages.init import Project
-    from synthcxr.stages.reader_study_create import Made
+    from synthcxr.stages.reader_study_create import CreatedStudy
 
 
 def create_project(
@@ -35,7 +35,7 @@ def create_reader_study(
     title: str,
     seed: int | None = None,
     out: Path,
-) -> Made:
+) -> CreatedStudy:
     """Create a blinded study of packed films and a synthetic dataset in the folder `out`.
 
     `model` is the address of the model that also labels the films; without one, the champion of the registry here,
@@ -43,8 +43,8 @@ def create_reader_study(
     """
     from synthcxr.stages import reader_study_create
 
-    return reader_study_create.create(
-        design, real=films, synthetic=dataset, models=_find_models(model), title=title, seed=seed, out=out
+    return reader_study_create.run(
+        design, films=films, dataset=dataset, models=_find_models(model), title=title, seed=seed, out=out
     )
 
 

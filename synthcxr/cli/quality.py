@@ -100,7 +100,7 @@ def report(params: Path | None, results: Path, dataset: Path, films: Path | None
     config = load_evaluation_config(params).report
     from synthcxr.stages import report as stage
 
-    written = stage.run(config, results=results, dataset=dataset, out=out, with_films=films)
+    written = stage.run(config, results=results, dataset=dataset, out=out, films=films)
     print_result([str(path) for path in written], None, as_json=False)
 
 

@@ -103,11 +103,11 @@ def create(
     Each reader sees the images in another order. Prints an access code for each reader. The answer key is in STUDY/key
     and is never served.
     """
-    from synthcxr.stages import reader_study_create as stage
-
     if power is not None:
-        plan = stage.power(power, n=n, readers=readers)
-        print_result(plan.lines, plan, as_json)
+        from synthcxr.reader_study.power import analyse_power
+
+        analysis = analyse_power(power, n=n, readers=readers)
+        print_result(analysis.lines, analysis, as_json)
         return
     if dataset is None:
         raise ConfigError("missing option --dataset: the folder that `synthcxr generate` wrote")
@@ -159,7 +159,7 @@ def serve(
 
     stage.run(
         study, teach=mode == "teach", host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, proxy=behind_proxy,
-        say=print_to_stderr,
+        print_line=print_to_stderr,
     )  # fmt: skip
 
 

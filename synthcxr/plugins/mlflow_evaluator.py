@@ -79,9 +79,9 @@ class _Evaluation:
 
         evaluate.run(config.evaluate, films=films, models=models, dataset=self.dataset, out=self.results)
         out = self.results / "report.html"
-        report.run(config.report, results=self.results, dataset=self.dataset, out=out, with_films=None)
-        shares = findings.shares(self._read("metrics.json")["labels"])
-        figure = plots.standalone(plots.label_shares(shares))
+        report.run(config.report, results=self.results, dataset=self.dataset, out=out, films=None)
+        shares = findings.order_shares(self._read("metrics.json")["labels"])
+        figure = plots.make_standalone(plots.draw_label_shares(shares))
         (self.results / "label_shares.svg").write_text(figure, encoding="utf-8")
 
     def log(self, run_id: str, model_id: str | None) -> EvaluationResult:

@@ -17,7 +17,6 @@ from synthcxr.reader_study.intervals import Float64, StudyEstimate
 MIN_READINGS_PER_FINDING = 10
 
 
-
 def cohen_kappa(first: ArrayLike, second: ArrayLike, *, k: int, quadratic: bool = False) -> StudyEstimate:
     """Cohen's kappa of two lists of ratings 0 .. k - 1 of the same cases, with its interval over cases.
 
@@ -89,9 +88,7 @@ def _compare_origin(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _compare_finding(
-    marked: NDArray[np.bool_], labelled: NDArray[np.bool_], clusters: Float64
-) -> dict[str, Any]:
+def _compare_finding(marked: NDArray[np.bool_], labelled: NDArray[np.bool_], clusters: Float64) -> dict[str, Any]:
     n = int(labelled.sum())
     if n < MIN_READINGS_PER_FINDING:
         return {"n": n, "share": None, "interval": None}

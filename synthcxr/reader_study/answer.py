@@ -1,4 +1,4 @@
-"""What a reader says of a screen: checked where it comes in, and again where it is read."""
+"""The answer of a reader to one screen, and its validation on arrival and when it is read from the database."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import Any
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
 
-LONGEST_COMMENT = 2000
-MOST_SECONDS = 86_400.0
+MAX_COMMENT_LENGTH = 2000
+MAX_SECONDS = 86_400.0
 _TOKEN = re.compile(r"[0-9A-Za-z-]{8,64}")
 _LEVELS = range(1, 6)
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Confidence 1 (surely real; of a pair: the left one) to 5 (surely synthetic; the right one), 3 unsure.
+    """The answer to one screen. Field names are JSON keys.
 
-    Of a single image also quality 1 (poor) to 5 (excellent), and the findings seen, () for none.
+    `confidence` runs from 1 (certainly real; in a pair: the left image is real) over 3 (unsure) to 5 (certainly
+    synthetic; in a pair: the right image is real). A single image also has `quality`, from 1 (poor) to 5 (excellent),
+    and the `findings` that the reader marks; () for none.
     """
 
     confidence: int
@@ -30,14 +32,18 @@ class Answer:
     findings: tuple[str, ...]
     comment: str
 
-    def as_json(self) -> str:
-        """What is kept."""
+    def to_json(self) -> str:
+        """The text that the database stores."""
         return json.dumps(dataclasses.asdict(self) | {"findings": list(self.findings)})
 
 
 @dataclasses.dataclass(frozen=True)
-class Save:
-    """An answer to be kept over `version` (0 where there was none), which took `seconds`; `token` names this save."""
+class SaveRequest:
+    """A request to store an answer.
+
+    `version` is that of the stored answer that it replaces, 0 for the first. `token` identifies the request, so that
+    sending it again changes nothing. `seconds` is the reading time.
+    """
 
     answer: Answer
     version: int
@@ -45,43 +51,45 @@ class Save:
     seconds: float
 
 
-def save(fields: Any, *, pair: bool) -> Save:
-    """The save that a request's JSON asks for; DataError says in a few words what is wrong with it."""
-    held = _exactly(fields, {"answer", "version", "token", "seconds"})
-    version, token, seconds = held["version"], held["token"], held["seconds"]
+def parse_save_request(fields: Any, *, is_pair: bool) -> SaveRequest:
+    """Parse the JSON of a request; DataError says which field is invalid."""
+    fields = _require_fields(fields, {"answer", "version", "token", "seconds"})
+    version, token, seconds = fields["version"], fields["token"], fields["seconds"]
     if type(version) is not int or not 0 <= version < 1_000_000:
-        raise DataError("version: not a number of an answer")
+        raise DataError("version: expected an integer from 0 to 999,999")
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise DataError("token: not a name of a save")
-    if type(seconds) not in (int, float) or not math.isfinite(seconds) or not 0 <= seconds <= MOST_SECONDS:
-        raise DataError("seconds: not a time")
-    return Save(answer(held["answer"], pair=pair), version, token, float(seconds))
+        raise DataError("token: expected 8 to 64 letters, digits and dashes")
+    if type(seconds) not in (int, float) or not math.isfinite(seconds) or not 0 <= seconds <= MAX_SECONDS:
+        raise DataError(f"seconds: expected a number from 0 to {MAX_SECONDS:,.0f}")
+    return SaveRequest(parse_answer(fields["answer"], is_pair=is_pair), version, token, float(seconds))
 
 
-def answer(fields: Any, *, pair: bool) -> Answer:
-    """The answer that JSON holds, complete for its kind of screen; DataError says what is wrong with it."""
-    held = _exactly(fields, {"confidence", "quality", "findings", "comment"})
-    if type(held["confidence"]) is not int or held["confidence"] not in _LEVELS:
-        raise DataError("confidence: not one of 1 to 5")
-    quality = held["quality"]
-    if (quality is not None) if pair else (type(quality) is not int or quality not in _LEVELS):
-        raise DataError("quality: not one of 1 to 5")
-    findings = held["findings"]
-    if not isinstance(findings, list) or any(name not in FINDINGS for name in findings) or (pair and findings):
-        raise DataError("findings: not a list of known findings")
-    comment = held["comment"]
-    if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
-        raise DataError(f"comment: more than {LONGEST_COMMENT} letters")
-    return Answer(held["confidence"], quality, tuple(name for name in FINDINGS if name in findings), comment)
+def parse_answer(fields: Any, *, is_pair: bool) -> Answer:
+    """Parse a complete answer to a single image or a pair; DataError says which field is invalid."""
+    fields = _require_fields(fields, {"confidence", "quality", "findings", "comment"})
+    if type(fields["confidence"]) is not int or fields["confidence"] not in _LEVELS:
+        raise DataError("confidence: expected an integer from 1 to 5")
+    quality = fields["quality"]
+    if is_pair and quality is not None:
+        raise DataError("quality: expected null for a pair")
+    if not is_pair and (type(quality) is not int or quality not in _LEVELS):
+        raise DataError("quality: expected an integer from 1 to 5")
+    findings = fields["findings"]
+    if not isinstance(findings, list) or any(name not in FINDINGS for name in findings) or (is_pair and findings):
+        raise DataError("findings: expected a list of known findings, empty for a pair")
+    comment = fields["comment"]
+    if not isinstance(comment, str) or len(comment) > MAX_COMMENT_LENGTH:
+        raise DataError(f"comment: expected a text of at most {MAX_COMMENT_LENGTH} characters")
+    return Answer(fields["confidence"], quality, tuple(name for name in FINDINGS if name in findings), comment)
 
 
-def of_json(text: str) -> Answer:
-    """The answer that was kept as `text`."""
-    held = json.loads(text)
-    return answer(held, pair=held["quality"] is None)
+def answer_from_json(text: str) -> Answer:
+    """Parse the text that the database stores."""
+    fields = json.loads(text)
+    return parse_answer(fields, is_pair=fields["quality"] is None)
 
 
-def _exactly(fields: Any, names: set[str]) -> Mapping[str, Any]:
+def _require_fields(fields: Any, names: set[str]) -> Mapping[str, Any]:
     if not isinstance(fields, dict) or set(fields) != names:
-        raise DataError(f"expected {', '.join(sorted(names))}")
+        raise DataError(f"expected the fields {', '.join(sorted(names))}")
     return fields

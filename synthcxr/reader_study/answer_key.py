@@ -1,6 +1,6 @@
-"""The key of a study: which image is what, whose code is whose. `serve` never opens it but to teach.
+"""The answer key of a study: the truth about each image, and the access codes.
 
-It lies in a folder of its own, so that it can be moved away from the machine that serves.
+It is in a folder of its own, which can be moved away from the machine that serves. `serve` opens it only to teach.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ from synthcxr.errors import DataError
 from synthcxr.reader_study.design import Origin, Role
 from synthcxr.storage import atomic, json_files
 
-FOLDER, KEY, CODES = "key", "key.json", "codes.csv"
-VERSION = 1
+KEY_FOLDER, KEY_FILE, CODES_FILE = "key", "key.json", "codes.csv"
+_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Truth:
-    """What an image is. `same` is the image itself, whatever file it is shown from; `cluster` its patient's.
+class ImageTruth:
+    """The truth about one image file.
 
-    `classifier` maps findings to the classifier's probabilities, empty where it has not seen the image; `present`
-    are those that reached their thresholds. `findings` are the labels of the film, or again the classifier's.
+    `image_id` identifies the image, such as "real:NAME"; a repeat is another file of the same image. `cluster` is the
+    patient of a film, or the image itself. `findings` are the labels of the film, or those of the classifier.
+    `probabilities` are those of the classifier by finding, empty if it did not label the image; `present` are the
+    findings at or above their thresholds.
     """
 
     origin: Origin
-    same: str
+    image_id: str
     cluster: str
     findings: tuple[str, ...]
-    classifier: Mapping[str, float]
+    probabilities: Mapping[str, float]
     present: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """What a screen of one reader is for, by its files in the order of the screen."""
+class KeyScreen:
+    """The role of one screen of one reader, and its image files from left to right. Field names are JSON keys."""
 
     role: Role
     images: tuple[str, ...]
@@ -46,55 +48,74 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Key:
-    """All of it. `about` says from what the study was made."""
+class AnswerKey:
+    """The whole key. `about` describes the films, the images and the design of the study."""
 
     study: str
     about: Mapping[str, Any]
-    truths: Mapping[str, Truth]
-    readers: Mapping[int, tuple[Place, ...]]
+    truths: Mapping[str, ImageTruth]
+    readers: Mapping[int, tuple[KeyScreen, ...]]
 
 
-def write(folder: Path, key: Key, codes: Sequence[str]) -> None:
-    """Write key.json and codes.csv into a folder that only its owner reads."""
+def write_answer_key(folder: Path, key: AnswerKey, codes: Sequence[str]) -> None:
+    """Write key.json and codes.csv into a new folder that only its owner can read."""
     folder.mkdir(mode=0o700)
-    fields = dataclasses.asdict(key) | {"version": VERSION}
-    fields["readers"] = {str(number): fields["readers"][number] for number in key.readers}
-    json_files.write_json(folder / KEY, fields)
+    fields = {
+        "study": key.study,
+        "about": key.about,
+        "truths": {file_name: _truth_to_json(truth) for file_name, truth in key.truths.items()},
+        "readers": {
+            str(number): [dataclasses.asdict(screen) for screen in screens] for number, screens in key.readers.items()
+        },
+        "version": _VERSION,
+    }
+    json_files.write_json(folder / KEY_FILE, fields)
     table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(
-        [("reader", "code"), *((at, code) for at, code in enumerate(codes, start=1))]
-    )
-    atomic.write_text(folder / CODES, table.getvalue())
+    csv.writer(table, lineterminator="\n").writerows([("reader", "code"), *enumerate(codes, start=1)])
+    atomic.write_text(folder / CODES_FILE, table.getvalue())
 
 
-def read(folder: Path) -> Key:
-    """The key in this folder; DataError where there is none or it is broken."""
-    path = folder / KEY
+def read_answer_key(folder: Path) -> AnswerKey:
+    """Read the key in this folder; DataError if it is missing or damaged."""
+    path = folder / KEY_FILE
     fields = json_files.read_json(path)
     try:
-        if fields["version"] != VERSION:
-            raise DataError(f"{path}: of another version of synthcxr")
-        return Key(
+        if fields["version"] != _VERSION:
+            raise DataError(f"{path}: written by another version of synthcxr; create the study again")
+        return AnswerKey(
             study=str(fields["study"]),
             about=dict(fields["about"]),
-            truths={name: _truth(held) for name, held in fields["truths"].items()},
-            readers={int(number): tuple(_place(p) for p in held) for number, held in fields["readers"].items()},
+            truths={file_name: _truth_from_json(truth) for file_name, truth in fields["truths"].items()},
+            readers={
+                int(number): tuple(_screen_from_json(screen) for screen in screens)
+                for number, screens in fields["readers"].items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: is no key of a reader study ({error!r})") from error
+        raise DataError(f"{path}: is not the answer key of a reader study ({error!r})") from error
 
 
-def _truth(fields: dict[str, Any]) -> Truth:
-    return Truth(
+def _truth_to_json(truth: ImageTruth) -> dict[str, Any]:
+    return {
+        "origin": truth.origin,
+        "same": truth.image_id,
+        "cluster": truth.cluster,
+        "findings": truth.findings,
+        "classifier": dict(truth.probabilities),
+        "present": truth.present,
+    }
+
+
+def _truth_from_json(fields: dict[str, Any]) -> ImageTruth:
+    return ImageTruth(
         origin=cast("Origin", fields["origin"]),
-        same=fields["same"],
+        image_id=fields["same"],
         cluster=fields["cluster"],
         findings=tuple(fields["findings"]),
-        classifier={name: float(value) for name, value in fields["classifier"].items()},
+        probabilities={finding: float(probability) for finding, probability in fields["classifier"].items()},
         present=tuple(fields["present"]),
     )
 
 
-def _place(fields: dict[str, Any]) -> Place:
-    return Place(cast("Role", fields["role"]), tuple(fields["images"]), fields["finding"])
+def _screen_from_json(fields: dict[str, Any]) -> KeyScreen:
+    return KeyScreen(cast("Role", fields["role"]), tuple(fields["images"]), fields["finding"])

@@ -1,6 +1,7 @@
-"""The readers' answers in SQLite: every version is kept, the last one stands, and what was acknowledged is on disk.
+"""The answers and sessions of readers in an SQLite database.
 
-WAL mode with synchronous FULL: a commit is flushed before it returns, so that a process may be killed at any moment.
+Every version of an answer is kept; the last one counts. WAL mode with synchronous FULL flushes a commit to disk before
+it returns, so that an acknowledged answer survives a kill of the process at any moment.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from synthcxr.errors import DataError
-from synthcxr.reader_study import answer as answers
-from synthcxr.reader_study.answer import Answer, Save
+from synthcxr.reader_study.answer import Answer, SaveRequest, answer_from_json
 
-FILES = {False: "answers.sqlite", True: "lessons.sqlite"}
-IDLE_S = 12 * 3600
-_WAIT_S = 15
+STUDY_DATABASE, TEACHING_DATABASE = "answers.sqlite", "lessons.sqlite"
+MAX_IDLE_S = 12 * 3600
+_LOCK_TIMEOUT_S = 15
+_SEEN_INTERVAL_S = 60
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (study TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS answers (
@@ -33,127 +34,131 @@ CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, reader INTEGER NOT 
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """The answer that stands, its version (1 for the first) and the seconds of all versions together."""
+class StoredAnswer:
+    """The last version of an answer, its version number, counted from 1, and the seconds of all versions together."""
 
     answer: Answer
     version: int
     seconds: float
 
 
-class Conflict(Exception):
-    """Another window has answered since; `held` is its answer."""
+class AnswerConflict(Exception):
+    """The answer was changed in another window; `stored` is the answer in the database."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, stored: StoredAnswer) -> None:
         super().__init__("answered in another window")
-        self.held = held
+        self.stored = stored
 
 
-class Answers:
-    """The database of one study, or of its lessons. Every call opens it anew, so that any thread may call."""
+class AnswerStore:
+    """The database of one study, or of its lessons. Every method opens a connection, so that any thread can call it."""
 
     def __init__(self, path: Path, study: str) -> None:
-        """Open it, or make it; DataError where it is of another study or no database of ours."""
+        """Open or create the database; DataError if it belongs to another study or is not such a database."""
         self._path = path
         try:
-            with self._open() as held:
-                held.execute("PRAGMA journal_mode = WAL")
-                held.executescript(_SCHEMA)
-                held.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (study,))
-                held.commit()
-                (found,) = held.execute("SELECT study FROM about").fetchone()
+            with self._connect() as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_SCHEMA)
+                connection.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (study,))
+                connection.commit()
+                (stored_study,) = connection.execute("SELECT study FROM about").fetchone()
             path.chmod(0o600)
         except sqlite3.Error as error:
-            raise DataError(f"{path}: cannot be used as the answers' database ({error})") from error
-        if found != study:
-            raise DataError(f"{path}: holds the answers of another study; move it away")
+            raise DataError(f"{path}: is not a usable database of answers ({error}); move it away") from error
+        if stored_study != study:
+            raise DataError(f"{path}: contains the answers of another study; move it away")
 
-    def get(self, reader: int, position: int) -> Held | None:
-        """What stands for a screen of a reader."""
-        with self._open() as held:
-            return self._held(held, reader, position)
+    def get(self, reader: int, position: int) -> StoredAnswer | None:
+        """The stored answer of a reader to the screen at this position."""
+        with self._connect() as connection:
+            return self._get(connection, reader, position)
 
-    def versions(self, reader: int) -> dict[int, int]:
-        """The version that stands of every screen that the reader has answered."""
-        with self._open() as held:
-            asked = "SELECT position, max(version) FROM answers WHERE reader = ? GROUP BY position"
-            return dict(held.execute(asked, (reader,)).fetchall())
+    def get_versions(self, reader: int) -> dict[int, int]:
+        """The last version of each answer of the reader, by position of the screen."""
+        with self._connect() as connection:
+            query = "SELECT position, max(version) FROM answers WHERE reader = ? GROUP BY position"
+            return dict(connection.execute(query, (reader,)).fetchall())
 
-    def save(self, reader: int, position: int, save: Save) -> int:
-        """Keep an answer over the version that it was given for, and return its own; Conflict where that is past.
+    def save(self, reader: int, position: int, request: SaveRequest) -> int:
+        """Store an answer as the next version and return that version.
 
-        The same save again, after a reply that was lost, changes nothing.
+        The same request again, sent because the reply was lost, changes nothing. Raises AnswerConflict if the last
+        version is not the one that the request replaces.
         """
-        with self._open() as held:
-            held.execute("BEGIN IMMEDIATE")
-            last = held.execute(
+        with self._connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            last_version, last_token = connection.execute(
                 "SELECT version, token FROM answers WHERE reader = ? AND position = ? ORDER BY version DESC LIMIT 1",
                 (reader, position),
             ).fetchone() or (0, "")
-            if last[1] == save.token:
-                return int(last[0])
-            if last[0] != save.version:
-                standing = self._held(held, reader, position)
-                if standing is not None:
-                    raise Conflict(standing)
-                raise DataError("version: there is no answer yet")
+            if last_token == request.token:
+                return int(last_version)
+            if last_version != request.version:
+                stored = self._get(connection, reader, position)
+                if stored is not None:
+                    raise AnswerConflict(stored)
+                raise DataError("version: there is no answer yet; expected 0")
+            version = request.version + 1
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            row = (reader, position, save.version + 1, save.token, save.answer.as_json(), save.seconds, now)
-            held.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            held.commit()
-            return save.version + 1
+            row = (reader, position, version, request.token, request.answer.to_json(), request.seconds, now)
+            connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            connection.commit()
+            return version
 
-    def everything(self) -> list[tuple[int, int, str, float]]:
-        """Reader, position, last answer as JSON and all its seconds, of every screen that was answered."""
-        with self._open() as held:
-            return held.execute(
+    def read_all(self) -> list[tuple[int, int, str, float]]:
+        """Reader, position, last answer as JSON and total seconds of every answered screen."""
+        with self._connect() as connection:
+            return connection.execute(
                 "SELECT reader, position, answer, total FROM answers"
                 " JOIN (SELECT reader, position, max(version) AS version, sum(seconds) AS total FROM answers"
                 " GROUP BY reader, position) USING (reader, position, version) ORDER BY reader, position"
             ).fetchall()
 
-    def enter(self, reader: int) -> str:
-        """A new session's token, of which a digest is kept; sessions that are long idle are forgotten."""
+    def start_session(self, reader: int) -> str:
+        """Start a session and return its token. The database stores only a digest. Expired sessions are deleted."""
         token = secrets.token_urlsafe(32)
-        with self._open() as held:
-            held.execute("DELETE FROM sessions WHERE seen_at < ?", (time.time() - IDLE_S,))
-            held.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), reader, time.time()))
-            held.commit()
+        with self._connect() as connection:
+            connection.execute("DELETE FROM sessions WHERE seen_at < ?", (time.time() - MAX_IDLE_S,))
+            connection.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), reader, time.time()))
+            connection.commit()
         return token
 
-    def reader_of(self, token: str) -> int | None:
-        """Whose session this is, None for nobody's or one that was idle too long."""
+    def find_reader(self, token: str) -> int | None:
+        """The reader of a session; None if the token is unknown or the session was idle for more than MAX_IDLE_S."""
         now = time.time()
-        with self._open() as held:
-            found = held.execute("SELECT reader, seen_at FROM sessions WHERE token = ?", (_digest(token),)).fetchone()
-            if found is None or found[1] < now - IDLE_S:
+        with self._connect() as connection:
+            row = connection.execute(
+                "SELECT reader, seen_at FROM sessions WHERE token = ?", (_digest(token),)
+            ).fetchone()
+            if row is None or row[1] < now - MAX_IDLE_S:
                 return None
-            if found[1] < now - 60:
-                held.execute("UPDATE sessions SET seen_at = ? WHERE token = ?", (now, _digest(token)))
-                held.commit()
-            return int(found[0])
+            if row[1] < now - _SEEN_INTERVAL_S:
+                connection.execute("UPDATE sessions SET seen_at = ? WHERE token = ?", (now, _digest(token)))
+                connection.commit()
+            return int(row[0])
 
-    def leave(self, token: str) -> None:
+    def end_session(self, token: str) -> None:
         """End a session."""
-        with self._open() as held:
-            held.execute("DELETE FROM sessions WHERE token = ?", (_digest(token),))
-            held.commit()
+        with self._connect() as connection:
+            connection.execute("DELETE FROM sessions WHERE token = ?", (_digest(token),))
+            connection.commit()
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as held:
-            held.execute("PRAGMA synchronous = FULL")
-            yield held
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
 
-    def _held(self, held: sqlite3.Connection, reader: int, position: int) -> Held | None:
-        rows = held.execute(
+    def _get(self, connection: sqlite3.Connection, reader: int, position: int) -> StoredAnswer | None:
+        rows = connection.execute(
             "SELECT answer, version, seconds FROM answers WHERE reader = ? AND position = ? ORDER BY version",
             (reader, position),
         ).fetchall()
         if not rows:
             return None
-        last = answers.of_json(rows[-1][0])
-        return Held(last, int(rows[-1][1]), sum(row[2] for row in rows))
+        text, version, _ = rows[-1]
+        return StoredAnswer(answer_from_json(text), int(version), sum(seconds for _, _, seconds in rows))
 
 
 def _digest(token: str) -> str:

@@ -1,4 +1,4 @@
-"""The pages of a study: one static page and the few questions that it asks, all about the reader who entered."""
+"""The web application of a study: the static page, and the JSON requests that it sends for the reader who logged in."""
 
 from __future__ import annotations
 
@@ -10,204 +10,234 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
-from synthcxr.reader_study import access_codes, answer, public_files, teaching
-from synthcxr.reader_study.answer_store import Answers, Conflict, Held
-from synthcxr.reader_study.public_files import Reader, Served, Shown
-from synthcxr.reader_study.request_guard import Attempts, Guard, Origins
+from synthcxr.reader_study.access_codes import FailedAttempts, compute_code_digest
+from synthcxr.reader_study.answer import parse_save_request
+from synthcxr.reader_study.answer_store import AnswerConflict, AnswerStore, StoredAnswer
+from synthcxr.reader_study.public_files import (
+    ServedReader,
+    ServedScreen,
+    ServedStudy,
+    resolve_image,
+    resolve_study_image,
+)
+from synthcxr.reader_study.request_guard import Origins, RequestGuard
+from synthcxr.reader_study.teaching import LESSON_IMAGES_FOLDER, Lesson
 
-COOKIE = "reader"
-_PAGE = Path(__file__).parent / "page"
+SESSION_COOKIE = "reader"
+_PAGE_FOLDER = Path(__file__).parent / "page"
 _ASSETS = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/viewer.js": ("viewer.js", "text/javascript"),
 }
-_LONGEST_CODE = 64
+_MAX_CODE_LENGTH = 64
+
+Endpoint = Callable[[Request, Any], Response]
 
 
-class Refused(Exception):
-    """A request that is answered with a status and a few words."""
+class RequestRejected(Exception):
+    """A request that is answered with an error status and a reason."""
 
-    def __init__(self, status: int, why: str, **headers: str) -> None:
-        super().__init__(why)
-        self.status, self.why, self.headers = status, why, headers
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.headers = status, reason, headers
 
 
-def make(
-    study: Path,
-    shown: Served,
-    database: Answers,
+def build_app(
+    folder: Path,
+    study: ServedStudy,
+    answers: AnswerStore,
     *,
     origins: Origins,
-    taught: Mapping[str, teaching.Lesson] | None,
-    key: Path,
-) -> Guard:
-    """The application of one study; with `taught` it teaches, and shows the images of `key` after an answer."""
-    held = _Study(study, shown, database, taught, key, Attempts(), secure=origins.secure)
-    routes = [Route(path, _asset(*file)) for path, file in _ASSETS.items()]
-    routes += [
+    lessons: Mapping[str, Lesson] | None,
+    key_folder: Path,
+) -> RequestGuard:
+    """Build the application of the study in `folder`.
+
+    With `lessons` it is in teach mode: after an answer it also sends the lesson, with images from `key_folder`.
+    """
+    study_app = _StudyApp(folder, study, answers, lessons, key_folder, FailedAttempts(), secure=origins.use_tls)
+    routes = [
+        *(Route(path, _serve_asset(*asset)) for path, asset in _ASSETS.items()),
         Route("/favicon.ico", lambda _: Response(status_code=204)),
-        Route("/api/enter", _answered(held.enter), methods=["POST"]),
-        Route("/api/leave", _answered(held.leave), methods=["POST"]),
-        Route("/api/session", _answered(held.session)),
-        Route("/api/cases/{position:int}", _answered(held.case)),
-        Route("/api/cases/{position:int}", _answered(held.save), methods=["PUT"]),
-        Route("/api/cases/{position:int}/images/{at:int}", _answered(held.image)),
-        Route("/api/cases/{position:int}/alike/{at:int}", _answered(held.alike)),
+        Route("/api/enter", _to_handler(study_app.log_in), methods=["POST"]),
+        Route("/api/leave", _to_handler(study_app.log_out), methods=["POST"]),
+        Route("/api/session", _to_handler(study_app.get_session)),
+        Route("/api/cases/{position:int}", _to_handler(study_app.get_screen)),
+        Route("/api/cases/{position:int}", _to_handler(study_app.save_answer), methods=["PUT"]),
+        Route("/api/cases/{position:int}/images/{index:int}", _to_handler(study_app.get_image)),
+        Route("/api/cases/{position:int}/alike/{index:int}", _to_handler(study_app.get_similar_image)),
     ]
-    return Guard(Starlette(routes=routes), origins)
+    return RequestGuard(Starlette(routes=routes), origins)
 
 
-def _asset(name: str, kind: str) -> Callable[[Request], Response]:
-    def file(_: Request) -> Response:
-        return FileResponse(_PAGE / name, media_type=kind)
+def _serve_asset(file_name: str, media_type: str) -> Callable[[Request], Response]:
+    def serve(_: Request) -> Response:
+        return FileResponse(_PAGE_FOLDER / file_name, media_type=media_type)
 
-    return file
+    return serve
 
 
-def _answered(endpoint: Callable[[Request, Any], Response]) -> Callable[[Request], Any]:
-    """An endpoint that is given its JSON and runs in a thread, and whose refusals become replies."""
-    from starlette.concurrency import run_in_threadpool
+def _to_handler(endpoint: Endpoint) -> Callable[[Request], Any]:
+    """Wrap an endpoint: parse the JSON body, run the endpoint in a thread, and turn its exceptions into replies."""
 
-    async def handler(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         try:
             body = json.loads(await request.body() or b"null")
         except (ValueError, RecursionError):
-            return JSONResponse({"error": "not JSON"}, 400)
+            return JSONResponse({"error": "the request is not JSON"}, 400)
         try:
             return await run_in_threadpool(endpoint, request, body)
-        except Refused as refused:
-            return JSONResponse({"error": refused.why}, refused.status, headers=refused.headers)
+        except RequestRejected as rejection:
+            return JSONResponse({"error": rejection.reason}, rejection.status, headers=rejection.headers)
         except DataError as error:
             return JSONResponse({"error": str(error)}, 400)
-        except Conflict as conflict:
-            return JSONResponse({"error": "answered in another window", **_held(conflict.held)}, 409)
+        except AnswerConflict as conflict:
+            return JSONResponse({"error": str(conflict), **_answer_fields(conflict.stored)}, 409)
 
-    return handler
+    return handle
 
 
 @dataclasses.dataclass(frozen=True)
-class _Study:
-    """The study that is served, and its endpoints."""
+class _StudyApp:
+    """The endpoints of one study."""
 
     folder: Path
-    shown: Served
-    answers: Answers
-    taught: Mapping[str, teaching.Lesson] | None
-    key: Path
-    attempts: Attempts
+    study: ServedStudy
+    answers: AnswerStore
+    lessons: Mapping[str, Lesson] | None
+    key_folder: Path
+    attempts: FailedAttempts
     secure: bool
 
-    def enter(self, request: Request, body: Any) -> Response:
-        """Start a session by a reader's code."""
+    def log_in(self, request: Request, body: Any) -> Response:
+        """Start a session for the reader with this access code."""
         address = request.client.host if request.client else ""
-        wait_s = self.attempts.wait_s(address)
+        wait_s = self.attempts.compute_wait_s(address)
         if wait_s:
-            raise Refused(429, f"too many wrong codes: wait {wait_s} seconds", **{"retry-after": str(wait_s)})
+            raise RequestRejected(429, f"too many wrong codes; wait {wait_s} seconds", **{"retry-after": str(wait_s)})
         code = body.get("code") if isinstance(body, dict) else None
-        if not isinstance(code, str) or len(code) > _LONGEST_CODE:
-            raise Refused(400, "no code was given")
-        given = access_codes.digest(code)
-        reader = next((r for r in self.shown.readers if hmac.compare_digest(r.code, given)), None)
+        if not isinstance(code, str) or len(code) > _MAX_CODE_LENGTH:
+            raise RequestRejected(400, "enter your access code")
+        digest = compute_code_digest(code)
+        reader = next((reader for reader in self.study.readers if hmac.compare_digest(reader.code, digest)), None)
         if reader is None:
-            self.attempts.fail(address)
-            raise Refused(403, "this code is not known here")
-        reply = Response(status_code=204)
-        token = self.answers.enter(reader.number)
-        reply.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=self.secure, path="/")
-        return reply
+            self.attempts.record(address)
+            raise RequestRejected(403, "unknown access code")
+        response = Response(status_code=204)
+        token = self.answers.start_session(reader.number)
+        response.set_cookie(SESSION_COOKIE, token, httponly=True, samesite="strict", secure=self.secure, path="/")
+        return response
 
-    def leave(self, request: Request, _: Any) -> Response:
+    def log_out(self, request: Request, _: Any) -> Response:
         """End the session."""
-        self.answers.leave(request.cookies.get(COOKIE, ""))
-        reply = Response(status_code=204)
-        reply.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=self.secure)
-        return reply
+        self.answers.end_session(request.cookies.get(SESSION_COOKIE, ""))
+        response = Response(status_code=204)
+        response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict", secure=self.secure)
+        return response
 
-    def session(self, request: Request, _: Any) -> Response:
-        """What the page needs to begin, or to go on where the reader stopped."""
-        reader = self._reader(request)
+    def get_session(self, request: Request, _: Any) -> Response:
+        """What the page needs to start, or to continue at the first screen without an answer."""
+        reader = self._find_reader(request)
         return JSONResponse({
-            "title": self.shown.title,
+            "title": self.study.title,
             "reader": reader.number,
-            "teach": self.taught is not None,
+            "teach": self.lessons is not None,
             "findings": FINDINGS,
             "n": len(reader.cases),
-            "n_practice": sum(case.practice for case in reader.cases),
-            "next": self._next(reader),
+            "n_practice": sum(screen.practice for screen in reader.cases),
+            "next": self._find_next(reader),
         })  # fmt: skip
 
-    def case(self, request: Request, _: Any) -> Response:
-        """One screen: what it asks, and what stands."""
-        reader, position, case = self._case(request, ahead=0)
-        held = self.answers.get(reader.number, position)
-        asked = {"position": position, "pair": case.pair, "practice": case.practice, "finding": case.finding}
-        return JSONResponse(asked | _held(held) | self._revealed(case, held is not None))
+    def get_screen(self, request: Request, _: Any) -> Response:
+        """One screen, and the stored answer to it."""
+        reader, position, screen = self._find_screen(request, max_ahead=0)
+        stored = self.answers.get(reader.number, position)
+        fields = {
+            "position": position,
+            "pair": screen.is_pair,
+            "practice": screen.practice,
+            "finding": screen.finding,
+        }
+        return JSONResponse(fields | _answer_fields(stored) | self._lesson_fields(screen, answered=stored is not None))
 
-    def save(self, request: Request, body: Any) -> Response:
-        """Keep an answer; the reply is sent when it is on disk."""
-        reader, position, case = self._case(request, ahead=0)
-        version = self.answers.save(reader.number, position, answer.save(body, pair=case.pair))
-        return JSONResponse({"version": version, "next": self._next(reader)} | self._revealed(case, answered=True))
+    def save_answer(self, request: Request, body: Any) -> Response:
+        """Store an answer. The reply is sent after the answer is on disk."""
+        reader, position, screen = self._find_screen(request, max_ahead=0)
+        save_request = parse_save_request(body, is_pair=screen.is_pair)
+        fields = {
+            "version": self.answers.save(reader.number, position, save_request),
+            "next": self._find_next(reader),
+        }
+        return JSONResponse(fields | self._lesson_fields(screen, answered=True))
 
-    def image(self, request: Request, _: Any) -> Response:
-        """The image of a screen, of the next one too, so that it is there in time."""
-        _, _, case = self._case(request, ahead=1)
-        at = request.path_params["at"]
-        if at >= len(case.images):
-            raise Refused(404, "no such image")
-        return _png(public_files.image(self.folder, case.images[at]))
+    def get_image(self, request: Request, _: Any) -> Response:
+        """An image of a screen. The page fetches that of the next screen in advance."""
+        _, _, screen = self._find_screen(request, max_ahead=1)
+        index = request.path_params["index"]
+        if index >= len(screen.images):
+            raise RequestRejected(404, "no such image")
+        return _send_png(resolve_study_image(self.folder, screen.images[index]))
 
-    def alike(self, request: Request, _: Any) -> Response:
-        """In teaching, after the answer: an image like the one of the screen."""
-        reader, position, case = self._case(request, ahead=0)
-        lesson = None if self.taught is None else self.taught.get(case.images[0])
-        at = request.path_params["at"]
-        if lesson is None or at >= len(lesson.alike) or self.answers.get(reader.number, position) is None:
-            raise Refused(404, "no such image")
-        return _png(public_files.plain_file(self.key / teaching.IMAGES, lesson.alike[at]))
+    def get_similar_image(self, request: Request, _: Any) -> Response:
+        """In teach mode, after the answer: an image that is similar to that of the screen."""
+        reader, position, screen = self._find_screen(request, max_ahead=0)
+        lesson = None if self.lessons is None else self.lessons.get(screen.images[0])
+        index = request.path_params["index"]
+        is_answered = self.answers.get(reader.number, position) is not None
+        if lesson is None or index >= len(lesson.similar) or not is_answered:
+            raise RequestRejected(404, "no such image")
+        return _send_png(resolve_image(self.key_folder / LESSON_IMAGES_FOLDER, lesson.similar[index]))
 
-    def _reader(self, request: Request) -> Reader:
-        number = self.answers.reader_of(request.cookies.get(COOKIE, ""))
-        reader = next((reader for reader in self.shown.readers if reader.number == number), None)
+    def _find_reader(self, request: Request) -> ServedReader:
+        number = self.answers.find_reader(request.cookies.get(SESSION_COOKIE, ""))
+        reader = next((reader for reader in self.study.readers if reader.number == number), None)
         if reader is None:
-            raise Refused(401, "enter your code")
+            raise RequestRejected(401, "enter your access code")
         return reader
 
-    def _next(self, reader: Reader) -> int:
-        """The first screen without an answer, or their number."""
-        answered = self.answers.versions(reader.number)
-        return next((at for at in range(len(reader.cases)) if at not in answered), len(reader.cases))
+    def _find_next(self, reader: ServedReader) -> int:
+        """The position of the first screen without an answer; the number of screens if all have one."""
+        versions = self.answers.get_versions(reader.number)
+        n_screens = len(reader.cases)
+        return next((position for position in range(n_screens) if position not in versions), n_screens)
 
-    def _case(self, request: Request, *, ahead: int) -> tuple[Reader, int, Shown]:
-        """The screen that is asked for, not beyond the next one by more than `ahead`."""
-        reader, position = self._reader(request), request.path_params["position"]
-        if position >= len(reader.cases) or position > self._next(reader) + ahead:
-            raise Refused(404, "not yet")
+    def _find_screen(self, request: Request, *, max_ahead: int) -> tuple[ServedReader, int, ServedScreen]:
+        """The requested screen, if it is at most `max_ahead` screens after the first one without an answer."""
+        reader, position = self._find_reader(request), request.path_params["position"]
+        if position >= len(reader.cases) or position > self._find_next(reader) + max_ahead:
+            raise RequestRejected(404, "this image is not available yet")
         return reader, position, reader.cases[position]
 
-    def _revealed(self, case: Shown, answered: bool) -> dict[str, Any]:
-        """In teaching, what the classifier says, once the reader has said it."""
-        lesson = self.taught.get(case.images[0]) if self.taught is not None and answered else None
+    def _lesson_fields(self, screen: ServedScreen, *, answered: bool) -> dict[str, Any]:
+        """In teach mode, the lesson of a screen that has an answer."""
+        lesson = self.lessons.get(screen.images[0]) if self.lessons is not None and answered else None
         if lesson is None:
             return {}
-        said = {"classifier": dict(lesson.classifier), "present": lesson.present, "finding": lesson.finding}
-        return {"lesson": said | {"n_alike": len(lesson.alike)}}
+        return {
+            "lesson": {
+                "classifier": dict(lesson.probabilities),
+                "present": lesson.present,
+                "finding": lesson.finding,
+                "n_alike": len(lesson.similar),
+            }
+        }
 
 
-def _held(held: Held | None) -> dict[str, Any]:
-    if held is None:
+def _answer_fields(stored: StoredAnswer | None) -> dict[str, Any]:
+    if stored is None:
         return {"version": 0, "answer": None}
-    return {"version": held.version, "answer": dataclasses.asdict(held.answer)}
+    return {"version": stored.version, "answer": dataclasses.asdict(stored.answer)}
 
 
-def _png(path: Path) -> Response:
-    """An image without date, tag or name: nothing but its bytes tells it from another."""
+def _send_png(path: Path) -> Response:
+    """An image without date, entity tag or file name, so that headers do not distinguish images."""
     return Response(path.read_bytes(), media_type="image/png")

@@ -1,95 +1,116 @@
-"""What the results say in plain words, and no more than their intervals allow."""
+"""Conclusions from the results in sentences that claim no more than the confidence intervals allow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-CHANCE = 0.5
+from synthcxr.data.number_format import format_decimals, format_interval, format_percent, format_percent_interval
+from synthcxr.reader_study.accuracy import CHANCE
 
 
-def of(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """Sentences on the results of `analysis.analyse`, the most important first."""
-    return tuple(_all(result))
+def draw_conclusions(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Sentences about the results of `analysis.analyse_readings`, the most important first."""
+    return tuple(_write_sentences(result))
 
 
-def _all(result: Mapping[str, Any]) -> Iterator[str]:
+def _write_sentences(result: Mapping[str, Any]) -> Iterator[str]:
     if not result["n_readings"]:
-        yield "Nobody has read yet."
+        yield "No reader has answered yet."
         return
     pooled = result["pooled"]
     if pooled["accuracy"] is not None:
-        yield _together(pooled["accuracy"], len(result["readers"]))
+        yield _describe_all_readers(pooled["accuracy"], len(result["readers"]))
     elif len(result["readers"]) == 1:
-        yield "One reader has read: nothing is said about other readers."
+        yield "Only one reader has answered: the results say nothing about other readers."
     for number, reader in result["readers"].items():
-        yield _alone(number, reader)
+        yield _describe_reader(number, reader)
     if pooled["auc"] is not None:
-        yield _area(pooled["auc"])
+        yield _describe_auc(pooled["auc"])
     if result["pairs"] and result["pairs"]["accuracy"]:
-        yield f"Of two images side by side the real one was found in {_percent(result['pairs']['accuracy'])}."
-    yield from _between(result["between_readers"])
-    yield from _classifier(result["classifier"])
-    begun = [number for number, reader in result["readers"].items() if not reader["complete"]]
-    if begun or result["not_begun"]:
-        late = ", ".join(map(str, [*begun, *result["not_begun"]]))
-        yield f"Not finished: reader {late}. What is said may change."
+        accuracy = result["pairs"]["accuracy"]
+        yield f"Pairs: readers identified the real image in {_percent(accuracy)} of {accuracy['n']} decided readings."
+    yield from _describe_agreement(result["between_readers"])
+    yield from _describe_classifier(result["classifier"])
+    started = [number for number, reader in result["readers"].items() if not reader["complete"]]
+    if started or result["not_begun"]:
+        unfinished = ", ".join(map(str, [*started, *result["not_begun"]]))
+        yield f"Not finished: reader {unfinished}. The results may still change."
     if result["about"].get("synthetic", {}).get("phantom"):
-        yield "The synthetic images come of drawn phantoms: nothing here is about realism."
+        yield "The synthetic images are from a model that was trained on phantoms: the results say nothing about realism."
 
 
-def _together(accuracy: Mapping[str, Any], n_readers: int) -> str:
-    shown = f"{_percent(accuracy)} of {accuracy['n']} readings that took a side, {n_readers} readers"
+def _describe_all_readers(accuracy: Mapping[str, Any], n_readers: int) -> str:
+    figures = f"accuracy {_percent(accuracy)}, N = {accuracy['n']} decided readings of {n_readers} readers"
     if accuracy["low"] > CHANCE:
-        return f"Readers told real from synthetic better than by chance: right in {shown}."
+        return f"Readers told real from synthetic better than chance: {figures}."
     if accuracy["high"] < CHANCE:
-        return f"Readers saw a difference and mistook it for the reverse, synthetic for real: right in only {shown}."
+        return f"Readers saw a difference, but took synthetic images for real and real films for synthetic: {figures}."
     return (
-        f"It was not shown that readers do better than chance: right in {shown}. That they never can is not shown"
-        f" either: an accuracy of up to {accuracy['high']:.0%} fits these readings."
+        f"The study does not show that readers do better than chance: {figures}. It does not show that they cannot,"
+        f" either: an accuracy of up to {accuracy['high']:.0%} is compatible with these readings."
     )
 
 
-def _alone(number: str, reader: Mapping[str, Any]) -> str:
+def _describe_reader(number: str, reader: Mapping[str, Any]) -> str:
     accuracy = reader["accuracy"]
     if accuracy["value"] is None:
-        return f"Reader {number} took no side on any image."
-    unsure = f", unsure of {reader['n_unsure']} more" if reader["n_unsure"] else ""
-    verdict = "not told from chance"
+        return f"Reader {number} was unsure about every image."
+    unsure = f", and {reader['n_unsure']} unsure" if reader["n_unsure"] else ""
+    comparison = "not distinguishable from chance"
     if accuracy["low"] > CHANCE:
-        verdict = "better than chance"
+        comparison = "better than chance"
     elif accuracy["high"] < CHANCE:
-        verdict = "worse than chance"
-    return f"Reader {number}: right in {_percent(accuracy)} of {accuracy['n']}{unsure}: {verdict}."
-
-
-def _area(auc: Mapping[str, Any]) -> str:
-    above = "above" if auc["low"] > CHANCE else "below" if auc["high"] < CHANCE else "not told from"
+        comparison = "worse than chance"
     return (
-        f"By confidence, a synthetic image was rated more synthetic than a real one with probability {auc['value']:.2f}"
-        f" ({auc['low']:.2f} to {auc['high']:.2f}): {above} the 0.5 of chance."
+        f"Reader {number}: accuracy {_percent(accuracy)}, N = {accuracy['n']} decided readings{unsure}: {comparison}."
     )
 
 
-def _between(between: Mapping[str, Any]) -> Iterator[str]:
-    fleiss = between["fleiss"]
-    if fleiss is not None and fleiss["value"] is not None and fleiss["low"] is not None:
-        shown = f"Fleiss' kappa {fleiss['value']:.2f} ({fleiss['low']:.2f} to {fleiss['high']:.2f})"
-        more = (
-            "Readers agree beyond chance"
-            if fleiss["low"] > 0
-            else "No agreement between readers beyond chance is shown"
+def _describe_auc(auc: Mapping[str, Any]) -> str:
+    comparison = "not distinguishable from"
+    if auc["low"] > CHANCE:
+        comparison = "above"
+    elif auc["high"] < CHANCE:
+        comparison = "below"
+    return (
+        f"AUC of the readers' confidence that an image is synthetic: {_decimals(auc)}, N = {auc['n']} readings:"
+        f" {comparison} chance (0.5)."
+    )
+
+
+def _describe_agreement(between_readers: Mapping[str, Any]) -> Iterator[str]:
+    kappa = between_readers["fleiss"]
+    if kappa is not None and kappa["value"] is not None and kappa["low"] is not None:
+        agreement = (
+            "Readers agree with each other" if kappa["low"] > 0 else "The study does not show that readers agree"
         )
-        yield f"{more}: {shown} on {between['n_cases']} images that all have read."
+        yield (
+            f"{agreement} beyond chance: Fleiss' kappa {_decimals(kappa)}, N = {between_readers['n_cases']} images that"
+            " all have read."
+        )
 
 
-def _classifier(classifier: Mapping[str, Any]) -> Iterator[str]:
-    held = {name: part["kappa"] for name, part in classifier.items() if part["status"] == "computed"}
-    held = {name: kappa for name, kappa in held.items() if kappa["value"] is not None and kappa["low"] is not None}
-    shown = [f"{k['value']:.2f} ({k['low']:.2f} to {k['high']:.2f}) on {name} images" for name, k in held.items()]
-    if shown:
-        yield f"Between readers' findings and the classifier's labels kappa is {' and '.join(shown)}."
+def _describe_classifier(classifier: Mapping[str, Any]) -> Iterator[str]:
+    kappas = {origin: part["kappa"] for origin, part in classifier.items() if part["status"] == "computed"}
+    figures = [
+        f"{_decimals(kappa)} on {origin} images (N = {kappa['n']} readings)"
+        for origin, kappa in kappas.items()
+        if kappa["value"] is not None and kappa["low"] is not None
+    ]
+    if figures:
+        yield f"Agreement between the readers' findings and the classifier's labels: kappa {' and '.join(figures)}."
 
 
-def _percent(share: Mapping[str, Any]) -> str:
-    return f"{100 * share['value']:.1f} % ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+def _percent(estimate: Mapping[str, Any]) -> str:
+    interval = format_percent_interval((estimate["low"], estimate["high"]), template="(95 % CI {} to {})")
+    return f"{format_percent(estimate['value'])} {interval}"
+
+
+def _decimals(estimate: Mapping[str, Any]) -> str:
+    interval = format_interval(
+        (estimate["low"], estimate["high"]),
+        lambda bound: format_decimals(bound, decimals=2),
+        template="(95 % CI {} to {})",
+    )
+    return f"{format_decimals(estimate['value'], decimals=2)} {interval}"

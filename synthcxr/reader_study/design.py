@@ -1,4 +1,4 @@
-"""Which images a study shows, to whom and in which order."""
+"""The design of a study: which images it shows, to whom and in which order."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ Role = Literal["practice", "case", "repeat"]
 Item = TypeVar("Item")
 
 ORIGINS: tuple[Origin, Origin] = ("real", "synthetic")
-_APART = 3  # a repeat's first showing lies in the first third, the repeat in the last
+_N_PARTS = 3  # a repeated image is first shown in the first third of the study and again in the last third
 
 
 @dataclasses.dataclass(frozen=True)
 class Design:
-    """What is asked for: images to judge alone (`n`, half of them real), of which `repeats` come twice to each reader.
+    """The size of a study. Field names are keys of key.json.
 
-    `practice` images come first and are not counted. `pairs` are shown side by side after them. `findings` are the
-    strata, each with as many images; without any the images are drawn as they come.
+    `n` is the number of single images, half of them real; each reader sees `repeats` of them twice. `practice` images
+    come first and do not count. `pairs` of a real and a synthetic image come last, side by side. With `findings`, each
+    finding has the same number of images; without, images are drawn at random.
     """
 
     n: int
@@ -36,20 +37,22 @@ class Design:
     findings: tuple[str, ...]
 
     def check(self) -> None:
-        """ConfigError where it cannot be balanced."""
+        """Raise ConfigError if the design cannot be balanced."""
         if self.n < 4 or self.n % 2:
             raise ConfigError(
-                f"--n: {self.n} images cannot be half real, half synthetic; give an even number from 4 on"
+                f"--n: {self.n} images cannot be half real, half synthetic; give an even number, at least 4"
             )
         if self.practice % 2:
-            raise ConfigError(f"--practice: {self.practice} is not even; half of them are real")
-        if self.repeats > self.n // _APART:
-            raise ConfigError(f"--repeats: {self.repeats} of {self.n} images is more than a third; ask for fewer")
+            raise ConfigError(f"--practice: {self.practice} is odd; give an even number, half of the images are real")
+        if self.repeats > self.n // _N_PARTS:
+            raise ConfigError(
+                f"--repeats: {self.repeats} is more than a third of {self.n} images; give a smaller number"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-    """An image that could be shown. `name` finds it again; `cluster` is its patient's, or for a synthetic its own."""
+class StudyImage:
+    """An image that the study can show. `cluster` is the patient of a film; a synthetic image is its own cluster."""
 
     origin: Origin
     name: str
@@ -59,24 +62,24 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What one screen shows: one image, or a pair of which `finding` is common and one is real."""
+    """One image, or a pair of a real and a synthetic image that share `finding`."""
 
-    images: tuple[Candidate, ...]
+    images: tuple[StudyImage, ...]
     finding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Showing:
-    """A case as one reader sees it; `images` in the order of the screen, left first."""
+class PlannedScreen:
+    """A case as one screen of one reader, with its images from left to right."""
 
     role: Role
-    images: tuple[Candidate, ...]
+    images: tuple[StudyImage, ...]
     finding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Cases:
-    """All that is shown to every reader, in no order yet."""
+class StudyCases:
+    """The cases that every reader sees, not yet ordered."""
 
     practice: tuple[Case, ...]
     singles: tuple[Case, ...]
@@ -84,139 +87,147 @@ class Cases:
     pairs: tuple[Case, ...]
 
     @property
-    def images(self) -> tuple[Candidate, ...]:
-        """Every image that is shown."""
+    def images(self) -> tuple[StudyImage, ...]:
+        """The images of all cases."""
         cases = (*self.practice, *self.singles, *self.practice_pairs, *self.pairs)
-        return tuple(candidate for case in cases for candidate in case.images)
+        return tuple(image for case in cases for image in case.images)
 
 
-def choose_alone(candidates: Sequence[Candidate], design: Design, rng: np.random.Generator) -> Cases:
-    """Draw `n` images of one origin, to teach with: no practice, no pairs."""
+def choose_synthetic_cases(images: Sequence[StudyImage], design: Design, rng: np.random.Generator) -> StudyCases:
+    """Draw `n` synthetic images for teaching, without practice and pairs."""
     if design.pairs:
-        raise ConfigError("--pairs: which of two is real can be asked with films alone; give --films")
-    held = _drawn(candidates, rng)
-    shares = _shares(design.n, design.findings, held)
-    taken = [c for finding, share in shares for c in _take(held, share, finding, "synthetic")]
-    return Cases(practice=(), singles=tuple(Case((c,)) for c in taken), practice_pairs=(), pairs=())
+        raise ConfigError("--pairs: a pair needs a real film; give --films")
+    available = _shuffle_by_patient(images, rng)
+    quotas = _split_by_finding(design.n, design.findings, available)
+    chosen = [image for finding, quota in quotas for image in _take(available, quota, finding, "synthetic")]
+    return StudyCases(practice=(), singles=tuple(Case((image,)) for image in chosen), practice_pairs=(), pairs=())
 
 
-def choose(candidates: Sequence[Candidate], design: Design, rng: np.random.Generator) -> Cases:
-    """Draw the cases: no image twice, real films of as many patients as there are.
+def choose_balanced_cases(images: Sequence[StudyImage], design: Design, rng: np.random.Generator) -> StudyCases:
+    """Draw the cases, half of them real. No image is drawn twice, and a patient only once while there are others.
 
-    Raises DataError where there are too few of a kind, saying which.
+    Raises DataError if there are too few images, and says of which kind.
     """
-    practice_pairs = 2 if design.pairs and design.practice else 0
-    left = {origin: _drawn([c for c in candidates if c.origin == origin], rng) for origin in ORIGINS}
-    singles = _balanced(left, design.n, design.findings)
-    pairs = _pairs(left, design.pairs + practice_pairs, design.findings)
-    practice = _balanced(left, design.practice, ())
-    return Cases(
-        practice=tuple(Case((c,)) for c in practice),
-        singles=tuple(Case((c,)) for c in singles),
+    n_practice_pairs = 2 if design.pairs and design.practice else 0
+    available = {
+        origin: _shuffle_by_patient([image for image in images if image.origin == origin], rng) for origin in ORIGINS
+    }
+    singles = _take_balanced(available, design.n, design.findings)
+    pairs = _take_pairs(available, design.pairs + n_practice_pairs, design.findings)
+    practice = _take_balanced(available, design.practice, ())
+    return StudyCases(
+        practice=tuple(Case((image,)) for image in practice),
+        singles=tuple(Case((image,)) for image in singles),
         practice_pairs=pairs[design.pairs :],
         pairs=pairs[: design.pairs],
     )
 
 
-def order(cases: Cases, repeats: int, rng: np.random.Generator) -> tuple[Showing, ...]:
-    """One reader's own order: practice, then single images with their repeats, then pairs with their own practice."""
-    singles = [Showing("case", case.images) for case in _shuffled(cases.singles, rng)]
-    first, last = singles[: len(singles) // _APART], singles[len(singles) // _APART :]
-    again = [dataclasses.replace(showing, role="repeat") for showing in _alternating(first, rng)[:repeats]]
-    later = last[len(last) // 2 :]
+def order_screens(cases: StudyCases, repeats: int, rng: np.random.Generator) -> tuple[PlannedScreen, ...]:
+    """A random order for one reader: practice, single images with repeats, practice pairs, pairs."""
+    singles = [PlannedScreen("case", case.images) for case in _shuffle(cases.singles, rng)]
+    n_first = len(singles) // _N_PARTS
+    first, rest = singles[:n_first], singles[n_first:]
+    repeated = [dataclasses.replace(screen, role="repeat") for screen in _alternate_origins(first, rng)[:repeats]]
+    middle, last = rest[: len(rest) // 2], rest[len(rest) // 2 :]
     return (
-        *(Showing("practice", case.images) for case in _shuffled(cases.practice, rng)),
+        *(PlannedScreen("practice", case.images) for case in _shuffle(cases.practice, rng)),
         *first,
-        *last[: len(last) // 2],
-        *_shuffled([*later, *again], rng),
-        *_sided("practice", cases.practice_pairs, rng),
-        *_sided("case", cases.pairs, rng),
+        *middle,
+        *_shuffle([*last, *repeated], rng),
+        *_order_pairs("practice", cases.practice_pairs, rng),
+        *_order_pairs("case", cases.pairs, rng),
     )
 
 
-def _shuffled(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
-    return [items[at] for at in rng.permutation(len(items))]
+def _shuffle(items: Sequence[Item], rng: np.random.Generator) -> list[Item]:
+    return [items[index] for index in rng.permutation(len(items))]
 
 
-def _drawn(candidates: Sequence[Candidate], rng: np.random.Generator) -> list[Candidate]:
-    """All candidates in random order, the first of every patient before the second of any."""
-    seen: collections.Counter[str] = collections.Counter()
-    turn = []
-    for candidate in _shuffled(candidates, rng):
-        turn.append((seen[candidate.cluster], candidate))
-        seen[candidate.cluster] += 1
-    return [candidate for _, candidate in sorted(turn, key=lambda pair: pair[0])]
+def _shuffle_by_patient(images: Sequence[StudyImage], rng: np.random.Generator) -> list[StudyImage]:
+    """All images in random order, with the first image of every patient before the second of any."""
+    n_earlier: collections.Counter[str] = collections.Counter()
+    ranked = []
+    for image in _shuffle(images, rng):
+        ranked.append((n_earlier[image.cluster], image))
+        n_earlier[image.cluster] += 1
+    return [image for _, image in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _balanced(left: dict[Origin, list[Candidate]], n: int, findings: tuple[str, ...]) -> list[Candidate]:
-    """Take n / 2 of each origin out of what is left, as many of each finding."""
+def _take_balanced(available: dict[Origin, list[StudyImage]], n: int, findings: tuple[str, ...]) -> list[StudyImage]:
+    """Remove n / 2 images of each origin from `available`, the same number of each finding."""
     taken = []
     for origin in ORIGINS:
-        for finding, share in _shares(n // 2, findings, left[origin]):
-            taken += _take(left[origin], share, finding, origin)
+        for finding, quota in _split_by_finding(n // 2, findings, available[origin]):
+            taken += _take(available[origin], quota, finding, origin)
     return taken
 
 
-def _shares(n: int, findings: tuple[str, ...], held: Sequence[Candidate]) -> list[tuple[str, int]]:
-    """How many of each finding; the scarcest first, so that those that show several are left for it."""
+def _split_by_finding(n: int, findings: tuple[str, ...], available: Sequence[StudyImage]) -> list[tuple[str, int]]:
+    """The number of images for each finding.
+
+    The rarest finding comes first, so that images with several findings are still available for it.
+    """
     if not findings:
         return [("", n)]
-    split = [(finding, n // len(findings) + (at < n % len(findings))) for at, finding in enumerate(findings)]
-    return sorted(split, key=lambda pair: sum(_shows(candidate, pair[0]) for candidate in held))
+    quotas = [(finding, n // len(findings) + (index < n % len(findings))) for index, finding in enumerate(findings)]
+    return sorted(quotas, key=lambda quota: sum(quota[0] in image.findings for image in available))
 
 
-def _take(held: list[Candidate], n: int, finding: str, origin: Origin) -> list[Candidate]:
-    found = [candidate for candidate in held if not finding or _shows(candidate, finding)][:n]
-    if len(found) < n:
-        what = f"{origin} images{f' with {finding}' if finding else ''}"
-        raise DataError(f"{n} more {what} are wanted, {len(found)} are left; ask for fewer, or give a larger set")
-    for candidate in found:
-        held.remove(candidate)
-    return found
+def _take(available: list[StudyImage], n: int, finding: str, origin: str) -> list[StudyImage]:
+    taken = [image for image in available if not finding or finding in image.findings][:n]
+    if len(taken) < n:
+        kind = f"{origin} images{f' with {finding}' if finding else ''}"
+        raise DataError(
+            f"need {n} more {kind}, but only {len(taken)} are available; request fewer or give a larger set"
+        )
+    for image in taken:
+        available.remove(image)
+    return taken
 
 
-def _shows(candidate: Candidate, finding: str) -> bool:
-    return finding in candidate.findings
-
-
-def _pairs(left: dict[Origin, list[Candidate]], n: int, findings: tuple[str, ...]) -> tuple[Case, ...]:
-    """Take pairs of a real and a synthetic image that show the same finding out of what is left."""
+def _take_pairs(available: dict[Origin, list[StudyImage]], n: int, findings: tuple[str, ...]) -> tuple[Case, ...]:
+    """Remove pairs of a real and a synthetic image with a finding in common from `available`."""
     pairs: list[Case] = []
-    wanted = findings or (*FINDINGS, NO_FINDING)
-    for real in list(left["real"]):
+    pair_findings = findings or (*FINDINGS, NO_FINDING)
+    for real in list(available["real"]):
         if len(pairs) == n:
             break
-        match = next(_matches(real, left["synthetic"], wanted), None)
+        match = next(_find_matches(real, available["synthetic"], pair_findings), None)
         if match is not None:
             synthetic, finding = match
-            left["real"].remove(real)
-            left["synthetic"].remove(synthetic)
+            available["real"].remove(real)
+            available["synthetic"].remove(synthetic)
             pairs.append(Case((real, synthetic), finding))
     if len(pairs) < n:
-        raise DataError(f"{n} pairs with a finding in common are wanted, {len(pairs)} were found; ask for fewer")
+        raise DataError(f"need {n} pairs with a finding in common, but only {len(pairs)} exist; request fewer")
     return tuple(pairs)
 
 
-def _matches(real: Candidate, synthetic: Iterable[Candidate], wanted: Sequence[str]) -> Iterator[tuple[Candidate, str]]:
+def _find_matches(
+    real: StudyImage, synthetic_images: Iterable[StudyImage], findings: Sequence[str]
+) -> Iterator[tuple[StudyImage, str]]:
     return (
-        (candidate, finding)
-        for candidate in synthetic
-        for finding in wanted
-        if _shows(real, finding) and _shows(candidate, finding)
+        (image, finding)
+        for image in synthetic_images
+        for finding in findings
+        if finding in real.findings and finding in image.findings
     )
 
 
-def _alternating(showings: Sequence[Showing], rng: np.random.Generator) -> list[Showing]:
-    """In random order, real and synthetic in turn as long as there are both."""
-    by_origin = {origin: _shuffled([s for s in showings if s.images[0].origin == origin], rng) for origin in ORIGINS}
-    ranked = [(at, showing) for held in by_origin.values() for at, showing in enumerate(held)]
-    return [showing for _, showing in sorted(ranked, key=lambda pair: pair[0])]
+def _alternate_origins(screens: Sequence[PlannedScreen], rng: np.random.Generator) -> list[PlannedScreen]:
+    """The screens in random order, real and synthetic in turn while there are both."""
+    by_origin = {
+        origin: _shuffle([screen for screen in screens if screen.images[0].origin == origin], rng) for origin in ORIGINS
+    }
+    ranked = [(rank, screen) for group in by_origin.values() for rank, screen in enumerate(group)]
+    return [screen for _, screen in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _sided(role: Role, pairs: Sequence[Case], rng: np.random.Generator) -> list[Showing]:
-    """The pairs in random order, the real film on the left in half of them."""
-    swap = _shuffled([at % 2 == 1 for at in range(len(pairs))], rng)
+def _order_pairs(role: Role, pairs: Sequence[Case], rng: np.random.Generator) -> list[PlannedScreen]:
+    """The pairs in random order, with the real film on the left in half of them."""
+    is_swapped = _shuffle([index % 2 == 1 for index in range(len(pairs))], rng)
     return [
-        Showing(role, case.images[::-1] if swapped else case.images, case.finding)
-        for case, swapped in zip(_shuffled(pairs, rng), swap, strict=True)
+        PlannedScreen(role, case.images[::-1] if swapped else case.images, case.finding)
+        for case, swapped in zip(_shuffle(pairs, rng), is_swapped, strict=True)
     ]

@@ -18,8 +18,8 @@ _LOOK_AHEAD = 60  # the power of a discrete test falls again a few readings afte
 class PowerAnalysis:
     """The number of `readings` of one reader that detects `accuracy`, and what `n` images and `readers` detect.
 
-    `detectable` is the lowest accuracy that one reader's `n` readings detect, `detectable_together` that of all readers.
-    The test is exact and two-sided, against one half, at level 0.05 and power 0.8. All readers together count as
+    `detectable` is the lowest accuracy that one reader's `n` readings detect; `detectable_together` is the same for all
+    readers together. The test is exact and two-sided, against one half, at level 0.05 and power 0.8. All readers together count as
     independent readings. Readings of one image are not independent, so that this is the best case. The field names are
     keys of the JSON output.
     """
@@ -81,7 +81,9 @@ def count_readings_needed(accuracy: float) -> int:
 
 def find_detectable_accuracy(n: int) -> float | None:
     """The lowest accuracy, in whole hundredths, that `n` readings detect; None if they detect none."""
-    return next((hundredths / 100 for hundredths in range(51, 100) if compute_power(n, hundredths / 100) >= TARGET_POWER), None)
+    return next(
+        (hundredths / 100 for hundredths in range(51, 100) if compute_power(n, hundredths / 100) >= TARGET_POWER), None
+    )
 
 
 def _describe(accuracy: float | None) -> str:

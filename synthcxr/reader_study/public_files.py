@@ -1,98 +1,137 @@
-"""What readers are served: images under random names, in an order of their own for each, and nothing of the key.
+"""The files of a study that are served: images under random names, and the order of screens of each reader.
 
-`served/study.json` and `served/images/` are all that `serve` opens of a study.
+`served/study.json` and `served/images/` are all that `serve` opens of a study. They contain nothing of the answer key.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
 from synthcxr.storage import json_files
 
-FOLDER, ABOUT, IMAGES = "served", "study.json", "images"
-VERSION = 1
-_NAME = re.compile(r"[0-9a-f]{32}\.png")
+SERVED_FOLDER, STUDY_FILE, IMAGES_FOLDER = "served", "study.json", "images"
+_VERSION = 1
+_FILE_NAME = re.compile(r"[0-9a-f]{32}\.png")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """One screen: the files of its one or two images, and whether it counts."""
+class ServedScreen:
+    """One screen: the files of its one or two images, and whether it is practice. Field names are JSON keys."""
 
     images: tuple[str, ...]
     practice: bool
     finding: str = ""
 
     @property
-    def pair(self) -> bool:
-        """Two images side by side."""
+    def is_pair(self) -> bool:
+        """Whether the screen shows two images side by side."""
         return len(self.images) > 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
-    """A reader's number from 1, the digest of the code, and the screens in order."""
+class ServedReader:
+    """A reader's number, counted from 1, the digest of the access code, and the screens in order."""
 
     number: int
     code: str
-    cases: tuple[Shown, ...]
+    cases: tuple[ServedScreen, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Served:
-    """A study as its readers see it. `study` is a random name that the key carries too.
+class ServedStudy:
+    """A study as its readers see it. `study` is a random identifier that the answer key contains too.
 
-    One that `only_teaches` holds no real film.
+    A study with `only_teaches` contains no real film.
     """
 
     study: str
     title: str
     resolution: int
-    readers: tuple[Reader, ...]
+    readers: tuple[ServedReader, ...]
     only_teaches: bool = False
 
 
-def write(study: Path, served: Served) -> None:
+def write_served_study(folder: Path, study: ServedStudy) -> None:
     """Write served/study.json."""
-    json_files.write_json(study / FOLDER / ABOUT, {"version": VERSION} | dataclasses.asdict(served))
+    json_files.write_json(folder / SERVED_FOLDER / STUDY_FILE, {"version": _VERSION} | dataclasses.asdict(study))
 
 
-def read(study: Path) -> Served:
-    """The study in this folder; DataError where it is none, or names an image that is not there."""
-    path = study / FOLDER / ABOUT
+def read_served_study(folder: Path) -> ServedStudy:
+    """Read the study in this folder.
+
+    Raises DataError if the folder contains no study, or if an image that it lists is missing.
+    """
+    path = folder / SERVED_FOLDER / STUDY_FILE
     if not path.is_file():
-        raise DataError(f"{study}: holds no reader study; make one by `synthcxr reader-study create --out {study}`")
-    about = json_files.read_json(path)
+        raise DataError(
+            f"{folder}: contains no reader study; create one with `synthcxr reader-study create --out {folder}`"
+        )
+    fields = json_files.read_json(path)
     try:
-        if about["version"] != VERSION:
-            raise DataError(f"{path}: of another version of synthcxr")
-        readers = tuple(_reader(fields) for fields in about["readers"])
-        served = Served(
-            str(about["study"]), str(about["title"]), int(about["resolution"]), readers, bool(about["only_teaches"])
+        if fields["version"] != _VERSION:
+            raise DataError(f"{path}: written by another version of synthcxr; create the study again")
+        study = ServedStudy(
+            study=str(fields["study"]),
+            title=str(fields["title"]),
+            resolution=int(fields["resolution"]),
+            readers=tuple(_read_reader(reader) for reader in fields["readers"]),
+            only_teaches=bool(fields["only_teaches"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: describes no reader study ({error!r})") from error
-    for name in sorted({name for reader in served.readers for case in reader.cases for name in case.images}):
-        image(study, name)
-    return served
+        raise DataError(f"{path}: is not a study.json ({error!r}); create the study again") from error
+    for name in sorted({name for reader in study.readers for screen in reader.cases for name in screen.images}):
+        resolve_study_image(folder, name)
+    return study
 
 
-def image(study: Path, name: str) -> Path:
-    """The file of an image that study.json names; DataError for a name that is not of our making, or no plain file."""
-    return plain_file(study / FOLDER / IMAGES, name)
+def resolve_study_image(folder: Path, name: str) -> Path:
+    """The path of an image that study.json lists; DataError as for `resolve_image`."""
+    return resolve_image(folder / SERVED_FOLDER / IMAGES_FOLDER, name)
 
 
-def plain_file(folder: Path, name: str) -> Path:
-    """A file of ours in a folder: a random name, no link, so that no path leads out of the study."""
+def resolve_image(folder: Path, name: str) -> Path:
+    """The path of an image file in a folder.
+
+    Raises DataError unless the name is one of our random names and the file is regular and not a link, so that no path
+    leads out of the study.
+    """
     path = folder / name
-    if not _NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
-        raise DataError(f"{folder}: {name!r} is listed but is no image of this study; make the study again")
+    if not _FILE_NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
+        raise DataError(f"{folder}: {name!r} is listed but is not an image of this study; create the study again")
     return path
 
 
-def _reader(fields: dict[str, Any]) -> Reader:
-    cases = (Shown(tuple(map(str, c["images"])), bool(c["practice"]), str(c["finding"])) for c in fields["cases"])
-    return Reader(int(fields["number"]), str(fields["code"]), tuple(cases))
+def encode_constant_size_png(pixels: UInt8) -> bytes:
+    """Encode a uint8 [H, W] image as a grey PNG whose length and chunks depend only on its size.
+
+    The file has IHDR, one IDAT of stored deflate blocks without filters, and IEND; no metadata. Compressed files would
+    differ in length between real and synthetic images. Source: PNG, ISO/IEC 15948; RFC 1951, section 3.2.4.
+    """
+    height, width = pixels.shape
+    rows = np.zeros((height, width + 1), dtype=np.uint8)
+    rows[:, 1:] = pixels
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 0)), (b"IEND", b"")
+    return _PNG_SIGNATURE + b"".join(_encode_chunk(kind, data) for kind, data in chunks)
+
+
+def _encode_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _read_reader(fields: dict[str, Any]) -> ServedReader:
+    screens = (
+        ServedScreen(tuple(map(str, screen["images"])), bool(screen["practice"]), str(screen["finding"]))
+        for screen in fields["cases"]
+    )
+    return ServedReader(int(fields["number"]), str(fields["code"]), tuple(screens))

@@ -1,18 +1,15 @@
-"""What every request passes, the host, the page it comes from, its size; and the headers of every reply."""
+"""Checks of every request (host, origin, content type, size), and the security headers of every reply."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import time
-from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 16_384
-_HEADERS = {
+MAX_BODY_BYTES = 16_384
+_SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -30,25 +27,26 @@ _HEADERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Origins:
-    """The addresses, such as http://127.0.0.1:8765, under which readers reach the page."""
+    """The origins, such as http://127.0.0.1:8765, at which readers open the page."""
 
-    held: frozenset[str]
+    urls: frozenset[str]
 
     @property
-    def secure(self) -> bool:
-        """All of them by TLS."""
-        return all(origin.startswith("https://") for origin in self.held)
+    def use_tls(self) -> bool:
+        """Whether all of them use TLS."""
+        return all(url.startswith("https://") for url in self.urls)
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The same as Host headers."""
-        return frozenset(origin.partition("://")[2] for origin in self.held)
+        """The values of the Host header that belong to them."""
+        return frozenset(url.partition("://")[2] for url in self.urls)
 
 
-class Guard:
-    """Refuses other hosts (against rebinding of names), writes from other pages (CSRF), and bodies that are too large.
+class RequestGuard:
+    """Rejects requests to other hosts (DNS rebinding), writes from other pages (CSRF), and bodies that are too large.
 
-    A write must be JSON and carry an Origin of ours: no page of another site can send that, whatever its cookies.
+    A write must be JSON and have one of our origins in the Origin header. A page of another site cannot send that,
+    whichever cookies the browser has.
     """
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
@@ -59,80 +57,57 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                if self._origins.secure:
+                headers.update(_SECURITY_HEADERS)
+                if self._origins.use_tls:
                     headers["strict-transport-security"] = "max-age=31536000"
             await send(message)
 
-        refused = self._refused(scope)
-        body = b"" if refused else await _body(receive)
+        rejection = self._check_headers(scope)
+        body = b"" if rejection else await _read_body(receive)
         if body is None:
-            refused = 413, "too large"
-        if refused:
-            status, why = refused
-            await JSONResponse({"error": why}, status)(scope, receive, with_headers)
+            rejection = 413, "the request is too large"
+        if rejection:
+            status, reason = rejection
+            await JSONResponse({"error": reason}, status)(scope, receive, send_with_headers)
             return
-        await self._app(scope, _again(body or b"", receive), with_headers)
+        await self._app(scope, _replay_body(body or b"", receive), send_with_headers)
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _check_headers(self, scope: Scope) -> tuple[int, str] | None:
+        """The status and reason with which to reject the request, if any."""
         headers = Headers(scope=scope)
         if headers.get("host", "").lower() not in self._origins.hosts:
             return 421, "this page has another address"
         if scope["method"] in ("GET", "HEAD"):
             return None
-        if headers.get("origin", "").lower() not in self._origins.held:
-            return 403, "sent from another page"
+        if headers.get("origin", "").lower() not in self._origins.urls:
+            return 403, "the request is from another page"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return 415, "not JSON"
+            return 415, "the request is not JSON"
         length = headers.get("content-length", "0")
-        return None if length.isdigit() and int(length) <= LARGEST_BODY else (413, "too large")
+        return None if length.isdigit() and int(length) <= MAX_BODY_BYTES else (413, "the request is too large")
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """All of a request's body, or None as soon as it is too large."""
-    body, more = b"", True
-    while more:
+async def _read_body(receive: Receive) -> bytes | None:
+    """The body of a request; None as soon as it exceeds the limit."""
+    body, has_more = b"", True
+    while has_more:
         message = await receive()
         if message["type"] != "http.request":
             return body
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > LARGEST_BODY:
+        body, has_more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > MAX_BODY_BYTES:
             return None
     return body
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """What receives the body once more, and then whatever comes."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay_body(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that first returns the body that was already read."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def once() -> Message:
-        return waiting.pop() if waiting else await receive()
+    async def receive_replayed() -> Message:
+        return pending.pop() if pending else await receive()
 
-    return once
-
-
-class Attempts:
-    """Wrong codes by address: after MOST of them within PERIOD_S an address waits until they are past.
-
-    Codes have 79 bits and cannot be guessed at any rate; this keeps the log and the machine quiet.
-    """
-
-    MOST, PERIOD_S, ADDRESSES = 10, 300.0, 10_000
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._failed: collections.OrderedDict[str, list[float]] = collections.OrderedDict()
-
-    def wait_s(self, address: str) -> int:
-        """How long the address has to wait, 0 for not at all."""
-        recent = [at for at in self._failed.get(address, []) if at > self._now() - self.PERIOD_S]
-        return 0 if len(recent) < self.MOST else max(1, round(recent[0] + self.PERIOD_S - self._now()))
-
-    def fail(self, address: str) -> None:
-        """Count a wrong code; the address that failed longest ago is forgotten where there are too many."""
-        self._failed[address] = [*self._failed.pop(address, [])[1 - self.MOST :], self._now()]
-        if len(self._failed) > self.ADDRESSES:
-            self._failed.popitem(last=False)
+    return receive_replayed

@@ -1,4 +1,4 @@
-"""Where a study is served: on this machine alone, elsewhere only by TLS or behind a proxy that has it."""
+"""The web server of a study: on this machine only, or with TLS, or behind a proxy that has TLS."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from starlette.types import ASGIApp
 from synthcxr.errors import ConfigError
 from synthcxr.reader_study.request_guard import Origins
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 _BACKLOG = 128
 
 
-def check(*, host: str, tls_cert: Path | None, tls_key: Path | None, proxy: str | None) -> None:
-    """ConfigError for an address at which codes and answers could be overheard."""
+def check_address(*, host: str, tls_cert: Path | None, tls_key: Path | None, proxy: str | None) -> None:
+    """Raise ConfigError if codes and answers would travel without encryption over a network."""
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key: give both, the certificate chain and its key")
     for path in (tls_cert, tls_key):
@@ -33,42 +33,48 @@ def check(*, host: str, tls_cert: Path | None, tls_key: Path | None, proxy: str 
             raise ConfigError(f"--behind-proxy: {proxy!r} is not an address such as https://study.example.org")
     if not _is_loopback(host) and tls_cert is None and proxy is None:
         raise ConfigError(
-            f"--host {host}: others could overhear it; give --tls-cert and --tls-key, or --behind-proxy URL"
+            f"--host {host}: the connection would not be encrypted; give --tls-cert and --tls-key, or --behind-proxy"
         )
 
 
-def origins(*, host: str, port: int, tls: bool, proxy: str | None) -> Origins:
-    """The addresses by which readers reach it."""
+def build_origins(*, host: str, port: int, tls: bool, proxy: str | None) -> Origins:
+    """The origins at which readers open the page."""
     if proxy is not None:
         parts = urlsplit(proxy)
-        port_part = f":{parts.port}" if parts.port and parts.port != 443 else ""
-        return Origins(frozenset({f"https://{parts.hostname}{port_part}"}))
+        port_suffix = f":{parts.port}" if parts.port and parts.port != 443 else ""
+        return Origins(frozenset({f"https://{parts.hostname}{port_suffix}"}))
     names = {host.lower()} | ({"127.0.0.1", "localhost", "[::1]"} if _is_loopback(host) else set())
-    if host in ("0.0.0.0", "::"):  # noqa: S104  it is what was asked for
+    if host in ("0.0.0.0", "::"):  # noqa: S104  the user gave this host
         names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
     scheme = "https" if tls else "http"
-    usual = port == (443 if tls else 80)
-    return Origins(frozenset(f"{scheme}://{_bracketed(name)}{'' if usual else f':{port}'}" for name in names))
+    port_suffix = "" if port == (443 if tls else 80) else f":{port}"
+    return Origins(frozenset(f"{scheme}://{_add_brackets(name)}{port_suffix}" for name in names))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; ConfigError where it cannot."""
+def open_socket(host: str, port: int) -> socket.socket:
+    """Open a listening socket; ConfigError if the address is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((host, port))
-        opened.listen(_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
-        opened.close()
-        raise ConfigError(f"--host {host} --port {port}: {error.strerror}; choose another --port") from error
-    return opened
+        listener.close()
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror}; give another --port") from error
+    return listener
 
 
-def run(
-    app: ASGIApp, opened: socket.socket, *, tls_cert: Path | None, tls_key: Path | None, proxy: str | None, say: Say
+def serve_app(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    proxy: str | None,
+    print_line: PrintLine,
 ) -> None:
-    """Serve until interrupted; nothing but warnings is logged, no address and no code."""
+    """Serve until interrupted. Only warnings are logged, never addresses or codes."""
     config = uvicorn.Config(
         app,
         ssl_certfile=tls_cert,
@@ -86,9 +92,9 @@ def run(
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16_384,
     )
-    say("stop it with Ctrl+C; every acknowledged answer is on disk")
+    print_line("press Ctrl+C to stop; all acknowledged answers are on disk")
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[opened])
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _is_loopback(host: str) -> bool:
@@ -100,5 +106,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _bracketed(name: str) -> str:
+def _add_brackets(name: str) -> str:
+    """An IPv6 address as it is written in a URL; other names unchanged."""
     return f"[{name}]" if ":" in name and not name.startswith("[") else name

@@ -1,6 +1,7 @@
-"""What teaching shows after an answer: the classifier's probabilities, and the nearest others with the same finding.
+"""Lessons, shown after an answer in teach mode: the classifier's probabilities and the most similar synthetic images.
 
-It lies with the key, since it says which images are synthetic: `serve` opens it in teach mode alone.
+Lessons reveal which images are synthetic. They are therefore in the folder of the answer key, which `serve` opens only
+in teach mode.
 """
 
 from __future__ import annotations
@@ -17,95 +18,112 @@ from numpy.typing import NDArray
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
-from synthcxr.reader_study import constant_size_png
-from synthcxr.reader_study.public_files import Served, Shown, plain_file
+from synthcxr.reader_study.public_files import ServedScreen, ServedStudy, encode_constant_size_png, resolve_image
 from synthcxr.storage import json_files
 
-ABOUT, IMAGES = "lessons.json", "lessons"
-N_ALIKE = 4
+LESSONS_FILE, LESSON_IMAGES_FOLDER = "lessons.json", "lessons"
+N_SIMILAR = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
-    """Of one image: the classifier's probabilities and findings, and the files of `alike`, which share `finding`."""
+    """The classifier's probabilities and findings of an image, and the files of similar images that share `finding`."""
 
-    classifier: Mapping[str, float]
+    probabilities: Mapping[str, float]
     present: tuple[str, ...]
     finding: str
-    alike: tuple[str, ...]
+    similar: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of lessons.json."""
+        return {
+            "classifier": dict(self.probabilities),
+            "present": self.present,
+            "finding": self.finding,
+            "alike": self.similar,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
-class Image:
-    """A synthetic image of the dataset: its name, the classifier's opinion, and a point [d] of length 1."""
+class LessonImage:
+    """A synthetic image of the dataset: its name, the classifier's findings and probabilities, a unit vector [d]."""
 
     name: str
     present: tuple[str, ...]
-    classifier: Mapping[str, float]
-    point: NDArray[np.float32]
+    probabilities: Mapping[str, float]
+    embedding: NDArray[np.float32]
 
 
-def only(shown: Served, taught: Mapping[str, Lesson]) -> Served:
-    """The screens of a study that show one image with a lesson, each image once, none of them practice."""
+def select_lesson_screens(study: ServedStudy, lessons: Mapping[str, Lesson]) -> ServedStudy:
+    """The screens of a study that show a single image with a lesson. None of them is practice."""
     readers = tuple(
         dataclasses.replace(
             reader,
             cases=tuple(
-                Shown(case.images, practice=False)
-                for case in reader.cases
-                if not case.pair and case.images[0] in taught
+                ServedScreen(screen.images, practice=False)
+                for screen in reader.cases
+                if not screen.is_pair and screen.images[0] in lessons
             ),
         )
-        for reader in shown.readers
+        for reader in study.readers
     )
-    return dataclasses.replace(shown, readers=readers)
+    return dataclasses.replace(study, readers=readers)
 
 
-def make(taught: Mapping[str, Image], dataset: Sequence[Image]) -> Iterator[tuple[str, Image, str, list[Image]]]:
-    """For each file of `taught`: its image, the finding that counts, and its nearest neighbours with that finding.
+def find_similar_images(
+    taught: Mapping[str, LessonImage], dataset: Sequence[LessonImage]
+) -> Iterator[tuple[str, LessonImage, str, list[LessonImage]]]:
+    """For each file in `taught`: the file, its image, the finding of the lesson, and the nearest images with it.
 
     The finding is the most probable of those present, or No Finding.
     """
-    points = np.stack([image.point for image in dataset])
-    for name, image in taught.items():
-        finding = max(image.present, key=lambda held: image.classifier.get(held, 0.0))
-        order = np.argsort(-(points @ image.point), kind="stable")
-        others = (dataset[at] for at in order)
-        alike = [other for other in others if finding in other.present and other.name != image.name]
-        yield name, image, finding, alike[:N_ALIKE]
+    embeddings = np.stack([image.embedding for image in dataset])
+    for file_name, image in taught.items():
+        finding = max(image.present, key=lambda name: image.probabilities.get(name, 0.0))
+        order = np.argsort(-(embeddings @ image.embedding), kind="stable")
+        by_similarity = (dataset[index] for index in order)
+        similar = [other for other in by_similarity if finding in other.present and other.name != image.name]
+        yield file_name, image, finding, similar[:N_SIMILAR]
 
 
-def write(key: Path, taught: Mapping[str, Image], dataset: Sequence[Image], read: Callable[[str], UInt8]) -> None:
-    """Write lessons.json and the neighbours' images into the folder of the key."""
-    (key / IMAGES).mkdir()
-    files: dict[str, str] = {}
+def write_lessons(
+    key_folder: Path,
+    taught: Mapping[str, LessonImage],
+    dataset: Sequence[LessonImage],
+    read_pixels: Callable[[str], UInt8],
+) -> None:
+    """Write lessons.json and the similar images into the folder of the answer key."""
+    images_folder = key_folder / LESSON_IMAGES_FOLDER
+    images_folder.mkdir()
+    file_names: dict[str, str] = {}
     lessons = {}
-    for name, image, finding, alike in make(taught, dataset):
-        for other in alike:
-            if other.name not in files:
-                files[other.name] = f"{secrets.token_hex(16)}.png"
-                (key / IMAGES / files[other.name]).write_bytes(constant_size_png.encode(read(other.name)))
-        shown = tuple(files[other.name] for other in alike)
-        lessons[name] = dataclasses.asdict(Lesson(dict(image.classifier), image.present, finding, shown))
-    json_files.write_json(key / ABOUT, lessons)
+    for taught_file, image, finding, similar in find_similar_images(taught, dataset):
+        for other in similar:
+            if other.name not in file_names:
+                file_names[other.name] = f"{secrets.token_hex(16)}.png"
+                pixels = read_pixels(other.name)
+                (images_folder / file_names[other.name]).write_bytes(encode_constant_size_png(pixels))
+        similar_files = tuple(file_names[other.name] for other in similar)
+        lessons[taught_file] = Lesson(image.probabilities, image.present, finding, similar_files).to_json()
+    json_files.write_json(key_folder / LESSONS_FILE, lessons)
 
 
-def read(key: Path) -> dict[str, Lesson]:
-    """The lessons by the file of the image they are about; DataError where there are none."""
-    held = json_files.read_json(key / ABOUT)
+def read_lessons(key_folder: Path) -> dict[str, Lesson]:
+    """Read the lessons by image file; DataError if they are missing or damaged."""
+    fields = json_files.read_json(key_folder / LESSONS_FILE)
     try:
-        lessons = {name: _lesson(fields) for name, fields in held.items()}
+        lessons = {file_name: _lesson_from_json(lesson) for file_name, lesson in fields.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{key / ABOUT}: holds no lessons ({error!r})") from error
+        raise DataError(f"{key_folder / LESSONS_FILE}: is not a file of lessons ({error!r})") from error
     for lesson in lessons.values():
-        for name in lesson.alike:
-            plain_file(key / IMAGES, name)
+        for file_name in lesson.similar:
+            resolve_image(key_folder / LESSON_IMAGES_FOLDER, file_name)
     return lessons
 
 
-def _lesson(fields: Mapping[str, Any]) -> Lesson:
+def _lesson_from_json(fields: Mapping[str, Any]) -> Lesson:
     finding = str(fields["finding"])
     if finding not in (*FINDINGS, NO_FINDING):
         raise ValueError(finding)
-    classifier = {name: float(fields["classifier"][name]) for name in FINDINGS}
-    return Lesson(classifier, tuple(fields["present"]), finding, tuple(map(str, fields["alike"])))
+    probabilities = {name: float(fields["classifier"][name]) for name in FINDINGS}
+    return Lesson(probabilities, tuple(fields["present"]), finding, tuple(map(str, fields["alike"])))

@@ -1,4 +1,4 @@
-"""Where films come from: each reader turns its options in params.yaml into an iterator of Film."""
+"""Film readers: each reads the films of one layout, with its options from params.yaml."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from synthcxr.errors import DataError
 from synthcxr.readers import chexpert, dicom, folder, nih, phantom
 
 READERS: dict[str, Callable[..., Iterator[Film]]] = {
-    "nih": nih.read,
-    "chexpert": chexpert.read,
-    "dicom": dicom.read,
-    "folder": folder.read,
-    "phantom": phantom.read,
+    "nih": nih.read_films,
+    "chexpert": chexpert.read_films,
+    "dicom": dicom.read_films,
+    "folder": folder.read_films,
+    "phantom": phantom.read_films,
 }
 ATTRIBUTIONS: dict[str, str] = {
     "nih": nih.ATTRIBUTION,
@@ -23,18 +23,18 @@ ATTRIBUTIONS: dict[str, str] = {
     "folder": folder.ATTRIBUTION,
     "phantom": phantom.ATTRIBUTION,
 }
-ON_DISK = {"nih": nih, "chexpert": chexpert, "dicom": dicom, "folder": folder}
+FILE_READERS = {"nih": nih, "chexpert": chexpert, "dicom": dicom, "folder": folder}
 
 
-def recognise(path: Path) -> str:
-    """The reader that a folder of films is laid out for: a key of READERS; raises DataError for none."""
+def detect_reader(path: Path) -> str:
+    """Return the reader (a key of FILE_READERS) whose layout a folder of films has; DataError if none matches."""
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder of films")
-    for name, reader in ON_DISK.items():
-        if reader.fits(path):
+        raise DataError(f"{path}: no such folder")
+    for name, reader in FILE_READERS.items():
+        if reader.matches_layout(path):
             return name
     raise DataError(
-        f"{path}: no films found in a layout that is known: not the NIH release (Data_Entry_2017*.csv with "
-        "images_*/images/), CheXpert (train.csv), DICOM files with a CSV of labels, a CSV with an image and a label "
-        "column, nor a folder per finding"
+        f"{path}: no films found in a known layout. Known layouts: the NIH release (Data_Entry_2017*.csv with "
+        "images_*/images/), CheXpert (train.csv), DICOM files with a CSV file of labels, images with a CSV file that "
+        "has an image and a label column, one folder per finding"
     )

@@ -1,4 +1,4 @@
-"""The CSV table beside a source's films: its columns by role, its findings, with row numbers for messages."""
+"""Read the CSV file of a film source: its columns by role, its findings, and line numbers for messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 from synthcxr.data.findings import UNKNOWN_FINDINGS
 from synthcxr.errors import DataError
 
-Roles = Mapping[str, tuple[str, ...]]
+ColumnNames = Mapping[str, tuple[str, ...]]
+"""The names that the column of each role may have."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """The rows of a CSV as text: `columns` by role, and `lines`, the line of the file at which each row ends."""
+class CsvTable:
+    """The rows of a CSV file as text: `columns` by role, and in `lines` the line of the file at which each row ends."""
 
     path: Path
     lines: Sequence[int]
@@ -32,17 +33,17 @@ class Table:
     def __getitem__(self, role: str) -> Sequence[str]:
         return self.columns[role]
 
-    def refuse(self, row: int, why: str) -> DataError:
-        """The error to raise for a row (0 .. len - 1), naming file and line."""
-        return DataError(f"{self.path}:{self.lines[row]}: {why}")
+    def row_error(self, row: int, reason: str) -> DataError:
+        """Build the error for a row (0 .. len - 1), with file and line."""
+        return DataError(f"{self.path}:{self.lines[row]}: {reason}")
 
 
-def read(path: Path, *, required: Roles, optional: Roles | None = None) -> Table:
-    """Read the columns that fill the roles; a role maps to the names its column may have, in any case.
+def read_table(path: Path, *, required: ColumnNames, optional: ColumnNames | None = None) -> CsvTable:
+    """Read the columns of the given roles; column names match in any case.
 
-    An optional role without a column is left out; rows without any text are skipped. A header whose names hold
-    commas (the NIH's OriginalImage[Width,Height]) is read whether quoted or not. Raises DataError for a file that is
-    absent, empty or no CSV, for a required role without a column, and for a row cut short.
+    Optional roles without a column are left out, and so are rows without text. Column names that contain commas (the
+    NIH's OriginalImage[Width,Height]) may be quoted or not. Raises DataError for a file that is absent, empty or not a
+    CSV file, for a required role without a column, and for a row with too few fields.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -53,63 +54,62 @@ def read(path: Path, *, required: Roles, optional: Roles | None = None) -> Table
         raise DataError(f"{path}: not readable as CSV ({error})") from error
 
 
-def _parse(path: Path, file: Iterable[str], *, required: Roles, optional: Roles) -> Table:
+def _parse(path: Path, file: Iterable[str], *, required: ColumnNames, optional: ColumnNames) -> CsvTable:
     reader = csv.reader(file)
     header = next(reader, [])
-    first = next(reader, [])
-    if len(first) > len(header):
+    first_row = next(reader, [])
+    if len(first_row) > len(header):
         header = [part for name in header for part in name.split(",")]
-    folded = [name.strip().casefold() for name in header]
-    positions = {role: _position(folded, names) for role, names in {**required, **optional}.items()}
+    folded_header = [name.strip().casefold() for name in header]
+    positions = {role: _find_column(folded_header, names) for role, names in {**required, **optional}.items()}
     missing = [required[role][0] for role in required if positions[role] is None]
     if missing:
         raise DataError(f"{path}: columns missing: {', '.join(missing)}")
-    found = {role: position for role, position in positions.items() if position is not None}
+    present = {role: position for role, position in positions.items() if position is not None}
     lines: list[int] = []
     rows: list[list[str]] = []
-    for fields in itertools.chain([first], reader):
+    for fields in itertools.chain([first_row], reader):
         if any(fields):
-            if len(fields) <= max(found.values()):
-                raise DataError(f"{path}:{reader.line_num}: {len(fields)} fields, the header has {len(header)}")
+            if len(fields) <= max(present.values()):
+                raise DataError(f"{path}:{reader.line_num}: {len(fields)} fields, but the header has {len(header)}")
             lines.append(reader.line_num)
             rows.append(fields)
-    return Table(
-        path, lines, {role: [text.strip() for text in map(itemgetter(at), rows)] for role, at in found.items()}
-    )
+    columns = {role: [text.strip() for text in map(itemgetter(position), rows)] for role, position in present.items()}
+    return CsvTable(path, lines, columns)
 
 
-def _position(folded: Sequence[str], names: tuple[str, ...]) -> int | None:
-    return next((folded.index(name.casefold()) for name in names if name.casefold() in folded), None)
+def _find_column(folded_header: Sequence[str], names: tuple[str, ...]) -> int | None:
+    return next((folded_header.index(name.casefold()) for name in names if name.casefold() in folded_header), None)
 
 
-def findings(table: Table, parse: Callable[[str], tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """The 14 findings of each row's labels; an empty field is unknown. Raises DataError naming the first bad row."""
-    known: dict[str, tuple[float, ...]] = {"": UNKNOWN_FINDINGS}
+def parse_findings(table: CsvTable, parse_labels: Callable[[str], tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Parse the labels of each row to its 14 findings, unknown where the field is empty; DataError with the row."""
+    findings_of_text: dict[str, tuple[float, ...]] = {"": UNKNOWN_FINDINGS}
     for row, text in enumerate(table["labels"]):
-        if text not in known:
+        if text not in findings_of_text:
             try:
-                known[text] = parse(text)
+                findings_of_text[text] = parse_labels(text)
             except DataError as error:
-                raise table.refuse(row, str(error)) from error
-    return [known[text] for text in table["labels"]]
+                raise table.row_error(row, str(error)) from error
+    return [findings_of_text[text] for text in table["labels"]]
 
 
-def refuse_repeats(table: Table) -> None:
-    """Raise DataError, naming the row, where a row names no film or one that an earlier row named."""
-    seen: set[str] = set()
+def refuse_duplicates(table: CsvTable) -> None:
+    """Raise DataError with the row if a row names no film, or a film that an earlier row names."""
+    names: set[str] = set()
     for row, name in enumerate(table["image"]):
         if not name:
-            raise table.refuse(row, "names no film")
-        if name in seen:
-            raise table.refuse(row, f"{name} is listed a second time; give each film one row")
-        seen.add(name)
+            raise table.row_error(row, "the row names no film")
+        if name in names:
+            raise table.row_error(row, f"{name} is listed twice; keep one row per film")
+        names.add(name)
 
 
-def unpadded(patient: str) -> str:
-    """A patient id without the leading zeros of a plain number, so that 00061 and 61 are one patient."""
+def normalise_patient_id(patient: str) -> str:
+    """Remove leading zeros from a numeric patient ID, so that 00061 and 61 are the same patient."""
     return str(int(patient)) if patient.isascii() and patient.isdigit() else patient
 
 
-def view(text: str) -> str:
-    """The view position "PA" or "AP" where the text says so, else ""."""
+def parse_view(text: str) -> str:
+    """Return the view position "PA" or "AP", or "" for any other text."""
     return text.upper() if text.upper() in {"PA", "AP"} else ""

@@ -1,4 +1,4 @@
-"""A DICOM film's pixels as a viewer shows them: decoded, rescaled, windowed, black where the film is dark.
+"""Read the pixels of a DICOM film as a viewer displays them: decoded, rescaled, windowed, with dark air.
 
 Sources: DICOM PS3.3 C.7.6.3 (pixels), C.11.1 (rescale), C.11.2 (VOI LUT and window), PS3.5 8.2 (compression).
 """
@@ -20,38 +20,37 @@ from synthcxr.errors import DataError
 from synthcxr.readers import jpeg_header
 
 MAX_PIXELS = 150_000_000
-"""Of one film; the largest detectors have some 30 million."""
-BROKEN = (
+"""Limit for one film; the largest detectors have about 30 million pixels."""
+_DECODER_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError),
     *(RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
 )
-"""What pydicom and its decoders raise for files that are not what they say."""
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_STEEPEST = 1e9
-_STATED = 65_536  # bytes of a stream in which its size stands
+"""What pydicom and its decoders raise for corrupt files."""
+_DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
+_MAX_RESCALE = 1e9
+_HEADER_BYTES = 65_536  # the part of a stream that contains its size
 
 
-def read(path: Path) -> Float32:
-    """The film as float32 [H, W] in [0, 1]; raises DataError, naming the file, for one that cannot be shown."""
+def read_pixels(path: Path) -> Float32:
+    """Read a film as float32 [H, W] in [0, 1]; DataError with the path if it cannot be displayed."""
     import pydicom
 
-    quieten()
-    with refusing(path):
-        check_syntax(path)
+    silence_pydicom_warnings()
+    with translate_errors(path):
+        check_transfer_syntax(path)
         film = pydicom.dcmread(path)
         check_size(path, int(film.Rows), int(film.Columns))
-        _check_kind(path, film)
-        _check_stream(path, film)
-        stored = _stored(film)
-        shown = _shown(film, stored)
-        return _black_where_padded(film, stored, shown)
+        _check_image_type(path, film)
+        _check_stream_size(path, film)
+        stored_values = _read_stored_values(film)
+        return _blacken_padding(film, stored_values, _to_display_values(film, stored_values))
 
 
 @contextlib.contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Whatever a broken file makes pydicom raise becomes a DataError of one line that names it.
+def translate_errors(path: Path) -> Iterator[None]:
+    """Translate the errors that pydicom raises for a corrupt file to a DataError of one line with the path.
 
-    The line gives the kind of error alone: pydicom's own words may quote a tag, and so a patient.
+    The line contains only the type of the error, because pydicom's message may quote a tag and so identify a patient.
     """
     from pydicom import errors
 
@@ -59,136 +58,139 @@ def refusing(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (*BROKEN, errors.BytesLengthException, errors.InvalidDicomError) as error:
+    except (*_DECODER_ERRORS, errors.BytesLengthException, errors.InvalidDicomError) as error:
         raise DataError(f"{path}: not a readable DICOM film ({type(error).__name__})") from error
 
 
-def quieten() -> None:
-    """Keep what pydicom warns of off stderr: what matters becomes an error, the rest is not ours."""
+def silence_pydicom_warnings() -> None:
+    """Keep pydicom's warnings off stderr; what matters here becomes an error."""
     warnings.filterwarnings("ignore", module=r"pydicom(\.|$)")
 
 
-def check_syntax(path: Path) -> None:
-    """DataError for a compression that no decoder here reads, naming what to install, or that is no film's."""
+def check_transfer_syntax(path: Path) -> None:
+    """Raise DataError for a compression without an installed decoder (with what to install), or that films do not use."""
     from pydicom.filereader import read_file_meta_info
     from pydicom.pixels.decoders.base import get_decoder
 
     syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     if syntax is None:
-        raise DataError(f"{path}: names no transfer syntax")
-    if syntax == _DEFLATED:  # unpacked whole before anything is known of it
-        raise DataError(f"{path}: is deflated as a whole; write it again with another transfer syntax")
+        raise DataError(f"{path}: not a readable DICOM film (no transfer syntax)")
+    if syntax == _DEFLATED_SYNTAX:  # pydicom would decompress the whole file before any check
+        raise DataError(f"{path}: the whole file is deflated; convert it to another transfer syntax")
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise DataError(f"{path}: is compressed as {syntax.name}, which no decoder reads") from None
+        raise DataError(f"{path}: compressed as {syntax.name}, which is not supported") from None
     if not decoder.is_available:
         raise DataError(
-            f"{path}: is compressed as {syntax.name} and its decoder is missing: pip install 'synthcxr[dicom]'"
+            f"{path}: compressed as {syntax.name}, and the decoder is missing: pip install 'synthcxr[dicom]'"
         )
 
 
 def check_size(path: Path, rows: int, columns: int) -> None:
-    """DataError for a film of no size, or of one that no detector has."""
+    """Raise DataError for an empty film, or one larger than any detector."""
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DataError(f"{path}: states {rows:,} x {columns:,} pixels; from 1 to {MAX_PIXELS:,} are read")
+        raise DataError(f"{path}: {rows:,} x {columns:,} pixels; expected 1 to {MAX_PIXELS:,} pixels in total")
 
 
-def _check_kind(path: Path, film: Any) -> None:
-    frames = int(film.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise DataError(f"{path}: holds {frames:,} frames; a film is one")
+def _check_image_type(path: Path, film: Any) -> None:
+    n_frames = int(film.get("NumberOfFrames") or 1)
+    if n_frames != 1:
+        raise DataError(f"{path}: {n_frames:,} frames; expected one")
     if int(film.SamplesPerPixel) != 1 or film.PhotometricInterpretation not in {"MONOCHROME1", "MONOCHROME2"}:
-        raise DataError(f"{path}: is {film.PhotometricInterpretation}, not grey")
+        raise DataError(f"{path}: {film.PhotometricInterpretation} image; expected greyscale")
     if "PixelData" not in film:
-        raise DataError(f"{path}: holds no pixels")
+        raise DataError(f"{path}: no pixel data")
 
 
-def _check_stream(path: Path, film: Any) -> None:
-    """DataError where a compressed stream states another size than the film."""
+def _check_stream_size(path: Path, film: Any) -> None:
+    """Raise DataError if the header of a compressed stream contains another size than the tags."""
     from pydicom.encaps import generate_frames
 
     if not film.file_meta.TransferSyntaxUID.is_compressed:
         return
-    stated = jpeg_header.size(next(generate_frames(film.PixelData, number_of_frames=1))[:_STATED])
-    if stated is not None and stated != (film.Rows, film.Columns):
-        raise DataError(f"{path}: its pixels are {stated[0]:,} x {stated[1]:,}, not {film.Rows:,} x {film.Columns:,}")
+    size = jpeg_header.read_size(next(generate_frames(film.PixelData, number_of_frames=1))[:_HEADER_BYTES])
+    if size is not None and size != (film.Rows, film.Columns):
+        raise DataError(
+            f"{path}: the compressed image has {size[0]:,} x {size[1]:,} pixels, but the tags say "
+            f"{film.Rows:,} x {film.Columns:,}"
+        )
 
 
-def _stored(film: Any) -> Float32:
-    """Stored values without the bits that BitsStored leaves to overlays."""
+def _read_stored_values(film: Any) -> Float32:
+    """Read the stored values without the overlay bits above BitsStored."""
     values = np.asarray(film.pixel_array)
     if values.dtype.kind == "u":
         values = values & np.asarray((1 << int(film.BitsStored)) - 1, dtype=values.dtype)
     return values.astype(np.float32)
 
 
-def _shown(film: Any, stored: Float32) -> Float32:
-    """Stored values through rescale, VOI and photometric interpretation, in [0, 1]."""
+def _to_display_values(film: Any, stored_values: Float32) -> Float32:
+    """Apply rescale, VOI transform and photometric interpretation; returns values in [0, 1]."""
     bits, signed = int(film.BitsStored), bool(film.PixelRepresentation)
-    ends = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], dtype=np.float32)
-    values, ends = _rescaled(film, stored), _rescaled(film, ends)
-    table = film.get("VOILUTSequence")
-    if table:
-        unit = _through_table(table[0], values)
+    limits = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], dtype=np.float32)
+    values, limits = _rescale(film, stored_values), _rescale(film, limits)
+    voi_luts = film.get("VOILUTSequence")
+    if voi_luts:
+        unit = _apply_voi_lut(voi_luts[0], values)
     elif film.get("WindowCenter") is not None and film.get("WindowWidth") is not None:
-        unit = _windowed(film, values)
+        unit = _apply_window(film, values)
     else:
-        unit = (values - ends.min()) / max(float(ends.max() - ends.min()), 1e-6)
+        unit = (values - limits.min()) / max(float(limits.max() - limits.min()), 1e-6)
     unit = np.clip(unit, 0.0, 1.0).astype(np.float32)
     return np.float32(1) - unit if film.PhotometricInterpretation == "MONOCHROME1" else unit
 
 
-def _rescaled(film: Any, values: Float32) -> Float32:
+def _rescale(film: Any, values: Float32) -> Float32:
     if film.get("ModalityLUTSequence"):
         from pydicom.pixels.processing import apply_modality_lut
 
-        looked_up: Float32 = apply_modality_lut(values.astype(np.int64), film).astype(np.float32)
-        return looked_up
+        rescaled: Float32 = apply_modality_lut(values.astype(np.int64), film).astype(np.float32)
+        return rescaled
     slope, intercept = film.get("RescaleSlope"), film.get("RescaleIntercept")
     if slope is None or intercept is None:
         return values
-    if not (abs(float(slope)) <= _STEEPEST and abs(float(intercept)) <= _STEEPEST):
-        raise ValueError("rescaled beyond all bounds")
+    if not (abs(float(slope)) <= _MAX_RESCALE and abs(float(intercept)) <= _MAX_RESCALE):
+        raise ValueError("rescale slope or intercept out of range")
     return values * np.float32(slope) + np.float32(intercept)
 
 
-def _through_table(item: Any, values: Float32) -> Float32:
-    """A VOI LUT, from the least of its entries (0) to the greatest (1): some state more bits than they use."""
+def _apply_voi_lut(item: Any, values: Float32) -> Float32:
+    """Apply a VOI LUT, scaled from its smallest (0) to its largest entry (1), as some use fewer bits than they declare."""
     n_entries, first = int(item.LUTDescriptor[0]) or 65536, int(item.LUTDescriptor[1])
     data = item.LUTData
     raw = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)
     entries = raw.astype(np.float32)[:n_entries]
-    if first >= 1 << 15 and values.min() < 0:  # the standard writes a signed first value in an unsigned field
+    if first >= 1 << 15 and values.min() < 0:  # the standard stores a signed value in an unsigned field
         first -= 1 << 16
-    at = np.clip(np.rint(values) - first, 0, len(entries) - 1).astype(np.int64)
+    indices = np.clip(np.rint(values) - first, 0, len(entries) - 1).astype(np.int64)
     span = float(entries.max() - entries.min())
-    unit: Float32 = (entries[at] - entries.min()) / np.float32(max(span, 1e-6))
+    unit: Float32 = (entries[indices] - entries.min()) / np.float32(max(span, 1e-6))
     return unit
 
 
-def _windowed(film: Any, values: Float32) -> Float32:
-    """The first window, by the function that the film names (C.11.2.1.2 and C.11.2.1.3)."""
-    centre, width = _first(film.WindowCenter), _first(film.WindowWidth)
+def _apply_window(film: Any, values: Float32) -> Float32:
+    """Apply the first window with the VOI LUT function of the film (C.11.2.1.2 and C.11.2.1.3)."""
+    centre, width = _get_first(film.WindowCenter), _get_first(film.WindowWidth)
     function = str(film.get("VOILUTFunction") or "LINEAR").upper()
     if function == "SIGMOID":
-        steepness = np.clip(-4 * (values - centre) / max(width, 1e-6), -60, 60).astype(np.float32)
-        unit: Float32 = np.float32(1) / (np.float32(1) + np.exp(steepness))
+        exponent = np.clip(-4 * (values - centre) / max(width, 1e-6), -60, 60).astype(np.float32)
+        unit: Float32 = np.float32(1) / (np.float32(1) + np.exp(exponent))
         return unit
-    if function == "LINEAR":  # its steps lie between whole values
+    if function == "LINEAR":  # its steps are between whole values
         centre, width = centre - 0.5, width - 1
     return (values - np.float32(centre)) / np.float32(max(width, 1e-6)) + np.float32(0.5)
 
 
-def _first(value: Any) -> float:
+def _get_first(value: Any) -> float:
     return float(value if isinstance(value, int | float | str) else value[0])
 
 
-def _black_where_padded(film: Any, stored: Float32, shown: Float32) -> Float32:
-    """PixelPaddingValue marks what no detector saw: black, whatever its value."""
+def _blacken_padding(film: Any, stored_values: Float32, display_values: Float32) -> Float32:
+    """Set padding (PixelPaddingValue: outside the exposed area) to black, whatever its value."""
     padding = film.get("PixelPaddingValue")
     if padding is None:
-        return shown
+        return display_values
     limit = film.get("PixelPaddingRangeLimit", padding)
     low, high = sorted((int(padding), int(limit)))
-    return np.where((stored >= low) & (stored <= high), np.float32(0), shown)
+    return np.where((stored_values >= low) & (stored_values <= high), np.float32(0), display_values)

@@ -1,4 +1,4 @@
-"""Films of any folder: one sub-folder per class, or a CSV that names each image and its labels."""
+"""Read films from any folder: one sub-folder per class, or a CSV file with the labels of each image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, label_csv
+from synthcxr.readers.csv_table import CsvTable
 
 ATTRIBUTION = ""
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """What the folder says of one film; `patient` is empty where it says nothing."""
+    """One film of the folder; `patient` is empty if it is unknown."""
 
     image_index: str
     file: Path
@@ -29,7 +30,7 @@ class _Entry:
     view: str
 
 
-def read(
+def read_films(
     path: str,
     *,
     source: str = "folder",
@@ -45,46 +46,56 @@ def read(
     view_column: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Film]:
-    """The PNG and JPEG films below the folder `path`, labelled by its CSV or, without one, by their folders' names.
+    """Read the PNG and JPEG films below the folder `path`, with labels from its CSV file, else from the folder names.
 
-    Columns are found by their usual names unless given. Labels are split at `separator` and matched in any case;
-    `map` sends other names to findings. `others` says what a film's labels mean for the findings they do not name:
-    "absent" (default with a CSV) or "unknown" (default with a folder per class, which names one finding of fourteen).
-    Patients come from a column or from the first group of `patient_pattern` in the file name. `report` gets a line
-    for all that is absent, left out or assumed. Raises DataError for films, columns or findings that are not there,
-    and ConfigError, its message beginning with the option's name, for an option that cannot be used.
+    Columns are found by their usual names unless an option names them. Labels are split at `separator` and match in
+    any case; `map` maps other names to findings. `others` is the status of the findings that a label does not name:
+    "absent" (default with a CSV file) or "unknown" (default with class folders, which name one finding of 14).
+    Patients come from a column or from the first group of `patient_pattern` in the file name. `report` receives a line
+    about everything that is absent, left out or assumed. Raises DataError for missing films or columns and unknown
+    findings, and ConfigError for an invalid option; its message begins with the option.
     """
     root = Path(path).expanduser()
     _check_options(others=others, view=view)
-    pattern = _compiled(patient_pattern)
-    aliases = label_csv.aliases(map or {})
-    files = _files(root)
-    listing = label_csv.listing(root, csv)
-    if listing is None:
-        parse = functools.partial(label_csv.findings, separator=None, aliases=aliases, absent=others == "absent")
-        entries = _by_folder(root, files, parse)
+    pattern = _compile_pattern(patient_pattern)
+    aliases = label_csv.check_aliases(map or {})
+    files = _find_images(root)
+    csv_file = label_csv.find_label_csv(root, csv)
+    if csv_file is None:
+        parse_labels = functools.partial(
+            label_csv.parse_labels, separator=None, aliases=aliases, others_absent=others == "absent"
+        )
+        entries = _read_class_folders(root, files, parse_labels)
     else:
-        parse = functools.partial(label_csv.findings, separator=separator, aliases=aliases, absent=others != "unknown")
-        roles = {
-            "image": (image_column,) if image_column else label_csv.IMAGE,
-            "labels": (label_column,) if label_column else label_csv.LABELS,
-            "patient": (patient_column,) if patient_column else label_csv.PATIENT,
-            "view": (view_column,) if view_column else label_csv.VIEW,
+        parse_labels = functools.partial(
+            label_csv.parse_labels, separator=separator, aliases=aliases, others_absent=others != "unknown"
+        )
+        columns = {
+            "image": (image_column,) if image_column else label_csv.IMAGE_COLUMNS,
+            "labels": (label_column,) if label_column else label_csv.LABEL_COLUMNS,
+            "patient": (patient_column,) if patient_column else label_csv.PATIENT_COLUMNS,
+            "view": (view_column,) if view_column else label_csv.VIEW_COLUMNS,
         }
-        given = {role for role, name in (("patient", patient_column), ("view", view_column)) if name}
-        entries = _by_table(root, files, listing, roles=roles, given=given, parse=parse, report=report)
-    films = [_film(entry, source=source, pattern=pattern, view=view) for entry in entries]
+        required = {"image", "labels"} | {
+            role for role, name in (("patient", patient_column), ("view", view_column)) if name
+        }
+        table = csv_table.read_table(
+            csv_file, required={role: columns[role] for role in columns if role in required}, optional=columns
+        )
+        entries = _read_table_rows(root, files, table, parse_labels=parse_labels, report=report)
+    films = [_build_film(entry, source=source, pattern=pattern, view=view) for entry in entries]
     _report_assumptions(root, films, report)
     return iter(films)
 
 
-def fits(path: Path) -> bool:
-    """Whether a folder holds a CSV with an image and a label column, or images in folders named for findings."""
+def matches_layout(path: Path) -> bool:
+    """Return whether the folder has a CSV file with an image and a label column, or images in sub-folders."""
     try:
-        listing = label_csv.listing(path, None)
-        if listing is not None:
-            csv_table.read(listing, required={"image": label_csv.IMAGE, "labels": label_csv.LABELS})
-        return any(listing is not None or file.parent != path for file in label_csv.walk(path, _is_film))
+        csv_file = label_csv.find_label_csv(path, None)
+        if csv_file is not None:
+            required = {"image": label_csv.IMAGE_COLUMNS, "labels": label_csv.LABEL_COLUMNS}
+            csv_table.read_table(csv_file, required=required)
+        return any(csv_file is not None or file.parent != path for file in label_csv.walk_files(path, _is_image))
     except DataError:
         return False
 
@@ -96,79 +107,81 @@ def _check_options(*, others: str | None, view: str) -> None:
         raise ConfigError(f"view: {view!r} is neither PA nor AP")
 
 
-def _compiled(patient_pattern: str | None) -> re.Pattern[str] | None:
+def _compile_pattern(patient_pattern: str | None) -> re.Pattern[str] | None:
     try:
         return None if patient_pattern is None else re.compile(patient_pattern)
     except re.error as error:
-        raise ConfigError(f"patient_pattern: {patient_pattern!r} is no regular expression: {error}") from error
+        raise ConfigError(f"patient_pattern: {patient_pattern!r} is not a valid regular expression: {error}") from error
 
 
-def _files(root: Path) -> list[Path]:
+def _find_images(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder of films")
-    files = list(label_csv.walk(root, _is_film))
+        raise DataError(f"{root}: no such folder")
+    files = list(label_csv.walk_files(root, _is_image))
     if not files:
-        raise DataError(f"{root}: no films found: it holds no PNG or JPEG file")
+        raise DataError(f"{root}: no films found: the folder contains no PNG or JPEG file")
     return files
 
 
-def _is_film(file: Path) -> bool:
-    return file.suffix.lower() in _SUFFIXES
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _IMAGE_SUFFIXES
 
 
-def _by_folder(root: Path, files: Sequence[Path], parse: Callable[[str], tuple[float, ...]]) -> Iterator[_Entry]:
-    classes: dict[Path, tuple[float, ...]] = {}
+def _read_class_folders(
+    root: Path, files: Sequence[Path], parse_labels: Callable[[str], tuple[float, ...]]
+) -> Iterator[_Entry]:
+    findings: dict[Path, tuple[float, ...]] = {}
     for file in files:
         if file.parent == root:
-            raise DataError(f"{file}: lies in no class folder; make one per finding, or a CSV of images and labels")
-        if file.parent not in classes:
-            classes[file.parent] = _class_of(root, file.parent, parse)
-        yield _Entry(file.relative_to(root).as_posix(), file, classes[file.parent], patient="", view="")
+            raise DataError(
+                f"{file}: the film is in no class folder; make one folder per finding, or a CSV file of labels"
+            )
+        if file.parent not in findings:
+            findings[file.parent] = _parse_class_folder(root, file.parent, parse_labels)
+        yield _Entry(file.relative_to(root).as_posix(), file, findings[file.parent], patient="", view="")
 
 
-def _class_of(root: Path, folder: Path, parse: Callable[[str], tuple[float, ...]]) -> tuple[float, ...]:
-    """The findings of the nearest folder named for one, so that train/NORMAL and Edema/series-1 are both understood."""
-    refusals = []
-    for part in reversed(folder.relative_to(root).parts):
+def _parse_class_folder(
+    root: Path, folder: Path, parse_labels: Callable[[str], tuple[float, ...]]
+) -> tuple[float, ...]:
+    """Parse the closest folder name that is a finding, so that train/NORMAL and Edema/series-1 are both understood."""
+    errors = []
+    for name in reversed(folder.relative_to(root).parts):
         try:
-            return parse(part)
+            return parse_labels(name)
         except DataError as error:
-            refusals.append(error)
-    raise DataError(f"{folder}: {refusals[0]}; rename the folder or send its name to a finding with `map`")
+            errors.append(error)
+    raise DataError(f"{folder}: {errors[0]}; rename the folder, or map its name to a finding with the option `map`")
 
 
-def _by_table(
+def _read_table_rows(
     root: Path,
     files: Sequence[Path],
-    listing: Path,
+    table: CsvTable,
     *,
-    roles: Mapping[str, tuple[str, ...]],
-    given: set[str],
-    parse: Callable[[str], tuple[float, ...]],
+    parse_labels: Callable[[str], tuple[float, ...]],
     report: Callable[[str], None],
 ) -> Iterator[_Entry]:
-    required = {role: names for role, names in roles.items() if role in {"image", "labels"} | given}
-    listed = csv_table.read(listing, required=required, optional=roles)
-    csv_table.refuse_repeats(listed)
-    findings = csv_table.findings(listed, parse)
-    found = label_csv.locate(root, files, listed)
-    label_csv.report_counts(root, listed, found=found, n_files=len(files), report=report)
-    for row, file in found.items():
-        patient = listed["patient"][row] if "patient" in listed else ""
-        view = csv_table.view(listed["view"][row]) if "view" in listed else ""
-        yield _Entry(listed["image"][row], file, findings[row], patient, view)
+    csv_table.refuse_duplicates(table)
+    findings = csv_table.parse_findings(table, parse_labels)
+    file_of_row = label_csv.locate_films(root, files, table)
+    label_csv.report_counts(root, table, n_located=len(file_of_row), n_files=len(files), report=report)
+    for row, file in file_of_row.items():
+        patient = table["patient"][row] if "patient" in table else ""
+        view = csv_table.parse_view(table["view"][row]) if "view" in table else ""
+        yield _Entry(table["image"][row], file, findings[row], patient, view)
 
 
-def _film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
-    patient = csv_table.unpadded(entry.patient)
+def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
+    patient = csv_table.normalise_patient_id(entry.patient)
     if pattern is not None and not patient:
         match = pattern.search(entry.file.name)
-        patient = "" if match is None else csv_table.unpadded(match[1 if pattern.groups else 0] or "")
+        patient = "" if match is None else csv_table.normalise_patient_id(match[1 if pattern.groups else 0] or "")
         if not patient:
-            raise DataError(f"{entry.file}: patient_pattern {pattern.pattern!r} finds no patient in its name")
+            raise DataError(f"{entry.file}: patient_pattern {pattern.pattern!r} finds no patient in the file name")
     return Film(
         image_index=entry.image_index,
-        patient_id=patient or _own(source, entry.image_index),
+        patient_id=patient or _film_as_patient(source, entry.image_index),
         source=source,
         view=entry.view or view,
         findings=entry.findings,
@@ -178,15 +191,15 @@ def _film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: 
     )
 
 
-def _own(source: str, image_index: str) -> str:
+def _film_as_patient(source: str, image_index: str) -> str:
     return f"{source}:{image_index}"
 
 
 def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str], None]) -> None:
-    n_own = sum(film.patient_id == _own(film.source, film.image_index) for film in films)
-    if n_own:
+    n_without_patient = sum(film.patient_id == _film_as_patient(film.source, film.image_index) for film in films)
+    if n_without_patient:
         report(
-            f"{root}: warning: {n_own:,} films name no patient and count as one patient each, so that one person's "
-            "films may stand on two sides of the split; give patient_column or patient_pattern"
+            f"{root}: warning: {n_without_patient:,} films have no patient ID and count as one patient each, so films "
+            "of one person may be in two splits; give patient_column or patient_pattern"
         )
-    label_csv.report_unlabelled(root, [film.findings for film in films], report)
+    label_csv.report_unknown_findings(root, [film.findings for film in films], report)

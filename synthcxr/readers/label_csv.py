@@ -1,4 +1,4 @@
-"""A CSV of labels beside films: which file it is, which of its columns mean what, which film each row names."""
+"""Find the CSV file of labels among films, and match its columns and rows to findings and films."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from pathlib import Path
 
 from synthcxr.data.findings import canonicalize_finding, to_multi_hot
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import csv_table
+from synthcxr.readers.csv_table import CsvTable
 
-IMAGE = ("Image Index", "image", "image_path", "file_name", "filename", "file", "path")
-LABELS = ("Finding Labels", "labels", "label", "findings", "finding", "class")
-PATIENT = ("Patient ID", "patient_id", "patientid", "patient")
-VIEW = ("View Position", "view_position", "view")
-_USUAL = ("labels.csv", "metadata.csv")
+IMAGE_COLUMNS = ("Image Index", "image", "image_path", "file_name", "filename", "file", "path")
+LABEL_COLUMNS = ("Finding Labels", "labels", "label", "findings", "finding", "class")
+PATIENT_COLUMNS = ("Patient ID", "patient_id", "patientid", "patient")
+VIEW_COLUMNS = ("View Position", "view_position", "view")
+_USUAL_FILE_NAMES = ("labels.csv", "metadata.csv")
 
 
-def listing(root: Path, csv: str | None) -> Path | None:
-    """The CSV to read: the given one, the only one, or the one with a usual name; None where there is none."""
+def find_label_csv(root: Path, csv: str | None) -> Path | None:
+    """Return the CSV file `csv`, else the only one, else the one with a usual name; None if there is no CSV file."""
     if csv is not None:
         return root / csv
-    found = sorted(root.glob("*.csv"))
-    usual = [file for file in found if file.name in _USUAL]
-    if len(found) > 1 and len(usual) != 1:
-        raise DataError(f"{root}: several CSV files ({', '.join(f.name for f in found)}); say which with `csv`")
-    return next(iter(usual or found), None)
+    csv_files = sorted(root.glob("*.csv"))
+    usual_files = [file for file in csv_files if file.name in _USUAL_FILE_NAMES]
+    if len(csv_files) > 1 and len(usual_files) != 1:
+        names = ", ".join(file.name for file in csv_files)
+        raise DataError(f"{root}: several CSV files ({names}); choose one with the option `csv`")
+    return next(iter(usual_files or csv_files), None)
 
 
-def aliases(given: Mapping[str, str]) -> dict[str, str]:
-    """The option `map`, each target a finding; ConfigError, beginning with the option, for one that is none."""
-    for name, target in given.items():
+def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Check that each target of the option `map` is a finding; ConfigError, which begins with the option, if not."""
+    for name, target in aliases.items():
         try:
             canonicalize_finding(str(target))
         except DataError as error:
             raise ConfigError(f"map.{name}: {error}") from error
-    return {str(name): str(target) for name, target in given.items()}
+    return {str(name): str(target) for name, target in aliases.items()}
 
 
-def findings(text: str, *, separator: str | None, aliases: Mapping[str, str], absent: bool) -> tuple[float, ...]:
-    """The vector of a label text; findings that it does not name are zeros, or NaN unless `absent`."""
+def parse_labels(
+    text: str, *, separator: str | None, aliases: Mapping[str, str], others_absent: bool
+) -> tuple[float, ...]:
+    """Parse label text to a multi-hot vector; findings that are not named are 0 if `others_absent`, else NaN."""
     values = to_multi_hot([text] if separator is None else text.split(separator), aliases)
-    if absent or not any(values):
+    if others_absent or not any(values):
         return values
     return tuple(value or math.nan for value in values)
 
 
-def walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
-    """Files that are wanted in and below a folder, sorted, links followed once, hidden ones left out."""
-    yield from _walk(folder, wanted, visited=set())
+def walk_files(folder: Path, accepts: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield the accepted files in and below a folder, sorted, without hidden ones; links are followed once."""
+    yield from _walk(folder, accepts, visited=set())
 
 
-def _walk(folder: Path, wanted: Callable[[Path], bool], *, visited: set[Path]) -> Iterator[Path]:
+def _walk(folder: Path, accepts: Callable[[Path], bool], *, visited: set[Path]) -> Iterator[Path]:
     if folder.resolve() in visited:
         return
     visited.add(folder.resolve())
@@ -59,49 +62,51 @@ def _walk(folder: Path, wanted: Callable[[Path], bool], *, visited: set[Path]) -
         if entry.name.startswith((".", "__MACOSX")):
             continue
         if entry.is_dir():
-            yield from _walk(entry, wanted, visited=visited)
-        elif wanted(entry):
+            yield from _walk(entry, accepts, visited=visited)
+        elif accepts(entry):
             yield entry
 
 
-def locate(
-    root: Path, files: Sequence[Path], listed: csv_table.Table, *, also: Mapping[str, Path] | None = None
+def locate_films(
+    root: Path, files: Sequence[Path], table: CsvTable, *, extra_names: Mapping[str, Path] | None = None
 ) -> dict[int, Path]:
-    """The file of each row that has one: by path below the root, else by its name with or without the suffix.
+    """Find the file of each row: by its path below the root, else by its file name with or without the suffix.
 
-    `also` holds other names that a row may call a file by. DataError for a row that fits several files.
+    `extra_names` are other names that a row may use for a file. Rows without a file are left out. Raises DataError for
+    a row that matches several files.
     """
-    by_path = {file.relative_to(root).as_posix(): file for file in files} | dict(also or {})
+    by_path = {file.relative_to(root).as_posix(): file for file in files} | dict(extra_names or {})
     by_name: dict[str, list[Path]] = {}
     for file in files:
         for name in {file.name, file.stem}:
             by_name.setdefault(name, []).append(file)
-    found: dict[int, Path] = {}
-    for row, name in enumerate(listed["image"]):
-        candidates = [by_path[name]] if name in by_path else by_name.get(name, [])
-        if len(candidates) > 1:
-            raise listed.refuse(row, f"{name} fits several files: {candidates[0]}, {candidates[1]}")
-        if candidates:
-            found[row] = candidates[0]
-    return found
+    file_of_row: dict[int, Path] = {}
+    for row, name in enumerate(table["image"]):
+        matches = [by_path[name]] if name in by_path else by_name.get(name, [])
+        if len(matches) > 1:
+            raise table.row_error(row, f"{name} matches several files: {matches[0]}, {matches[1]}")
+        if matches:
+            file_of_row[row] = matches[0]
+    return file_of_row
 
 
-def report_counts(
-    root: Path, listed: csv_table.Table, *, found: Collection[int], n_files: int, report: Callable[[str], None]
-) -> None:
-    """A line each for rows without a file and files without a row; DataError where no row has a file."""
-    if not found:
+def report_counts(root: Path, table: CsvTable, *, n_located: int, n_files: int, report: Callable[[str], None]) -> None:
+    """Report how many rows have no file and how many files have no row; DataError if no row has a file."""
+    if not n_located:
         raise DataError(
-            f"{root}: no films found: none of the {len(listed):,} that {listed.path.name} lists is below it"
+            f"{root}: no films found: none of the {len(table):,} films in {table.path.name} is below this folder"
         )
-    if len(found) < len(listed):
-        report(f"{root}: {len(listed) - len(found):,} of {len(listed):,} listed films are absent, {len(found):,} found")
-    if len(found) < n_files:
-        report(f"{root}: {n_files - len(found):,} image files are not listed in {listed.path.name} and are left out")
+    if n_located < len(table):
+        report(f"{root}: {len(table) - n_located:,} of {len(table):,} listed films are absent, {n_located:,} found")
+    if n_located < n_files:
+        report(f"{root}: {n_files - n_located:,} image files are not listed in {table.path.name} and are left out")
 
 
-def report_unlabelled(root: Path, vectors: Collection[tuple[float, ...]], report: Callable[[str], None]) -> None:
-    """A line on films whose labels leave findings unknown."""
-    n_unknown = sum(any(math.isnan(value) for value in values) for values in vectors)
+def report_unknown_findings(root: Path, findings: Collection[tuple[float, ...]], report: Callable[[str], None]) -> None:
+    """Report how many films have unknown findings."""
+    n_unknown = sum(any(math.isnan(value) for value in values) for values in findings)
     if n_unknown:
-        report(f"{root}: {n_unknown:,} films leave findings unknown (`others: absent` takes those not named as absent)")
+        report(
+            f"{root}: {n_unknown:,} films have unknown findings (`others: absent` treats findings without a label as "
+            "absent)"
+        )

@@ -24,14 +24,13 @@ _BY_FINDING_HEADINGS = ("Finding", *_HEADINGS)
 def build_distance_section(metrics: MetricsJson, experiments: Experiments) -> Section:
     """The section, with subsections on diversity, on findings, and on the reliability of the distances."""
     computed = {name: row for name, row in metrics["distance"].items() if is_computed(row)}
-    by_finding = _tabulate_by_finding(metrics.get("by_finding", {}))
     notes = [
         f"{name_features(name)}: {row['status']}." for name, row in metrics["distance"].items() if name not in computed
     ]
     notes += [_describe_relative(name, row, has_films=bool(metrics["n_real_test"])) for name, row in computed.items()]
     subsections = (
         build_diversity_section(metrics),
-        None if by_finding is None else Section("Distance by finding, both sides labelled by the judge", table=by_finding),
+        _build_by_finding_section(metrics.get("by_finding", {})),
         build_reliability_section(experiments.disturb),
     )
     return Section(
@@ -71,8 +70,8 @@ def _describe_relative(extractor: str, row: DistanceRow, *, has_films: bool) -> 
     )
 
 
-def _tabulate_by_finding(by_finding: dict[str, FindingDistances]) -> Table | None:
-    """A row for each finding and extractor with enough images and films."""
+def _build_by_finding_section(by_finding: dict[str, FindingDistances]) -> Section | None:
+    """A row for each finding and extractor with enough images and films; None where there is none."""
     sections = {extractor: finding_distances(section) for extractor, section in by_finding.items()}
     rows = tuple(
         _tabulate_finding(finding, extractor, section[finding])
@@ -80,7 +79,8 @@ def _tabulate_by_finding(by_finding: dict[str, FindingDistances]) -> Table | Non
         for extractor, section in sections.items()
         if finding in section and is_computed(section[finding])
     )
-    return Table(_BY_FINDING_HEADINGS, rows) if rows else None
+    title = "Distance by finding, as labelled by the judge"
+    return Section(title, table=Table(_BY_FINDING_HEADINGS, rows)) if rows else None
 
 
 def _tabulate_finding(finding: str, extractor: str, row: FindingDistanceRow) -> Row:

@@ -91,7 +91,9 @@ def _build_notes(labels: Labels) -> tuple[str, ...]:
     notes += prevalence
     if labels["not_judged"]:
         names = ", ".join(map(spell_finding, labels["not_judged"]))
-        notes.append(f"* Too few val films to choose a threshold. These findings are listed but enter no gate: {names}.")
+        notes.append(
+            f"* Too few val films to choose a threshold. These findings are listed but enter no gate: {names}."
+        )
     return tuple(notes)
 
 

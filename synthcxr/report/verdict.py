@@ -125,9 +125,7 @@ def summarise_run(run: Mapping[str, Any]) -> str:
 
 def _warn_of_few_images(metrics: MetricsJson, verdict: VerdictJson) -> list[str]:
     """A warning for each gate on a distance that has fewer images than there are training films."""
-    extractors = {
-        gate["metric"].split(".")[1] for gate in verdict["gates"] if gate["metric"].startswith("distance.")
-    }
+    extractors = {gate["metric"].split(".")[1] for gate in verdict["gates"] if gate["metric"].startswith("distance.")}
     warnings = []
     for extractor in sorted(extractors):
         row = metrics["distance"][extractor]

@@ -217,4 +217,4 @@ def _write(
     atomic.write_text(out / CSV, table.getvalue())
     if curves_by_extractor:
         disturbances = {name: result["extractors"][name]["disturbances"] for name in curves_by_extractor}
-        atomic.write_text(out / FIGURE, plots.standalone(plots.disturbances(disturbances)))
+        atomic.write_text(out / FIGURE, plots.make_standalone(plots.draw_disturbances(disturbances)))

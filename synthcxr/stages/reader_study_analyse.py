@@ -1,4 +1,4 @@
-"""Analyse the answers of a reader study. A person runs it, DVC does not."""
+"""Analyse the answers of a reader study. This command is run by a person, not by DVC."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr.errors import DataError
-from synthcxr.reader_study import analysis, answer, conclusions, public_files, results_page, scored_answers
-from synthcxr.reader_study import answer_key as keys
-from synthcxr.reader_study.answer_store import FILES, Answers
-from synthcxr.reader_study.scored_answers import Given
+from synthcxr.reader_study.analysis import analyse_readings
+from synthcxr.reader_study.answer import answer_from_json
+from synthcxr.reader_study.answer_key import read_answer_key
+from synthcxr.reader_study.answer_store import STUDY_DATABASE, AnswerStore
+from synthcxr.reader_study.conclusions import draw_conclusions
+from synthcxr.reader_study.public_files import read_served_study
+from synthcxr.reader_study.results_page import render_readers_csv, render_readings_csv, render_results_page
+from synthcxr.reader_study.scored_answers import Reading, score_readings
 from synthcxr.report import plots
 from synthcxr.storage import atomic, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 
-RESULTS = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
+OUTPUT_FILES = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
 
 @dataclasses.dataclass(frozen=True)
-class Analysed:
-    """The results as plain values, and in words."""
+class StudyAnalysis:
+    """The results as plain values, and the conclusions in sentences."""
 
     out: Path
     result: dict[str, Any]
@@ -29,48 +33,50 @@ class Analysed:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The sentences, and where the rest is."""
-        return (*self.sentences, f"{self.out}: {', '.join(sorted(RESULTS))}")
+        """The conclusions, and the names of the files."""
+        return (*self.sentences, f"{self.out}: {', '.join(sorted(OUTPUT_FILES))}")
 
 
-def run(study: Path, *, key: Path, out: Path, seed: int) -> Analysed:
+def run(study: Path, *, key: Path, out: Path, seed: int) -> StudyAnalysis:
     """Write analysis.json, readings.csv, readers.csv and analysis.html into `out`.
 
-    DataError where there is no study, no key of it, or nobody has answered.
+    Raises DataError if there is no study, its answer key is missing, or there are no answers.
     """
-    shown, held = public_files.read(study), keys.read(key)
-    if held.study != shown.study:
-        raise DataError(f"{key}: is the key of another study than {study}")
-    refuse_foreign_files(out, RESULTS)
-    database = study / FILES[False]
+    served_study, answer_key = read_served_study(study), read_answer_key(key)
+    if answer_key.study != served_study.study:
+        raise DataError(f"{key}: is the answer key of another study, not of {study}; give --key")
+    refuse_foreign_files(out, OUTPUT_FILES)
+    database = study / STUDY_DATABASE
     if not database.is_file():
-        raise DataError(f"{study}: nobody has read yet; start `synthcxr reader-study serve {study}`")
-    given = (
-        Given(reader, position, answer.of_json(text), seconds)
-        for reader, position, text, seconds in Answers(database, shown.study).everything()
+        raise DataError(f"{study}: no reader has answered yet; run `synthcxr reader-study serve {study}`")
+    readings = (
+        Reading(reader, position, answer_from_json(text), seconds)
+        for reader, position, text, seconds in AnswerStore(database, served_study.study).read_all()
     )
-    rows = scored_answers.table(held, given)
-    result = analysis.analyse(rows, held, seed=seed)
-    sentences = conclusions.of(result)
-    page = results_page.render(result, sentences, _figures(result), shown.title)
+    rows = score_readings(answer_key, readings)
+    result = analyse_readings(rows, answer_key, seed=seed)
+    sentences = draw_conclusions(result)
+    page = render_results_page(result, sentences, _draw_figures(result), served_study.title)
     json_files.write_json(out / "analysis.json", result | {"statements": list(sentences)})
-    atomic.write_text(out / "readings.csv", results_page.readings_csv(rows))
-    atomic.write_text(out / "readers.csv", results_page.readers_csv(result))
+    atomic.write_text(out / "readings.csv", render_readings_csv(rows))
+    atomic.write_text(out / "readers.csv", render_readers_csv(result))
     atomic.write_text(out / "analysis.html", page)
-    return Analysed(out, result, sentences)
+    return StudyAnalysis(out, result, sentences)
 
 
-def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The drawn results, each with what it shows in words."""
-    shares = {f"reader {number}": held["accuracy"] for number, held in result["readers"].items()}
-    shares |= {"all readers": result["pooled"]["accuracy"]} if result["pooled"]["accuracy"] else {}
-    shares = {name: share for name, share in shares.items() if share["value"] is not None}
-    curves = {f"reader {number}": held["roc"] for number, held in result["readers"].items() if held["roc"]}
-    drawn = []
-    if shares:
-        alt = "; ".join(f"{name} {share['value']:.0%}" for name, share in shares.items())
-        drawn.append((f"Right answers: {alt}", plots.reader_shares(shares)))
+def _draw_figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The plots, each as a description and an SVG."""
+    readers = {f"reader {number}": reader for number, reader in result["readers"].items()}
+    accuracies = {name: reader["accuracy"] for name, reader in readers.items()}
+    if result["pooled"]["accuracy"]:
+        accuracies["all readers"] = result["pooled"]["accuracy"]
+    accuracies = {name: accuracy for name, accuracy in accuracies.items() if accuracy["value"] is not None}
+    curves = {name: reader["roc"] for name, reader in readers.items() if reader["roc"]}
+    figures = []
+    if accuracies:
+        values = "; ".join(f"{name} {accuracy['value']:.0%}" for name, accuracy in accuracies.items())
+        figures.append((f"Accuracy: {values}", plots.draw_reader_accuracy(accuracies)))
     if curves:
-        areas = (f"{name} {result['readers'][name.split()[1]]['auc']['value']:.2f}" for name in curves)
-        drawn.append((f"ROC of confidence, area: {'; '.join(areas)}", plots.reader_roc(curves)))
-    return drawn
+        values = "; ".join(f"{name} {readers[name]['auc']['value']:.2f}" for name in curves)
+        figures.append((f"ROC curves of the confidence, AUC: {values}", plots.draw_reader_roc(curves)))
+    return figures

@@ -1,4 +1,4 @@
-"""Make a reader study from films and a dataset. A person runs it, DVC does not."""
+"""Create a reader study from films and a synthetic dataset. This command is run by a person, not by DVC."""
 
 from __future__ import annotations
 
@@ -18,24 +18,22 @@ from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord
 from synthcxr.errors import DataError
 from synthcxr.evaluation.memorisation import pixel_index
 from synthcxr.model_files import predictions
-from synthcxr.reader_study import answer_key as keys
-from synthcxr.reader_study import build, public_files, teaching
-from synthcxr.reader_study.answer_key import Truth
-from synthcxr.reader_study.design import Candidate, Design
-from synthcxr.reader_study.power import Power
-from synthcxr.reader_study.power import plan as plan_power
+from synthcxr.reader_study import build
+from synthcxr.reader_study.answer_key import KEY_FOLDER, ImageTruth, read_answer_key
+from synthcxr.reader_study.design import Design, StudyImage
+from synthcxr.reader_study.public_files import read_served_study
+from synthcxr.reader_study.teaching import LessonImage, write_lessons
 from synthcxr.storage import atomic, digests
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
-TEST = ("test",)
-_BATCH = 64
-Opinion = tuple[Mapping[str, float], tuple[str, ...]]
+TEST_SPLITS = ("test",)
+_BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-    """A study that was made: where, how much is in it, and its readers' codes."""
+class CreatedStudy:
+    """The folder of a new study, its size, and the access codes of its readers. Field names are JSON keys."""
 
     out: Path
     n_screens: int
@@ -46,171 +44,205 @@ class Made:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The same in words."""
+        """The summary that the command prints."""
         return (
-            f"{self.out}: {self.n_real} real films, {self.n_synthetic} synthetic images; {self.n_screens} screens each",
+            f"{self.out}: {self.n_real} real films, {self.n_synthetic} synthetic images; {self.n_screens} screens per"
+            " reader",
             *self.notes,
-            *(f"code of reader {at}: {code}" for at, code in enumerate(self.codes, start=1)),
-            f"keep {self.out / keys.FOLDER} from the readers: it says which image is which",
+            *(f"access code of reader {number}: {code}" for number, code in enumerate(self.codes, start=1)),
+            f"keep {self.out / KEY_FOLDER} away from the readers: it says which images are synthetic",
         )
 
 
-def power(accuracy: float, *, n: int, readers: int) -> Power:
-    """How many readings detect an accuracy, and what a plan of `n` images and `readers` detects."""
-    return plan_power(accuracy, n=n, readers=readers)
+@dataclasses.dataclass(frozen=True)
+class _ClassifierLabel:
+    """The classifier's probabilities of an image, and the findings at or above their thresholds."""
+
+    probabilities: Mapping[str, float]
+    present: tuple[str, ...]
 
 
-def create(
-    design: Design, *, real: Path | None, synthetic: Path, models: Path | None, title: str, seed: int | None, out: Path
-) -> Made:
-    """Make a study in the new or empty folder `out`.
+_NO_LABEL = _ClassifierLabel({}, ())
 
-    Without films it holds synthetic images alone and only teaches. `models` is the folder whose classifier labelled
-    the dataset; it labels the films too. ConfigError for a design that cannot be balanced, DataError for films or
-    images that are too few, of another size or damaged.
+
+def run(
+    design: Design,
+    *,
+    films: Path | None,
+    dataset: Path,
+    models: Path | None,
+    title: str,
+    seed: int | None,
+    out: Path,
+) -> CreatedStudy:
+    """Create a study in the new or empty folder `out`.
+
+    Without films, the study contains only synthetic images and can only teach. `models` is the folder with the
+    classifier that labelled the dataset; it labels the films too.
+
+    Raises ConfigError for a design that cannot be balanced. Raises DataError if films or images are too few,
+    damaged or of another size.
     """
     design.check()
     refuse_foreign_files(out, ())
-    made = _Synthetic.open(synthetic)
-    films = None if real is None else _Films.open(real, made)
+    synthetic = _SyntheticImages.open(dataset)
+    real = None if films is None else _TestFilms.open(films, synthetic)
     seed = secrets.randbits(63) if seed is None else seed
-    candidates = [*made.candidates(), *([] if films is None else films.candidates())]
-    cases = build.choose(candidates, design, seed)
-    opinions, notes = _label_films(films, made, models, [c for c in cases.images if c.origin == "real"])
+    candidates = [*synthetic.list_images(), *([] if real is None else real.list_images())]
+    cases = build.choose_cases(candidates, design, seed)
+    film_names = [image.name for image in cases.images if image.origin == "real"]
+    film_labels, notes = _label_films(real, film_names, synthetic, models)
 
-    def read(candidate: Candidate) -> UInt8:
-        return made.pixels(candidate.name) if candidate.origin == "synthetic" else _of(films).pixels(candidate.name)
+    def read_pixels(image: StudyImage) -> UInt8:
+        if image.origin == "synthetic":
+            return synthetic.read_pixels(image.name)
+        if real is None:
+            raise DataError("the study contains real films; give --films")
+        return real.read_pixels(image.name)
 
-    def truth(candidate: Candidate) -> Truth:
-        if candidate.origin == "synthetic":
-            probabilities, present = made.opinion(candidate.name)
-        else:
-            probabilities, present = opinions.get(candidate.name, ({}, ()))
-        same = f"{candidate.origin}:{candidate.name}"
-        return Truth(candidate.origin, same, candidate.cluster, candidate.findings, probabilities, present)
+    def get_truth(image: StudyImage) -> ImageTruth:
+        is_synthetic = image.origin == "synthetic"
+        label = synthetic.get_label(image.name) if is_synthetic else film_labels.get(image.name, _NO_LABEL)
+        return ImageTruth(
+            origin=image.origin,
+            image_id=f"{image.origin}:{image.name}",
+            cluster=image.cluster,
+            findings=image.findings,
+            probabilities=label.probabilities,
+            present=label.present,
+        )
 
     about = {
-        "synthetic": made.about,
-        "real": None if films is None else {"fingerprint": films.data.fingerprint, "phantom": films.data.phantom},
-        "films_labelled": bool(opinions),
+        "synthetic": synthetic.about,
+        "real": None if real is None else {"fingerprint": real.films.fingerprint, "phantom": real.films.phantom},
+        "films_labelled": bool(film_labels),
         "design": dataclasses.asdict(design),
     }
     with atomic.open_folder(out) as partial:
-        codes = build.write(partial, cases, design, seed=seed, title=title, read=read, truth=truth, about=about)
-        made.write_lessons(partial / keys.FOLDER)
-        n_screens = len(public_files.read(partial).readers[0].cases)
-    n_real = sum(candidate.origin == "real" for candidate in cases.images)
-    return Made(out, n_screens, n_real, len(cases.images) - n_real, codes, notes)
-
-
-def _of(films: _Films | None) -> _Films:
-    if films is None:
-        raise DataError("no films were given; give --films")
-    return films
+        codes = build.write_study(
+            partial, cases, design, seed=seed, title=title, read_pixels=read_pixels, get_truth=get_truth, about=about
+        )
+        synthetic.write_lessons(partial / KEY_FOLDER)
+        n_screens = len(read_served_study(partial).readers[0].cases)
+    n_real = len(film_names)
+    return CreatedStudy(out, n_screens, n_real, len(cases.images) - n_real, codes, notes)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Synthetic:
-    """A finished synthetic dataset by file name."""
+class _SyntheticImages:
+    """A finished synthetic dataset, with its records by file name."""
 
     path: Path
-    held: Mapping[str, ImageRecord]
+    records: Mapping[str, ImageRecord]
     resolution: int
     about: Mapping[str, Any]
 
     @classmethod
-    def open(cls, path: Path) -> _Synthetic:
-        held = {record.file_name: record for record in read_image_records(path)}
-        run = read_run(path)
+    def open(cls, path: Path) -> _SyntheticImages:
+        records = {record.file_name: record for record in read_image_records(path)}
+        run_fields = read_run(path)
         try:
-            model = run["model"]
-            about = {"model": model["name"], "digests": dict(model["digests"]), "phantom": bool(model["phantom"])}
-            about["metadata"] = digests.sha256_file(path / METADATA_FILE)
-            return cls(path, held, int(model["resolution"]), about)
+            model = run_fields["model"]
+            about = {
+                "model": model["name"],
+                "digests": dict(model["digests"]),
+                "phantom": bool(model["phantom"]),
+                "metadata": digests.sha256_file(path / METADATA_FILE),
+            }
+            return cls(path, records, int(model["resolution"]), about)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path / RUN_FILE}: not the run.json of a dataset; generate it again") from error
+            raise DataError(f"{path / RUN_FILE}: is not the run.json of a dataset; generate it again") from error
 
-    def candidates(self) -> list[Candidate]:
-        return [Candidate("synthetic", name, name, record.findings) for name, record in self.held.items()]
+    def list_images(self) -> list[StudyImage]:
+        return [StudyImage("synthetic", name, name, record.findings) for name, record in self.records.items()]
 
-    def pixels(self, name: str) -> UInt8:
-        """The image of this file name; DataError where it is absent or not what was made."""
-        (data,) = image_reader.read_verified(self.path, [self.held[name]])
+    def read_pixels(self, name: str) -> UInt8:
+        """The image with this file name; DataError if it is missing or was changed."""
+        (data,) = image_reader.read_verified(self.path, [self.records[name]])
         if data is None:
-            raise DataError(f"{self.path}: {name} is absent or not the file that was made; generate it again")
+            raise DataError(f"{self.path}: {name} is missing or was changed; generate the dataset again")
         return image_reader.decode_pixels(data)
 
-    def opinion(self, name: str) -> Opinion:
-        """What the classifier said of it when it was made."""
-        record = self.held[name]
-        return dict(zip(FINDINGS, record.probabilities, strict=True)), record.findings
+    def get_label(self, name: str) -> _ClassifierLabel:
+        """The label that the image got when it was generated."""
+        record = self.records[name]
+        return _ClassifierLabel(dict(zip(FINDINGS, record.probabilities, strict=True)), record.findings)
 
-    def write_lessons(self, key: Path) -> None:
-        """What teaching shows of the synthetic images of a study."""
-        dataset = {name: self._image(name) for name in self.held}
-        held = keys.read(key)
-        places = (place for order in held.readers.values() for place in order if place.role != "repeat")
-        truths = {name: held.truths[name] for place in places for name in place.images}
-        taught = {name: dataset[t.same.partition(":")[2]] for name, t in truths.items() if t.origin == "synthetic"}
-        teaching.write(key, taught, list(dataset.values()), self.pixels)
+    def write_lessons(self, key_folder: Path) -> None:
+        """Write the lessons for the synthetic images of a study, except repeats."""
+        dataset = {name: self._to_lesson_image(name) for name in self.records}
+        key = read_answer_key(key_folder)
+        screens = (screen for screens in key.readers.values() for screen in screens if screen.role != "repeat")
+        truths = {file_name: key.truths[file_name] for screen in screens for file_name in screen.images}
+        taught = {
+            file_name: dataset[truth.image_id.partition(":")[2]]
+            for file_name, truth in truths.items()
+            if truth.origin == "synthetic"
+        }
+        write_lessons(key_folder, taught, list(dataset.values()), self.read_pixels)
 
-    def _image(self, name: str) -> teaching.Image:
-        probabilities, present = self.opinion(name)
-        point = pixel_index.smooth_and_reduce(self.pixels(name)[None]).ravel()
-        point = point - point.mean()
-        return teaching.Image(name, present, probabilities, point / max(float(np.linalg.norm(point)), 1e-6))
+    def _to_lesson_image(self, name: str) -> LessonImage:
+        label = self.get_label(name)
+        embedding = pixel_index.smooth_and_reduce(self.read_pixels(name)[None]).ravel()
+        embedding = embedding - embedding.mean()
+        norm = max(float(np.linalg.norm(embedding)), 1e-6)
+        return LessonImage(name, label.present, label.probabilities, embedding / norm)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Films:
-    """The test films of a packed dataset by name, at the side of the synthetic images."""
+class _TestFilms:
+    """The test films of a packed dataset, at the resolution of the synthetic images, with their index by name."""
 
-    data: FilmDataset
+    films: FilmDataset
     side: int
-    at: Mapping[str, int]
+    index_of_name: Mapping[str, int]
 
     @classmethod
-    def open(cls, path: Path, made: _Synthetic) -> _Films:
-        data = open_film_dataset(path)
-        if data.resolution < made.resolution:
+    def open(cls, path: Path, synthetic: _SyntheticImages) -> _TestFilms:
+        films = open_film_dataset(path)
+        side = synthetic.resolution
+        if films.resolution < side:
             raise DataError(
-                f"{path}: holds films up to {data.resolution} px, the images of {made.path} have {made.resolution} px;"
-                " prepare the films at that resolution, they are never enlarged"
+                f"{path}: films have at most {films.resolution} px, but the images of {synthetic.path} have {side} px;"
+                f" films are never enlarged, prepare them at {side} px"
             )
-        indices = data.indices(made.resolution, TEST)
-        names = data.manifest["image_index"].to_numpy()[data.rows(made.resolution)[indices]]
-        return cls(data, made.resolution, dict(zip(map(str, names), map(int, indices), strict=True)))
+        indices = films.indices(side, TEST_SPLITS)
+        names = films.manifest["image_index"].to_numpy()[films.rows(side)[indices]]
+        return cls(films, side, dict(zip(map(str, names), map(int, indices), strict=True)))
 
-    def candidates(self) -> list[Candidate]:
-        rows = self.data.rows(self.side)[list(self.at.values())]
-        patients, findings = self.data.patients(rows), self.data.findings(rows)
+    def list_images(self) -> list[StudyImage]:
+        rows = self.films.rows(self.side)[list(self.index_of_name.values())]
+        patients, labels = self.films.patients(rows), self.films.findings(rows)
         return [
-            Candidate("real", name, str(patient), to_finding_names(map(float, held)))
-            for name, patient, held in zip(self.at, patients, findings, strict=True)
+            StudyImage("real", name, str(patient), to_finding_names(map(float, label)))
+            for name, patient, label in zip(self.index_of_name, patients, labels, strict=True)
         ]
 
-    def pixels(self, name: str) -> UInt8:
-        """The film of this name, uint8 [side, side]."""
-        return np.asarray(self.data.memmap(self.side)[self.at[name]])
+    def read_pixels(self, name: str) -> UInt8:
+        """The film with this name, uint8 [side, side]."""
+        return np.asarray(self.films.memmap(self.side)[self.index_of_name[name]])
 
 
 def _label_films(
-    films: _Films | None, made: _Synthetic, models: Path | None, shown: Sequence[Candidate]
-) -> tuple[dict[str, Opinion], tuple[str, ...]]:
-    """What the classifier that labelled the dataset says of the films; nothing, and why, where it is not at hand."""
+    films: _TestFilms | None, film_names: Sequence[str], synthetic: _SyntheticImages, models: Path | None
+) -> tuple[dict[str, _ClassifierLabel], tuple[str, ...]]:
+    """Label films with the classifier that labelled the dataset; without it, no labels and a note that says why."""
     if films is None:
-        return {}, ("holds synthetic images alone: it can teach, and tests nobody",)
+        return {}, ("contains only synthetic images: the study can teach, but not test readers",)
     if models is None or not (models / "classifier.onnx").is_file():
-        return {}, ("films are not labelled by the classifier: no model was found, give --model",)
+        return {}, ("the classifier did not label the films: no model was found; give --model",)
     session = Session.open(models / "classifier.onnx", kind="classifier")
-    if session.digest != made.about["digests"].get("classifier"):
-        return {}, ("films are not labelled by the classifier: another one labelled the dataset, give --model",)
-    opinions: dict[str, Opinion] = {}
-    for start in range(0, len(shown), _BATCH):
-        names = [candidate.name for candidate in shown[start : start + _BATCH]]
-        logits = session.run(images.to_float(np.stack([films.pixels(name) for name in names])))["logits"]
+    if session.digest != synthetic.about["digests"].get("classifier"):
+        return {}, ("the classifier did not label the films: another one labelled the dataset; give its --model",)
+    labels: dict[str, _ClassifierLabel] = {}
+    for start in range(0, len(film_names), _BATCH_SIZE):
+        names = film_names[start : start + _BATCH_SIZE]
+        logits = session.run(images.to_float(np.stack([films.read_pixels(name) for name in names])))["logits"]
         probabilities = predictions.to_probabilities(logits)
-        present = predictions.is_present(probabilities, session.metadata.thresholds)
-        for name, row, calls in zip(names, probabilities, present, strict=True):
-            opinions[name] = dict(zip(FINDINGS, map(float, row), strict=True)), to_finding_names(calls.astype(float))
-    return opinions, ()
+        is_present = predictions.is_present(probabilities, session.metadata.thresholds)
+        for name, film_probabilities, film_present in zip(names, probabilities, is_present, strict=True):
+            labels[name] = _ClassifierLabel(
+                dict(zip(FINDINGS, map(float, film_probabilities), strict=True)),
+                to_finding_names(film_present.astype(float)),
+            )
+    return labels, ()

@@ -1,4 +1,4 @@
-"""Serve a reader study, or its lessons, to browsers. A person runs it, DVC does not."""
+"""Serve a reader study, or its lessons, to browsers. This command is run by a person, not by DVC."""
 
 from __future__ import annotations
 
@@ -6,46 +6,52 @@ from collections.abc import Callable
 from pathlib import Path
 
 from synthcxr.errors import DataError
-from synthcxr.reader_study import answer_key as keys
-from synthcxr.reader_study import app, public_files, server, teaching
-from synthcxr.reader_study.answer_store import FILES, Answers
-from synthcxr.reader_study.public_files import Served
-from synthcxr.reader_study.teaching import Lesson
+from synthcxr.reader_study import server
+from synthcxr.reader_study.answer_key import KEY_FOLDER
+from synthcxr.reader_study.answer_store import STUDY_DATABASE, TEACHING_DATABASE, AnswerStore
+from synthcxr.reader_study.app import build_app
+from synthcxr.reader_study.public_files import ServedStudy, read_served_study
+from synthcxr.reader_study.teaching import Lesson, read_lessons, select_lesson_screens
 
 
 def run(
-    study: Path, *, teach: bool, host: str, port: int, tls_cert: Path | None, tls_key: Path | None,
-    proxy: str | None, say: Callable[[str], None],
+    folder: Path, *, teach: bool, host: str, port: int, tls_cert: Path | None, tls_key: Path | None,
+    proxy: str | None, print_line: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Serve a study, or its lessons, until interrupted.
+    """Serve the study in `folder`, or its lessons, until interrupted.
 
-    ConfigError for an address that could be overheard or is taken; DataError for a folder that holds no study, for
-    one that only teaches, and for teaching while readers are at work on it.
+    Raises ConfigError for an address that is not encrypted or is in use. Raises DataError if the folder contains no
+    study, if the study can only teach and `teach` is false, or if a reader has not finished it and `teach` is true.
     """
-    server.check(host=host, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy)
-    shown = public_files.read(study)
-    taught = _lessons(study, shown) if teach else None
-    if taught is not None:
-        shown = teaching.only(shown, taught)
-    elif shown.only_teaches:
-        raise DataError(f"{study}: holds synthetic images alone and tests nobody; serve it with --mode teach")
-    with server.listen(host, port) as opened:
-        port = opened.getsockname()[1]
-        origins = server.origins(host=host, port=port, tls=tls_cert is not None, proxy=proxy)
-        made = app.make(
-            study, shown, Answers(study / FILES[teach], shown.study), origins=origins, taught=taught,
-            key=study / keys.FOLDER,
-        )  # fmt: skip
-        say(f"{'lessons' if teach else 'study'} at {min(origins.held)}")
-        server.run(made, opened, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, say=say)
+    server.check_address(host=host, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy)
+    study = read_served_study(folder)
+    lessons = _read_lessons(folder, study) if teach else None
+    if lessons is not None:
+        study = select_lesson_screens(study, lessons)
+    elif study.only_teaches:
+        raise DataError(f"{folder}: contains only synthetic images and cannot test readers; give --mode teach")
+    with server.open_socket(host, port) as listener:
+        port = listener.getsockname()[1]
+        origins = server.build_origins(host=host, port=port, tls=tls_cert is not None, proxy=proxy)
+        answers = AnswerStore(folder / (TEACHING_DATABASE if teach else STUDY_DATABASE), study.study)
+        app = build_app(folder, study, answers, origins=origins, lessons=lessons, key_folder=folder / KEY_FOLDER)
+        print_line(f"serving the {'lessons' if teach else 'study'} at {min(origins.urls)}")
+        server.serve_app(app, listener, tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, print_line=print_line)
 
 
-def _lessons(study: Path, shown: Served) -> dict[str, Lesson]:
-    """What teaching shows; DataError while a reader is in the middle of the study, whom it would tell the answers."""
-    database = study / FILES[False]
+def _read_lessons(folder: Path, study: ServedStudy) -> dict[str, Lesson]:
+    """Read the lessons; DataError while a reader has not finished the study, because lessons reveal its answers."""
+    database = folder / STUDY_DATABASE
     if database.is_file():
-        answers = Answers(database, shown.study)
-        late = [r.number for r in shown.readers if 0 < len(answers.versions(r.number)) < len(r.cases)]
-        if late:
-            raise DataError(f"{study}: reader {late[0]} is in the middle of it, and teaching tells which are synthetic")
-    return teaching.read(study / keys.FOLDER)
+        answers = AnswerStore(database, study.study)
+        unfinished = [
+            reader.number
+            for reader in study.readers
+            if 0 < len(answers.get_versions(reader.number)) < len(reader.cases)
+        ]
+        if unfinished:
+            raise DataError(
+                f"{folder}: reader {unfinished[0]} has not finished the study, and lessons reveal which images are"
+                " synthetic; teach after all readers have finished"
+            )
+    return read_lessons(folder / KEY_FOLDER)

@@ -247,4 +247,4 @@ def _write(out: Path, result: dict[str, Any], comparison: Utility) -> None:
             by_seed = " ".join(f"{value:.4f}" for value in estimate.by_seed)
             writer.writerow((name, arm.n_images, finding, n_positive, *figures, by_seed))
     atomic.write_text(out / CSV, table.getvalue())
-    atomic.write_text(out / FIGURE, plots.standalone(plots.utility(optional_experiments.arms(result))))
+    atomic.write_text(out / FIGURE, plots.make_standalone(plots.draw_utility(optional_experiments.order_arms(result))))

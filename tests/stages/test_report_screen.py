@@ -1,4 +1,4 @@
-"""The report as a browser shows it: opened in headless Chromium at the widths of a phone and of a desk."""
+"""The report in headless Chromium, at the widths of a phone and of a desktop screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
     None,
 )
-PHONE_PX, DESK_PX = 390, 1280
+PHONE_PX, DESKTOP_PX = 390, 1280
 LONG_PX, SCREEN_PX = 16000, 1000
 SHIPPED = REPOSITORY / "docs" / "results"
 pytestmark = [
@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole report on drawn films, generated, evaluated and written by the stages, as long as a report can be."""
+    """A report with every section, on phantoms, from the stages generate, evaluate and report."""
     root = tmp_path_factory.mktemp("page")
     generate.run(
         trained.config.generate,
@@ -55,94 +55,99 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     for log in trained.results.glob("train_*.csv"):
         shutil.copy(log, root / "results")
-    fill(root / "results")
+    add_shipped_figures(root / "results")
     config = ReportConfig(title="Drawn phantoms, 16 px", n_images=24)
-    report.run(config, results=root / "results", dataset=root / "synthetic", out=root / "report.html", with_films=None)
+    report.run(config, results=root / "results", dataset=root / "synthetic", out=root / "report.html", films=None)
     return root / "report.html"
 
 
-def fill(results: Path) -> None:
-    """What only many films and hours give: figures and trials of the models that ship, as if they were of these."""
-    metrics, shipped = (json_files.read_json(f / "metrics.json") for f in (results, SHIPPED / "starter"))
+def add_shipped_figures(results: Path) -> None:
+    """Add figures that need many films and hours: those of the starter models, as if they were of these models."""
+    metrics, shipped = (json_files.read_json(folder / "metrics.json") for folder in (results, SHIPPED / "starter"))
     metrics |= {name: shipped[name] for name in ("distance", "by_finding", "agreement", "classifier")}
     json_files.write_json(results / "metrics.json", metrics)
-    tried = json_files.read_json(SHIPPED / "disturb/starter/disturb.json")
-    for name, held in tried["extractors"].items():
-        held["digest"] = metrics["distance"].get(name, held)["digest"]
-    json_files.write_json(results / "disturb/disturb.json", tried)
-    used = json_files.read_json(SHIPPED / "utility/utility.json")
-    json_files.write_json(results / "utility/utility.json", used | {"generator": metrics["models"]["generator"]})
+    disturb = json_files.read_json(SHIPPED / "disturb/starter/disturb.json")
+    for name, entry in disturb["extractors"].items():
+        entry["digest"] = metrics["distance"].get(name, entry)["digest"]
+    json_files.write_json(results / "disturb/disturb.json", disturb)
+    utility = json_files.read_json(SHIPPED / "utility/utility.json")
+    json_files.write_json(results / "utility/utility.json", utility | {"generator": metrics["models"]["generator"]})
 
 
 def browse(page: Path, *options: str) -> str:
-    """What Chromium prints; it has no network to reach and a profile of the test's own."""
+    """Open the page in Chromium with a profile of its own, and return what Chromium prints."""
     assert CHROMIUM is not None
     profile = page.parent / "profile"
     fixed = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}")
-    done = subprocess.run(
+    process = subprocess.run(
         [CHROMIUM, *fixed, *options, page.as_uri()], capture_output=True, text=True, check=True, timeout=300
     )
-    return done.stdout
+    return process.stdout
 
 
-@pytest.mark.parametrize("width", [PHONE_PX, DESK_PX])
-def test_it_fits_the_screen(page: Path, width: int) -> None:
-    """Nothing is wider than the screen but what scrolls by itself, and ink stands on a light page, down to its end."""
+@pytest.mark.parametrize("width", [PHONE_PX, DESKTOP_PX])
+def test_the_page_fits_the_screen(page: Path, width: int) -> None:
+    """Only what scrolls by itself is wider than the screen, and all of the page is dark text on a light ground."""
     framed = page.parent / f"framed-{width}.html"
-    measured = "document.title = JSON.stringify([f.contentDocument.documentElement.scrollWidth, f.clientWidth])"
+    script = "document.title = JSON.stringify([f.contentDocument.documentElement.scrollWidth, f.clientWidth])"
     framed.write_text(
         f'<title></title><iframe id="f" src="{page.name}" width="{width}" height="800" style="border:0"'
-        f" onload=\"const f = document.getElementById('f'); {measured}\"></iframe>"
+        f" onload=\"const f = document.getElementById('f'); {script}\"></iframe>"
     )
-    shown = browse(framed, "--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=5000")
-    needed, there = json.loads(shown.partition("<title>")[2].partition("</title>")[0])
-    assert there == width
-    assert needed <= there
-    shot = page.parent / f"{width}.png"
-    browse(page, f"--window-size={max(width, 500)},{LONG_PX}", f"--screenshot={shot}")
-    with Image.open(shot) as image:
+    html = browse(framed, "--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=5000")
+    content_px, frame_px = json.loads(html.partition("<title>")[2].partition("</title>")[0])
+    assert frame_px == width
+    assert content_px <= frame_px
+    screenshot = page.parent / f"{width}.png"
+    browse(page, f"--window-size={max(width, 500)},{LONG_PX}", f"--screenshot={screenshot}")
+    with Image.open(screenshot) as image:
         grey = np.asarray(image.convert("L"))
-    written = grey[: np.flatnonzero((grey < 100).any(axis=1)).max()]
-    for start in range(0, len(written) - SCREEN_PX, SCREEN_PX):
-        screen = written[start : start + SCREEN_PX]
+    content = grey[: np.flatnonzero((grey < 100).any(axis=1)).max()]
+    for start in range(0, len(content) - SCREEN_PX, SCREEN_PX):
+        screen = content[start : start + SCREEN_PX]
         assert np.median(screen) > 200
         assert 0.002 < (screen < 100).mean() < 0.6
 
 
-def test_dark_is_dark_and_legible(page: Path) -> None:
-    """Where the reader's system is dark the page is, with light ink, figures included."""
-    shot = page.parent / "dark.png"
-    browse(page, f"--window-size={DESK_PX},1600", "--blink-settings=preferredColorScheme=0", f"--screenshot={shot}")
-    with Image.open(shot) as image:
+def test_a_dark_system_shows_a_dark_page(page: Path) -> None:
+    """In dark mode the page is dark with light text, also in plots."""
+    screenshot = page.parent / "dark.png"
+    browse(
+        page,
+        f"--window-size={DESKTOP_PX},1600",
+        "--blink-settings=preferredColorScheme=0",
+        f"--screenshot={screenshot}",
+    )
+    with Image.open(screenshot) as image:
         grey = np.asarray(image.convert("L"))
     assert np.median(grey) < 60
     assert (grey > 180).mean() > 0.01
 
 
-def test_it_prints(page: Path) -> None:
-    """A few pages of PDF."""
+def test_the_page_prints(page: Path) -> None:
+    """The page gives a PDF of fewer than 30 pages."""
     pdf = page.parent / "report.pdf"
     browse(page, f"--print-to-pdf={pdf}")
     assert pdf.read_bytes().startswith(b"%PDF")
     assert pdf.read_bytes().count(b"/Type /Page\n") + pdf.read_bytes().count(b"/Type /Page ") < 30
 
 
-def test_everything_seen_is_said(page: Path) -> None:
-    """Every picture and figure has words for who cannot see it; both kinds of line stand apart."""
+def test_every_image_and_plot_has_a_description(page: Path) -> None:
+    """Images and plots have descriptions for readers who cannot see them, and every section has its heading."""
     text = page.read_text(encoding="utf-8")
     assert text.count("<img ") == text.count('<img src="data:image/png;base64,') == text.count(' alt="Synthetic')
     assert text.count('<figure role="img" aria-label="') >= 4
     assert 'aria-label="Mean AUROC on real test films: ' in text
     assert 'aria-label="Distance over level of six disturbances: ' in text
     for heading in (
-        "Diagnostic: what must hold",
-        "Quality: what is scored",
-        "Does the judge agree",
-        "Does it rank real films",
-        "Variety",
-        "By finding, as the judge calls both",
-        "May these distances be trusted",
-        "Copies of films",
-        "What the images are good for",
+        "Dataset checks",
+        "Quality gates",
+        "Agreement of the judge with the classifier",
+        "AUROC of the classifier on real films",
+        "Diversity and other distances",
+        "Distance by finding, as labelled by the judge",
+        "Reliability of these distances",
+        "Copies of training films",
+        "Utility of the images for training",
     ):
         assert f">{heading}</h" in text
