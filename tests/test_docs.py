@@ -50,7 +50,7 @@ def write_phantoms(folder: Path) -> Path:
     with (folder / "labels.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["Image Index", "Finding Labels", "Patient ID", "View Position"])
-        for index, film in enumerate(phantom.read(n_films=330, resolution=SIDE, seed=1)):
+        for index, film in enumerate(phantom.read_films(n_films=330, resolution=SIDE, seed=1)):
             name = f"{index:08}.png"
             pixels = np.rint(film.read() * 255).astype(np.uint8)
             (folder / "images" / name).write_bytes(images.encode_png(pixels))

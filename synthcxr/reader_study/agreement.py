@@ -58,8 +58,8 @@ def fleiss_kappa(ratings: NDArray[np.int64], *, k: int) -> StudyEstimate:
 def compare_with_classifier(single: pd.DataFrame) -> dict[str, Any]:
     """Compare the findings that readers mark with those of the classifier, by origin and finding.
 
-    `kappa` is Cohen's kappa over all findings and readings together. `findings` contains, for each finding, the share of
-    the readings of images with this finding in which the reader marks it too; it is None with fewer than
+    `kappa` is Cohen's kappa over all findings and readings together. `findings` contains, for each finding, the share
+    of the readings of images with this finding in which the reader marks it too; it is None with fewer than
     MIN_READINGS_PER_FINDING readings. For the intervals, cases are resampled together with all their readings.
     """
     return {origin: _compare_origin(single[single["origin"] == origin]) for origin in ("real", "synthetic")}

@@ -37,7 +37,7 @@ def _write_sentences(result: Mapping[str, Any]) -> Iterator[str]:
         unfinished = ", ".join(map(str, [*started, *result["not_begun"]]))
         yield f"Not finished: reader {unfinished}. The results may still change."
     if result["about"].get("synthetic", {}).get("phantom"):
-        yield "The synthetic images are from a model that was trained on phantoms: the results say nothing about realism."
+        yield "The synthetic images are from a model trained on phantoms: the results say nothing about realism."
 
 
 def _describe_all_readers(accuracy: Mapping[str, Any], n_readers: int) -> str:
@@ -47,8 +47,8 @@ def _describe_all_readers(accuracy: Mapping[str, Any], n_readers: int) -> str:
     if accuracy["high"] < CHANCE:
         return f"Readers saw a difference, but took synthetic images for real and real films for synthetic: {figures}."
     return (
-        f"The study does not show that readers do better than chance: {figures}. It does not show that they cannot,"
-        f" either: an accuracy of up to {accuracy['high']:.0%} is compatible with these readings."
+        f"The study does not show that readers do better than chance: {figures}. It also does not show that they"
+        f" cannot: an accuracy of up to {accuracy['high']:.0%} is compatible with these readings."
     )
 
 

@@ -50,8 +50,8 @@ def estimate_over_readers_and_cases(
 ) -> StudyEstimate | None:
     """Estimate a statistic for the populations of readers and of cases, by resampling both.
 
-    `statistic` takes weights of readers [B, R] and weights of cases [B, C] and returns values in (0, 1), [B]. `clusters`
-    [K, C] is 1 for the cases that are resampled together. `n` is the number of readings.
+    `statistic` takes weights of readers [B, R] and weights of cases [B, C] and returns values in (0, 1), [B].
+    `clusters` [K, C] is 1 for the cases that are resampled together. `n` is the number of readings.
 
     The interval is symmetric around the value on the logit scale. It is widened for a small number of readers: their
     variance component is multiplied by R / (R - 1), and the normal quantile is replaced by the quantile of Student's t

@@ -151,9 +151,12 @@ def _tabulate_classifier(result: Mapping[str, Any]) -> dict[str, Any]:
         for name in FINDINGS
         if any(findings.get(name, {}).get("n") for findings in by_origin.values())
     ]
-    notes = ["Readings of images that the classifier labels with the finding, and the share that mark it too."]
+    notes = [
+        "Readings of images that the classifier labels with the finding, and the share that mark it too.",
+        "– means fewer than 10 readings.",
+    ]
     notes += [
-        f"For {origin} images {part['status']}."
+        f"For {origin} images: {part['status']}."
         for origin, part in result["classifier"].items()
         if part["status"] != "computed"
     ]

@@ -126,12 +126,13 @@ def _read_salt(file: Path) -> bytes:
         key = file.read_bytes().strip()
     except OSError as error:
         raise ConfigError(
-            f"salt: {file} cannot be read ({error.strerror}); create it with `openssl rand -hex 32 > {file}` and keep it "
-            "out of git, because it protects the identity of the patients"
+            f"salt: {file} cannot be read ({error.strerror}); create it with `openssl rand -hex 32 > {file}` and keep "
+            "it out of git, because it protects the identity of the patients"
         ) from error
     if len(key) < _MIN_SALT_BYTES:
         raise ConfigError(
-            f"salt: {file} contains {len(key)} bytes, expected at least {_MIN_SALT_BYTES}; create it with `openssl rand -hex 32 > {file}`"
+            f"salt: {file} contains {len(key)} bytes, expected at least {_MIN_SALT_BYTES}; create it with "
+            f"`openssl rand -hex 32 > {file}`"
         )
     return key
 

@@ -68,7 +68,7 @@ def silence_pydicom_warnings() -> None:
 
 
 def check_transfer_syntax(path: Path) -> None:
-    """Raise DataError for a compression without an installed decoder (with what to install), or that films do not use."""
+    """Raise DataError for a compression that is not supported, or whose decoder is missing (with what to install)."""
     from pydicom.filereader import read_file_meta_info
     from pydicom.pixels.decoders.base import get_decoder
 
@@ -156,7 +156,7 @@ def _rescale(film: Any, values: Float32) -> Float32:
 
 
 def _apply_voi_lut(item: Any, values: Float32) -> Float32:
-    """Apply a VOI LUT, scaled from its smallest (0) to its largest entry (1), as some use fewer bits than they declare."""
+    """Apply a VOI LUT, scaled from its smallest entry (0) to its largest (1); some use fewer bits than declared."""
     n_entries, first = int(item.LUTDescriptor[0]) or 65536, int(item.LUTDescriptor[1])
     data = item.LUTData
     raw = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.asarray(data)

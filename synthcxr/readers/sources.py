@@ -1,4 +1,4 @@
-"""The sources of params.yaml: an entry's options checked and read by its reader, the films of several made one list."""
+"""The film sources of params.yaml: check the options of an entry, read its films, and merge several sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synthcxr.readers import ATTRIBUTIONS, READERS
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The films of one entry of `prepare.sources`, and what its reader reported."""
+    """The films of one entry of `prepare.sources`, and the lines that its reader reported."""
 
     reader: str
     films: tuple[Film, ...]
@@ -24,48 +24,48 @@ class Source:
 
     @property
     def attribution(self) -> str:
-        """Whom to name for these films; empty where nobody is known."""
+        """The attribution of these films; empty if there is none."""
         return ATTRIBUTIONS[self.reader]
 
     def as_dict(self) -> dict[str, Any]:
-        """The entry of dataset.json."""
+        """Return the entry of dataset.json."""
         names = sorted({film.source for film in self.films})
         return {"reader": self.reader, "names": names, "films": len(self.films), "notes": list(self.notes)}
 
 
-def read(where: str, entry: Mapping[str, Any], report: Callable[[str], None]) -> Source:
-    """The films of one entry; `where` is its path in params.yaml, with which a ConfigError begins.
+def read_source(key: str, entry: Mapping[str, Any], report: Callable[[str], None]) -> Source:
+    """Read the films of one entry; `key` is its path in params.yaml, with which a ConfigError begins.
 
-    `report` gets the reader's lines on what it left out; raises DataError as the reader does.
+    `report` receives the lines of the reader about films that it leaves out. Raises DataError like the reader.
     """
     options = dict(entry)
     name = options.pop("reader", None)
     if name not in READERS:
-        raise ConfigError(f"{where}.reader: {name!r} is none of {', '.join(READERS)}")
-    _check_options(where, name, options)
+        raise ConfigError(f"{key}.reader: {name!r} is not one of {', '.join(READERS)}")
+    _check_options(key, name, options)
     notes: list[str] = []
     try:
         films = tuple(READERS[name](**options, report=notes.append))
     except ConfigError as error:
-        raise ConfigError(f"{where}.{error}") from error
+        raise ConfigError(f"{key}.{error}") from error
     for note in notes:
         report(note)
     return Source(reader=name, films=films, notes=tuple(notes))
 
 
-def merged(films: Iterable[Film]) -> list[Film]:
-    """Every Image Index once: its largest film, the first of equals, on the official side that any of them knows.
+def merge_films(films: Iterable[Film]) -> list[Film]:
+    """Keep one film per Image Index: the largest, or the first of equal size, with the official list of any of them.
 
-    Films of one Image Index show one patient: where sources name the patient differently, the first name stands for
-    all, so that the split sees one person.
+    Films with the same Image Index show the same patient. If sources name the patient differently, all films of that
+    patient get the first name, so that the split treats them as one person.
     """
     groups: dict[str, list[Film]] = {}
     for film in films:
         groups.setdefault(film.image_index, []).append(film)
-    patients = _same_patients(groups.values())
+    patients = _unify_patients(groups.values())
     return [
         dataclasses.replace(
-            max(group, key=_size) if len(group) > 1 else group[0],
+            max(group, key=_read_size) if len(group) > 1 else group[0],
             patient_id=patients[group[0].patient_id],
             official=next((film.official for film in group if film.official), ""),
         )
@@ -73,55 +73,57 @@ def merged(films: Iterable[Film]) -> list[Film]:
     ]
 
 
-def _same_patients(groups: Iterable[Sequence[Film]]) -> dict[str, str]:
-    """The name that stands for each patient: films of one group join their patients (union-find)."""
-    joined: dict[str, str] = {}
+def _unify_patients(groups: Iterable[Sequence[Film]]) -> dict[str, str]:
+    """Map each patient ID to one ID per person: the patients of one group are the same person (union-find)."""
+    parents: dict[str, str] = {}
 
-    def standing(patient: str) -> str:
-        while joined.setdefault(patient, patient) != patient:
-            patient = joined[patient]
+    def find_root(patient: str) -> str:
+        while parents.setdefault(patient, patient) != patient:
+            patient = parents[patient]
         return patient
 
     for group in groups:
-        first = standing(group[0].patient_id)
+        root = find_root(group[0].patient_id)
         for film in group[1:]:
-            joined[standing(film.patient_id)] = first
-    return {patient: standing(patient) for patient in tuple(joined)}
+            parents[find_root(film.patient_id)] = root
+    return {patient: find_root(patient) for patient in tuple(parents)}
 
 
-def _size(film: Film) -> int:
+def _read_size(film: Film) -> int:
     try:
         return film.read_size()
     except DataError:
         return 0
 
 
-def _check_options(where: str, name: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that the reader does not know, lacks, or wants of another type."""
-    hints = typing.get_type_hints(READERS[name])
-    parameters = {key: p for key, p in inspect.signature(READERS[name]).parameters.items() if key != "report"}
-    for key, value in options.items():
-        if key not in parameters:
-            raise ConfigError(f"{where}.{key}: unknown option of reader {name}; known: {', '.join(parameters)}")
-        if not _fits(value, hints[key]):
-            raise ConfigError(f"{where}.{key}: {value!r} is no {_said(hints[key])}")
-    for key, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and key not in options:
-            raise ConfigError(f"{where}.{key}: missing, reader {name} needs it")
+def _check_options(key: str, reader: str, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an option that is unknown, missing or of the wrong type."""
+    hints = typing.get_type_hints(READERS[reader])
+    parameters = {
+        name: parameter for name, parameter in inspect.signature(READERS[reader]).parameters.items() if name != "report"
+    }
+    for name, value in options.items():
+        if name not in parameters:
+            raise ConfigError(f"{key}.{name}: unknown option of reader {reader}; known: {', '.join(parameters)}")
+        if not _has_type(value, hints[name]):
+            raise ConfigError(f"{key}.{name}: expected {_describe_type(hints[name])}, got {value!r}")
+    for name, parameter in parameters.items():
+        if parameter.default is inspect.Parameter.empty and name not in options:
+            raise ConfigError(f"{key}.{name}: missing; reader {reader} requires it")
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _has_type(value: Any, hint: Any) -> bool:
     if isinstance(hint, types.UnionType):
-        return any(_fits(value, part) for part in typing.get_args(hint))
-    kind = typing.get_origin(hint) or hint
+        return any(_has_type(value, part) for part in typing.get_args(hint))
+    expected_type = typing.get_origin(hint) or hint
     if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+        return expected_type is bool
+    return isinstance(value, (int, float) if expected_type is float else expected_type)
 
 
-def _said(hint: Any) -> str:
-    """A type in the words of YAML."""
+def _describe_type(hint: Any) -> str:
+    """Describe a type in the terms of YAML."""
     if isinstance(hint, types.UnionType):
-        return " or ".join(_said(part) for part in typing.get_args(hint) if part is not types.NoneType)
-    words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-    return words.get(typing.get_origin(hint) or hint, "mapping")
+        return " or ".join(_describe_type(part) for part in typing.get_args(hint) if part is not types.NoneType)
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return names.get(typing.get_origin(hint) or hint, "a mapping")

@@ -75,6 +75,10 @@ def _build_notes(labels: Labels) -> tuple[str, ...]:
         f" Jensen-Shannon divergence {format_number(labels['jensen_shannon'])}; Kullback-Leibler divergence"
         f" {format_number(labels['kl'])}."
     ]
+    if "n_real" in labels:
+        notes.append(
+            f"N = {format_count(labels['n_synthetic'])} synthetic images and {format_count(labels['n_real'])} real films."
+        )
     if "test" in labels:
         test = labels["test"]
         notes.append(

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from synthcxr.data.number_format import NO_BREAK_SPACE
 from synthcxr.project.html_templates import render_page
 from synthcxr.report.section import Section
 from synthcxr.report.verdict import Verdict
 
 _TEMPLATE = Path(__file__).with_name("template.html")
+_CI = "95 % CI"
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
@@ -33,9 +35,10 @@ class Report:
 
 def render_report(report: Report) -> str:
     """Render the page. All text is escaped; only our own SVG is not."""
-    return render_page(_TEMPLATE, filters={"prose": _mark_commands}, report=report)
+    return render_page(_TEMPLATE, filters={"prose": _format_prose}, report=report)
 
 
-def _mark_commands(sentence: str) -> Markup:
-    """Escape a sentence and mark the commands between backticks as code."""
-    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(sentence))))
+def _format_prose(text: str) -> Markup:
+    """Escape a text, mark commands between backticks as code, and keep "95 % CI" on one line."""
+    html = _COMMAND.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup(html.replace(_CI, _CI.replace(" ", NO_BREAK_SPACE)))

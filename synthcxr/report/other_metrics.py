@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthcxr.data.metrics_schema import MetricsJson, is_computed
-from synthcxr.data.number_format import format_number
+from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
 from synthcxr.report.section import Row, Section, Table
 from synthcxr.report.text import format_estimate, name_features
 
@@ -45,7 +45,8 @@ def _tabulate(extractor: str, metrics: MetricsJson) -> Row:
     kernel_cell = infinity_cell = ""
     if "value" in kernel:
         kernel_cell = (
-            f"{format_number(kernel['value'])} ± {format_number(kernel['std'])} ({format_number(kernel['floor'])})"
+            f"{format_number(kernel['value'])}{NO_BREAK_SPACE}±{NO_BREAK_SPACE}{format_number(kernel['std'])}"
+            f" ({format_number(kernel['floor'])})"
         )
     if "synthetic" in infinity:
         value, floor = infinity["synthetic"]["value"], infinity["training"]["value"]

@@ -145,11 +145,11 @@ def run(
 
 def _source_entry(source: Path, folder: Path, reader: str | None) -> dict[str, str]:
     """The entry of `prepare.sources`."""
-    if reader is not None and reader not in readers.ON_DISK:
-        raise ConfigError(f"--reader: unknown reader {reader!r}; known: {', '.join(readers.ON_DISK)}")
+    if reader is not None and reader not in readers.FILE_READERS:
+        raise ConfigError(f"--reader: unknown reader {reader!r}; known: {', '.join(readers.FILE_READERS)}")
     if reader is not None and not source.is_dir():
-        raise DataError(f"{source}: no such folder of films")
-    name = reader or readers.recognise(source)
+        raise DataError(f"{source}: no such folder")
+    name = reader or readers.detect_reader(source)
     entry = {"reader": name, "path": _path_in_project(source, folder)}
     return entry | ({"salt": _SALT} if name == "dicom" else {})
 

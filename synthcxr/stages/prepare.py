@@ -1,4 +1,4 @@
-"""`synthcxr prepare`: the films of all sources as one packed, split and checked dataset."""
+"""`synthcxr prepare`: pack the films of all sources into one dataset, split by patient and checked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from synthcxr.data.film_dataset import CHECKS_FILE, BuildReport, build_film_data
 from synthcxr.data.films import Film
 from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import sources
-from synthcxr.readers.sources import Source
+from synthcxr.readers.sources import Source, merge_films, read_source
 from synthcxr.storage import atomic, json_files
 from synthcxr.storage.progress import print_line
 
@@ -24,7 +23,7 @@ Report = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What was made: counts as in dataset.json, a sentence for each film left out, and the suite's findings."""
+    """The result: counts as in dataset.json, one line for each unreadable film, and the outcome of the checks."""
 
     path: Path
     resolution: int
@@ -35,100 +34,103 @@ class Summary:
     checks: CheckResult
 
 
-_FEW = 50
-"""Of fewer test films nothing is said (evaluation/fidelity.py)."""
+# The value of metrics_schema.MIN_FILMS_FOR_DISTANCE. Importing it would make `dvc repro` rerun this stage, and so all
+# training, whenever the schema of metrics.json changes.
+_MIN_TEST_FILMS = 50
 
 
 def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Summary:
-    """Read, merge, split, pack and check the films of `config.sources`; the folder `out` is replaced whole.
+    """Read, merge, split, pack and check the films of `config.sources`, and replace the folder `out`.
 
-    `report` gets a line for whatever is left out. Raises ConfigError, naming the key, for a source that cannot be
-    used as given, and DataError for films, a disk or a folder that cannot; `out` then is as it was before.
+    `report` receives a line about everything that is left out. Raises ConfigError, with the key, for an invalid source,
+    and DataError for invalid films, a full disk or a folder with other content; `out` is then unchanged.
     """
-    _refuse_foreign(out)
+    _refuse_other_content(out)
     if not config.sources:
-        raise ConfigError("prepare.sources: names no source of films")
-    opened = [sources.read(f"prepare.sources[{at}]", entry, report) for at, entry in enumerate(config.sources)]
-    films, left_out = _gather(opened, config.view, report)
-    sides = split_patients(films, config.shares, config.seed)
-    with _written_whole(out) as partial:
-        built = build_film_dataset(
+        raise ConfigError("prepare.sources: no source of films; add one")
+    sources = [read_source(f"prepare.sources[{index}]", entry, report) for index, entry in enumerate(config.sources)]
+    films, counts_left_out = _select_films(sources, config.view, report)
+    splits = split_patients(films, config.shares, config.seed)
+    with _replace_when_complete(out) as partial:
+        dataset = build_film_dataset(
             films,
             out=partial,
             resolution=config.resolution,
-            splits=sides,
+            splits=splits,
             on_bad=config.on_bad,
-            sources=[source.as_dict() for source in opened],
-            counts=left_out,
-            attribution=sorted({source.attribution for source in opened} - {""}),
+            sources=[source.as_dict() for source in sources],
+            counts=counts_left_out,
+            attribution=sorted({source.attribution for source in sources} - {""}),
         )
-        for sentence in built.unreadable:
-            report(f"left out: {sentence}")
-        _refuse_emptied(built, set(sides.values()))
-        from synthcxr.checks import films as film_checks  # great-expectations takes seconds to import
+        for message in dataset.unreadable:
+            report(f"left out: {message}")
+        _refuse_empty_splits(dataset, set(splits.values()))
+        from synthcxr.checks.films import check_films  # great-expectations takes seconds to import
 
-        checks = film_checks.check_films(built.manifest, resolution=config.resolution)
-        _refuse_failed(checks)
+        checks = check_films(dataset.manifest, resolution=config.resolution)
+        _refuse_failed_checks(checks)
         json_files.write_json(partial / CHECKS_FILE, checks.as_dict())
-    n_test = built.counts["by_split"]["test"]
-    if n_test < _FEW:
-        report(f"{n_test:,} test films: a comparison wants at least {_FEW}, so that evaluate will judge little")
+    n_test = dataset.counts["by_split"]["test"]
+    if n_test < _MIN_TEST_FILMS:
+        report(f"{n_test:,} test films: below {_MIN_TEST_FILMS}, `evaluate` reports distances as not applicable")
     return Summary(
         path=out,
         resolution=config.resolution,
-        fingerprint=built.fingerprint,
-        phantom=built.phantom,
-        counts=left_out | built.counts,
-        unreadable=built.unreadable,
+        fingerprint=dataset.fingerprint,
+        phantom=dataset.phantom,
+        counts=counts_left_out | dataset.counts,
+        unreadable=dataset.unreadable,
         checks=checks,
     )
 
 
-def _gather(opened: Sequence[Source], view: str, report: Report) -> tuple[list[Film], dict[str, int]]:
-    """The films of all sources that have the view, each once, and how many were left out."""
-    everything = [film for source in opened for film in source.films]
-    viewed = [film for film in everything if view in {"both", film.view}]
-    if not viewed:
-        raise DataError(f"no films found: the sources hold {len(everything):,}, of view {view} none")
-    films = sources.merged(viewed)
-    left_out = {"other_view": len(everything) - len(viewed), "duplicates": len(viewed) - len(films)}
-    if left_out["other_view"]:
-        report(f"{left_out['other_view']:,} films are left out: their view is not known to be {view}")
-    if left_out["duplicates"]:
-        report(
-            f"{left_out['duplicates']:,} films are left out: the sources hold them more than once, the largest stays"
-        )
-    return films, left_out
+def _select_films(sources: Sequence[Source], view: str, report: Report) -> tuple[list[Film], dict[str, int]]:
+    """Select the films with the view, each once; also return how many are left out, by reason."""
+    all_films = [film for source in sources for film in source.films]
+    films_of_view = [film for film in all_films if view in {"both", film.view}]
+    if not films_of_view:
+        raise DataError(f"no films found: the sources contain {len(all_films):,} films, none of view {view}")
+    films = merge_films(films_of_view)
+    n_other_view, n_duplicates = len(all_films) - len(films_of_view), len(films_of_view) - len(films)
+    if n_other_view:
+        report(f"{n_other_view:,} films are left out: their view is not {view}, or not known")
+    if n_duplicates:
+        report(f"{n_duplicates:,} films are left out: they are duplicates, of which the largest is kept")
+    return films, {"other_view": n_other_view, "duplicates": n_duplicates}
 
 
-def _refuse_emptied(built: BuildReport, sides: set[str]) -> None:
-    empty = sorted(sides - set(built.manifest["split"]))
+def _refuse_empty_splits(dataset: BuildReport, splits: set[str]) -> None:
+    empty = sorted(splits - set(dataset.manifest["split"]))
     if empty:
-        raise DataError(f"no readable film is left for {', '.join(empty)}; replace the {len(built.unreadable):,} broken ones")
+        raise DataError(
+            f"no readable film in split {', '.join(empty)}; replace the {len(dataset.unreadable):,} unreadable films"
+        )
 
 
-def _refuse_failed(checks: CheckResult) -> None:
+def _refuse_failed_checks(checks: CheckResult) -> None:
     if not checks.passed:
-        line = checks.failed[0]
-        named = f": {', '.join(line.rows)}" if line.rows else ""
-        raise DataError(f"the manifest fails {len(checks.failed)} of its checks, first: {line.sentence}{named}")
+        first = checks.failed[0]
+        rows = f": {', '.join(first.rows)}" if first.rows else ""
+        raise DataError(f"the manifest fails {len(checks.failed)} checks; the first is: {first.sentence}{rows}")
 
 
 @contextlib.contextmanager
-def _written_whole(out: Path) -> Iterator[Path]:
-    """A folder to write into; it takes the place of `out` when the block ends, and is removed when the block fails.
+def _replace_when_complete(out: Path) -> Iterator[Path]:
+    """Yield a partial folder that replaces `out` when the block ends, and is removed when the block fails.
 
-    A process killed in between leaves `out` as it was, and a folder beside it that the next run clears away.
+    If the process is killed, the next run keeps the previous content of `out` and removes the partial folder.
     """
     for suffix in (atomic.PARTIAL_SUFFIX, atomic.REPLACED_SUFFIX):
-        _refuse_foreign(atomic.partial_path(out.resolve(), suffix))
+        _refuse_other_content(atomic.partial_path(out.resolve(), suffix))
     try:
         with atomic.open_folder(out) as partial:
             yield partial
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror or error}); what was there is unharmed") from error
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error}); the previous content is unchanged"
+        ) from error
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_other_content(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and has_only_dataset_files(folder)):
-        raise DataError(f"{folder}: holds something other than a packed dataset; choose another folder, or clear it")
+        raise DataError(f"{folder}: contains something other than packed films; choose another folder, or empty it")

@@ -150,7 +150,7 @@ def test_real_films_of_two_sources_are_stratified() -> None:
     root = os.environ.get("SYNTHCXR_TEST_FILMS")
     if not root:
         pytest.skip("no real films: set SYNTHCXR_TEST_FILMS to their folder")
-    films = [film for name in ("nih_256", "nih_64") for film in nih.read(str(Path(root) / name))]
+    films = [film for name in ("nih_256", "nih_64") for film in nih.read_films(str(Path(root) / name))]
     splits = split_patients(films, SHARES, seed=1)
     assert all(len(of_patient) == 1 for of_patient in _splits_by_patient(films, splits).values())
     for index, finding in enumerate(FINDINGS):

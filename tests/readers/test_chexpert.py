@@ -1,4 +1,4 @@
-"""The CheXpert reader, on a small tree of the release's shape made of phantoms."""
+"""The CheXpert reader, on phantoms in the layout of the release."""
 
 from __future__ import annotations
 
@@ -28,86 +28,89 @@ ROWS = (
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """Two of three listed frontal films, as the release lays them."""
+    """Two of three listed frontal films in the layout of the release."""
     (tmp_path / "train.csv").write_text("\n".join((HEADER, *ROWS)) + "\n")
     for index, patient in enumerate(("patient00001", "patient00002")):
         path = tmp_path / "train" / patient / "study1" / "view1_frontal.jpg"
         path.parent.mkdir(parents=True)
-        path.write_bytes(images.encode_png(images.quantise(phantom.draw(1, index, 16))))
+        path.write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, index, 16))))
     return tmp_path
 
 
-def values(film: chexpert.Film) -> dict[str, float]:
-    """The findings that are known."""
-    held = zip(FINDINGS, film.findings, strict=True)
-    return {name: value for name, value in held if not math.isnan(value)}
+def get_known_findings(film: chexpert.Film) -> dict[str, float]:
+    """Return the findings that are not unknown."""
+    values = zip(FINDINGS, film.findings, strict=True)
+    return {name: value for name, value in values if not math.isnan(value)}
 
 
-def test_frontal_films_with_their_findings(release: Path) -> None:
-    """Frontal films that are there come with view, patient and mapped findings; -1 and blank are unknown."""
+def test_reads_frontal_films_with_their_findings(release: Path) -> None:
+    """Frontal films have view, patient and mapped findings; -1 and blank are unknown. Films left out are reported."""
     lines: list[str] = []
-    one, two = chexpert.read(str(release), report=lines.append)
-    assert [film.image_index for film in (one, two)] == [
+    first, second = chexpert.read_films(str(release), report=lines.append)
+    assert [film.image_index for film in (first, second)] == [
         "train/patient00001/study1/view1_frontal.jpg",
         "train/patient00002/study1/view1_frontal.jpg",
     ]
-    assert [film.patient_id for film in (one, two)] == ["chexpert:patient00001", "chexpert:patient00002"]
-    assert [film.view for film in (one, two)] == ["AP", "PA"]
-    assert to_finding_names(one.findings) == ("No Finding",)
-    assert values(two) == {"Edema": 1.0, "Pneumothorax": 0.0, "Effusion": 1.0}
-    assert two.read().shape == (16, 16)
+    assert [film.patient_id for film in (first, second)] == ["chexpert:patient00001", "chexpert:patient00002"]
+    assert [film.view for film in (first, second)] == ["AP", "PA"]
+    assert to_finding_names(first.findings) == ("No Finding",)
+    assert get_known_findings(second) == {"Edema": 1.0, "Pneumothorax": 0.0, "Effusion": 1.0}
+    assert second.read().shape == (16, 16)
     text = "\n".join(lines)
-    assert "Enlarged Cardiomediastinum, Lung Opacity, Lung Lesion, Pleural Other, Fracture, Support Devices are" in text
+    assert (
+        "Enlarged Cardiomediastinum, Lung Opacity, Lung Lesion, Pleural Other, Fracture, Support Devices are not"
+        in text
+    )
     assert "Infiltration, Mass, Nodule, Emphysema, Fibrosis, Pleural_Thickening, Hernia are not labelled" in text
     assert "1 lateral films are left out" in text
     assert "1 of 3 listed films are absent, 2 found" in text
 
 
 @pytest.mark.parametrize(("word", "value"), [("present", 1.0), ("absent", 0.0)])
-def test_what_is_uncertain_means_what_is_said(release: Path, word: str, value: float) -> None:
-    """`uncertain_as` decides on -1 alone, `blank_as` on what is not mentioned."""
-    _, two = chexpert.read(str(release), uncertain_as=word)
-    assert {name: values(two)[name] for name in ("Cardiomegaly", "Consolidation", "Atelectasis")} == dict.fromkeys(
-        ("Cardiomegaly", "Consolidation", "Atelectasis"), value
-    )
-    assert "Pneumonia" not in values(two)
-    _, two = chexpert.read(str(release), blank_as="absent")
-    assert values(two)["Pneumonia"] == 0.0 and "Cardiomegaly" not in values(two)
+def test_options_give_the_meaning_of_uncertain_and_blank(release: Path, word: str, value: float) -> None:
+    """`uncertain_as` affects only -1, and `blank_as` only blank fields."""
+    _, second = chexpert.read_films(str(release), uncertain_as=word)
+    assert {
+        name: get_known_findings(second)[name] for name in ("Cardiomegaly", "Consolidation", "Atelectasis")
+    } == dict.fromkeys(("Cardiomegaly", "Consolidation", "Atelectasis"), value)
+    assert "Pneumonia" not in get_known_findings(second)
+    _, second = chexpert.read_films(str(release), blank_as="absent")
+    assert get_known_findings(second)["Pneumonia"] == 0.0 and "Cardiomegaly" not in get_known_findings(second)
 
 
-def test_options_and_rows_that_cannot_be(release: Path) -> None:
-    """A word that means nothing, a value that is no label and a contradiction are refused by name."""
-    with pytest.raises(ConfigError, match="^uncertain_as: 'perhaps' is none of unknown, present, absent"):
-        chexpert.read(str(release), uncertain_as="perhaps")
+def test_invalid_options_and_rows_are_errors(release: Path) -> None:
+    """The error names the unknown word, the invalid value or the contradiction."""
+    with pytest.raises(ConfigError, match="^uncertain_as: 'perhaps' is not one of unknown, present, absent"):
+        chexpert.read_films(str(release), uncertain_as="perhaps")
     table = release / "train.csv"
-    whole = table.read_text()
-    table.write_text(whole.replace(",,1.0,-1.0,,-1.0,0.0,1.0", ",,2.0,-1.0,,-1.0,0.0,1.0"))
+    text = table.read_text()
+    table.write_text(text.replace(",,1.0,-1.0,,-1.0,0.0,1.0", ",,2.0,-1.0,,-1.0,0.0,1.0"))
     with pytest.raises(DataError, match=r"train.csv:3: Edema is '2'"):
-        chexpert.read(str(release))
-    table.write_text(whole.replace("AP,1.0,,,,,,", "AP,1.0,,1.0,,,,"))
-    with pytest.raises(DataError, match=r"train.csv:2: No Finding and Cardiomegaly at once"):
-        chexpert.read(str(release))
+        chexpert.read_films(str(release))
+    table.write_text(text.replace("AP,1.0,,,,,,", "AP,1.0,,1.0,,,,"))
+    with pytest.raises(DataError, match=r"train.csv:2: both No Finding and Cardiomegaly are labelled present"):
+        chexpert.read_films(str(release))
 
 
 @pytest.mark.parametrize("path", ["../../etc/patient00009.jpg", "/etc/patient00009.jpg"])
-def test_a_path_leads_nowhere_else(release: Path, path: str) -> None:
-    """A table that points out of the folder finds nothing there."""
+def test_paths_outside_the_folder_are_ignored(release: Path, path: str) -> None:
+    """A table cannot name a file outside the folder."""
     secret = release.parent / "patient00009.jpg"
     secret.write_bytes(b"")
     row = ROWS[0].replace(f"{FOLDER}/patient00001/study1/view1_frontal.jpg", path)
     (release / "train.csv").write_text("\n".join((HEADER, row)) + "\n")
     with pytest.raises(DataError, match="no films found"):
-        chexpert.read(str(release))
+        chexpert.read_films(str(release))
 
 
-def test_folders_that_hold_none(tmp_path: Path) -> None:
-    """No folder and no table are a line each."""
+def test_folders_without_films_are_errors(tmp_path: Path) -> None:
+    """A missing folder and a missing table are errors."""
     with pytest.raises(DataError, match="no such folder"):
-        chexpert.read(str(tmp_path / "gone"))
-    with pytest.raises(DataError, match="neither train.csv nor valid.csv"):
-        chexpert.read(str(tmp_path))
+        chexpert.read_films(str(tmp_path / "gone"))
+    with pytest.raises(DataError, match="contains neither train.csv nor valid.csv"):
+        chexpert.read_films(str(tmp_path))
 
 
-def test_it_is_recognised(release: Path) -> None:
-    """The release's table names the reader."""
-    assert readers.recognise(release) == "chexpert"
+def test_layout_is_detected(release: Path) -> None:
+    """The table of the release identifies the reader."""
+    assert readers.detect_reader(release) == "chexpert"

@@ -1,4 +1,4 @@
-"""A DICOM film's pixels: every way to the grey that a viewer shows, and every broken file refused in one line."""
+"""The pixels of DICOM films: the grey levels that a viewer displays, and one-line errors for broken files."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from synthcxr.errors import DataError
 from synthcxr.readers import dicom_pixels
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 65
-"""Stored values 0, 65 ... 4095: all of 12 bits."""
+"""Stored values 0, 65 ... 4095: the range of 12 bits."""
 UNIT = RAMP / np.float32(4095)
 
 
-def shown(made: Any, folder: Path) -> Float32:
-    return dicom_pixels.read(save(made, folder / "x.dcm"))
+def save_and_read(dataset: Any, folder: Path) -> Float32:
+    return dicom_pixels.read_pixels(save(dataset, folder / "x.dcm"))
 
 
 def test_stored_values_are_scaled_by_their_bits(tmp_path: Path) -> None:
-    """Without rescale or window the stored range is black to white; nothing is stretched or clipped."""
-    np.testing.assert_allclose(shown(film(RAMP), tmp_path), UNIT, atol=1e-6)
-    np.testing.assert_allclose(shown(film(RAMP, bits=16), tmp_path), RAMP / 65535, atol=1e-6)
+    """Without rescale or window, the stored range is black to white; nothing is stretched or clipped."""
+    np.testing.assert_allclose(save_and_read(film(RAMP), tmp_path), UNIT, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(film(RAMP, bits=16), tmp_path), RAMP / 65535, atol=1e-6)
     signed = RAMP.astype(np.int16) - 2048
-    np.testing.assert_allclose(shown(film(signed), tmp_path), UNIT, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(film(signed), tmp_path), UNIT, atol=1e-6)
 
 
-def test_monochrome1_is_turned_over(tmp_path: Path) -> None:
-    """Where the least stored value is white, bone still comes out white."""
-    made = film(4095 - RAMP, PhotometricInterpretation="MONOCHROME1")
-    np.testing.assert_allclose(shown(made, tmp_path), UNIT, atol=1e-6)
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
+    """If the smallest stored value is white, bone is still white."""
+    dataset = film(4095 - RAMP, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -58,19 +58,21 @@ def test_monochrome1_is_turned_over(tmp_path: Path) -> None:
         ("SIGMOID", 1 / (1 + np.exp(-4 * (UNIT * 4095 - 2000) / 1000))),
     ],
 )
-def test_window(tmp_path: Path, function: str | None, expected: Float32) -> None:
-    """The window's three functions, by the formulas of the standard; the first of several windows is taken."""
+def test_window_functions(tmp_path: Path, function: str | None, expected: Float32) -> None:
+    """The three window functions follow the formulas of the standard; the first of several windows is used."""
     tags = {"WindowCenter": [2000, 9], "WindowWidth": [1000, 9]} | ({"VOILUTFunction": function} if function else {})
-    np.testing.assert_allclose(shown(film(RAMP, **tags), tmp_path), np.clip(expected, 0, 1), atol=1e-5)
+    np.testing.assert_allclose(save_and_read(film(RAMP, **tags), tmp_path), np.clip(expected, 0, 1), atol=1e-5)
 
 
-def test_rescale_comes_before_the_window(tmp_path: Path) -> None:
-    """A window is in rescaled values."""
-    made = film(RAMP, RescaleSlope="2", RescaleIntercept="-100", WindowCenter="3900.5", WindowWidth="2001")
-    np.testing.assert_allclose(shown(made, tmp_path), np.clip((RAMP * 2.0 - 4000) / 2000 + 0.5, 0, 1), atol=1e-3)
+def test_rescale_is_applied_before_the_window(tmp_path: Path) -> None:
+    """The window is in rescaled values."""
+    dataset = film(RAMP, RescaleSlope="2", RescaleIntercept="-100", WindowCenter="3900.5", WindowWidth="2001")
+    np.testing.assert_allclose(
+        save_and_read(dataset, tmp_path), np.clip((RAMP * 2.0 - 4000) / 2000 + 0.5, 0, 1), atol=1e-3
+    )
 
 
-def lut(entries: list[int], first: int, bits: int) -> Dataset:
+def build_lut(entries: list[int], first: int, bits: int) -> Dataset:
     item = Dataset()
     item.add_new("LUTDescriptor", "US", [len(entries), first, bits])
     item.add_new("LUTData", "OW", struct.pack(f"<{len(entries)}H", *entries))
@@ -78,68 +80,70 @@ def lut(entries: list[int], first: int, bits: int) -> Dataset:
 
 
 @pytest.mark.parametrize("bits", [12, 16])
-def test_voi_lut_beats_the_window(tmp_path: Path, bits: int) -> None:
-    """A table is used where there is one, its own span black to white whatever bits it states; ends repeat."""
-    made = film(RAMP, WindowCenter="1", WindowWidth="2")
-    made.VOILUTSequence = Sequence([lut([0, 1000, 4000, 4000, 4000], 64, bits)])
-    got = shown(made, tmp_path).ravel()
-    np.testing.assert_allclose(got[:4], [0, 0.25, 1, 1], atol=1e-6)
-    assert got[-1] == 1
+def test_voi_lut_takes_precedence_over_the_window(tmp_path: Path, bits: int) -> None:
+    """A LUT is scaled from its smallest to its largest entry, whatever bits it declares; values beyond it are clipped."""
+    dataset = film(RAMP, WindowCenter="1", WindowWidth="2")
+    dataset.VOILUTSequence = Sequence([build_lut([0, 1000, 4000, 4000, 4000], 64, bits)])
+    pixels = save_and_read(dataset, tmp_path).ravel()
+    np.testing.assert_allclose(pixels[:4], [0, 0.25, 1, 1], atol=1e-6)
+    assert pixels[-1] == 1
 
 
-def test_bits_above_the_stored_ones_are_no_pixels(tmp_path: Path) -> None:
-    """Old files keep overlays in the high bits."""
-    made = film(RAMP)
-    made.PixelData = (RAMP | np.uint16(0x8000)).tobytes()
-    np.testing.assert_allclose(shown(made, tmp_path), UNIT, atol=1e-6)
+def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
+    """Old files store overlays in the high bits."""
+    dataset = film(RAMP)
+    dataset.PixelData = (RAMP | np.uint16(0x8000)).tobytes()
+    np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
 
 
 def test_padding_is_black(tmp_path: Path) -> None:
-    """What no detector saw is black in MONOCHROME1 as well."""
-    made = film(RAMP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
-    got = shown(made, tmp_path)
-    assert got[0, 0] == 0
-    assert got[0, 1] > 0.9
+    """Padding is black in MONOCHROME1 as well."""
+    dataset = film(RAMP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
+    pixels = save_and_read(dataset, tmp_path)
+    assert pixels[0, 0] == 0
+    assert pixels[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
 def test_lossless_compression_changes_nothing(tmp_path: Path, syntax: str) -> None:
-    """A compressed phantom is the phantom."""
+    """A losslessly compressed phantom has the same pixels."""
     pixels = phantom_12_bit(3)
-    np.testing.assert_array_equal(shown(film(pixels, compress=syntax), tmp_path), shown(film(pixels), tmp_path))
+    np.testing.assert_array_equal(
+        save_and_read(film(pixels, compress=syntax), tmp_path), save_and_read(film(pixels), tmp_path)
+    )
 
 
-def test_baseline_jpeg(tmp_path: Path) -> None:
-    """8-bit JPEG comes within its own loss."""
+def test_reads_baseline_jpeg(tmp_path: Path) -> None:
+    """The pixels of 8-bit JPEG are correct within its compression loss."""
     pixels = (phantom_12_bit(3) >> 4).astype(np.uint8)
-    np.testing.assert_allclose(shown(jpeg_film(pixels), tmp_path), pixels / 255, atol=0.05)
+    np.testing.assert_allclose(save_and_read(jpeg_film(pixels), tmp_path), pixels / 255, atol=0.05)
 
 
-def test_big_endian(tmp_path: Path) -> None:
-    """The retired byte order is read."""
-    made = film(RAMP)
-    made.PixelData = RAMP.astype(">u2").tobytes()
-    made.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-    dcmwrite(tmp_path / "x.dcm", made, implicit_vr=False, little_endian=False, enforce_file_format=True)
-    np.testing.assert_allclose(dicom_pixels.read(tmp_path / "x.dcm"), UNIT, atol=1e-6)
+def test_reads_big_endian(tmp_path: Path) -> None:
+    """The retired big-endian syntax is supported."""
+    dataset = film(RAMP)
+    dataset.PixelData = RAMP.astype(">u2").tobytes()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dcmwrite(tmp_path / "x.dcm", dataset, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    np.testing.assert_allclose(dicom_pixels.read_pixels(tmp_path / "x.dcm"), UNIT, atol=1e-6)
 
 
-def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no decoder is installed for a compression, the line names it and what to install."""
-    made = film(RAMP, bits=16)
-    made.PixelData, made.file_meta.TransferSyntaxUID = encapsulate([b"\xff\xd8\xff\xd9"]), JPEGLosslessSV1
-    path = save(made, tmp_path / "x.dcm")
+def test_missing_decoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the compression and what to install."""
+    dataset = film(RAMP, bits=16)
+    dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([b"\xff\xd8\xff\xd9"]), JPEGLosslessSV1
+    path = save(dataset, tmp_path / "x.dcm")
     from pydicom.pixels.decoders.base import JPEGLosslessSV1Decoder
 
     monkeypatch.setattr(JPEGLosslessSV1Decoder, "_available", {})
     with pytest.raises(DataError, match=r"compressed as JPEG Lossless.*pip install 'synthcxr\[dicom\]'"):
-        dicom_pixels.read(path)
+        dicom_pixels.read_pixels(path)
 
 
 def _two_frames() -> Any:
-    made = film(RAMP, NumberOfFrames=2)
-    made.PixelData = RAMP.tobytes() * 2
-    return made
+    dataset = film(RAMP, NumberOfFrames=2)
+    dataset.PixelData = RAMP.tobytes() * 2
+    return dataset
 
 
 def _colour() -> Any:
@@ -147,93 +151,99 @@ def _colour() -> Any:
 
 
 def _without(name: str) -> Any:
-    made = film(RAMP)
-    delattr(made, name)
-    return made
+    dataset = film(RAMP)
+    delattr(dataset, name)
+    return dataset
 
 
 def _compressed(stream: bytes) -> Any:
-    made = film(RAMP, bits=16)
-    made.PixelData, made.file_meta.TransferSyntaxUID = encapsulate([stream]), JPEG2000Lossless
-    made["PixelData"].is_undefined_length = True
-    return made
+    dataset = film(RAMP, bits=16)
+    dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([stream]), JPEG2000Lossless
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
 
 
 def _another_syntax(syntax: str) -> Any:
-    made = _compressed(b"\0" * 64) if syntax != DeflatedExplicitVRLittleEndian else film(RAMP)
-    made.file_meta.TransferSyntaxUID = syntax
-    return made
+    dataset = _compressed(b"\0" * 64) if syntax != DeflatedExplicitVRLittleEndian else film(RAMP)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
 
 
 J2K_60_000 = b"\xff\x4f\xff\x51\x00\x29\x00\x00" + struct.pack(">IIII", 60_000, 60_000, 0, 0) + b"\0" * 30
 JPEG_65_535 = b"\xff\xd8\xff\xc0\x00\x0b\x08\xff\xff\xff\xff\x01\x01\x11\x00"
 BROKEN = {
-    "two frames": (_two_frames, "holds 2 frames"),
-    "colour": (_colour, "is RGB, not grey"),
-    "no pixels": (lambda: _without("PixelData"), "holds no pixels"),
+    "two frames": (_two_frames, "2 frames; expected one"),
+    "colour": (_colour, "RGB image; expected greyscale"),
+    "no pixels": (lambda: _without("PixelData"), "no pixel data"),
     "no rows": (lambda: _without("Rows"), "not a readable DICOM film"),
     "too few bytes": (lambda: film(RAMP, Rows=9), "not a readable DICOM film"),
-    "enormous": (lambda: film(RAMP, Rows=65535, Columns=65535), "states 65,535 x 65,535 pixels"),
-    "no width": (lambda: film(RAMP, Columns=0), "states 8 x 0 pixels"),
-    "a bomb in JPEG 2000": (lambda: _compressed(J2K_60_000), "its pixels are 60,000 x 60,000, not 8 x 8"),
-    "a bomb in JPEG": (lambda: _compressed(JPEG_65_535), "its pixels are 65,535 x 65,535, not 8 x 8"),
-    "a cut stream": (lambda: _compressed(b"\xff\x4f\xff\x51"), "not a readable DICOM film"),
-    "an endless slope": (lambda: film(RAMP, RescaleSlope="1e39", RescaleIntercept="0"), "not a readable DICOM film"),
-    "a slope that is no number": (lambda: film(RAMP, RescaleSlope="nan", RescaleIntercept="0"), "not a readable"),
-    "deflated": (lambda: _another_syntax(DeflatedExplicitVRLittleEndian), "is deflated as a whole"),
-    "a video": (lambda: _another_syntax("1.2.840.10008.1.2.4.100"), "MPEG2.*which no decoder reads"),
+    "too large": (lambda: film(RAMP, Rows=65535, Columns=65535), "65,535 x 65,535 pixels; expected"),
+    "no width": (lambda: film(RAMP, Columns=0), "8 x 0 pixels; expected"),
+    "JPEG 2000 bomb": (
+        lambda: _compressed(J2K_60_000),
+        "compressed image has 60,000 x 60,000 pixels, but the tags say 8 x 8",
+    ),
+    "JPEG bomb": (
+        lambda: _compressed(JPEG_65_535),
+        "compressed image has 65,535 x 65,535 pixels, but the tags say 8 x 8",
+    ),
+    "truncated stream": (lambda: _compressed(b"\xff\x4f\xff\x51"), "not a readable DICOM film"),
+    "infinite slope": (lambda: film(RAMP, RescaleSlope="1e39", RescaleIntercept="0"), "not a readable DICOM film"),
+    "slope is not a number": (lambda: film(RAMP, RescaleSlope="nan", RescaleIntercept="0"), "not a readable"),
+    "deflated": (lambda: _another_syntax(DeflatedExplicitVRLittleEndian), "the whole file is deflated"),
+    "a video": (lambda: _another_syntax("1.2.840.10008.1.2.4.100"), "MPEG2.*which is not supported"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_and_hostile_files_are_one_line(tmp_path: Path, name: str) -> None:
-    """What cannot be shown is a DataError of one line that names the file, before memory or time is spent on it."""
-    make, why = BROKEN[name]
-    path = save(make(), tmp_path / "x.dcm")
-    with pytest.raises(DataError, match=why) as caught:
-        dicom_pixels.read(path)
+def test_broken_and_malicious_files_are_one_line_errors(tmp_path: Path, name: str) -> None:
+    """A file that cannot be displayed is a one-line DataError with the path and without any tag."""
+    build_dataset, message = BROKEN[name]
+    path = save(build_dataset(), tmp_path / "x.dcm")
+    with pytest.raises(DataError, match=message) as caught:
+        dicom_pixels.read_pixels(path)
     assert not [text for text in ("\n", "Doe", "007") if text in str(caught.value)]
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("cut", [0, 100, 132, 140, 300, 700])
-def test_cut_files_are_one_line(tmp_path: Path, cut: int) -> None:
-    """A file cut anywhere is refused by name."""
+@pytest.mark.parametrize("n_bytes", [0, 100, 132, 140, 300, 700])
+def test_truncated_files_are_one_line_errors(tmp_path: Path, n_bytes: int) -> None:
+    """A file truncated anywhere is an error with its name."""
     path = save(film(phantom_12_bit(0)), tmp_path / "x.dcm")
-    path.write_bytes(path.read_bytes()[:cut])
+    path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(DataError, match=r"x\.dcm: ") as caught:
-        dicom_pixels.read(path)
+        dicom_pixels.read_pixels(path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("syntax", ["", RLELossless, JPEG2000Lossless, JPEGLSLossless])
-def test_flipped_bytes_harm_nothing(tmp_path: Path, syntax: str) -> None:
-    """A byte changed anywhere gives pixels in [0, 1] or a DataError, never another error and never a crash."""
-    whole = save(film(phantom_12_bit(1), compress=syntax), tmp_path / "whole.dcm").read_bytes()
+def test_a_changed_byte_is_never_another_error(tmp_path: Path, syntax: str) -> None:
+    """A byte changed anywhere gives pixels in [0, 1] or a DataError, never another error or a crash."""
+    content = save(film(phantom_12_bit(1), compress=syntax), tmp_path / "original.dcm").read_bytes()
     rng = np.random.default_rng(7)
-    for at in rng.integers(128, len(whole), 60):
-        harmed = bytearray(whole)
-        harmed[at] ^= int(rng.integers(1, 256))
+    for position in rng.integers(128, len(content), 60):
+        changed = bytearray(content)
+        changed[position] ^= int(rng.integers(1, 256))
         path = tmp_path / "x.dcm"
-        path.write_bytes(harmed)
+        path.write_bytes(changed)
         try:
-            got = dicom_pixels.read(path)
+            pixels = dicom_pixels.read_pixels(path)
         except DataError:
             continue
-        assert got.min() >= 0
-        assert got.max() <= 1
+        assert pixels.min() >= 0
+        assert pixels.max() <= 1
 
 
-def nested(depth: int) -> bytes:
-    """A sequence within a sequence, `depth` times, of undefined length and never closed."""
+def build_nested_sequences(depth: int) -> bytes:
+    """Build `depth` nested sequences of undefined length that are never closed."""
     start = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     return start * depth
 
 
-def test_endless_nesting_is_one_line(tmp_path: Path) -> None:
-    """Ten thousand nested sequences end in a line, not in the interpreter's."""
-    whole = save(film(RAMP), tmp_path / "x.dcm").read_bytes()
-    at = whole.index(b"\x08\x00\x16\x00UI")
-    (tmp_path / "x.dcm").write_bytes(whole[:at] + nested(10_000))
+def test_deep_nesting_is_a_one_line_error(tmp_path: Path) -> None:
+    """Ten thousand nested sequences are a DataError, not a RecursionError."""
+    content = save(film(RAMP), tmp_path / "x.dcm").read_bytes()
+    position = content.index(b"\x08\x00\x16\x00UI")
+    (tmp_path / "x.dcm").write_bytes(content[:position] + build_nested_sequences(10_000))
     with pytest.raises(DataError, match=r"x\.dcm: "):
-        dicom_pixels.read(tmp_path / "x.dcm")
+        dicom_pixels.read_pixels(tmp_path / "x.dcm")

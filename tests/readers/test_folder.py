@@ -32,7 +32,7 @@ def classes(tmp_path: Path) -> Path:
 
 def test_folder_per_class(classes: Path) -> None:
     """The nearest folder named for a finding gives the class, in any case; 'normal' has none of the 14."""
-    films = {film.image_index: film for film in folder.read(str(classes))}
+    films = {film.image_index: film for film in folder.read_films(str(classes))}
     assert {name: to_finding_names(film.findings) for name, film in films.items()} == {
         "Edema/c_4.png": ("Edema",),
         "NORMAL/a_1.png": ("No Finding",),
@@ -45,16 +45,16 @@ def test_folder_per_class(classes: Path) -> None:
 
 def test_a_class_says_nothing_of_other_findings(classes: Path) -> None:
     """A film in a class folder leaves the other 13 unknown unless they are said to be absent; normal ones do not."""
-    for film in folder.read(str(classes)):
+    for film in folder.read_films(str(classes)):
         n_unknown = sum(map(math.isnan, film.findings))
         assert n_unknown == (0 if "NORMAL" in film.image_index else 13)
-    assert not any(math.isnan(sum(film.findings)) for film in folder.read(str(classes), others="absent"))
+    assert not any(math.isnan(sum(film.findings)) for film in folder.read_films(str(classes), others="absent"))
 
 
 def test_each_film_its_own_patient_with_a_warning(classes: Path) -> None:
     """Without a patient each film is one of its own, and the reader says what that risks."""
     lines: list[str] = []
-    films = list(folder.read(str(classes), report=lines.append))
+    films = list(folder.read_films(str(classes), report=lines.append))
     assert len({film.patient_id for film in films}) == 4
     assert "warning: 4 films name no patient" in lines[0]
     assert "3 films leave findings unknown" in lines[1]
@@ -62,23 +62,23 @@ def test_each_film_its_own_patient_with_a_warning(classes: Path) -> None:
 
 def test_patient_from_the_file_name(classes: Path) -> None:
     """The pattern's first group names the patient; a name it does not fit is refused."""
-    films = list(folder.read(str(classes), patient_pattern=r"^([a-z])_", others="absent", report=pytest.fail))
+    films = list(folder.read_films(str(classes), patient_pattern=r"^([a-z])_", others="absent", report=pytest.fail))
     assert sorted(film.patient_id for film in films) == ["a", "b", "b", "c"]
     with pytest.raises(DataError, match=r"c_4.png: patient_pattern '\^\(\[ab\]\)_' finds no patient"):
-        folder.read(str(classes), patient_pattern="^([ab])_")
+        folder.read_films(str(classes), patient_pattern="^([ab])_")
     with pytest.raises(ConfigError, match=r"^patient_pattern: '\(' is no regular expression"):
-        folder.read(str(classes), patient_pattern="(")
+        folder.read_films(str(classes), patient_pattern="(")
 
 
 def test_map_sends_other_names_to_findings(classes: Path) -> None:
     """A class that is no finding is refused by name until `map` names its finding; a wrong target is refused too."""
     write_film(classes / "Water" / "d_5.png")
     with pytest.raises(DataError, match=r"Water: unknown finding 'Water'; known: .*`map`"):
-        folder.read(str(classes))
-    found = {film.image_index: film for film in folder.read(str(classes), map={"water": "effusion"})}
+        folder.read_films(str(classes))
+    found = {film.image_index: film for film in folder.read_films(str(classes), map={"water": "effusion"})}
     assert to_finding_names(found["Water/d_5.png"].findings) == ("Effusion",)
     with pytest.raises(ConfigError, match=r"^map.water: unknown finding 'wet'"):
-        folder.read(str(classes), map={"water": "wet"})
+        folder.read_films(str(classes), map={"water": "wet"})
 
 
 def test_csv_with_usual_columns(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_csv_with_usual_columns(tmp_path: Path) -> None:
         "gone.png,Mass,9,PA,5\n"
     )
     lines: list[str] = []
-    a, b, c = folder.read(str(tmp_path), source="clinic", view="PA", report=lines.append)
+    a, b, c = folder.read_films(str(tmp_path), source="clinic", view="PA", report=lines.append)
     assert [format_finding_labels(film.findings) for film in (a, b, c)] == ["Effusion|Edema", "No Finding", ""]
     assert [film.patient_id for film in (a, b, c)] == ["7", "7", "clinic:sub/c.jpg"]
     assert [film.view for film in (a, b, c)] == ["PA", "AP", "PA"]
@@ -112,17 +112,17 @@ def test_csv_with_given_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('who,pic,dx,pose\n12,x.png,"water, MASS",AP\n')
     (tmp_path / "other.csv").write_text("a,b\n")
     options = {"csv": "t.csv", "image_column": "pic", "label_column": "dx", "separator": ",", "map": {"water": "edema"}}
-    (film,) = folder.read(str(tmp_path), **options, patient_column="who", view_column="pose", others="unknown")
+    (film,) = folder.read_films(str(tmp_path), **options, patient_column="who", view_column="pose", others="unknown")
     assert (to_finding_names(film.findings), film.patient_id, film.view) == (("Mass", "Edema"), "12", "AP")
     assert sum(map(math.isnan, film.findings)) == 12
     with pytest.raises(DataError, match="t.csv: columns missing: name"):
-        folder.read(str(tmp_path), **options, patient_column="name")
+        folder.read_films(str(tmp_path), **options, patient_column="name")
     with pytest.raises(DataError, match="t.csv: columns missing: Image Index, Finding Labels"):
-        folder.read(str(tmp_path), csv="t.csv")
+        folder.read_films(str(tmp_path), csv="t.csv")
     with pytest.raises(DataError, match=r"several CSV files \(other.csv, t.csv\)"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
     with pytest.raises(DataError, match="gone.csv: no such file"):
-        folder.read(str(tmp_path), csv="gone.csv")
+        folder.read_films(str(tmp_path), csv="gone.csv")
 
 
 def test_csv_rows_that_cannot_be_right(tmp_path: Path) -> None:
@@ -131,28 +131,28 @@ def test_csv_rows_that_cannot_be_right(tmp_path: Path) -> None:
     write_film(tmp_path / "2" / "x.png")
     (tmp_path / "t.csv").write_text("image,label\n1/x.png,Mass\n\n2/x.png,Flu\n")
     with pytest.raises(DataError, match=r"t.csv:4: unknown finding 'Flu'"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
     (tmp_path / "t.csv").write_text("image,label\nx.png,Mass\n")
     with pytest.raises(DataError, match=r"t.csv:2: x.png fits several files"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
     (tmp_path / "t.csv").write_text("image,label\ny.png,Mass\n")
     with pytest.raises(DataError, match="no films found: none of the 1 that t.csv lists"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
 
 
 def test_no_films(tmp_path: Path) -> None:
     """A missing folder, an empty one and a film in no class are each one plain line; so are options out of range."""
     with pytest.raises(DataError, match="no such folder"):
-        folder.read(str(tmp_path / "gone"))
+        folder.read_films(str(tmp_path / "gone"))
     with pytest.raises(DataError, match="no films found: it holds no PNG or JPEG"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
     write_film(tmp_path / "x.png")
     with pytest.raises(DataError, match=r"x.png: lies in no class folder"):
-        folder.read(str(tmp_path))
+        folder.read_films(str(tmp_path))
     with pytest.raises(ConfigError, match="^others: 'maybe'"):
-        folder.read(str(tmp_path), others="maybe")
+        folder.read_films(str(tmp_path), others="maybe")
     with pytest.raises(ConfigError, match="^view: 'lateral'"):
-        folder.read(str(tmp_path), view="lateral")
+        folder.read_films(str(tmp_path), view="lateral")
 
 
 def test_links_are_followed_once(classes: Path) -> None:
@@ -161,4 +161,4 @@ def test_links_are_followed_once(classes: Path) -> None:
     write_film(elsewhere / "d_5.png")
     (classes / "Mass").symlink_to(elsewhere)
     (classes / "Edema" / "up").symlink_to(classes)
-    assert len(list(folder.read(str(classes)))) == 5
+    assert len(list(folder.read_films(str(classes)))) == 5

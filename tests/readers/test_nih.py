@@ -28,7 +28,7 @@ ROWS = (
 
 def write_film(path: Path, index: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(images.encode_png(images.quantise(phantom.draw(1, index, 16))))
+    path.write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, index, 16))))
 
 
 def write_table(root: Path, *rows: str, name: str = "Data_Entry_2017_v2020.csv", header: str = HEADER) -> None:
@@ -47,9 +47,13 @@ def release(tmp_path: Path) -> Path:
 
 def test_reads_the_release(release: Path) -> None:
     """Films come in the table's order with findings, view and unpadded patient, past the header's comma."""
-    films = list(nih.read(str(release)))
+    films = list(nih.read_films(str(release)))
     assert [film.image_index for film in films] == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
-    assert [format_finding_labels(film.findings) for film in films] == ["Cardiomegaly", "Cardiomegaly|Emphysema", "No Finding"]
+    assert [format_finding_labels(film.findings) for film in films] == [
+        "Cardiomegaly",
+        "Cardiomegaly|Emphysema",
+        "No Finding",
+    ]
     assert [film.view for film in films] == ["PA", "AP", "PA"]
     assert [film.patient_id for film in films] == ["1", "1", "2"]
     assert {film.source for film in films} == {"nih"}
@@ -62,14 +66,14 @@ def test_reads_the_release(release: Path) -> None:
 def test_header_comma_in_every_spelling(release: Path, header: str) -> None:
     """A header with quoted names, bare commas or a comma at its end gives the same films, a byte-order mark or not."""
     write_table(release, *ROWS, header="\ufeff" + header)
-    assert len(list(nih.read(str(release)))) == 3
+    assert len(list(nih.read_films(str(release)))) == 3
 
 
 def test_absent_films_are_counted(release: Path) -> None:
     """Films that are listed but not there, and files that are not listed, are each reported once."""
     write_film(release / "images_002" / "images" / "extra.png")
     lines: list[str] = []
-    assert len(list(nih.read(str(release), report=lines.append))) == 3
+    assert len(list(nih.read_films(str(release), report=lines.append))) == 3
     assert [line.removeprefix(f"{release}: ") for line in lines] == [
         "1 of 4 listed films are absent, 3 found",
         "1 image files are not listed in Data_Entry_2017_v2020.csv and are left out",
@@ -81,7 +85,7 @@ def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
     """One flat folder of films, beside the table or in images/, is read like the release."""
     write_table(tmp_path, *ROWS)
     write_film(tmp_path / folder / "00000003_000.png")
-    (film,) = nih.read(str(tmp_path))
+    (film,) = nih.read_films(str(tmp_path))
     assert to_finding_names(film.findings) == ("Hernia",)
 
 
@@ -92,7 +96,7 @@ def test_labels_csv_with_source(tmp_path: Path) -> None:
     write_film(tmp_path / "a.png")
     write_film(tmp_path / "b.png")
     lines: list[str] = []
-    first, second = nih.read(str(tmp_path), source="elsewhere", report=lines.append)
+    first, second = nih.read_films(str(tmp_path), source="elsewhere", report=lines.append)
     assert (first.source, second.source) == ("here", "elsewhere")
     assert first.patient_id == second.patient_id == "7"
     assert (first.view, second.view) == ("PA", "")
@@ -104,15 +108,15 @@ def test_official_lists(release: Path) -> None:
     """The release's two lists become each film's official side; one that stands in both is refused."""
     (release / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n", encoding="utf-8")
     (release / "test_list.txt").write_text("00000002_000.png\n", encoding="utf-8")
-    assert [film.official for film in nih.read(str(release))] == ["train_val", "train_val", "test"]
+    assert [film.official for film in nih.read_films(str(release))] == ["train_val", "train_val", "test"]
     (release / "test_list.txt").write_text("00000001_000.png", encoding="utf-8")
     with pytest.raises(DataError, match="00000001_000.png stands in both"):
-        nih.read(str(release))
+        nih.read_films(str(release))
 
 
 def test_read_survives_pickling(release: Path) -> None:
     """A film's pixels and size can be read in another process."""
-    film = next(nih.read(str(release)))
+    film = next(nih.read_films(str(release)))
     read, read_size = pickle.loads(pickle.dumps((film.read, film.read_size)))
     assert read().shape == (16, 16)
     assert read().dtype == np.float32
@@ -123,12 +127,12 @@ def test_read_survives_pickling(release: Path) -> None:
 def test_no_films(tmp_path: Path) -> None:
     """A missing folder, a folder without a table and a table without any of its films are each one plain line."""
     with pytest.raises(DataError, match="gone: no such folder"):
-        nih.read(str(tmp_path / "gone"))
+        nih.read_films(str(tmp_path / "gone"))
     with pytest.raises(DataError, match=r"neither Data_Entry_2017\*.csv nor labels.csv"):
-        nih.read(str(tmp_path))
+        nih.read_films(str(tmp_path))
     write_table(tmp_path, *ROWS)
     with pytest.raises(DataError, match="no films found: none of the 4"):
-        nih.read(str(tmp_path))
+        nih.read_films(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -147,20 +151,20 @@ def test_bad_rows_are_named(release: Path, row: str, message: str) -> None:
     write_film(release / "images_001" / "images" / "00000004_000.png")
     write_table(release, *ROWS, row)
     with pytest.raises(DataError, match=message.replace("|", r"\|")):
-        nih.read(str(release))
+        nih.read_films(str(release))
 
 
 def test_columns_missing(release: Path) -> None:
     """A table without its columns is refused with their names."""
     write_table(release, "a,b,c", header="Image Index,labels,age")
     with pytest.raises(DataError, match="columns missing: Finding Labels, Patient ID, View Position"):
-        nih.read(str(release))
+        nih.read_films(str(release))
     (release / "Data_Entry_2017_v2020.csv").write_text("")
     with pytest.raises(DataError, match="columns missing"):
-        nih.read(str(release))
+        nih.read_films(str(release))
     (release / "Data_Entry_2017_v2020.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not readable as CSV"):
-        nih.read(str(release))
+        nih.read_films(str(release))
 
 
 @pytest.fixture
@@ -175,7 +179,7 @@ def real() -> Path:
 @pytest.mark.parametrize(("name", "n_films", "size"), [("nih_256", 1282, 256), ("nih_64", 855, 64)])
 def test_real_films(real: Path, name: str, n_films: int, size: int) -> None:
     """Every listed real film is found; a film reads at its size, in [0, 1]."""
-    films = list(nih.read(str(real / name)))
+    films = list(nih.read_films(str(real / name)))
     assert len(films) == n_films
     assert {film.view for film in films} == {"PA", "AP"}
     assert all(film.source.startswith("nih_") for film in films)
@@ -187,7 +191,7 @@ def test_real_films(real: Path, name: str, n_films: int, size: int) -> None:
 def test_real_release(real: Path) -> None:
     """The full table of 112,120 rows with 45 films present: the 45 are read, the others counted."""
     lines: list[str] = []
-    films = list(nih.read(str(real / "nih_release_sample"), report=lines.append))
+    films = list(nih.read_films(str(real / "nih_release_sample"), report=lines.append))
     assert len(films) == 45
     assert {film.read_size() for film in films} == {1024}
     assert [line.split(": ")[1] for line in lines] == ["112,075 of 112,120 listed films are absent, 45 found"]

@@ -27,32 +27,32 @@ def reduced(film: np.ndarray, side: int) -> np.ndarray:
 )
 def test_a_film_is_a_film(seed: int, index: int, resolution: int) -> None:
     """Any seed, index and resolution gives float32 in [0, 1], the same at every call, with some contrast."""
-    film = phantom.draw(seed, index, resolution)
+    film = phantom.draw_film(seed, index, resolution)
     assert (film.shape, film.dtype) == ((resolution, resolution), np.float32)
     assert film.min() >= 0
     assert film.max() <= 1
     assert film.std() > 0.08
-    np.testing.assert_array_equal(film, phantom.draw(seed, index, resolution))
+    np.testing.assert_array_equal(film, phantom.draw_film(seed, index, resolution))
 
 
 @pytest.mark.parametrize("index", range(6))
 def test_resolutions_show_the_same_film(index: int) -> None:
     """A film drawn small is the large one reduced, to within a hundredth on average."""
-    large = phantom.draw(3, index, 256)
+    large = phantom.draw_film(3, index, 256)
     for side in (128, 64, 32, 8):
-        assert np.abs(reduced(large, side) - phantom.draw(3, index, side)).mean() < 0.01
+        assert np.abs(reduced(large, side) - phantom.draw_film(3, index, side)).mean() < 0.01
 
 
 def test_draws_the_largest() -> None:
     """A phantom of 1024 px is the one of 256 px with finer grain."""
-    assert np.abs(reduced(phantom.draw(3, 0, 1024), 256) - phantom.draw(3, 0, 256)).mean() < 0.01
+    assert np.abs(reduced(phantom.draw_film(3, 0, 1024), 256) - phantom.draw_film(3, 0, 256)).mean() < 0.01
 
 
 def test_films_do_not_depend_on_how_many() -> None:
     """The first films of a longer run are those of a shorter one; another seed gives others."""
-    short = list(phantom.read(n_films=5, resolution=16, seed=1))
-    long = list(phantom.read(n_films=9, resolution=16, seed=1))
-    other = list(phantom.read(n_films=5, resolution=16, seed=2))
+    short = list(phantom.read_films(n_films=5, resolution=16, seed=1))
+    long = list(phantom.read_films(n_films=9, resolution=16, seed=1))
+    other = list(phantom.read_films(n_films=5, resolution=16, seed=2))
     for one, same in zip(short, long, strict=False):
         assert (one.image_index, one.findings, one.view) == (same.image_index, same.findings, same.view)
         np.testing.assert_array_equal(one.read(), same.read())
@@ -64,7 +64,7 @@ def test_films_do_not_depend_on_how_many() -> None:
 def test_films_survive_pickling_and_say_what_they_are() -> None:
     """Films can be drawn in another process; their origin starts with phantom:; the reader says they are drawn."""
     lines: list[str] = []
-    (film,) = phantom.read(n_films=1, resolution=16, seed=1, report=lines.append)
+    (film,) = phantom.read_films(n_films=1, resolution=16, seed=1, report=lines.append)
     read, read_size = pickle.loads(pickle.dumps((film.read, film.read_size)))
     np.testing.assert_array_equal(read(), film.read())
     assert read_size() == 16
@@ -75,7 +75,7 @@ def test_films_survive_pickling_and_say_what_they_are() -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nine_hundred_films_show_everything(seed: int) -> None:
     """900 films hold every finding at least 20 times, 30 to 45 % without any, both views, patients with 1 to 3."""
-    films = list(phantom.read(n_films=900, resolution=32, seed=seed))
+    films = list(phantom.read_films(n_films=900, resolution=32, seed=seed))
     findings = np.array([film.findings for film in films])
     assert findings.sum(axis=0).min() >= 20
     assert 0.30 < (findings.sum(axis=1) == 0).mean() < 0.45
@@ -88,12 +88,14 @@ def test_nine_hundred_films_show_everything(seed: int) -> None:
 
 def test_a_patient_keeps_the_build() -> None:
     """Films of one patient resemble each other more than films of others do."""
-    films = {index: phantom.draw_with((), seed=1, index=index, resolution=32) for index in range(48)}
+    films = {index: phantom.draw_with_findings((), seed=1, index=index, resolution=32) for index in range(48)}
     same, other = [], []
     for i, one in films.items():
         for j, two in films.items():
             if i < j:
-                (same if phantom.patient_of(i) == phantom.patient_of(j) else other).append(np.abs(one - two).mean())
+                (same if phantom.get_patient_index(i) == phantom.get_patient_index(j) else other).append(
+                    np.abs(one - two).mean()
+                )
     assert len(same) == 6 * 4
     assert np.median(same) < np.median(other)
 
@@ -103,8 +105,8 @@ def test_every_finding_is_seen_at_32_px(finding: str) -> None:
     """A finding changes the film where it is and by enough to be seen in at least nine of ten films at 32 px."""
     changes = []
     for index in range(20):
-        with_it = phantom.draw_with((finding,), seed=5, index=index, resolution=32)
-        without = phantom.draw_with((), seed=5, index=index, resolution=32)
+        with_it = phantom.draw_with_findings((finding,), seed=5, index=index, resolution=32)
+        without = phantom.draw_with_findings((), seed=5, index=index, resolution=32)
         changes.append(np.abs(with_it - without).max())
     assert np.quantile(changes, 0.1) > 0.08
 
@@ -114,7 +116,7 @@ def test_cardiomegaly_widens_the_heart_and_emphysema_lowers_the_diaphragm() -> N
     wider, lower = [], []
     for index in range(8):
         plain, large, inflated = (
-            phantom.draw_with(findings, seed=7, index=index, resolution=64)
+            phantom.draw_with_findings(findings, seed=7, index=index, resolution=64)
             for findings in ((), ("Cardiomegaly",), ("Emphysema",))
         )
         wider.append((large - plain)[24:44, 8:56].mean())
@@ -125,7 +127,7 @@ def test_cardiomegaly_widens_the_heart_and_emphysema_lowers_the_diaphragm() -> N
 
 def test_the_heart_lies_on_the_patients_left() -> None:
     """Film after film the image's right half is brighter at the heart's height, as on a real film."""
-    mean = np.mean([phantom.draw_with((), seed=9, index=index, resolution=64) for index in range(40)], axis=0)
+    mean = np.mean([phantom.draw_with_findings((), seed=9, index=index, resolution=64) for index in range(40)], axis=0)
     assert mean[28:38, 38:46].mean() > mean[28:38, 18:26].mean() + 0.05
 
 
@@ -141,7 +143,7 @@ def test_the_heart_lies_on_the_patients_left() -> None:
 def test_options_out_of_range(options: dict[str, int], message: str) -> None:
     """An option out of range is refused at once, by its name."""
     with pytest.raises(ConfigError, match=message):
-        phantom.read(**({"n_films": 1, "resolution": 32, "seed": 1} | options))
+        phantom.read_films(**({"n_films": 1, "resolution": 32, "seed": 1} | options))
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_small_network_tells_the_findings_apart() -> None:
     import torch
     from sklearn.metrics import roc_auc_score
 
-    films = list(phantom.read(n_films=1200, resolution=32, seed=1))
+    films = list(phantom.read_films(n_films=1200, resolution=32, seed=1))
     image = torch.tensor(np.stack([film.read() for film in films]))[:, None] * 2 - 1
     finding = torch.tensor([film.findings for film in films])
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ from synthcxr.readers import phantom
 
 def write_film(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(images.encode_png(images.quantise(phantom.draw(1, 0, 16))))
+    path.write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
 
 
 def test_every_reader_has_a_name_and_an_attribution() -> None:
@@ -29,7 +29,7 @@ def test_recognises_the_nih(tmp_path: Path, table: str) -> None:
     """A table with the NIH's columns makes a folder the NIH's."""
     (tmp_path / table).write_text("Image Index,Finding Labels,Patient ID,View Position\na.png,Mass,1,PA\n")
     write_film(tmp_path / "images" / "a.png")
-    assert readers.recognise(tmp_path) == "nih"
+    assert readers.detect_reader(tmp_path) == "nih"
 
 
 def test_recognises_a_folder(tmp_path: Path) -> None:
@@ -37,16 +37,16 @@ def test_recognises_a_folder(tmp_path: Path) -> None:
     write_film(tmp_path / "classes" / "Edema" / "a.png")
     write_film(tmp_path / "flat" / "a.png")
     (tmp_path / "flat" / "labels.csv").write_text("file,label\na.png,Edema\n")
-    assert readers.recognise(tmp_path / "classes") == "folder"
-    assert readers.recognise(tmp_path / "flat") == "folder"
+    assert readers.detect_reader(tmp_path / "classes") == "folder"
+    assert readers.detect_reader(tmp_path / "flat") == "folder"
 
 
 def test_recognises_neither(tmp_path: Path) -> None:
     """A missing folder, an empty one and a flat one without labels are refused with what would be known."""
     with pytest.raises(DataError, match="gone: no such folder"):
-        readers.recognise(tmp_path / "gone")
+        readers.detect_reader(tmp_path / "gone")
     with pytest.raises(DataError, match="no films found in a layout that is known"):
-        readers.recognise(tmp_path)
+        readers.detect_reader(tmp_path)
     write_film(tmp_path / "a.png")
     with pytest.raises(DataError, match="nor a folder per finding"):
-        readers.recognise(tmp_path)
+        readers.detect_reader(tmp_path)

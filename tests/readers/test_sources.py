@@ -43,13 +43,13 @@ def test_of_one_image_index_the_largest_film_is_kept() -> None:
         _film("y", "2", 64, source="b"),
         _film("z", "3", 8, source="b"),
     ]
-    assert {film.image_index: film.source for film in sources.merged(films)} == {"x": "b", "y": "a", "z": "b"}
+    assert {film.image_index: film.source for film in sources.merge_films(films)} == {"x": "b", "y": "a", "z": "b"}
 
 
 def test_the_official_side_is_kept_from_whichever_source_knows_it() -> None:
     """A larger copy without the lists does not make a test film a training film."""
     films = [_film("x", "1", 64, official="test"), _film("x", "1", 256, source="b")]
-    (film,) = sources.merged(films)
+    (film,) = sources.merge_films(films)
     assert (film.source, film.official) == ("b", "test")
 
 
@@ -63,7 +63,7 @@ def test_films_of_one_image_index_make_their_patients_one() -> None:
         _film("y", "film y", 256, source="b"),
         _film("v", "film y", 256, source="b"),
     ]
-    patients = {film.image_index: film.patient_id for film in sources.merged(films)}
+    patients = {film.image_index: film.patient_id for film in sources.merge_films(films)}
     assert patients == {"x": "61", "y": "61", "v": "61", "w": "9"}
 
 
@@ -90,7 +90,7 @@ def test_films_of_one_image_index_make_their_patients_one() -> None:
 def test_a_bad_option_is_named_by_its_path(entry: dict[str, Any], message: str) -> None:
     """Unknown, missing and ill-typed options name their key in params.yaml, as a bad key elsewhere does."""
     with pytest.raises(ConfigError, match=message):
-        sources.read("prepare.sources[2]", entry, lambda line: None)
+        sources.read_source("prepare.sources[2]", entry, lambda line: None)
 
 
 def test_an_option_that_the_reader_refuses_is_named_by_its_path(tmp_path: Path) -> None:
@@ -98,12 +98,12 @@ def test_an_option_that_the_reader_refuses_is_named_by_its_path(tmp_path: Path) 
     (tmp_path / "normal").mkdir()
     entry = {"reader": "folder", "path": str(tmp_path), "others": "maybe"}
     with pytest.raises(ConfigError, match=r"^prepare.sources\[0\].others: 'maybe'"):
-        sources.read("prepare.sources[0]", entry, lambda line: None)
+        sources.read_source("prepare.sources[0]", entry, lambda line: None)
 
 
 def test_what_a_reader_reports_is_passed_on_and_kept() -> None:
     """The lines go to `report` and into the entry of dataset.json, beside the count of films."""
     lines: list[str] = []
     entry = {"reader": "phantom", "n_films": 3, "resolution": 8, "seed": 1}
-    source = sources.read("prepare.sources[0]", entry, lines.append)
+    source = sources.read_source("prepare.sources[0]", entry, lines.append)
     assert source.as_dict() == {"reader": "phantom", "names": ["phantom"], "films": 3, "notes": lines}

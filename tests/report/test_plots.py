@@ -28,7 +28,6 @@ EPOCHS = pd.DataFrame({"epoch": [1, 2, 3], "val_auroc_mean": [0.5, 0.6, 0.7]})
 LEVELS = [{"level": level, "value": 2.0 + level, "interval": [1.5 + level, 3.0 + level]} for level in (0, 0.25, 0.5)]
 CURVES = {kind: {"levels": LEVELS} for kind in ("swirl", "gaussian blur", "salt and pepper")}
 ESTIMATES = {name: {"value": 0.6, "interval": [0.5, 0.7]} for name in ("mean", "Pleural_Thickening")}
-SHARES = {"Mass": SHARE, "Pleural_Thickening": SHARE | {"real_interval": None}}
 COOCCURRENCE = np.full((2, 2), 0.1)
 FIGURES = {
     "label_shares": lambda: plots.draw_label_shares(

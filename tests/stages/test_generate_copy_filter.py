@@ -35,7 +35,7 @@ CONFIG = dataclasses.replace(DEFAULT_REQUEST, n=40, method="auto", max_draws=400
 
 def make_new_images(n: int) -> np.ndarray:
     """Phantoms of another seed, uint8 [n, 16, 16], which are not among the training films."""
-    films = phantom.read(n_films=n, resolution=SIDE, seed=77)
+    films = phantom.read_films(n_films=n, resolution=SIDE, seed=77)
     return np.stack([pyramid.build_pyramid(film.read(), SIDE)[0] for film in films])
 
 

@@ -134,7 +134,7 @@ def test_experiments_on_these_models_are_reported(tmp_path: Path) -> None:
     assert "real only synthetic only real twice real + synthetic training images 48 48 96 96 mean" in text
     assert "Edema (23) 0.700 (0.550 to 0.660)" in text
     assert "Judge features: the distance does not grow at every step, so it orders some images wrongly" in text
-    assert "swirl no noise yes" in text
+    assert "noise yes swirl no" in text
 
 
 def test_experiments_on_other_models_are_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A study of drawn phantoms: films packed as real ones are, and a dataset as `generate` leaves it, in a second."""
+"""A small reader study of phantoms: packed films, a dataset in the format of `generate`, and the study itself."""
 
 from __future__ import annotations
 
@@ -22,49 +22,53 @@ DESIGN = Design(n=20, readers=2, repeats=4, practice=2, pairs=4, findings=())
 
 
 def write_films(out: Path, n: int, side: int = SIDE) -> Path:
-    """Packed phantoms, all of test patients."""
-    films = list(phantom.read(n_films=n, resolution=side, seed=1))
-    sides = {film.image_index: "test" for film in films}
+    """Write packed phantoms, all of test patients."""
+    films = list(phantom.read_films(n_films=n, resolution=side, seed=1))
+    splits = {film.image_index: "test" for film in films}
     out.mkdir(parents=True)
-    build_film_dataset(films, out=out, resolution=side, splits=sides, on_bad="error")
+    build_film_dataset(films, out=out, resolution=side, splits=splits, on_bad="error")
     return out
 
 
-def write_synthetic(out: Path, n: int, side: int = SIDE) -> Path:
-    """A dataset of other phantoms, named and labelled as a generator's images are."""
+def write_dataset(out: Path, n: int, side: int = SIDE) -> Path:
+    """Write a synthetic dataset of other phantoms, with the file names and labels of generated images."""
     rng = np.random.default_rng(7)
-    held = []
+    records = []
     for index in range(n):
-        findings = phantom.plan(2, index)[0] or (NO_FINDING,)
+        findings = phantom.sample_findings_and_view(2, index)[0] or (NO_FINDING,)
         name = f"images/00000/{index:08d}.png"
-        png = images.encode_png(images.quantise(phantom.draw(2, index, side)))
+        png = images.encode_png(images.quantise(phantom.draw_film(2, index, side)))
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
-        p = tuple(float(rng.uniform(0.6, 0.95) if f in findings else rng.uniform(0.01, 0.4)) for f in FINDINGS)
-        held.append(ImageRecord(name, index, 2, "", findings, p, 1.0, digests.sha256_bytes(png)))
-    write_metadata(out / METADATA_FILE, map(to_metadata_row, held))
+        probabilities = tuple(
+            float(rng.uniform(0.6, 0.95) if finding in findings else rng.uniform(0.01, 0.4)) for finding in FINDINGS
+        )
+        records.append(ImageRecord(name, index, 2, "", findings, probabilities, 1.0, digests.sha256_bytes(png)))
+    write_metadata(out / METADATA_FILE, map(to_metadata_row, records))
     model = {"name": "phantoms", "digests": {"classifier": "c", "generator": "g"}, "resolution": side, "phantom": True}
     json_files.write_json(out / RUN_FILE, {"model": model})
     return out
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
-    """What a study is made from."""
+class StudyInputs:
+    """The packed films and the synthetic dataset of a study."""
 
-    real: Path
-    synthetic: Path
+    films: Path
+    dataset: Path
 
 
-def make(inputs: Inputs, out: Path, design: Design = DESIGN, seed: int = 5) -> reader_study_create.Made:
-    """A study in the folder `out`."""
-    return reader_study_create.create(
-        design, real=inputs.real, synthetic=inputs.synthetic, models=None, title="Study", seed=seed, out=out
+def create_study(
+    inputs: StudyInputs, out: Path, design: Design = DESIGN, seed: int = 5
+) -> reader_study_create.CreatedStudy:
+    """Create a study in the folder `out`."""
+    return reader_study_create.run(
+        design, films=inputs.films, dataset=inputs.dataset, models=None, title="Study", seed=seed, out=out
     )
 
 
-def codes(study: Path) -> list[str]:
-    """The codes of its readers."""
+def read_codes(study: Path) -> list[str]:
+    """The access codes of the readers."""
     with (study / "key" / "codes.csv").open(encoding="utf-8") as file:
         return [row["code"] for row in csv.DictReader(file)]

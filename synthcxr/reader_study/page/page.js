@@ -1,4 +1,4 @@
-// The page of a reader: one image after the other, every answer kept before the next is shown.
+// The page of a reader. It shows one screen after the other, and saves each answer before it shows the next screen.
 
 import { Viewer } from "/viewer.js";
 
@@ -9,210 +9,215 @@ const LETTERS = {
   Atelectasis: "A", Cardiomegaly: "C", Effusion: "E", Infiltration: "L", Mass: "M", Nodule: "N", Pneumonia: "P",
   Pneumothorax: "X", Consolidation: "O", Edema: "D", Emphysema: "Y", Fibrosis: "F", Pleural_Thickening: "T", Hernia: "H",
 };
-const NONE = "none";
-const PAN = 40;
+const NONE = "none"; // the value of the option "No finding"
+const PAN_PX = 40;
 
 const $ = (id) => document.getElementById(id);
-const make = (name, fields, ...children) => {
+const createElement = (name, fields, ...children) => {
   const element = Object.assign(document.createElement(name), fields);
   element.append(...children);
   return element;
 };
-const spoken = (finding) => finding.replaceAll("_", " ");
+const toWords = (finding) => finding.replaceAll("_", " ");
 
 const viewer = new Viewer($("views"), (state, smooth) => {
   $("window").textContent = `${Math.round(state.zoom * 100)} %   W ${Math.round(state.width)}  L ${Math.round(state.level)}`;
   document.querySelector("[data-tool=invert]").setAttribute("aria-pressed", state.invert);
   document.querySelector("[data-tool=smooth]").setAttribute("aria-pressed", smooth);
 });
-let session = null; // what the server says of the study and the reader
+let session = null; // the study and the reader, from the server
 let current = null; // the screen: position, pair, version, saved answer, steps to undo
 let saving = false;
 let clock = { ms: 0, since: null };
-const ahead = new Map(); // images that were fetched before they are needed
+const prefetched = new Map(); // promises of images by position
 
-// ---- asking the server
+// ---- requests to the server
 
-async function ask(method, path, body) {
+async function request(method, path, body) {
   const options = { method, headers: {}, cache: "no-store", credentials: "same-origin" };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  const reply = await fetch(path, options);
-  const said = reply.headers.get("content-type")?.includes("json") ? await reply.json() : {};
-  if (reply.status === 401) enter();
-  return { status: reply.status, ok: reply.ok, ...said };
+  const response = await fetch(path, options);
+  const fields = response.headers.get("content-type")?.includes("json") ? await response.json() : {};
+  if (response.status === 401) showLogin();
+  return { status: response.status, ok: response.ok, ...fields };
 }
 
 function fetchImages(position, n) {
-  const wanted = Array.from({ length: n }, (_, at) => `/api/cases/${position}/images/${at}`);
-  return Promise.all(wanted.map(async (path) => {
-    const reply = await fetch(path, { cache: "no-store", credentials: "same-origin" });
-    if (!reply.ok) throw new Error(`image: ${reply.status}`);
-    return createImageBitmap(await reply.blob());
+  const paths = Array.from({ length: n }, (_, index) => `/api/cases/${position}/images/${index}`);
+  return Promise.all(paths.map(async (path) => {
+    const response = await fetch(path, { cache: "no-store", credentials: "same-origin" });
+    if (!response.ok) throw new Error(`image: ${response.status}`);
+    return createImageBitmap(await response.blob());
   }));
 }
 
-// ---- the clock runs while the page is in view and not paused
+// ---- clock: runs while the page is visible and not paused
 
-function tick() {
+function updateClock() {
   const running = current && !document.hidden && !$("rest").open && !$("case").hidden;
   const now = performance.now();
   if (clock.since !== null) clock.ms += now - clock.since;
   clock.since = running ? now : null;
 }
 
-function seconds() {
-  tick();
+function readSeconds() {
+  updateClock();
   return Math.min(86400, Math.round(clock.ms) / 1000);
 }
 
-// ---- entering and leaving
+// ---- login and logout
 
-function show(id) {
+function showMain(id) {
   for (const main of ["enter", "case", "done"]) $(main).hidden = main !== id;
   $("bar").hidden = id === "enter";
 }
 
-function enter(error = "") {
-  tick();
+function showLogin(error = "") {
+  updateClock();
   current = null;
   viewer.clear();
-  show("enter");
+  showMain("enter");
   $("enter-error").textContent = error;
   $("code").focus();
 }
 
-async function begin() {
-  const said = await ask("GET", "/api/session");
-  if (!said.ok) return;
-  session = said;
+async function startSession() {
+  const response = await request("GET", "/api/session");
+  if (!response.ok) return;
+  session = response;
   document.title = $("title").textContent = session.title;
-  options($("findings").querySelector(".chips"), "checkbox", "finding", [
+  renderOptions($("findings").querySelector(".chips"), "checkbox", "finding", [
     { value: NONE, text: "No finding", key: "0" },
-    ...session.findings.map((name) => ({ value: name, text: spoken(name), key: LETTERS[name] ?? "" })),
+    ...session.findings.map((name) => ({ value: name, text: toWords(name), key: LETTERS[name] ?? "" })),
   ]);
-  options($("quality").querySelector(".scale"), "radio", "quality",
-    QUALITY.map((text, at) => ({ value: at + 1, text, key: String(at + 1) })));
-  await open(session.next);
+  renderOptions($("quality").querySelector(".scale"), "radio", "quality", numberOptions(QUALITY));
+  await openScreen(session.next);
 }
 
-function options(place, type, name, held) {
-  place.replaceChildren(...held.map(({ value, text, key }) => make("label", { className: "option" },
-    make("input", { type, name, value }),
-    make("span", {}, ...lines(text), ...(key ? [make("kbd", { textContent: key, ariaHidden: "true" })] : [])))));
+function numberOptions(texts) {
+  return texts.map((text, index) => ({ value: index + 1, text, key: String(index + 1) }));
 }
 
-// "Real, probably" on two lines, with the comma for those who hear it.
-function lines(text) {
+function renderOptions(container, type, name, items) {
+  container.replaceChildren(...items.map(({ value, text, key }) => createElement("label", { className: "option" },
+    createElement("input", { type, name, value }),
+    createElement("span", {}, ...splitLines(text), ...(key ? [createElement("kbd", { textContent: key, ariaHidden: "true" })] : [])))));
+}
+
+// "Real, probably" on two lines. The comma is for screen readers.
+function splitLines(text) {
   const [first, second] = text.split(", ");
-  return second ? [make("span", { className: "line" }, `${first},`, make("br"), ` ${second}`)] : [text];
+  return second ? [createElement("span", { className: "line" }, `${first},`, createElement("br"), ` ${second}`)] : [text];
 }
 
 // ---- one screen
 
-async function open(position) {
-  tick();
-  busy(true, "");
+async function openScreen(position) {
+  updateClock();
+  setBusy(true, "");
   if (position >= session.n) {
-    busy(false);
-    progress(position);
+    setBusy(false);
+    showProgress(position);
     current = null;
     viewer.clear();
-    show("done");
+    showMain("done");
     $("back").focus();
     return;
   }
-  const said = await ask("GET", `/api/cases/${position}`).catch(() => ({ ok: false, status: 0 }));
-  if (said.status === 401) return busy(false);
-  if (!said.ok) return later("The image could not be fetched. Trying again …", () => open(position));
+  const screen = await request("GET", `/api/cases/${position}`).catch(() => ({ ok: false, status: 0 }));
+  if (screen.status === 401) return setBusy(false);
+  if (!screen.ok) return retryLater("Cannot load the image. Trying again …", () => openScreen(position));
   let images;
   try {
-    const n = said.pair ? 2 : 1;
-    images = await (ahead.get(position) ?? fetchImages(position, n));
+    const n = screen.pair ? 2 : 1;
+    images = await (prefetched.get(position) ?? fetchImages(position, n));
     if (images.length !== n) images = await fetchImages(position, n);
   } catch {
-    ahead.delete(position);
-    return later("The image could not be fetched. Trying again …", () => open(position));
+    prefetched.delete(position);
+    return retryLater("Cannot load the image. Trying again …", () => openScreen(position));
   }
-  ahead.clear();
-  busy(false);
-  progress(position);
-  current = { ...said, steps: [] };
+  prefetched.clear();
+  setBusy(false);
+  showProgress(position);
+  current = { ...screen, steps: [] };
   clock = { ms: 0, since: null };
-  show("case");
-  question(said);
-  notice("");
+  showMain("case");
+  showQuestion(screen);
+  showNotice("");
   $("status").textContent = "";
-  const draft = read();
-  fill(draft?.answer ?? said.answer);
+  const draft = readDraft();
+  fillForm(draft?.answer ?? screen.answer);
   if (draft) clock.ms = draft.ms;
-  viewer.show(images, said.pair ? ["Left", "Right"] : [""]);
-  reveal(said.lesson);
+  viewer.show(images, screen.pair ? ["Left", "Right"] : [""]);
+  showLesson(screen.lesson);
   $("form").scrollTop = 0;
   if (document.documentElement.scrollTop) window.scrollTo(0, 0);
   document.activeElement?.blur?.();
-  tick();
+  updateClock();
   if (position + 1 < session.n) prefetch(position + 1);
 }
 
 function prefetch(position) {
-  // A pair begins where pairs begin, so the next screen has as many images as this one; if not, it is fetched anew.
+  // The next screen usually has the same number of images as this one. If not, openScreen fetches them again.
   const images = fetchImages(position, current.pair ? 2 : 1);
-  images.catch(() => ahead.delete(position));
-  ahead.set(position, images);
+  images.catch(() => prefetched.delete(position));
+  prefetched.set(position, images);
 }
 
-function question(said) {
-  const about = said.finding && said.finding !== "No Finding" ? `Both show ${spoken(said.finding)}. ` : "";
-  $("question").textContent = said.pair ? `${about}Which one is real?` : "Is this image real?";
-  options($("confidence").querySelector(".scale"), "radio", "confidence",
-    (said.pair ? PAIR : SINGLE).map((text, at) => ({ value: at + 1, text, key: String(at + 1) })));
+function showQuestion(screen) {
+  const hasFinding = screen.finding && screen.finding !== "No Finding";
+  const prefix = hasFinding ? `Both images show ${toWords(screen.finding)}. ` : "";
+  $("question").textContent = screen.pair ? `${prefix}Which image is real?` : "Is this image real?";
+  renderOptions($("confidence").querySelector(".scale"), "radio", "confidence",
+    numberOptions(screen.pair ? PAIR : SINGLE));
   $("confidence").hidden = session.teach;
-  $("findings").hidden = said.pair;
-  $("quality").hidden = said.pair || session.teach;
+  $("findings").hidden = screen.pair;
+  $("quality").hidden = screen.pair || session.teach;
   $("comment").parentElement.hidden = session.teach;
-  $("practice").hidden = !said.practice;
+  $("practice").hidden = !screen.practice;
 }
 
-function progress(position) {
-  const n = session.n - session.n_practice;
-  const at = Math.min(position + 1, session.n);
-  $("progress").textContent = position >= session.n ? `${session.n} of ${session.n}` : `${at} of ${session.n}`;
-  $("progress").title = session.n_practice ? `${n} count, ${session.n_practice} are practice` : "";
+function showProgress(position) {
+  const nCounted = session.n - session.n_practice;
+  const number = Math.min(position + 1, session.n);
+  $("progress").textContent = position >= session.n ? `${session.n} of ${session.n}` : `${number} of ${session.n}`;
+  $("progress").title = session.n_practice ? `${nCounted} images count, ${session.n_practice} are practice` : "";
   $("meter").setAttribute("aria-valuemax", session.n);
   $("meter").setAttribute("aria-valuenow", position);
   $("meter").firstElementChild.style.width = `${(100 * position) / session.n}%`;
 }
 
-// ---- the form: what it holds, every step of it, what of it is missing
+// ---- the form: its answer, undo steps, missing fields
 
-function answer() {
-  const chosen = (name) => [...document.querySelectorAll(`input[name=${name}]:checked`)].map((input) => input.value);
-  const [confidence] = chosen("confidence");
-  const [quality] = chosen("quality");
+function readAnswer() {
+  const getChecked = (name) => [...document.querySelectorAll(`input[name=${name}]:checked`)].map((input) => input.value);
+  const [confidence] = getChecked("confidence");
+  const [quality] = getChecked("quality");
   return {
     confidence: confidence ? Number(confidence) : null,
     quality: quality ? Number(quality) : null,
-    findings: chosen("finding"),
+    findings: getChecked("finding"),
     comment: $("comment").value,
   };
 }
 
-function fill(held) {
-  const findings = !held ? [] : held.findings.length || held.draft ? held.findings : [NONE];
-  for (const [name, values] of [["confidence", [held?.confidence]], ["quality", [held?.quality]], ["finding", findings]]) {
+function fillForm(answer) {
+  const findings = !answer ? [] : answer.findings.length || answer.draft ? answer.findings : [NONE];
+  const fields = [["confidence", [answer?.confidence]], ["quality", [answer?.quality]], ["finding", findings]];
+  for (const [name, values] of fields) {
     for (const input of document.querySelectorAll(`input[name=${name}]`)) {
       input.checked = values.some((value) => String(value) === input.value);
     }
   }
-  $("comment").value = held?.comment ?? "";
-  current.before = answer();
+  $("comment").value = answer?.comment ?? "";
+  current.before = readAnswer();
   for (const field of document.querySelectorAll(".missing")) field.classList.remove("missing");
 }
 
-function changed(event) {
+function onChange(event) {
   if (!current) return;
   if (event?.target.name === "finding" && event.target.checked) {
     for (const input of document.querySelectorAll("input[name=finding]:checked")) {
@@ -220,159 +225,163 @@ function changed(event) {
     }
   }
   event?.target.closest?.("fieldset")?.classList.remove("missing");
-  if (JSON.stringify(answer()) === JSON.stringify(current.before)) return;
+  if (JSON.stringify(readAnswer()) === JSON.stringify(current.before)) return;
   current.steps.push(current.before);
-  current.before = answer();
-  keep();
+  current.before = readAnswer();
+  saveDraft();
 }
 
-function missing() {
-  const held = answer();
-  const wanted = [
-    ["confidence", !session.teach && !held.confidence],
-    ["findings", !current.pair && !held.findings.length],
-    ["quality", !current.pair && !session.teach && !held.quality],
+function markMissing() {
+  const answer = readAnswer();
+  const fields = [
+    ["confidence", !session.teach && !answer.confidence],
+    ["findings", !current.pair && !answer.findings.length],
+    ["quality", !current.pair && !session.teach && !answer.quality],
   ];
-  for (const [id, lacks] of wanted) $(id).classList.toggle("missing", lacks);
-  return wanted.find(([, lacks]) => lacks)?.[0];
+  for (const [id, isMissing] of fields) $(id).classList.toggle("missing", isMissing);
+  return fields.find(([, isMissing]) => isMissing)?.[0];
 }
 
 async function undo() {
   if (saving) return;
   if (current?.steps.length) {
-    const held = current.steps.pop();
-    fill({ ...held, draft: true });
-    keep();
+    fillForm({ ...current.steps.pop(), draft: true });
+    saveDraft();
     $("status").textContent = "Undone.";
   } else {
     const position = current ? current.position : session.n;
-    if (position > 0) await open(position - 1);
+    if (position > 0) await openScreen(position - 1);
   }
 }
 
-// ---- what is not saved yet outlives a reload, in this tab alone
+// ---- drafts: an answer that is not saved survives a reload of this tab
 
-const place = () => `${session.title}/${session.reader}/${session.teach}/${current.position}/${current.version}`;
-function keep() {
+const draftKey = () => `${session.title}/${session.reader}/${session.teach}/${current.position}/${current.version}`;
+
+function saveDraft() {
   try {
-    sessionStorage.setItem("draft", JSON.stringify({ place: place(), answer: { ...answer(), draft: true }, ms: 1000 * seconds() }));
-  } catch { /* storage is full or off: then a reload costs the draft */ }
+    sessionStorage.setItem("draft", JSON.stringify({
+      key: draftKey(), answer: { ...readAnswer(), draft: true }, ms: 1000 * readSeconds(),
+    }));
+  } catch { /* the storage is full or disabled: a reload loses the draft */ }
 }
-function read() {
+
+function readDraft() {
   try {
-    const held = JSON.parse(sessionStorage.getItem("draft"));
-    return held?.place === place() ? held : null;
+    const draft = JSON.parse(sessionStorage.getItem("draft"));
+    return draft?.key === draftKey() ? draft : null;
   } catch {
     return null;
   }
 }
 
-// ---- saving: nothing is shown as saved before the server says so
+// ---- saving: an answer counts as saved only when the server has confirmed it
 
-async function save() {
+async function saveAnswer() {
   if (!current || saving) return;
-  if (current.lesson && JSON.stringify(answer()) === JSON.stringify(current.saved)) return open(current.position + 1);
-  const lacks = missing();
-  if (lacks) {
-    $("status").textContent = "Something is missing.";
-    $(lacks).querySelector("input").focus();
+  if (current.lesson && JSON.stringify(readAnswer()) === JSON.stringify(current.saved)) return openScreen(current.position + 1);
+  const missing = markMissing();
+  if (missing) {
+    $("status").textContent = "The answer is not complete.";
+    $(missing).querySelector("input").focus();
     return;
   }
-  const held = answer();
-  const asked = {
+  const answer = readAnswer();
+  const body = {
     version: current.version,
     token: [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
-    seconds: seconds(),
+    seconds: readSeconds(),
     answer: {
-      confidence: held.confidence ?? 3,
-      quality: current.pair ? null : held.quality ?? 3,
-      findings: current.pair ? [] : held.findings.filter((name) => name !== NONE),
-      comment: held.comment,
+      confidence: answer.confidence ?? 3,
+      quality: current.pair ? null : answer.quality ?? 3,
+      findings: current.pair ? [] : answer.findings.filter((name) => name !== NONE),
+      comment: answer.comment,
     },
   };
-  busy(true);
-  let said;
-  for (let tries = 0; ; tries += 1) {
-    said = await ask("PUT", `/api/cases/${current.position}`, asked).catch(() => ({ status: 0 }));
-    if (said.status && said.status < 500) break;
-    notice("Not saved yet: the server does not answer. Your answer is held here and sent again.");
-    await new Promise((resolve) => setTimeout(resolve, Math.min(8000, 500 * 2 ** tries)));
+  setBusy(true);
+  let response;
+  for (let attempt = 0; ; attempt += 1) {
+    response = await request("PUT", `/api/cases/${current.position}`, body).catch(() => ({ status: 0 }));
+    if (response.status && response.status < 500) break;
+    showNotice("Not saved yet: cannot reach the server. Keep this page open; it will send your answer again.");
+    await new Promise((resolve) => setTimeout(resolve, Math.min(8000, 500 * 2 ** attempt)));
   }
-  busy(false);
-  if (said.status === 401 || !current) return;
-  if (said.status === 409) {
-    current = { ...current, version: said.version, steps: [] };
-    fill(said.answer);
+  setBusy(false);
+  if (response.status === 401 || !current) return;
+  if (response.status === 409) {
+    current = { ...current, version: response.version, steps: [] };
+    fillForm(response.answer);
     sessionStorage.removeItem("draft");
-    notice("Answered in another window. That answer is shown here; change it or go on.");
+    showNotice("Answered in another window. The form now shows that answer; change it or continue.");
     return;
   }
-  if (!said.ok) return notice(`Not saved: ${said.error ?? said.status}.`);
+  if (!response.ok) return showNotice(`Not saved: ${response.error ?? response.status}.`);
   sessionStorage.removeItem("draft");
-  session.next = said.next;
-  if (said.lesson) {
-    Object.assign(current, { version: said.version, lesson: said.lesson, saved: held, steps: [] });
+  session.next = response.next;
+  if (response.lesson) {
+    Object.assign(current, { version: response.version, lesson: response.lesson, saved: answer, steps: [] });
     clock.ms = 0;
-    notice("");
-    reveal(said.lesson);
+    showNotice("");
+    showLesson(response.lesson);
     return;
   }
-  await open(current.position + 1);
+  await openScreen(current.position + 1);
 }
 
-// Nothing that is done while an answer is on its way, or an image is, may fall on the wrong image.
-function busy(on, why = "Saving …") {
+// Disable the form while an answer is sent or an image is fetched, so that no input applies to the wrong image.
+function setBusy(on, status = "Saving …") {
   saving = on;
   $("form").inert = on;
   $("save").disabled = $("undo").disabled = on;
-  $("status").textContent = on ? why : "";
+  $("status").textContent = on ? status : "";
 }
 
-function notice(text) {
+function showNotice(text) {
   $("notice").textContent = text;
   $("notice").hidden = !text;
 }
 
-function later(text, action) {
-  notice(text);
+function retryLater(text, action) {
+  showNotice(text);
   $("status").textContent = text;
   setTimeout(action, 2000);
 }
 
-// ---- teaching: what the classifier says, after the answer
+// ---- teach mode: the classifier's output, after the answer
 
-function reveal(lesson) {
+function showLesson(lesson) {
   $("lesson").hidden = !lesson;
   $("save").firstElementChild.textContent = session.teach ? (lesson ? "Next" : "Compare") : "Save, next";
   if (!lesson) return;
-  const mine = new Set(answer().findings);
+  const marked = new Set(readAnswer().findings);
   current.lesson = lesson;
-  current.saved = answer();
-  const rows = Object.entries(lesson.classifier).sort(([, a], [, b]) => b - a).map(([name, p]) => {
-    const present = lesson.present.includes(name);
-    return make("tr", { className: present ? "present" : "" },
-      make("th", { scope: "row", textContent: spoken(name) }),
-      make("td", { textContent: mine.has(name) ? (present ? "you too" : "you") : "" }),
-      make("td", {}, make("meter", { value: p, min: 0, max: 1, ariaLabel: `${spoken(name)}: ${Math.round(100 * p)} %` })),
-      make("td", { textContent: `${Math.round(100 * p)} %` }));
+  current.saved = readAnswer();
+  const rows = Object.entries(lesson.classifier).sort(([, a], [, b]) => b - a).map(([name, probability]) => {
+    const percent = `${Math.round(100 * probability)} %`;
+    return createElement("tr", { className: lesson.present.includes(name) ? "present" : "" },
+      createElement("th", { scope: "row", textContent: toWords(name) }),
+      createElement("td", { textContent: marked.has(name) ? "marked by you" : "" }),
+      createElement("td", {},
+        createElement("meter", { value: probability, min: 0, max: 1, ariaLabel: `${toWords(name)}: ${percent}` })),
+      createElement("td", { textContent: percent }));
   });
-  const said = lesson.present.map(spoken).join(", ");
-  const head = make("h2", { textContent: `The classifier says: ${said}`, tabIndex: -1 });
-  const alike = Array.from({ length: lesson.n_alike }, (_, at) => make("img", {
-    src: `/api/cases/${current.position}/alike/${at}`, alt: `Another synthetic image with ${spoken(lesson.finding)}` }));
-  $("lesson").replaceChildren(head, make("table", {}, make("tbody", {}, ...rows)),
-    make("p", { textContent: alike.length ? `The nearest other synthetic images with ${spoken(lesson.finding)}:` : "" }),
-    make("div", { className: "alike" }, ...alike),
-    make("p", { textContent: "A classifier's opinion is no diagnosis." }));
-  head.focus({ preventScroll: true });
+  const present = lesson.present.map(toWords).join(", ");
+  const heading = createElement("h2", { textContent: `Classifier: ${present}`, tabIndex: -1 });
+  const similar = Array.from({ length: lesson.n_alike }, (_, index) => createElement("img", {
+    src: `/api/cases/${current.position}/alike/${index}`, alt: `Another synthetic image with ${toWords(lesson.finding)}` }));
+  $("lesson").replaceChildren(heading, createElement("table", {}, createElement("tbody", {}, ...rows)),
+    createElement("p", { textContent: similar.length ? `The most similar other synthetic images with ${toWords(lesson.finding)}:` : "" }),
+    createElement("div", { className: "alike" }, ...similar),
+    createElement("p", { textContent: "The output of a classifier is not a diagnosis." }));
+  heading.focus({ preventScroll: true });
   $("lesson").scrollIntoView({ block: "nearest" });
 }
 
 // ---- keys
 
 const TOOLS = {
-  in: () => viewer.zoom(1.25), out: () => viewer.zoom(0.8), invert: () => viewer.invert(),
-  smooth: () => viewer.smoothen(), reset: () => viewer.reset(),
+  in: () => viewer.zoomBy(1.25), out: () => viewer.zoomBy(0.8), invert: () => viewer.toggleInvert(),
+  smooth: () => viewer.toggleSmoothing(), reset: () => viewer.reset(),
 };
 const ARROWS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
@@ -381,65 +390,66 @@ function onKey(event) {
   const typing = event.target.matches?.("textarea, #code");
   if (event.key === "Escape" && typing) return event.target.blur();
   if (typing || !session) return;
-  if (event.key.toLowerCase() === "u" && (current || !$("done").hidden)) return done(event, undo);
+  if (event.key.toLowerCase() === "u" && (current || !$("done").hidden)) return runAction(event, undo);
   if (!current || saving || $("case").hidden) return;
-  if (event.key === "Enter" && !event.target.matches?.("button")) return done(event, save);
+  if (event.key === "Enter" && !event.target.matches?.("button")) return runAction(event, saveAnswer);
   const digit = /^Digit([0-5])$/.exec(event.code)?.[1] ?? (/^[0-5]$/.test(event.key) ? event.key : null);
-  if (digit !== null) return done(event, () => choose(digit === "0" ? "finding" : event.shiftKey ? "quality" : "confidence", digit === "0" ? NONE : digit));
+  if (digit === "0") return runAction(event, () => toggle("finding", NONE));
+  if (digit !== null) return runAction(event, () => toggle(event.shiftKey ? "quality" : "confidence", digit));
   if (event.key in ARROWS && !event.target.matches?.("input")) {
     const [x, y] = ARROWS[event.key];
-    return done(event, () => (event.shiftKey ? viewer.window(-8 * x, -6 * y) : viewer.pan(PAN * x, PAN * y)));
+    return runAction(event, () => (event.shiftKey ? viewer.changeWindow(-8 * x, -6 * y) : viewer.panBy(PAN_PX * x, PAN_PX * y)));
   }
   const tool = { "+": "in", "=": "in", "-": "out", i: "invert", r: "reset", s: "smooth" }[event.key.toLowerCase()];
-  if (tool) return done(event, TOOLS[tool]);
-  if (event.key === "/") return done(event, () => $("comment").focus());
-  if (event.key === "?") return done(event, () => $("keys").showModal());
-  if (event.key.toLowerCase() === "b") return done(event, pause);
+  if (tool) return runAction(event, TOOLS[tool]);
+  if (event.key === "/") return runAction(event, () => $("comment").focus());
+  if (event.key === "?") return runAction(event, () => $("keys").showModal());
+  if (event.key.toLowerCase() === "b") return runAction(event, pauseSession);
   const finding = Object.keys(LETTERS).find((name) => LETTERS[name] === event.key.toUpperCase());
-  if (finding && !current.pair) done(event, () => choose("finding", finding));
+  if (finding && !current.pair) runAction(event, () => toggle("finding", finding));
 }
 
-function done(event, action) {
+function runAction(event, action) {
   event.preventDefault();
   action();
 }
 
-function choose(name, value) {
+function toggle(name, value) {
   const input = document.querySelector(`input[name=${name}][value="${value}"]`);
   if (!input || input.closest("fieldset").hidden) return;
   input.checked = input.type === "radio" ? true : !input.checked;
-  changed({ target: input });
+  onChange({ target: input });
 }
 
-function pause() {
+function pauseSession() {
   $("rest").showModal();
-  tick();
+  updateClock();
 }
 
 document.addEventListener("keydown", onKey);
-document.addEventListener("visibilitychange", tick);
-window.addEventListener("pagehide", () => current && current.steps.length && keep());
-$("rest").addEventListener("close", tick);
-$("form").addEventListener("change", changed);
-$("form").addEventListener("submit", (event) => done(event, save));
+document.addEventListener("visibilitychange", updateClock);
+window.addEventListener("pagehide", () => current && current.steps.length && saveDraft());
+$("rest").addEventListener("close", updateClock);
+$("form").addEventListener("change", onChange);
+$("form").addEventListener("submit", (event) => runAction(event, saveAnswer));
 $("undo").addEventListener("click", undo);
 $("back").addEventListener("click", undo);
-$("pause").addEventListener("click", pause);
+$("pause").addEventListener("click", pauseSession);
 $("keys-button").addEventListener("click", () => $("keys").showModal());
 $("leave").addEventListener("click", async () => {
-  await ask("POST", "/api/leave", {}).catch(() => {});
+  await request("POST", "/api/leave", {}).catch(() => {});
   sessionStorage.clear();
-  enter();
+  showLogin();
 });
 for (const button of document.querySelectorAll("[data-tool]")) {
   button.addEventListener("click", () => TOOLS[button.dataset.tool]());
 }
 $("enter-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const said = await ask("POST", "/api/enter", { code: $("code").value }).catch(() => ({ status: 0 }));
-  if (!said.ok) return enter(said.status ? `Not entered: ${said.error}.` : "The server does not answer.");
+  const response = await request("POST", "/api/enter", { code: $("code").value }).catch(() => ({ status: 0 }));
+  if (!response.ok) return showLogin(response.status ? `Cannot log in: ${response.error}.` : "Cannot reach the server.");
   $("code").value = "";
-  await begin();
+  await startSession();
 });
 
-await begin().catch(() => enter("The server does not answer."));
+await startSession().catch(() => showLogin("Cannot reach the server."));
