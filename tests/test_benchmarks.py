@@ -1,4 +1,6 @@
-"""What the benchmarks claim to compare is the same thing, and one that wants a GPU says so where there is none."""
+"""The benchmarks: both sides of a comparison compute the same thing, and scripts run on small models."""
+
+from __future__ import annotations
 
 import dataclasses
 import importlib.util
@@ -19,7 +21,7 @@ from synthcxr.config.schema import GanConfig, load_config
 pytestmark = pytest.mark.slow
 
 
-def load(name: str) -> ModuleType:
+def load_benchmark(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, REPOSITORY / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -28,75 +30,80 @@ def load(name: str) -> ModuleType:
     return module
 
 
+def run_benchmark(name: str, *arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
+    script = REPOSITORY / "benchmarks" / f"{name}.py"
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(params=["starter", "nih-1024"])
 def config(request: pytest.FixtureRequest) -> GanConfig:
-    """A profile's training at 16 px, eight times narrower."""
-    held = load_config(REPOSITORY / "params" / f"{request.param}.yaml").train_gan
-    channels = {side: n // 8 for side, n in held.channels.items() if side <= 16}
-    return dataclasses.replace(held, resolution=16, channels=channels, device="cpu")
+    """The training of a profile, reduced to 16 px and an eighth of the channels."""
+    profile = load_config(REPOSITORY / "params" / f"{request.param}.yaml").train_gan
+    channels = {side: n // 8 for side, n in profile.channels.items() if side <= 16}
+    return dataclasses.replace(profile, resolution=16, channels=channels, device="cpu")
 
 
-def test_the_plain_side_is_the_same_networks(config: GanConfig) -> None:
-    """In torch's own operations they make the same images and logits."""
-    assert load("reference_training_step").difference(config) < 1e-5
+def test_the_reference_networks_compute_the_same(config: GanConfig) -> None:
+    """The networks in plain torch operations give the images and logits of the package's networks to 1e-5."""
+    assert load_benchmark("reference_training_step").largest_difference(config) < 1e-5
 
 
-def test_the_plain_step_trains(config: GanConfig) -> None:
-    """It moves both networks and the average: nothing that is timed on the other side is left out here."""
-    plain = load("reference_training_step")
-    state, before = plain.fresh(config), collect_weights(plain.fresh(config))
-    plain.step_of(config, state, 4)(0)
-    moved = {
+def test_the_reference_step_trains_all_networks(config: GanConfig) -> None:
+    """The step changes generator, discriminator and average: it omits nothing that the compared step does."""
+    reference = load_benchmark("reference_training_step")
+    state, before = reference.create_reference_state(config), collect_weights(reference.create_reference_state(config))
+    reference.make_step(config, state, 4)(0)
+    changed = {
         name.split("/")[0] for name, value in collect_weights(state).items() if not torch.equal(value, before[name])
     }
-    assert moved == {"generator", "discriminator", "ema"}
+    assert changed == {"generator", "discriminator", "ema"}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_without_a_gpu_one_line_says_so() -> None:
-    """Exit 2, nothing measured on a CPU in its place."""
-    command = [sys.executable, str(REPOSITORY / "benchmarks" / "cuda.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == "no GPU found by torch; nothing was measured\n"
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_the_gpu_benchmark_without_a_gpu_is_one_line() -> None:
+    """It exits with code 2 and does not measure on the CPU instead."""
+    process = run_benchmark("cuda")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr == "no GPU found by torch; nothing was measured\n"
 
 
-def test_related_findings_are_told_from_others(tmp_path: Path) -> None:
-    """Edema stands with Infiltration more often than chance has it, Hernia with Edema less; the table has every row."""
-    related = load("label_correlation")
-    lift = related.together()
-    at = {name: index for index, name in enumerate(related.FINDINGS)}
-    assert (lift == lift.T).all() and lift[at["Edema"], at["Infiltration"]] > 1 > lift[at["Hernia"], at["Edema"]]
-    found = related.correlation(lift, lift)
-    assert found["spearman"] == pytest.approx(1) and found["pairs"] == 182
+def test_the_lift_of_finding_pairs_has_known_signs() -> None:
+    """Edema occurs with Infiltration more often than by chance and with Hernia less often; the lift is symmetric."""
+    benchmark = load_benchmark("label_correlation")
+    lift = benchmark.compute_lift()
+    indices = {name: index for index, name in enumerate(benchmark.FINDINGS)}
+    assert (lift == lift.T).all()
+    assert lift[indices["Edema"], indices["Infiltration"]] > 1 > lift[indices["Hernia"], indices["Edema"]]
+    correlation = benchmark.correlate(lift, lift)
+    assert correlation["spearman"] == pytest.approx(1)
+    assert correlation["pairs"] == 182
+
+
+def test_the_label_correlation_has_a_row_for_each_requested_finding(tmp_path: Path) -> None:
+    """JSON and table have the requested findings in order, with 32 candidates each, and a figure is written."""
     models = write_exported_models(tmp_path / "onnx", rate=0.1)
-    command = [sys.executable, str(REPOSITORY / "benchmarks" / "label_correlation.py"), str(models), "--blocks", "2"]
-    command += ["--batch", "16", "--findings", "Mass", "Edema", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    sizes = ("--blocks", 2, "--batch", 16)
+    process = run_benchmark("label_correlation", models, *sizes, "--findings", "Mass", "Edema", "--out", tmp_path)
+    assert process.returncode == 0, process.stderr
     rows = json.loads((tmp_path / "related.json").read_text())["searches"]
-    assert [row["finding"] for row in rows] == ["Mass", "Edema"] and rows[0]["led"] == 32
-    assert len((tmp_path / "related.csv").read_text().splitlines()) == 3 and (tmp_path / "related.png").exists()
+    assert [(row["finding"], row["led"]) for row in rows] == [("Mass", 32), ("Edema", 32)]
+    assert len((tmp_path / "related.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "related.png").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_streaming_is_measured_on_the_command_itself(tmp_path: Path) -> None:
-    """Peak and rate of both lengths, and of the sessions alone on the same candidates."""
+def test_throughput_is_measured_on_the_command_itself(tmp_path: Path) -> None:
+    """The result has peak memory and rate for both lengths, and the rate of the networks alone."""
     models = write_exported_models(tmp_path / "onnx", rate=0.1)
-    command = [
-        sys.executable,
-        str(REPOSITORY / "benchmarks" / "throughput.py"),
-        str(models),
-        "--short",
-        "40",
-        "--long",
-        "80",
-    ]
-    command += ["--alone", "64", "--batch", "16", "--out", str(tmp_path / "stream.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    held = json.loads((tmp_path / "stream.json").read_text())
-    assert held["short"]["n"] == 40 and held["long"]["n"] == 80 and held["short"]["peak_mib"] > 20
-    assert held["memory_ratio"] == pytest.approx(held["long"]["peak_mib"] / held["short"]["peak_mib"])
-    assert len(held["alone_images_per_s"]) == 2 and held["rate_ratio"] > 0
+    sizes = ("--short", 40, "--long", 80, "--alone", 64, "--batch", 16)
+    process = run_benchmark("throughput", models, *sizes, "--out", tmp_path / "throughput.json")
+    assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "throughput.json").read_text())
+    assert result["short"]["n"] == 40
+    assert result["long"]["n"] == 80
+    assert result["short"]["peak_mib"] > 20
+    assert result["memory_ratio"] == pytest.approx(result["long"]["peak_mib"] / result["short"]["peak_mib"])
+    assert len(result["alone_images_per_s"]) == 2
+    assert result["rate_ratio"] > 0

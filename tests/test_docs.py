@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from support import installed_package as installed
 from support import postgres_server
+from support.loopback_server import find_free_port
 from support.paths import REPOSITORY
 from support.run_doc_blocks import DocSession, find_blocks, find_blocks_with_output, to_bash
-from support.servers import find_free_port
 from support.small_pipeline import SIDE, write_params
 
 from synthcxr.data import images

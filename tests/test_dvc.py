@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from support.servers import find_free_port
+from support.loopback_server import find_free_port
 from support.small_pipeline import copy_repository, list_run_stages, run
 
 from synthcxr.data import images

@@ -76,9 +76,8 @@ def _build_notes(labels: Labels) -> tuple[str, ...]:
         f" {format_number(labels['kl'])}."
     ]
     if "n_real" in labels:
-        notes.append(
-            f"N = {format_count(labels['n_synthetic'])} synthetic images and {format_count(labels['n_real'])} real films."
-        )
+        n_synthetic, n_real = format_count(labels["n_synthetic"]), format_count(labels["n_real"])
+        notes.append(f"N = {n_synthetic} synthetic images and {n_real} real films.")
     if "test" in labels:
         test = labels["test"]
         notes.append(

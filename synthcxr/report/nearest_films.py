@@ -43,7 +43,9 @@ def build_film_sections(
     reads.
     """
     pixels, test = films.memmap(side), films.indices(side, _TEST_SPLITS)
-    shown = tuple(build_thumbnail(pixels[index], alt="real test film", caption="real") for index in test[:n_test_films])
+    test_films = tuple(
+        build_thumbnail(pixels[index], alt="real test film", caption="real") for index in test[:n_test_films]
+    )
     row = privacy_spaces(metrics.get("privacy", {})).get(PIXELS)
     pairs = row.get("pairs", []) if row is not None and generator_films == films.fingerprint else []
     closest = (
@@ -51,8 +53,8 @@ def build_film_sections(
         if pairs
         else _build_side_by_side_section(films, side, read_files(file_names[:_N_IMAGES]))
     )
-    introduction = f"The first {len(shown)} of {len(test):,} films."
-    return closest, Section("Real test films", introduction=introduction, grid=Grid(shown))
+    introduction = f"The first {len(test_films)} of {len(test):,} films."
+    return closest, Section("Real test films", introduction=introduction, grid=Grid(test_films))
 
 
 def find_nearest_films(*, synthetic: UInt8, films: Iterable[UInt8]) -> NDArray[np.int64]:

@@ -67,14 +67,14 @@ def build_utility_section(utility: Mapping[str, Any]) -> Section:
         " epochs each. The 95 % CIs are over patients."
     )
     ordered = sorted(utility["differences"].items(), key=lambda item: _ARMS.index(item[0].partition(" - ")[0]))
-    differences = " ".join(
-        f"{name}: {difference['value']:+.3f} {_format_signed_interval(difference['interval'])}."
+    differences = "; ".join(
+        f"{name}: {difference['value']:+.3f} {_format_signed_interval(difference['interval'])}"
         for name, difference in ordered
     )
     return Section(
         title,
         plots=(_plot_utility(utility),),
-        notes=(protocol, f"Differences of mean AUROC (95 % CI): {differences}"),
+        notes=(protocol, f"Differences of mean AUROC (95 % CI): {differences}."),
         table=_tabulate_utility(utility),
     )
 

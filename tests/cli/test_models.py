@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from support.cli_runner import invoke
-from support.registered_project import record_evaluated_digests, write_project
+from support.registered_project import enter_project, record_evaluated_digests, write_project
 
 from synthcxr.config.schema import RegisterConfig
 from synthcxr.data.findings import NO_FINDING
@@ -22,9 +22,7 @@ from synthcxr.storage import json_files
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Version 1 is champion; version 2 has the same models and a distance that is worse beyond the intervals."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
-        patch.chdir(root)
+    with enter_project(root):
         folders = write_project(root)
         register.run(RegisterConfig(experiment="e"), **folders)
         metrics = json_files.read_json(root / "results" / "metrics.json")

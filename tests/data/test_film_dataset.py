@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import functools
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.file_digests import digest_files
+from support.small_disk import mount_small_disk
 
 from synthcxr.data import images
 from synthcxr.data.film_dataset import build_film_dataset, has_only_dataset_files, open_film_dataset
@@ -62,18 +63,8 @@ SPLITS = {"a.png": "train", "b.png": "train", "c.png": "judge", "d.png": "test"}
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
     folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small file system cannot be mounted here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def _read_files(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+    with mount_small_disk(folder, "size=256k"):
+        yield folder
 
 
 def test_a_film_is_packed_only_up_to_its_own_resolution(films: list[Film], tmp_path: Path) -> None:
@@ -119,7 +110,7 @@ def test_the_same_films_give_the_same_bytes_in_any_order(films: list[Film], tmp_
     """Every file of the dataset, including the manifest, has the same bytes."""
     for name, order in (("one", films), ("two", films[::-1])):
         build_film_dataset(order, out=tmp_path / name, resolution=16, splits=SPLITS, on_bad="error")
-    assert _read_files(tmp_path / "one") == _read_files(tmp_path / "two")
+    assert digest_files(tmp_path / "one") == digest_files(tmp_path / "two")
 
 
 def test_a_film_is_decoded_once(tmp_path: Path) -> None:
@@ -159,7 +150,7 @@ def test_on_bad_skip_leaves_unreadable_films_out(films: list[Film], tmp_path: Pa
         "tiny": "2 px is below",
     }.items():
         assert sum(f"{name}.png" in sentence and reason in sentence for sentence in report.unreadable) == 1
-    skipped, without = _read_files(tmp_path / "with"), _read_files(tmp_path / "without")
+    skipped, without = digest_files(tmp_path / "with"), digest_files(tmp_path / "without")
     assert json.loads(skipped.pop("dataset.json"))["counts"]["unreadable"] == 4
     del without["dataset.json"]
     assert skipped == without

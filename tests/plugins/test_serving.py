@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.loopback_server import find_free_port, wait_until_healthy
 from support.paths import REPOSITORY
-from support.registered_project import write_project
-from support.servers import START_TIMEOUT_S, find_free_port
+from support.registered_project import enter_project, write_project
 from support.stub_models import SIDE
 
 from synthcxr.config.schema import RegisterConfig
@@ -53,9 +53,7 @@ def request_images(url: str, *, params: dict[str, Any] | None = None, **row: Any
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a registered champion."""
     root = tmp_path_factory.mktemp("served")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
-        patch.chdir(root)
+    with enter_project(root):
         register.run(RegisterConfig(experiment="e"), **write_project(root))
     return root
 
@@ -76,16 +74,9 @@ def serve(project: Path, model: str) -> Iterator[str]:
         process = subprocess.Popen(
             command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_TIMEOUT_S
+    url = f"http://127.0.0.1:{port}"
     try:
-        while True:
-            assert process.poll() is None, (project / "log").read_text()
-            assert time.monotonic() < deadline, "the server did not start"
-            try:
-                OPENER.open(f"{url}/ping", timeout=2).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
+        wait_until_healthy(f"{url}/ping", process, project / "log")
         yield url
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
-from support.dicom_files import film, phantom_12_bit, save
+from support.dicom_files import build_film, draw_12_bit_phantom, write_film
 
 from synthcxr import readers
 from synthcxr.config.schema import SplitShares
@@ -33,16 +33,18 @@ def salt(tmp_path: Path) -> str:
 def archive(tmp_path: Path) -> Path:
     """Three films of two patients, one file without suffix, beside files that are not frontal chest films."""
     root = tmp_path / "archive"
-    save(film(phantom_12_bit(0), PatientID="00061"), root / "A" / "one.dcm")
-    save(film(phantom_12_bit(1), PatientID="61", ViewPosition="AP"), root / "A" / "1.2.840.3")
-    save(film(phantom_12_bit(2), PatientID="X7", ViewPosition="", Modality="CR"), root / "B" / "three.DCM")
+    write_film(build_film(draw_12_bit_phantom(0), PatientID="00061"), root / "A" / "one.dcm")
+    write_film(build_film(draw_12_bit_phantom(1), PatientID="61", ViewPosition="AP"), root / "A" / "1.2.840.3")
+    write_film(
+        build_film(draw_12_bit_phantom(2), PatientID="X7", ViewPosition="", Modality="CR"), root / "B" / "three.DCM"
+    )
     for name, tags in {
         "lateral": {"ViewPosition": "LL"},
         "hand": {"BodyPartExamined": "HAND"},
         "slice": {"Modality": "CT"},
         "raw": {"PresentationIntentType": "FOR PROCESSING"},
     }.items():
-        save(film(phantom_12_bit(3), **tags), root / "B" / f"{name}.dcm")
+        write_film(build_film(draw_12_bit_phantom(3), **tags), root / "B" / f"{name}.dcm")
     (root / "B" / "notes.txt").write_text("no film")
     (root / "list.csv").write_text("file,label\nA/one.dcm,Edema|Effusion\n1.2.840.3,Normal\nthree,\n")
     return root
@@ -101,7 +103,7 @@ def test_no_other_tag_reaches_the_packed_films(archive: Path, salt: str, tmp_pat
 def test_csv_can_name_films_by_uid(tmp_path: Path, salt: str) -> None:
     """The SOP Instance UID identifies a film whatever its path."""
     uid = generate_uid()
-    save(film(phantom_12_bit(0), SOPInstanceUID=uid), tmp_path / "x" / "a.dcm")
+    write_film(build_film(draw_12_bit_phantom(0), SOPInstanceUID=uid), tmp_path / "x" / "a.dcm")
     (tmp_path / "x" / "t.csv").write_text(f"SOPInstanceUID,label\n{uid},Mass\n")
     (only,) = read(tmp_path / "x", salt, others="unknown")
     assert to_finding_names(only.findings) == ("Mass",)
@@ -112,7 +114,7 @@ def test_film_without_a_patient_is_its_own_patient(tmp_path: Path, salt: str) ->
     """The CSV file may name the patient; otherwise the film is its own patient, with a warning."""
     root = tmp_path / "x"
     for name in ("a", "b"):
-        save(film(phantom_12_bit(0), PatientID=""), root / f"{name}.dcm")
+        write_film(build_film(draw_12_bit_phantom(0), PatientID=""), root / f"{name}.dcm")
     (root / "t.csv").write_text("file,label,patient\na,Mass,9\nb,Mass,\n")
     lines: list[str] = []
     a, b = read(root, salt, view="AP", report=lines.append)
@@ -144,7 +146,7 @@ def test_folders_without_films_are_errors(tmp_path: Path, salt: str) -> None:
     (root / "t.csv").write_text("file,label\na.dcm,Mass\n")
     with pytest.raises(DataError, match="contains no DICOM file"):
         read(root, salt)
-    save(film(phantom_12_bit(0)), root / "b.dcm")
+    write_film(build_film(draw_12_bit_phantom(0)), root / "b.dcm")
     with pytest.raises(DataError, match="no films found: none of the 1 films in t.csv"):
         read(root, salt)
     with pytest.raises(ConfigError, match="^others: 'maybe'"):
@@ -159,7 +161,7 @@ def test_layout_is_detected(archive: Path) -> None:
 def test_reading_broken_files_prints_nothing(archive: Path, salt: str) -> None:
     """Reading broken and unusual files in a new process prints nothing on stdout and stderr."""
     (archive / "A" / "one.dcm").write_bytes((archive / "A" / "one.dcm").read_bytes()[:900])
-    save(film(phantom_12_bit(1), ViewPosition="PA", PatientID="a" * 90), archive / "A" / "odd.dcm")
+    write_film(build_film(draw_12_bit_phantom(1), ViewPosition="PA", PatientID="a" * 90), archive / "A" / "odd.dcm")
     code = (
         "import sys\nfrom synthcxr.errors import DataError\nfrom synthcxr.readers import dicom\n"
         "for film in dicom.read_films(sys.argv[1], salt=sys.argv[2]):\n"

@@ -20,7 +20,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from support.dicom_files import film, jpeg_film, phantom_12_bit, save
+from support.dicom_files import build_film, build_jpeg_film, draw_12_bit_phantom, write_film
 
 from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
@@ -32,20 +32,20 @@ UNIT = RAMP / np.float32(4095)
 
 
 def save_and_read(dataset: Any, folder: Path) -> Float32:
-    return dicom_pixels.read_pixels(save(dataset, folder / "x.dcm"))
+    return dicom_pixels.read_pixels(write_film(dataset, folder / "x.dcm"))
 
 
 def test_stored_values_are_scaled_by_their_bits(tmp_path: Path) -> None:
     """Without rescale or window, the stored range is black to white; nothing is stretched or clipped."""
-    np.testing.assert_allclose(save_and_read(film(RAMP), tmp_path), UNIT, atol=1e-6)
-    np.testing.assert_allclose(save_and_read(film(RAMP, bits=16), tmp_path), RAMP / 65535, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(build_film(RAMP), tmp_path), UNIT, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(build_film(RAMP, bits=16), tmp_path), RAMP / 65535, atol=1e-6)
     signed = RAMP.astype(np.int16) - 2048
-    np.testing.assert_allclose(save_and_read(film(signed), tmp_path), UNIT, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(build_film(signed), tmp_path), UNIT, atol=1e-6)
 
 
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     """If the smallest stored value is white, bone is still white."""
-    dataset = film(4095 - RAMP, PhotometricInterpretation="MONOCHROME1")
+    dataset = build_film(4095 - RAMP, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
 
 
@@ -61,12 +61,12 @@ def test_monochrome1_is_inverted(tmp_path: Path) -> None:
 def test_window_functions(tmp_path: Path, function: str | None, expected: Float32) -> None:
     """The three window functions follow the formulas of the standard; the first of several windows is used."""
     tags = {"WindowCenter": [2000, 9], "WindowWidth": [1000, 9]} | ({"VOILUTFunction": function} if function else {})
-    np.testing.assert_allclose(save_and_read(film(RAMP, **tags), tmp_path), np.clip(expected, 0, 1), atol=1e-5)
+    np.testing.assert_allclose(save_and_read(build_film(RAMP, **tags), tmp_path), np.clip(expected, 0, 1), atol=1e-5)
 
 
 def test_rescale_is_applied_before_the_window(tmp_path: Path) -> None:
     """The window is in rescaled values."""
-    dataset = film(RAMP, RescaleSlope="2", RescaleIntercept="-100", WindowCenter="3900.5", WindowWidth="2001")
+    dataset = build_film(RAMP, RescaleSlope="2", RescaleIntercept="-100", WindowCenter="3900.5", WindowWidth="2001")
     np.testing.assert_allclose(
         save_and_read(dataset, tmp_path), np.clip((RAMP * 2.0 - 4000) / 2000 + 0.5, 0, 1), atol=1e-3
     )
@@ -81,8 +81,8 @@ def build_lut(entries: list[int], first: int, bits: int) -> Dataset:
 
 @pytest.mark.parametrize("bits", [12, 16])
 def test_voi_lut_takes_precedence_over_the_window(tmp_path: Path, bits: int) -> None:
-    """A LUT is scaled from its smallest to its largest entry, whatever bits it declares; values beyond it are clipped."""
-    dataset = film(RAMP, WindowCenter="1", WindowWidth="2")
+    """A LUT is scaled from its smallest to its largest entry, whatever bits it declares; its end values repeat."""
+    dataset = build_film(RAMP, WindowCenter="1", WindowWidth="2")
     dataset.VOILUTSequence = Sequence([build_lut([0, 1000, 4000, 4000, 4000], 64, bits)])
     pixels = save_and_read(dataset, tmp_path).ravel()
     np.testing.assert_allclose(pixels[:4], [0, 0.25, 1, 1], atol=1e-6)
@@ -91,14 +91,14 @@ def test_voi_lut_takes_precedence_over_the_window(tmp_path: Path, bits: int) -> 
 
 def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
     """Old files store overlays in the high bits."""
-    dataset = film(RAMP)
+    dataset = build_film(RAMP)
     dataset.PixelData = (RAMP | np.uint16(0x8000)).tobytes()
     np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
 
 
 def test_padding_is_black(tmp_path: Path) -> None:
     """Padding is black in MONOCHROME1 as well."""
-    dataset = film(RAMP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
+    dataset = build_film(RAMP, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
     pixels = save_and_read(dataset, tmp_path)
     assert pixels[0, 0] == 0
     assert pixels[0, 1] > 0.9
@@ -107,21 +107,21 @@ def test_padding_is_black(tmp_path: Path) -> None:
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless])
 def test_lossless_compression_changes_nothing(tmp_path: Path, syntax: str) -> None:
     """A losslessly compressed phantom has the same pixels."""
-    pixels = phantom_12_bit(3)
+    pixels = draw_12_bit_phantom(3)
     np.testing.assert_array_equal(
-        save_and_read(film(pixels, compress=syntax), tmp_path), save_and_read(film(pixels), tmp_path)
+        save_and_read(build_film(pixels, compress=syntax), tmp_path), save_and_read(build_film(pixels), tmp_path)
     )
 
 
 def test_reads_baseline_jpeg(tmp_path: Path) -> None:
     """The pixels of 8-bit JPEG are correct within its compression loss."""
-    pixels = (phantom_12_bit(3) >> 4).astype(np.uint8)
-    np.testing.assert_allclose(save_and_read(jpeg_film(pixels), tmp_path), pixels / 255, atol=0.05)
+    pixels = (draw_12_bit_phantom(3) >> 4).astype(np.uint8)
+    np.testing.assert_allclose(save_and_read(build_jpeg_film(pixels), tmp_path), pixels / 255, atol=0.05)
 
 
 def test_reads_big_endian(tmp_path: Path) -> None:
     """The retired big-endian syntax is supported."""
-    dataset = film(RAMP)
+    dataset = build_film(RAMP)
     dataset.PixelData = RAMP.astype(">u2").tobytes()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     dcmwrite(tmp_path / "x.dcm", dataset, implicit_vr=False, little_endian=False, enforce_file_format=True)
@@ -130,9 +130,9 @@ def test_reads_big_endian(tmp_path: Path) -> None:
 
 def test_missing_decoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the compression and what to install."""
-    dataset = film(RAMP, bits=16)
+    dataset = build_film(RAMP, bits=16)
     dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([b"\xff\xd8\xff\xd9"]), JPEGLosslessSV1
-    path = save(dataset, tmp_path / "x.dcm")
+    path = write_film(dataset, tmp_path / "x.dcm")
     from pydicom.pixels.decoders.base import JPEGLosslessSV1Decoder
 
     monkeypatch.setattr(JPEGLosslessSV1Decoder, "_available", {})
@@ -141,30 +141,30 @@ def test_missing_decoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def _two_frames() -> Any:
-    dataset = film(RAMP, NumberOfFrames=2)
+    dataset = build_film(RAMP, NumberOfFrames=2)
     dataset.PixelData = RAMP.tobytes() * 2
     return dataset
 
 
 def _colour() -> Any:
-    return film(RAMP, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    return build_film(RAMP, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
 
 
 def _without(name: str) -> Any:
-    dataset = film(RAMP)
+    dataset = build_film(RAMP)
     delattr(dataset, name)
     return dataset
 
 
 def _compressed(stream: bytes) -> Any:
-    dataset = film(RAMP, bits=16)
+    dataset = build_film(RAMP, bits=16)
     dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([stream]), JPEG2000Lossless
     dataset["PixelData"].is_undefined_length = True
     return dataset
 
 
 def _another_syntax(syntax: str) -> Any:
-    dataset = _compressed(b"\0" * 64) if syntax != DeflatedExplicitVRLittleEndian else film(RAMP)
+    dataset = _compressed(b"\0" * 64) if syntax != DeflatedExplicitVRLittleEndian else build_film(RAMP)
     dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
 
@@ -176,9 +176,9 @@ BROKEN = {
     "colour": (_colour, "RGB image; expected greyscale"),
     "no pixels": (lambda: _without("PixelData"), "no pixel data"),
     "no rows": (lambda: _without("Rows"), "not a readable DICOM film"),
-    "too few bytes": (lambda: film(RAMP, Rows=9), "not a readable DICOM film"),
-    "too large": (lambda: film(RAMP, Rows=65535, Columns=65535), "65,535 x 65,535 pixels; expected"),
-    "no width": (lambda: film(RAMP, Columns=0), "8 x 0 pixels; expected"),
+    "too few bytes": (lambda: build_film(RAMP, Rows=9), "not a readable DICOM film"),
+    "too large": (lambda: build_film(RAMP, Rows=65535, Columns=65535), "65,535 x 65,535 pixels; expected"),
+    "no width": (lambda: build_film(RAMP, Columns=0), "8 x 0 pixels; expected"),
     "JPEG 2000 bomb": (
         lambda: _compressed(J2K_60_000),
         "compressed image has 60,000 x 60,000 pixels, but the tags say 8 x 8",
@@ -188,8 +188,11 @@ BROKEN = {
         "compressed image has 65,535 x 65,535 pixels, but the tags say 8 x 8",
     ),
     "truncated stream": (lambda: _compressed(b"\xff\x4f\xff\x51"), "not a readable DICOM film"),
-    "infinite slope": (lambda: film(RAMP, RescaleSlope="1e39", RescaleIntercept="0"), "not a readable DICOM film"),
-    "slope is not a number": (lambda: film(RAMP, RescaleSlope="nan", RescaleIntercept="0"), "not a readable"),
+    "infinite slope": (
+        lambda: build_film(RAMP, RescaleSlope="1e39", RescaleIntercept="0"),
+        "not a readable DICOM film",
+    ),
+    "slope is not a number": (lambda: build_film(RAMP, RescaleSlope="nan", RescaleIntercept="0"), "not a readable"),
     "deflated": (lambda: _another_syntax(DeflatedExplicitVRLittleEndian), "the whole file is deflated"),
     "a video": (lambda: _another_syntax("1.2.840.10008.1.2.4.100"), "MPEG2.*which is not supported"),
 }
@@ -199,7 +202,7 @@ BROKEN = {
 def test_broken_and_malicious_files_are_one_line_errors(tmp_path: Path, name: str) -> None:
     """A file that cannot be displayed is a one-line DataError with the path and without any tag."""
     build_dataset, message = BROKEN[name]
-    path = save(build_dataset(), tmp_path / "x.dcm")
+    path = write_film(build_dataset(), tmp_path / "x.dcm")
     with pytest.raises(DataError, match=message) as caught:
         dicom_pixels.read_pixels(path)
     assert not [text for text in ("\n", "Doe", "007") if text in str(caught.value)]
@@ -209,7 +212,7 @@ def test_broken_and_malicious_files_are_one_line_errors(tmp_path: Path, name: st
 @pytest.mark.parametrize("n_bytes", [0, 100, 132, 140, 300, 700])
 def test_truncated_files_are_one_line_errors(tmp_path: Path, n_bytes: int) -> None:
     """A file truncated anywhere is an error with its name."""
-    path = save(film(phantom_12_bit(0)), tmp_path / "x.dcm")
+    path = write_film(build_film(draw_12_bit_phantom(0)), tmp_path / "x.dcm")
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(DataError, match=r"x\.dcm: ") as caught:
         dicom_pixels.read_pixels(path)
@@ -219,7 +222,7 @@ def test_truncated_files_are_one_line_errors(tmp_path: Path, n_bytes: int) -> No
 @pytest.mark.parametrize("syntax", ["", RLELossless, JPEG2000Lossless, JPEGLSLossless])
 def test_a_changed_byte_is_never_another_error(tmp_path: Path, syntax: str) -> None:
     """A byte changed anywhere gives pixels in [0, 1] or a DataError, never another error or a crash."""
-    content = save(film(phantom_12_bit(1), compress=syntax), tmp_path / "original.dcm").read_bytes()
+    content = write_film(build_film(draw_12_bit_phantom(1), compress=syntax), tmp_path / "original.dcm").read_bytes()
     rng = np.random.default_rng(7)
     for position in rng.integers(128, len(content), 60):
         changed = bytearray(content)
@@ -242,7 +245,7 @@ def build_nested_sequences(depth: int) -> bytes:
 
 def test_deep_nesting_is_a_one_line_error(tmp_path: Path) -> None:
     """Ten thousand nested sequences are a DataError, not a RecursionError."""
-    content = save(film(RAMP), tmp_path / "x.dcm").read_bytes()
+    content = write_film(build_film(RAMP), tmp_path / "x.dcm").read_bytes()
     position = content.index(b"\x08\x00\x16\x00UI")
     (tmp_path / "x.dcm").write_bytes(content[:position] + build_nested_sequences(10_000))
     with pytest.raises(DataError, match=r"x\.dcm: "):

@@ -1,4 +1,4 @@
-"""The NIH reader on a small tree of the release's shape, made of phantoms, and on real films where they are given."""
+"""The NIH reader, on phantoms in the layout of the release, and on real films if they are available."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_table(root: Path, *rows: str, name: str = "Data_Entry_2017_v2020.csv",
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """Three of four listed films, in two of the release's folders."""
+    """Three of four listed films, in two folders of the release."""
     write_table(tmp_path, *ROWS)
     write_film(tmp_path / "images_001" / "images" / "00000001_000.png")
     write_film(tmp_path / "images_001" / "images" / "00000001_001.png")
@@ -46,7 +46,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_reads_the_release(release: Path) -> None:
-    """Films come in the table's order with findings, view and unpadded patient, past the header's comma."""
+    """Films are in the order of the table, with findings, view and patient, despite commas in the header."""
     films = list(nih.read_films(str(release)))
     assert [film.image_index for film in films] == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
     assert [format_finding_labels(film.findings) for film in films] == [
@@ -63,14 +63,14 @@ def test_reads_the_release(release: Path) -> None:
 @pytest.mark.parametrize(
     "header", [HEADER, HEADER.replace("OriginalImage[Width,Height]", '"OriginalImage[Width,Height]"'), HEADER + ","]
 )
-def test_header_comma_in_every_spelling(release: Path, header: str) -> None:
-    """A header with quoted names, bare commas or a comma at its end gives the same films, a byte-order mark or not."""
+def test_commas_in_the_header(release: Path, header: str) -> None:
+    """Quoted names, unquoted commas, a trailing comma and a byte-order mark in the header give the same films."""
     write_table(release, *ROWS, header="\ufeff" + header)
     assert len(list(nih.read_films(str(release)))) == 3
 
 
-def test_absent_films_are_counted(release: Path) -> None:
-    """Films that are listed but not there, and files that are not listed, are each reported once."""
+def test_absent_and_unlisted_films_are_reported(release: Path) -> None:
+    """Listed films without a file, and files that are not listed, are reported in one line each."""
     write_film(release / "images_002" / "images" / "extra.png")
     lines: list[str] = []
     assert len(list(nih.read_films(str(release), report=lines.append))) == 3
@@ -82,7 +82,7 @@ def test_absent_films_are_counted(release: Path) -> None:
 
 @pytest.mark.parametrize("folder", [".", "images"])
 def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
-    """One flat folder of films, beside the table or in images/, is read like the release."""
+    """Films beside the table or in images/ are read like the release."""
     write_table(tmp_path, *ROWS)
     write_film(tmp_path / folder / "00000003_000.png")
     (film,) = nih.read_films(str(tmp_path))
@@ -90,7 +90,7 @@ def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
 
 
 def test_labels_csv_with_source(tmp_path: Path) -> None:
-    """A labels.csv serves as the table, its Source column as the films' source, the option where it is empty."""
+    """A labels.csv can be the table; its column Source gives the source, or the option where it is empty."""
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,Source"
     write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,LL,", name="labels.csv", header=header)
     write_film(tmp_path / "a.png")
@@ -101,21 +101,21 @@ def test_labels_csv_with_source(tmp_path: Path) -> None:
     assert first.patient_id == second.patient_id == "7"
     assert (first.view, second.view) == ("PA", "")
     assert np.isnan(second.findings).all()
-    assert lines == [f"{tmp_path / 'labels.csv'}: 1 rows have no labels; their findings are taken as unknown"]
+    assert lines == [f"{tmp_path / 'labels.csv'}: 1 rows have no labels; their findings are unknown"]
 
 
 def test_official_lists(release: Path) -> None:
-    """The release's two lists become each film's official side; one that stands in both is refused."""
+    """Each film has its list of the release; a film in both lists is an error."""
     (release / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n", encoding="utf-8")
     (release / "test_list.txt").write_text("00000002_000.png\n", encoding="utf-8")
     assert [film.official for film in nih.read_films(str(release))] == ["train_val", "train_val", "test"]
     (release / "test_list.txt").write_text("00000001_000.png", encoding="utf-8")
-    with pytest.raises(DataError, match="00000001_000.png stands in both"):
+    with pytest.raises(DataError, match="00000001_000.png is in both official lists"):
         nih.read_films(str(release))
 
 
-def test_read_survives_pickling(release: Path) -> None:
-    """A film's pixels and size can be read in another process."""
+def test_read_functions_can_be_pickled(release: Path) -> None:
+    """Pixels and size of a film can be read in another process."""
     film = next(nih.read_films(str(release)))
     read, read_size = pickle.loads(pickle.dumps((film.read, film.read_size)))
     assert read().shape == (16, 16)
@@ -124,8 +124,8 @@ def test_read_survives_pickling(release: Path) -> None:
     assert Path(film.origin).name == film.image_index
 
 
-def test_no_films(tmp_path: Path) -> None:
-    """A missing folder, a folder without a table and a table without any of its films are each one plain line."""
+def test_missing_films_are_errors(tmp_path: Path) -> None:
+    """A missing folder, a folder without a table and a table without its films are one-line errors."""
     with pytest.raises(DataError, match="gone: no such folder"):
         nih.read_films(str(tmp_path / "gone"))
     with pytest.raises(DataError, match=r"neither Data_Entry_2017\*.csv nor labels.csv"):
@@ -140,22 +140,22 @@ def test_no_films(tmp_path: Path) -> None:
     [
         ("00000009_000.png,Covid,0,9,1,M,PA,1,1,1,1", "csv:6: unknown finding 'Covid'; known: No Finding, Atelectasis"),
         ("00000009_000.png,No Finding|Mass,0,9,1,M,PA,1,1,1,1", "csv:6: contradictory labels: Mass, No Finding"),
-        ("00000003_000.png,Mass,0,3,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed a second time"),
-        ("00000009_000.png,Mass", "csv:6: 2 fields, the header has 11"),
-        (",Mass,0,3,1,M,PA,1,1,1,1", "csv:6: names no film"),
+        ("00000003_000.png,Mass,0,3,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed twice"),
+        ("00000009_000.png,Mass", "csv:6: 2 fields, but the header has 11"),
+        (",Mass,0,3,1,M,PA,1,1,1,1", "csv:6: the row names no film"),
         ("00000004_000.png,Mass,0,,1,M,PA,1,1,1,1", "csv:6: no Patient ID"),
     ],
 )
-def test_bad_rows_are_named(release: Path, row: str, message: str) -> None:
-    """A row that cannot be right is refused with the table's name and the line an editor shows."""
+def test_invalid_rows_are_errors(release: Path, row: str, message: str) -> None:
+    """The error for an invalid row names the table and the line, as an editor counts it."""
     write_film(release / "images_001" / "images" / "00000004_000.png")
     write_table(release, *ROWS, row)
     with pytest.raises(DataError, match=message.replace("|", r"\|")):
         nih.read_films(str(release))
 
 
-def test_columns_missing(release: Path) -> None:
-    """A table without its columns is refused with their names."""
+def test_missing_columns_are_errors(release: Path) -> None:
+    """The error names the missing columns."""
     write_table(release, "a,b,c", header="Image Index,labels,age")
     with pytest.raises(DataError, match="columns missing: Finding Labels, Patient ID, View Position"):
         nih.read_films(str(release))
@@ -168,18 +168,18 @@ def test_columns_missing(release: Path) -> None:
 
 
 @pytest.fixture
-def real() -> Path:
-    """The folder of real films that SYNTHCXR_TEST_FILMS names."""
+def real_films() -> Path:
+    """The folder of real films in SYNTHCXR_TEST_FILMS."""
     folder = os.environ.get("SYNTHCXR_TEST_FILMS")
     if not folder:
-        pytest.skip("SYNTHCXR_TEST_FILMS names no folder of real films")
+        pytest.skip("SYNTHCXR_TEST_FILMS is not set")
     return Path(folder)
 
 
 @pytest.mark.parametrize(("name", "n_films", "size"), [("nih_256", 1282, 256), ("nih_64", 855, 64)])
-def test_real_films(real: Path, name: str, n_films: int, size: int) -> None:
-    """Every listed real film is found; a film reads at its size, in [0, 1]."""
-    films = list(nih.read_films(str(real / name)))
+def test_reads_real_films(real_films: Path, name: str, n_films: int, size: int) -> None:
+    """All listed real films are found; pixels have the size of the file and are in [0, 1]."""
+    films = list(nih.read_films(str(real_films / name)))
     assert len(films) == n_films
     assert {film.view for film in films} == {"PA", "AP"}
     assert all(film.source.startswith("nih_") for film in films)
@@ -188,10 +188,10 @@ def test_real_films(real: Path, name: str, n_films: int, size: int) -> None:
     assert 0 <= pixels.min() < pixels.max() <= 1
 
 
-def test_real_release(real: Path) -> None:
-    """The full table of 112,120 rows with 45 films present: the 45 are read, the others counted."""
+def test_reads_a_part_of_the_real_release(real_films: Path) -> None:
+    """With 45 films and the full table of 112,120 rows, the 45 films are read and the others are counted."""
     lines: list[str] = []
-    films = list(nih.read_films(str(real / "nih_release_sample"), report=lines.append))
+    films = list(nih.read_films(str(real_films / "nih_release_sample"), report=lines.append))
     assert len(films) == 45
     assert {film.read_size() for film in films} == {1024}
     assert [line.split(": ")[1] for line in lines] == ["112,075 of 112,120 listed films are absent, 45 found"]

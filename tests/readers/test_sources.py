@@ -1,4 +1,4 @@
-"""Sources of params.yaml: options checked, films of several sources merged."""
+"""The sources of params.yaml: checks of options, and merging the films of several sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import sources
 
 
-def _film(name: str, patient: str, size: int | None, *, source: str = "a", official: str = "") -> Film:
+def build_film(name: str, patient: str, size: int | None, *, source: str = "a", official: str = "") -> Film:
     def read_size() -> int:
         if size is None:
             raise DataError(f"{name}: not a readable image")
@@ -33,35 +33,35 @@ def _film(name: str, patient: str, size: int | None, *, source: str = "a", offic
     )
 
 
-def test_of_one_image_index_the_largest_film_is_kept() -> None:
-    """Whichever source comes first; of equals it is the first, and a film that cannot be read loses."""
+def test_largest_film_of_an_image_index_is_kept() -> None:
+    """The order of sources does not matter, except for equal sizes; an unreadable film counts as the smallest."""
     films = [
-        _film("x", "1", 64, source="a"),
-        _film("y", "2", 64, source="a"),
-        _film("z", "3", None, source="a"),
-        _film("x", "1", 256, source="b"),
-        _film("y", "2", 64, source="b"),
-        _film("z", "3", 8, source="b"),
+        build_film("x", "1", 64, source="a"),
+        build_film("y", "2", 64, source="a"),
+        build_film("z", "3", None, source="a"),
+        build_film("x", "1", 256, source="b"),
+        build_film("y", "2", 64, source="b"),
+        build_film("z", "3", 8, source="b"),
     ]
     assert {film.image_index: film.source for film in sources.merge_films(films)} == {"x": "b", "y": "a", "z": "b"}
 
 
-def test_the_official_side_is_kept_from_whichever_source_knows_it() -> None:
-    """A larger copy without the lists does not make a test film a training film."""
-    films = [_film("x", "1", 64, official="test"), _film("x", "1", 256, source="b")]
+def test_official_list_is_kept_from_any_source() -> None:
+    """A larger copy without official lists does not move a film out of the official test list."""
+    films = [build_film("x", "1", 64, official="test"), build_film("x", "1", 256, source="b")]
     (film,) = sources.merge_films(films)
     assert (film.source, film.official) == ("b", "test")
 
 
-def test_films_of_one_image_index_make_their_patients_one() -> None:
-    """A source that calls each film its own patient cannot pull a known patient's films apart."""
+def test_patients_with_a_shared_image_index_are_unified() -> None:
+    """A source that treats each film as a patient does not separate the films of a known patient."""
     films = [
-        _film("x", "61", 64),
-        _film("y", "61", 64),
-        _film("w", "9", 64),
-        _film("x", "film x", 256, source="b"),
-        _film("y", "film y", 256, source="b"),
-        _film("v", "film y", 256, source="b"),
+        build_film("x", "61", 64),
+        build_film("y", "61", 64),
+        build_film("w", "9", 64),
+        build_film("x", "film x", 256, source="b"),
+        build_film("y", "film y", 256, source="b"),
+        build_film("v", "film y", 256, source="b"),
     ]
     patients = {film.image_index: film.patient_id for film in sources.merge_films(films)}
     assert patients == {"x": "61", "y": "61", "v": "61", "w": "9"}
@@ -70,39 +70,39 @@ def test_films_of_one_image_index_make_their_patients_one() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, r"prepare.sources\[2\].reader: None is none of nih, chexpert, dicom, folder, phantom"),
-        ({"reader": "nlh"}, r"prepare.sources\[2\].reader: 'nlh' is none of"),
-        ({"reader": "nih"}, r"prepare.sources\[2\].path: missing, reader nih needs it"),
-        ({"reader": "nih", "path": 3}, r"prepare.sources\[2\].path: 3 is no text"),
+        ({}, r"prepare.sources\[2\].reader: None is not one of nih, chexpert, dicom, folder, phantom"),
+        ({"reader": "nlh"}, r"prepare.sources\[2\].reader: 'nlh' is not one of"),
+        ({"reader": "nih"}, r"prepare.sources\[2\].path: missing; reader nih requires it"),
+        ({"reader": "nih", "path": 3}, r"prepare.sources\[2\].path: expected text, got 3"),
         ({"reader": "nih", "path": "x", "folder": "y"}, r"prepare.sources\[2\].folder: unknown option of reader nih"),
         ({"reader": "nih", "path": "x", "report": "y"}, r"prepare.sources\[2\].report: unknown option"),
-        ({"reader": "folder", "path": "x", "map": "y"}, r"prepare.sources\[2\].map: 'y' is no mapping"),
+        ({"reader": "folder", "path": "x", "map": "y"}, r"prepare.sources\[2\].map: expected a mapping, got 'y'"),
         (
             {"reader": "phantom", "n_films": "9", "resolution": 8, "seed": 1},
-            r"prepare.sources\[2\].n_films: '9' is no whole number",
+            r"prepare.sources\[2\].n_films: expected a whole number, got '9'",
         ),
         (
             {"reader": "phantom", "n_films": True, "resolution": 8, "seed": 1},
-            r"prepare.sources\[2\].n_films: True is no whole number",
+            r"prepare.sources\[2\].n_films: expected a whole number, got True",
         ),
     ],
 )
-def test_a_bad_option_is_named_by_its_path(entry: dict[str, Any], message: str) -> None:
-    """Unknown, missing and ill-typed options name their key in params.yaml, as a bad key elsewhere does."""
+def test_invalid_options_are_errors_with_their_key(entry: dict[str, Any], message: str) -> None:
+    """The error for an unknown, missing or wrongly typed option begins with its key in params.yaml."""
     with pytest.raises(ConfigError, match=message):
         sources.read_source("prepare.sources[2]", entry, lambda line: None)
 
 
-def test_an_option_that_the_reader_refuses_is_named_by_its_path(tmp_path: Path) -> None:
-    """The reader names the option, the source its place."""
+def test_option_errors_of_a_reader_get_the_full_key(tmp_path: Path) -> None:
+    """The reader names the option, and `read_source` adds the key of the source."""
     (tmp_path / "normal").mkdir()
     entry = {"reader": "folder", "path": str(tmp_path), "others": "maybe"}
     with pytest.raises(ConfigError, match=r"^prepare.sources\[0\].others: 'maybe'"):
         sources.read_source("prepare.sources[0]", entry, lambda line: None)
 
 
-def test_what_a_reader_reports_is_passed_on_and_kept() -> None:
-    """The lines go to `report` and into the entry of dataset.json, beside the count of films."""
+def test_lines_of_a_reader_are_reported_and_stored() -> None:
+    """The lines of the reader go to `report` and into the entry of dataset.json, with the number of films."""
     lines: list[str] = []
     entry = {"reader": "phantom", "n_films": 3, "resolution": 8, "seed": 1}
     source = sources.read_source("prepare.sources[0]", entry, lines.append)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import postgres_server
+from support.mlflow_server import MlflowServer
 from support.postgres_server import ADMIN, PASSWORD, TeamServer
-from support.servers import MlflowServer
 from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.model_files import model_folder

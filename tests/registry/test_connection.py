@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.servers import MlflowServer, find_free_port
+from support.loopback_server import find_free_port
+from support.mlflow_server import MlflowServer
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import connection, publish, resolve_model, tracking_uri

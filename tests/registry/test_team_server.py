@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.postgres_server import ADMIN, PASSWORD, TeamServer
+from support.small_disk import mount_small_disk
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import client, promotion, publish, resolve_model, tracking_uri
@@ -174,14 +173,8 @@ def test_full_database_is_a_one_line_error_and_loses_nothing(
 def small_disk(team_server: TeamServer) -> Iterator[Path]:
     """A disk of 4 MiB for the server's artifacts."""
     files = team_server.folder / "files"
-    files.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(files)]
-    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no disk can be mounted here: that needs root")
-    try:
+    with mount_small_disk(files, "size=4m"):
         yield files
-    finally:
-        subprocess.run(["umount", str(files)], check=True)
 
 
 @contextlib.contextmanager

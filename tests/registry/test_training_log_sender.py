@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support.servers import MlflowServer, find_free_port
+from support.loopback_server import find_free_port
+from support.mlflow_server import MlflowServer
 from support.stub_models import write_stub_models
 
 from synthcxr.errors import ConfigError

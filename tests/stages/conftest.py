@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.evaluation_project import EvaluationProject, build_project
+from support.linear_models import write_linear_models
 
 from synthcxr.stages import generate
 
@@ -19,6 +20,12 @@ def trained_dataset(trained: Trained, tmp_path_factory: pytest.TempPathFactory) 
     out = tmp_path_factory.mktemp("trained") / "synthetic"
     generate.run(trained.config.generate, model=trained.onnx, out=out, model_name="trained")
     return out
+
+
+@pytest.fixture(scope="session")
+def linear_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of linear models, which no test changes."""
+    return write_linear_models(tmp_path_factory.mktemp("linear_models"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from support.linear_models import (
     generate_dataset,
     write_linear_classifier,
     write_linear_generator,
-    write_linear_models,
 )
 
 from synthcxr.data.findings import format_finding_labels
@@ -26,22 +25,17 @@ from synthcxr.model_files import onnx_metadata
 from synthcxr.storage import json_files
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_linear_models(tmp_path_factory.mktemp("model"))
-
-
-def test_labels_follow_from_probabilities(model: Path, tmp_path: Path) -> None:
+def test_labels_follow_from_probabilities(linear_models: Path, tmp_path: Path) -> None:
     """`Finding Labels` are the findings whose probability reaches the threshold, or No Finding."""
-    generate_dataset(model, tmp_path / "x", n=40)
+    generate_dataset(linear_models, tmp_path / "x", n=40)
     table = read_metadata(tmp_path / "x")
     present = table.loc[:, list(PROBABILITY_COLUMNS)].to_numpy() >= [THRESHOLD] * 13 + [1.5]
     assert list(table["Finding Labels"]) == [format_finding_labels(row.astype(float)) for row in present]
 
 
-def test_every_image_shows_the_requested_findings(model: Path, tmp_path: Path) -> None:
+def test_every_image_shows_the_requested_findings(linear_models: Path, tmp_path: Path) -> None:
     """Each image shows every requested finding; candidates are in order and some are rejected."""
-    generate_dataset(model, tmp_path / "x", labels=("effusion", "Atelectasis"), n=12)
+    generate_dataset(linear_models, tmp_path / "x", labels=("effusion", "Atelectasis"), n=12)
     table = read_metadata(tmp_path / "x")
     run = json_files.read_json(tmp_path / "x" / "run.json")
     assert (table[["p_Effusion", "p_Atelectasis"]] >= THRESHOLD).all(axis=None)
@@ -60,10 +54,10 @@ def test_no_finding_can_be_requested(tmp_path: Path) -> None:
     assert set(read_metadata(tmp_path / "x")["Finding Labels"]) == {"No Finding"}
 
 
-def test_weak_findings_are_named_and_thresholds_identify_a_dataset(model: Path, tmp_path: Path) -> None:
+def test_weak_findings_are_named_and_thresholds_identify_a_dataset(linear_models: Path, tmp_path: Path) -> None:
     """run.json and the last line name a requested weak finding; another threshold makes another dataset."""
-    generate_dataset(model, tmp_path / "x")
-    weak_model = shutil.copytree(model, tmp_path / "weak")
+    generate_dataset(linear_models, tmp_path / "x")
+    weak_model = shutil.copytree(linear_models, tmp_path / "weak")
     path = weak_model / "classifier.onnx"
     metadata, network = onnx_metadata.read(path), onnx.load(path)
     thresholds = metadata.thresholds | {"Hernia": 0.123}
@@ -76,25 +70,25 @@ def test_weak_findings_are_named_and_thresholds_identify_a_dataset(model: Path, 
         generate_dataset(weak_model, tmp_path / "x")
 
 
-def test_dataset_with_too_few_images_can_be_continued(model: Path, tmp_path: Path) -> None:
+def test_dataset_with_too_few_images_can_be_continued(linear_models: Path, tmp_path: Path) -> None:
     """If the candidates run out, the images found are in place; a larger max_draws gives the bytes of one run."""
     request = {"labels": ("Edema",), "n": 30}
     for _ in range(2):
         with pytest.raises(GateError, match=r"of 30 images of 16 px with Edema \(40 candidates drawn, \d+\.\d+% acc"):
-            generate_dataset(model, tmp_path / "x", **request, max_draws=40)
+            generate_dataset(linear_models, tmp_path / "x", **request, max_draws=40)
     run = json_files.read_json(tmp_path / "x/run.json")
     assert run["complete"] is False and run["counts"]["draws"] == 40
     assert 0 < run["counts"]["found"] == len(read_metadata(tmp_path / "x")) < 30
-    generate_dataset(model, tmp_path / "x", **request)
-    generate_dataset(model, tmp_path / "direct", **request)
+    generate_dataset(linear_models, tmp_path / "x", **request)
+    generate_dataset(linear_models, tmp_path / "direct", **request)
     assert digest_dataset(tmp_path / "x") == digest_dataset(tmp_path / "direct")
-    assert generate_dataset(model, tmp_path / "x", **request, max_draws=4000).status == "already finished"
+    assert generate_dataset(linear_models, tmp_path / "x", **request, max_draws=4000).status == "already finished"
 
 
 @pytest.mark.parametrize("image_format", ["png", "webdataset"])
-def test_unreachable_finding_gives_an_empty_dataset(model: Path, tmp_path: Path, image_format: str) -> None:
+def test_unreachable_finding_gives_an_empty_dataset(linear_models: Path, tmp_path: Path, image_format: str) -> None:
     """A finding that no image shows ends with GateError and an empty dataset, not with an endless run."""
     with pytest.raises(GateError, match="only 0 of 20 images of 16 px with Hernia .400 candidates"):
-        generate_dataset(model, tmp_path / "x", labels=("Hernia",), flags={"image_format": image_format})
+        generate_dataset(linear_models, tmp_path / "x", labels=("Hernia",), flags={"image_format": image_format})
     assert read_metadata(tmp_path / "x").empty
     assert np.load(tmp_path / "x/latents.npy", allow_pickle=False).shape == (0, LATENT)

@@ -12,22 +12,16 @@ from support.linear_models import (
     list_neighbours,
     write_linear_classifier,
     write_linear_generator,
-    write_linear_models,
 )
 
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.storage.locks import file_lock
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_linear_models(tmp_path_factory.mktemp("model"))
-
-
 @pytest.fixture
-def finished(model: Path, tmp_path: Path) -> Path:
+def finished(linear_models: Path, tmp_path: Path) -> Path:
     """A finished dataset, alone in its folder."""
-    generate_dataset(model, tmp_path / "x")
+    generate_dataset(linear_models, tmp_path / "x")
     return tmp_path / "x"
 
 
@@ -35,43 +29,43 @@ def finished(model: Path, tmp_path: Path) -> Path:
     ("changes", "difference"),
     [({"seed": 2}, "seed 1, not 2"), ({"labels": ("Edema",)}, "labels none, not Edema"), ({"n": 5}, "n 20, not 5")],
 )
-def test_another_request_is_refused(model: Path, finished: Path, changes: dict, difference: str) -> None:
+def test_another_request_is_refused(linear_models: Path, finished: Path, changes: dict, difference: str) -> None:
     """Another request for a finished dataset's folder is an error that names the difference."""
     before = digest_dataset(finished)
     with pytest.raises(DataError, match=difference):
-        generate_dataset(model, finished, **changes)
+        generate_dataset(linear_models, finished, **changes)
     assert digest_dataset(finished) == before and list_neighbours(finished) == ["x"]
 
 
-def test_another_model_is_refused(model: Path, finished: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused(linear_models: Path, finished: Path, tmp_path: Path) -> None:
     """The digest of a model identifies it, not its name."""
-    other_model = shutil.copytree(model, tmp_path / "other")
+    other_model = shutil.copytree(linear_models, tmp_path / "other")
     write_linear_generator(other_model, seed=5)
     with pytest.raises(DataError, match="another generator"):
         generate_dataset(other_model, finished)
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_other_files_are_not_touched(model: Path, finished: Path, tmp_path: Path, force: bool) -> None:
+def test_other_files_are_not_touched(linear_models: Path, finished: Path, tmp_path: Path, force: bool) -> None:
     """A folder with other files, a dataset with an additional file, and a file are refused, also with --force."""
     thesis = tmp_path / "y/thesis.txt"
     thesis.parent.mkdir()
     thesis.write_text("years of work")
     with pytest.raises(DataError, match=r"contains something other than a dataset \(thesis.txt\)"):
-        generate_dataset(model, tmp_path / "y", flags={"force": force})
+        generate_dataset(linear_models, tmp_path / "y", flags={"force": force})
     with pytest.raises(DataError, match="is a file"):
-        generate_dataset(model, thesis, flags={"force": force})
+        generate_dataset(linear_models, thesis, flags={"force": force})
     shutil.copy(thesis, finished / "notes.txt")
     with pytest.raises(DataError, match="notes.txt" if force else "seed"):
-        generate_dataset(model, finished, seed=2, flags={"force": force})
+        generate_dataset(linear_models, finished, seed=2, flags={"force": force})
     assert thesis.read_text() == "years of work" and (finished / "notes.txt").exists()
     assert list_neighbours(finished) == ["x", "y"]
 
 
-def test_empty_folder_is_accepted(model: Path, tmp_path: Path) -> None:
+def test_empty_folder_is_accepted(linear_models: Path, tmp_path: Path) -> None:
     """The output folder may exist if it is empty."""
     (tmp_path / "x").mkdir()
-    assert generate_dataset(model, tmp_path / "x").n_images == 20
+    assert generate_dataset(linear_models, tmp_path / "x").n_images == 20
 
 
 @pytest.mark.parametrize(
@@ -91,13 +85,13 @@ def test_empty_folder_is_accepted(model: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_requests_write_nothing(
-    model: Path, tmp_path: Path, changes: dict, error: type[Exception], message: str
+    linear_models: Path, tmp_path: Path, changes: dict, error: type[Exception], message: str
 ) -> None:
     """A bad request is one error, and the folder stays as it was."""
     if changes.get("device") == "cuda" and Path("/dev/nvidia0").exists():
         pytest.skip("this machine has a GPU")
     with pytest.raises(error, match=message):
-        generate_dataset(model, tmp_path / "x", **changes)
+        generate_dataset(linear_models, tmp_path / "x", **changes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,10 +104,10 @@ def test_models_of_different_resolution_are_refused(tmp_path: Path) -> None:
     assert list_neighbours(tmp_path / "x") == ["model"]
 
 
-def test_second_run_into_one_folder_is_refused(model: Path, tmp_path: Path) -> None:
+def test_second_run_into_one_folder_is_refused(linear_models: Path, tmp_path: Path) -> None:
     """A run is refused while the folder is locked; a lock file that no process holds does not matter."""
     with file_lock(tmp_path / "x.lock"), pytest.raises(DataError, match="another process is writing here"):
-        generate_dataset(model, tmp_path / "x")
+        generate_dataset(linear_models, tmp_path / "x")
     (tmp_path / "x.lock").touch()
-    assert generate_dataset(model, tmp_path / "x").n_images == 20
+    assert generate_dataset(linear_models, tmp_path / "x").n_images == 20
     assert list_neighbours(tmp_path / "x") == ["x"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.registered_project import record_evaluated_digests, write_project, write_results
+from support.registered_project import enter_project, record_evaluated_digests, write_project, write_results
 from support.stub_models import SIDE
 
 from synthcxr.config.schema import RegisterConfig
@@ -20,9 +20,7 @@ NAMES = ("synthcxr-classifier", "synthcxr-generator", "synthcxr-judge")
 def registered_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose version 1 is champion and whose version 2 failed a gate."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
-        patch.chdir(root)
+    with enter_project(root):
         arguments = write_project(root)
         register.run(RegisterConfig(experiment="e"), **arguments)
         for path in [*arguments["results"].glob("snapshots/*"), arguments["results"] / "snapshots"]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.registered_project import record_evaluated_digests, write_project, write_results
+from support.registered_project import enter_project, record_evaluated_digests, write_project, write_results
 from support.stub_models import SIDE
 
 from synthcxr.config.schema import RegisterConfig, load_config
@@ -37,10 +37,8 @@ class Registration:
 
 def register_in(root: Path, arguments: dict[str, Any]) -> Registration:
     printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
-        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
+    with enter_project(root), pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
         patch.setenv("DVC_STAGE", "register")
-        patch.chdir(root)
         return Registration(root, arguments, register.run(CONFIG, **arguments), printed.getvalue())
 
 

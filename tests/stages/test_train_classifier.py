@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,10 @@ from synthcxr.networks.classifier import build_classifier
 from synthcxr.stages import train_classifier
 from synthcxr.storage import json_files
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 N_FILMS = {"train": 60, "judge": 30, "val": 40, "test": 10}
 FILES = ("weights.safetensors", "config.json", "metrics.json")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Use one thread: networks this small then run many times faster, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")

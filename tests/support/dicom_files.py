@@ -21,7 +21,7 @@ from synthcxr.readers import phantom
 DIGITAL_X_RAY = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
-def phantom_12_bit(index: int, side: int = 32) -> NDArray[np.uint16]:
+def draw_12_bit_phantom(index: int, side: int = 32) -> NDArray[np.uint16]:
     """Draw a phantom with 12 bits per pixel."""
     return np.rint(phantom.draw_film(1, index, side) * 4095).astype(np.uint16)
 
@@ -35,7 +35,7 @@ def _ignore_warnings() -> Iterator[None]:
 
 
 @_ignore_warnings()
-def film(pixels: NDArray[Any], *, bits: int = 12, compress: str = "", **tags: Any) -> FileDataset:
+def build_film(pixels: NDArray[Any], *, bits: int = 12, compress: str = "", **tags: Any) -> FileDataset:
     """Build a DX film from stored values; `tags` are set last, and `compress` is a transfer syntax."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = DIGITAL_X_RAY, ExplicitVRLittleEndian
@@ -57,19 +57,19 @@ def film(pixels: NDArray[Any], *, bits: int = 12, compress: str = "", **tags: An
     return dataset
 
 
-def jpeg_film(pixels: NDArray[np.uint8], **tags: Any) -> FileDataset:
+def build_jpeg_film(pixels: NDArray[np.uint8], **tags: Any) -> FileDataset:
     """Build a film in baseline JPEG, for which pydicom has no encoder."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=95)
-    dataset = film(pixels, bits=8, **tags)
+    dataset = build_film(pixels, bits=8, **tags)
     dataset.PixelData, dataset.file_meta.TransferSyntaxUID = encapsulate([stream.getvalue()]), JPEGBaseline8Bit
     dataset["PixelData"].is_undefined_length = True
     return dataset
 
 
 @_ignore_warnings()
-def save(dataset: FileDataset, path: Path) -> Path:
-    """Write it as a file, its folders dataset."""
+def write_film(dataset: FileDataset, path: Path) -> Path:
+    """Write a film to a file, and create its parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
     return path

@@ -16,13 +16,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from support.servers import START_TIMEOUT_S, find_free_port
+from support.loopback_server import find_free_port, wait_until_healthy
 
 ADMIN = "admin"
 PASSWORD = "a-long-loopback-password"  # guards a server on loopback that has test data only
@@ -123,7 +120,7 @@ class TeamServer:
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         (self.folder / "pid").write_text(str(self._process.pid))
-        self._wait_until_healthy(self._process)
+        wait_until_healthy(f"{self.url}/health", self._process, self.folder / "log")
 
     def kill(self) -> None:
         """Kill the server and its workers; the database keeps running."""
@@ -132,19 +129,6 @@ class TeamServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            assert process.poll() is None, (self.folder / "log").read_text()[-2000:]
-            try:
-                opener.open(f"{self.url}/health", timeout=1).close()
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-            else:
-                return
-        raise TimeoutError(self.url)
 
 
 @contextlib.contextmanager

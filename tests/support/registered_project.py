@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.data import images
@@ -15,6 +18,7 @@ from synthcxr.data.findings import NO_FINDING
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, to_metadata_row, write_metadata
 from synthcxr.model_files import onnx_metadata
 from synthcxr.project import packaged_files
+from synthcxr.registry import tracking_uri
 from synthcxr.storage import digests, json_files
 
 
@@ -76,6 +80,15 @@ def record_evaluated_digests(results: Path, models: Path, dataset: Path) -> None
     model_digests = {kind: onnx_metadata.read(models / f"{kind}.onnx").digest for kind in kinds}
     dataset_digest = digests.sha256_file(dataset / METADATA_FILE)
     json_files.write_json(results / "metrics.json", metrics | {"models": model_digests, "dataset": dataset_digest})
+
+
+@contextlib.contextmanager
+def enter_project(root: Path) -> Iterator[None]:
+    """Make `root` the current folder, with its own registry; for fixtures that outlive one test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(tracking_uri.URI_VARIABLE, raising=False)
+        patch.chdir(root)
+        yield
 
 
 def write_project(root: Path, *, passed: bool = True) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.servers import START_TIMEOUT_S, find_free_port
+from support.loopback_server import START_TIMEOUT_S, find_free_port
 from support.small_study import read_codes
 
 ANSWER = {"confidence": 2, "quality": 3, "findings": ["Mass"], "comment": "faint"}

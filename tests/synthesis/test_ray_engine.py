@@ -17,8 +17,8 @@ import pytest
 from support.exported_models import write_guided_models
 from support.file_digests import digest_dataset
 from support.kill_at_each_write import run_generate_stage
+from support.loopback_server import find_free_port
 from support.paths import REPOSITORY
-from support.servers import find_free_port
 
 from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.storage import json_files

@@ -2,13 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import small_classifier
 
 from synthcxr.config.schema import ClassifierConfig
 from synthcxr.errors import ConfigError, DataError
@@ -23,29 +23,10 @@ from synthcxr.training.classifier import (
     train_classifier,
 )
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SIDE = 16
-CONFIG = ClassifierConfig(
-    backbone="small",
-    weights="none",
-    resolution=SIDE,
-    width=4,
-    n_epochs=6,
-    batch=16,
-    lr=5e-3,
-    weight_decay=1e-2,
-    n_bootstrap=0,
-    seed=3,
-    device="cpu",
-)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Use one thread: networks this small then run many times faster, above all on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+CONFIG = dataclasses.replace(small_classifier.CONFIG, resolution=SIDE, n_epochs=6, lr=5e-3, n_bootstrap=0, seed=3)
 
 
 def draw_films(n: int, seed: int) -> LabelledFilms:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import distributed_worker
-from support.servers import find_free_port
+from support.loopback_server import find_free_port
 from support.small_gan import CONFIG, ProgressRecorder, read_films
 from torch import Tensor
 

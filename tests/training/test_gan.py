@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.file_digests import digest_files
 from support.killable_training import LONG_CONFIG, training_process
 from support.killable_training import train as train_long
 from support.small_gan import CONFIG, ProgressRecorder, read_films
@@ -163,13 +164,13 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "full"
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, folder, ProgressRecorder(stop_nimg=112))
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = digest_files(folder)
     with (
         limited_file_size(1000),
         pytest.raises(ArtifactError, match=r"nimg-000000128\.safetensors: checkpoint not written"),
     ):
         train(CONFIG, folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    assert digest_files(folder) == before
     assert is_equal(uninterrupted, train(CONFIG, folder))
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.dataset_records import write_images
+from support.file_digests import digest_files
 
 from synthcxr.data import image_reader
 from synthcxr.data.synthetic_dataset import to_metadata_row
@@ -19,11 +20,6 @@ from synthcxr.writers.formats.image_folder import PngFolder
 from synthcxr.writers.formats.webdataset import TarShards
 
 STORES = pytest.mark.parametrize("store_class", [PngFolder, TarShards])
-
-
-def read_files(root: Path) -> dict[str, bytes]:
-    """The content of every file by its path."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +63,7 @@ def test_truncated_store_can_be_continued(
     uninterrupted = store_class(uninterrupted_root)
     write_images(uninterrupted, 0, 8)
     uninterrupted.close()
-    assert read_files(root) == read_files(uninterrupted_root)
+    assert digest_files(root) == digest_files(uninterrupted_root)
 
 
 @STORES

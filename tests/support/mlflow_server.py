@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-START_TIMEOUT_S = 240  # seconds on free cores, minutes on busy ones
-
-
-def find_free_port() -> int:
-    """A port of the loopback address on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from support.loopback_server import find_free_port, wait_until_healthy
 
 
 class MlflowServer:
@@ -43,7 +32,7 @@ class MlflowServer:
             self._process = subprocess.Popen(
                 [*command, *stores], cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        self._wait_until_healthy(self._process)
+        wait_until_healthy(f"{self.url}/health", self._process, self.folder / "log")
 
     def kill(self) -> None:
         """Kill it with its workers."""
@@ -51,16 +40,3 @@ class MlflowServer:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            assert process.poll() is None, "the server has ended"
-            try:
-                opener.open(f"{self.url}/health", timeout=1).close()
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-            else:
-                return
-        raise TimeoutError(self.url)
