@@ -27,9 +27,11 @@ VAGUE_IDENTIFIERS = {"held", "asked", "wanted", "told", "found", "came", "grown"
 MAX_LINES = 320
 
 
-def list_modules() -> Iterator[Path]:
-    """The Python files of the package."""
-    return (REPOSITORY / "synthcxr").rglob("*.py")
+def list_source_files() -> list[Path]:
+    """The Python files of the package, the tests and the benchmarks."""
+    return [
+        path for folder in ("synthcxr", "tests", "benchmarks") for path in sorted((REPOSITORY / folder).rglob("*.py"))
+    ]
 
 
 def list_loaded_modules(code: str) -> list[str]:
@@ -106,12 +108,12 @@ def test_public_names_can_be_imported() -> None:
 
 def test_no_file_has_a_vague_name() -> None:
     """A file name says what the file is about."""
-    assert not [path for path in list_modules() if path.stem in VAGUE_FILE_NAMES]
+    assert not [path for path in list_source_files() if path.stem in VAGUE_FILE_NAMES]
 
 
 def test_no_file_is_long() -> None:
     """A file answers one question, in at most 320 lines."""
-    n_lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in list_modules()}
+    n_lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in list_source_files()}
     assert not {str(path.relative_to(REPOSITORY)): n for path, n in n_lines.items() if n > MAX_LINES}
 
 
@@ -146,7 +148,7 @@ def test_no_identifier_is_vague() -> None:
     """No variable, attribute, parameter, function or class has a name that says nothing about its content."""
     vague = [
         f"{path.relative_to(REPOSITORY)}:{line}: {name}"
-        for path in sorted(list_modules())
+        for path in list_source_files()
         for name, line in list_bound_names(ast.parse(path.read_text(encoding="utf-8")))
         if name.strip("_").lower() in VAGUE_IDENTIFIERS
     ]

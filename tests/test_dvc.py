@@ -68,7 +68,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_changed_parameter_reruns_its_stage_and_those_after_it(repository: Path, change: str) -> None:
     """No change of a parameter of a later stage trains a model again.
 
-    `lock`, which always runs, is frozen here: else --force-downstream would rerun everything after it.
+    `lock`, which always runs, is frozen here: otherwise --force-downstream would rerun everything after it.
     """
     path, yaml = repository / "params.yaml", YAML(typ="safe", pure=True)
     before, pipeline = path.read_text(encoding="utf-8"), (repository / "dvc.yaml").read_text(encoding="utf-8")
@@ -98,8 +98,8 @@ def test_a_fresh_clone_evaluates_without_training(repository: Path, tmp_path: Pa
     run(clone, "dvc", "pull")
     assert list_run_stages(run(clone, "dvc", "repro")) == ["lock"]
     run(clone, "synthcxr", "evaluate", "--record", "--out", "again")
-    first, again = (json.loads((clone / name / "summary.json").read_text()) for name in ("results", "again"))
-    assert first == again
+    first, repeated = (json.loads((clone / name / "summary.json").read_text()) for name in ("results", "again"))
+    assert first == repeated
 
 
 def test_a_dataset_in_shards_is_pushed_as_a_few_files(repository: Path, tmp_path: Path) -> None:

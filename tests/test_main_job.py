@@ -37,8 +37,8 @@ def read_metadata_files(dataset: Path) -> dict[str, bytes]:
 def common_finding(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The finding that the small generator shows most often."""
     folder = tmp_path_factory.mktemp("finding")
-    done = run_synthcxr(folder, "generate", "--n", 64, "--model", trained.onnx, "--out", "x")
-    assert done.returncode == 0, done.stderr
+    process = run_synthcxr(folder, "generate", "--n", 64, "--model", trained.onnx, "--out", "x")
+    assert process.returncode == 0, process.stderr
     rows = (folder / "x" / "metadata.csv").read_text(encoding="utf-8").splitlines()[1:]
     findings = [name for row in rows for name in row.split(",")[4].split("|") if name != "No Finding"]
     return max(set(findings), key=findings.count)
@@ -49,8 +49,8 @@ def test_two_runs_and_a_killed_one_give_the_same_bytes(trained: Trained, common_
     """The same command writes the same bytes in two folders, and in a third after SIGKILL and a second run."""
     request = ("generate", "--n", "60", "--label", common_finding, "--seed", "1", "--model", str(trained.onnx))
     for name in ("one", "two"):
-        done = run_synthcxr(tmp_path, *request, "--out", name)
-        assert done.returncode == 0, done.stderr
+        process = run_synthcxr(tmp_path, *request, "--out", name)
+        assert process.returncode == 0, process.stderr
     assert len(read_images(tmp_path / "one")) == 60
     assert read_images(tmp_path / "one") == read_images(tmp_path / "two")
     assert read_metadata_files(tmp_path / "one") == read_metadata_files(tmp_path / "two")
@@ -66,8 +66,8 @@ def test_two_runs_and_a_killed_one_give_the_same_bytes(trained: Trained, common_
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    again = run_synthcxr(tmp_path, *request, "--out", "killed")
-    assert again.returncode == 0, again.stderr
+    resumed = run_synthcxr(tmp_path, *request, "--out", "killed")
+    assert resumed.returncode == 0, resumed.stderr
     assert read_images(tmp_path / "killed") == read_images(tmp_path / "one")
     assert read_metadata_files(tmp_path / "killed") == read_metadata_files(tmp_path / "one")
     assert not partial.exists()
@@ -76,7 +76,7 @@ def test_two_runs_and_a_killed_one_give_the_same_bytes(trained: Trained, common_
 @pytest.mark.slow
 def test_a_shortfall_leaves_a_shorter_dataset(trained: Trained, common_finding: str, tmp_path: Path) -> None:
     """Too few candidates: exit code 1, the acceptance rate, and a shorter dataset that is consistent in itself."""
-    done = run_synthcxr(
+    process = run_synthcxr(
         tmp_path,
         *(
             "generate",
@@ -92,8 +92,8 @@ def test_a_shortfall_leaves_a_shorter_dataset(trained: Trained, common_finding: 
             "x",
         ),
     )
-    assert done.returncode == 1, done.stderr
-    assert "%" in done.stdout + done.stderr
+    assert process.returncode == 1, process.stderr
+    assert "%" in process.stdout + process.stderr
     run = json.loads((tmp_path / "x" / "run.json").read_text(encoding="utf-8"))
     assert run["complete"] is False
     assert run["counts"]["found"] == len(read_images(tmp_path / "x")) > 0
@@ -101,9 +101,9 @@ def test_a_shortfall_leaves_a_shorter_dataset(trained: Trained, common_finding: 
 
 def test_an_unknown_label_lists_the_labels(trained: Trained, tmp_path: Path) -> None:
     """An unknown finding: exit code 2, the known findings, nothing written."""
-    done = run_synthcxr(tmp_path, "generate", "--n", "5", "--label", "Gout", "--model", trained.onnx, "--out", "x")
-    assert done.returncode == 2
-    assert "Cardiomegaly" in done.stderr
+    process = run_synthcxr(tmp_path, "generate", "--n", "5", "--label", "Gout", "--model", trained.onnx, "--out", "x")
+    assert process.returncode == 2
+    assert "Cardiomegaly" in process.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,11 +126,11 @@ def test_from_onnx_to_a_champion_and_a_report(trained: Trained, tmp_path: Path) 
         ("models", "list"),
     ]
     for step in steps:
-        done = run_synthcxr(tmp_path, *step)
-        assert done.returncode == 0, f"{step}: {done.stderr}"
+        process = run_synthcxr(tmp_path, *step)
+        assert process.returncode == 0, f"{step}: {process.stderr}"
     registered = json.loads((tmp_path / "results" / "registered.json").read_text(encoding="utf-8"))
     assert registered["champion"] is True, registered["why"]
-    assert "synthcxr-generator" in done.stdout
+    assert "synthcxr-generator" in process.stdout
     model = json.loads((tmp_path / "mine" / "run.json").read_text(encoding="utf-8"))["model"]
     assert model["name"] == "models:/synthcxr-generator/1"
     assert "<img" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")

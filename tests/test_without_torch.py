@@ -50,23 +50,23 @@ def require_dataset(folder: Path) -> None:
 
 def test_generating_where_torch_cannot_be_imported(folder: Path) -> None:
     """`synthcxr generate` works in an interpreter that refuses to import torch."""
-    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE)
-    assert done.returncode == 0, done.stderr
+    process = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE)
+    assert process.returncode == 0, process.stderr
     require_dataset(folder)
 
 
 def test_a_command_that_needs_torch_says_what_to_install(folder: Path) -> None:
     """Training without torch ends in one line that names the extra, with exit code 2."""
     (folder / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, "train-gan")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", TORCH_IS_MISSING)
+    process = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, "train-gan")
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", TORCH_IS_MISSING)
 
 
 @pytest.mark.slow
 def test_latent_optimisation_needs_torch(folder: Path) -> None:
     """--method optimise without torch says what to install and leaves nothing behind."""
-    done = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE, "--method", "optimise")
-    assert (done.returncode, done.stderr) == (2, TORCH_IS_MISSING)
+    process = run(folder, sys.executable, "-c", RUN_WITHOUT_TORCH, *GENERATE, "--method", "optimise")
+    assert (process.returncode, process.stderr) == (2, TORCH_IS_MISSING)
     assert not (folder / "x").exists()
 
 
@@ -84,7 +84,7 @@ def test_generating_in_an_environment_without_torch(folder: Path) -> None:
     assert refused.returncode == 1
     assert "No module named 'torch'" in refused.stderr
     for command in (GENERATE, *OTHER_COMMANDS):
-        done = run(folder, python, "-m", "synthcxr", *command)
-        assert done.returncode == 0, done.stderr
+        process = run(folder, python, "-m", "synthcxr", *command)
+        assert process.returncode == 0, process.stderr
     require_dataset(folder)
     assert (folder / "pulled" / "generator.onnx").is_file()

@@ -11,7 +11,7 @@ import cloup
 from click.core import ParameterSource
 
 from synthcxr.cli import generate_request
-from synthcxr.cli.group import Command
+from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import (
     json_option,
     load_evaluation_config,

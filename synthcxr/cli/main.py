@@ -5,8 +5,8 @@ from __future__ import annotations
 import cloup
 
 import synthcxr
+from synthcxr.cli.exit_codes import CommandGroup
 from synthcxr.cli.generate import generate, replay
-from synthcxr.cli.group import CommandGroup
 from synthcxr.cli.models import models
 from synthcxr.cli.pipeline import distill, export, prepare, register, train_classifier, train_gan, train_judge
 from synthcxr.cli.project import doctor, init, lock

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cloup
 
-from synthcxr.cli.group import CommandGroup
+from synthcxr.cli.exit_codes import CommandGroup
 from synthcxr.cli.options import json_option, path_option, print_result, print_to_stderr
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cloup
 
-from synthcxr.cli.group import Command
+from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import (
     dataset_option,
     films_option,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import cloup
 
-from synthcxr.cli.group import Command
+from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import json_option, path_option, print_result
 from synthcxr.errors import ConfigError, GateError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from synthcxr.cli.group import Command
+from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import (
     dataset_option,
     device_option,

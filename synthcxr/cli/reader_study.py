@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import cloup
 
-from synthcxr.cli.group import CommandGroup
+from synthcxr.cli.exit_codes import CommandGroup
 from synthcxr.cli.options import json_option, path_option, print_result, print_to_stderr, seed_option
 from synthcxr.errors import ConfigError
 

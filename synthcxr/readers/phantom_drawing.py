@@ -19,9 +19,10 @@ Plane = NDArray[np.floating[Any]]
 class Canvas:
     """The plane of the film: coordinates [R, R] in the patient's frame, and the outlines of lungs and heart.
 
-    `pixel_size` is the side of a pixel. `left_weight` is 0 on the patient's right and 1 on the left, with a soft
-    transition at the midline. `outer_border` and `lower_border` are the borders of the lung on each point's side.
-    `lung_depth` and `heart_depth` are signed distances from the border (positive inside); `lung_mask` is a soft mask.
+    `pixel_size` is the side of a pixel in the patient's frame. `left_weight` is 0 on the patient's right and 1 on the
+    left, with a soft transition at the midline. `outer_border` and `lower_border` are the borders of the lung on each
+    point's side. `lung_depth` and `heart_depth` are signed distances from the border (positive inside), and `lung_mask`
+    is a soft mask.
     """
 
     anatomy: Anatomy
@@ -48,11 +49,11 @@ class Layers:
 def build_canvas(anatomy: Anatomy, resolution: int) -> Canvas:
     """Build the plane of a film of `resolution` x `resolution` pixels in the pose of the anatomy."""
     pixel_size = 2 / resolution / anatomy.scale
-    x, y = _pixel_centres(anatomy, resolution)
+    x, y = _compute_pixel_centres(anatomy, resolution)
     centred_x = x - anatomy.mediastinal_shift
     midline_distance = np.abs(centred_x)
     left_weight = np.clip(centred_x / 0.16 + 0.5, 0, 1)
-    outer_border = _outer_border(anatomy, y)
+    outer_border = _compute_outer_border(anatomy, y)
     dome_height = blend_sides(anatomy.dome, left_weight) * (1 - ((midline_distance - 0.36) / 0.42) ** 2)
     lower_border = blend_sides(anatomy.diaphragm, left_weight) - dome_height
     medial_border = anatomy.mediastinum_half_width + 0.5 * np.clip(-0.38 - y, 0, 1) ** 1.5
@@ -69,11 +70,11 @@ def build_canvas(anatomy: Anatomy, resolution: int) -> Canvas:
         lower_border=lower_border,
         lung_depth=lung_depth,
         lung_mask=soft_mask(lung_depth, 0.02, pixel_size),
-        heart_depth=_heart_depth(anatomy, x, y),
+        heart_depth=_compute_heart_depth(anatomy, x, y),
     )
 
 
-def _pixel_centres(anatomy: Anatomy, resolution: int) -> tuple[Plane, Plane]:
+def _compute_pixel_centres(anatomy: Anatomy, resolution: int) -> tuple[Plane, Plane]:
     """Compute the pixel centres in the patient's frame: shifted, rotated, scaled, and with a bent spine."""
     centres = (np.arange(resolution, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / resolution) - np.float32(1)
     x, y = centres[None, :] - np.float32(anatomy.offset[0]), centres[:, None] - np.float32(anatomy.offset[1])
@@ -83,7 +84,7 @@ def _pixel_centres(anatomy: Anatomy, resolution: int) -> tuple[Plane, Plane]:
     return across - np.float32(anatomy.spine_bend) * (1 - down * down), down
 
 
-def _outer_border(anatomy: Anatomy, y: Plane) -> Plane:
+def _compute_outer_border(anatomy: Anatomy, y: Plane) -> Plane:
     """Compute the outer border of the lungs: an arch from the apex to the widest level, then nearly straight."""
     rise = np.clip((anatomy.widest_level - y) / (anatomy.widest_level - anatomy.apex), 0, 1)
     arch = np.float32(anatomy.thorax_half_width) * np.sqrt(1 - rise**2.6)
@@ -98,7 +99,7 @@ def _smooth_minimum(a: Plane, b: Plane) -> Plane:
     return minimum
 
 
-def _heart_depth(anatomy: Anatomy, x: Plane, y: Plane) -> Plane:
+def _compute_heart_depth(anatomy: Anatomy, x: Plane, y: Plane) -> Plane:
     """Compute the signed distance (positive inside) from the union of ventricles, right atrium and pulmonary trunk.
 
     The width of the heart divided by the width of the thorax is the cardiothoracic ratio.
@@ -160,15 +161,15 @@ def smooth_noise(rng: np.random.Generator, n: int, resolution: int) -> Plane:
 
 def draw_chest(canvas: Canvas) -> Layers:
     """Draw a chest without findings: soft tissue, lungs, heart, great vessels and bones."""
-    density = _tissue(canvas)
+    density = _draw_tissue(canvas)
     density -= (
         canvas.anatomy.lung_air * canvas.lung_mask * (1 - 0.55 * np.exp(-np.maximum(canvas.lung_depth, 0) / 0.10))
     )
-    density += _mediastinum(canvas) + _bones(canvas)
+    density += _draw_mediastinum(canvas) + _draw_bones(canvas)
     return Layers(density, np.ones_like(density))
 
 
-def _tissue(canvas: Canvas) -> Plane:
+def _draw_tissue(canvas: Canvas) -> Plane:
     """Draw chest wall, shoulders, neck, the abdomen, breasts and a gastric bubble."""
     anatomy, pixel = canvas.anatomy, canvas.pixel_size
     top = anatomy.apex - 0.62 + anatomy.shoulder * 1.6 * np.clip(canvas.midline_distance - 0.2, 0, 1) ** 0.8
@@ -191,7 +192,7 @@ def _tissue(canvas: Canvas) -> Plane:
     return density
 
 
-def _mediastinum(canvas: Canvas) -> Plane:
+def _draw_mediastinum(canvas: Canvas) -> Plane:
     """Draw great vessels, aortic knob, heart (the abdomen hides its lower part), hila and trachea."""
     anatomy, pixel = canvas.anatomy, canvas.pixel_size
     above_diaphragm = 1 - 0.85 * soft_mask(canvas.y - canvas.lower_border, 0.05, pixel)
@@ -215,7 +216,7 @@ def _mediastinum(canvas: Canvas) -> Plane:
     return density
 
 
-def _bones(canvas: Canvas) -> Plane:
+def _draw_bones(canvas: Canvas) -> Plane:
     """Draw spine, anterior and posterior ribs, clavicles and scapulae."""
     anatomy, pixel = canvas.anatomy, canvas.pixel_size
     vertebrae = 0.20 + 0.05 * np.cos(canvas.y * np.float32(2 * np.pi / 0.135) + 6 * anatomy.rib_phase)
@@ -225,8 +226,8 @@ def _bones(canvas: Canvas) -> Plane:
     )
     cage *= np.clip((anatomy.diaphragm[1] + 0.25 - canvas.y) / 0.3, 0, 1)
     reach = canvas.midline_distance / anatomy.thorax_half_width
-    back = _bands(canvas, canvas.y - 0.22 * reach * reach, anatomy.rib_width)
-    front = _bands(
+    back = _draw_ribs(canvas, canvas.y - 0.22 * reach * reach, anatomy.rib_width)
+    front = _draw_ribs(
         canvas, canvas.y - 0.22 - 0.42 * (anatomy.thorax_half_width - canvas.midline_distance), anatomy.rib_width * 1.1
     )
     density += (
@@ -252,7 +253,7 @@ def _bones(canvas: Canvas) -> Plane:
     return density
 
 
-def _bands(canvas: Canvas, level: Plane, half_width: float) -> Plane:
+def _draw_ribs(canvas: Canvas, level: Plane, half_width: float) -> Plane:
     """Draw all ribs as bands that are one rib period apart in `level`."""
     period = canvas.anatomy.rib_period
     turns = level / period + canvas.anatomy.rib_phase

@@ -61,19 +61,17 @@ def _add_on_side(values: Pair, side: int, amount: float) -> Pair:
     return (values[0] + amount * (side == 0), values[1] + amount * (side == 1))
 
 
-def _side_sign(lesion: Lesion) -> float:
+def _get_side_sign(lesion: Lesion) -> float:
     return 1.0 if lesion.side else -1.0
 
 
-def _lung_mask(canvas: Canvas, lesion: Lesion) -> Plane:
-    return (
-        canvas.lung_mask
-        if lesion.is_bilateral
-        else canvas.lung_mask * (canvas.left_weight if lesion.side else 1 - canvas.left_weight)
-    )
+def _select_lung_mask(canvas: Canvas, lesion: Lesion) -> Plane:
+    if lesion.is_bilateral:
+        return canvas.lung_mask
+    return canvas.lung_mask * (canvas.left_weight if lesion.side else 1 - canvas.left_weight)
 
 
-def _position_in_lung(canvas: Canvas, lesion: Lesion, *, top: float, bottom: float) -> Pair:
+def _place_in_lung(canvas: Canvas, lesion: Lesion, *, top: float, bottom: float) -> Pair:
     """Return a point inside the lesion's lung; `top` and `bottom` are heights from 0 (apex) to 1 (diaphragm)."""
     anatomy = canvas.anatomy
     floor = anatomy.diaphragm[lesion.side] - anatomy.dome[lesion.side]
@@ -81,7 +79,7 @@ def _position_in_lung(canvas: Canvas, lesion: Lesion, *, top: float, bottom: flo
     rise = min(max((anatomy.widest_level - y) / (anatomy.widest_level - anatomy.apex), 0.0), 1.0)
     border = anatomy.thorax_half_width * (1 - rise**2.6) ** 0.5
     distance = 0.26 + (border - 0.14 - 0.26) * lesion.lateral_position if border > 0.45 else 0.8 * border
-    return (_side_sign(lesion) * distance + anatomy.mediastinal_shift, y)
+    return (_get_side_sign(lesion) * distance + anatomy.mediastinal_shift, y)
 
 
 def _lose_volume(anatomy: Anatomy, lesion: Lesion) -> Anatomy:
@@ -89,7 +87,7 @@ def _lose_volume(anatomy: Anatomy, lesion: Lesion) -> Anatomy:
     return dataclasses.replace(
         anatomy,
         diaphragm=_add_on_side(anatomy.diaphragm, lesion.side, -0.14 - 0.10 * lesion.strength),
-        mediastinal_shift=anatomy.mediastinal_shift + _side_sign(lesion) * (0.06 + 0.04 * lesion.strength),
+        mediastinal_shift=anatomy.mediastinal_shift + _get_side_sign(lesion) * (0.06 + 0.04 * lesion.strength),
     )
 
 
@@ -117,9 +115,9 @@ def _shrink(anatomy: Anatomy, lesion: Lesion) -> Anatomy:
     return dataclasses.replace(anatomy, diaphragm=(anatomy.diaphragm[0] - raised, anatomy.diaphragm[1] - raised))
 
 
-def _atelectasis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_atelectasis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw one or two plate-like bands above the raised diaphragm, and a denser lower lung."""
-    lung = _lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
+    lung = _select_lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
     slope = 0.25 * (lesion.lateral_position - 0.5)
     above = canvas.lower_border - canvas.y + slope * canvas.midline_distance
     for height in (0.10, 0.24)[: 1 + (lesion.height > 0.4)]:
@@ -127,7 +125,7 @@ def _atelectasis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     layers.density += 0.22 * lung * np.exp(-np.maximum(above, 0) / 0.18)
 
 
-def _effusion(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_effusion(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw fluid at the base up to a meniscus that rises at the chest wall, with a blunted costophrenic angle."""
     for side in (0, 1):
         if side == lesion.side or lesion.is_bilateral:
@@ -141,7 +139,7 @@ def _effusion(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
             layers.markings *= 1 - fluid
 
 
-def _infiltration(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_infiltration(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw ill-defined patches in the middle of one or both lungs."""
     resolution = canvas.y.shape[0]
     mottle = np.clip(
@@ -150,22 +148,22 @@ def _infiltration(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     floor = canvas.anatomy.diaphragm[lesion.side] - canvas.anatomy.dome[lesion.side]
     middle = canvas.anatomy.apex + (0.45 + 0.25 * lesion.height) * (floor - canvas.anatomy.apex)
     zone = np.exp(-(((canvas.y - middle) / 0.30) ** 2) - ((canvas.midline_distance - 0.38) / 0.30) ** 2)
-    layers.density += (0.42 + 0.20 * lesion.strength) * mottle * zone * _lung_mask(canvas, lesion)
+    layers.density += (0.42 + 0.20 * lesion.strength) * mottle * zone * _select_lung_mask(canvas, lesion)
 
 
-def _mass(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_mass(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw one round opacity with a sharp edge, wider than 3 cm."""
     radius = 0.11 + 0.07 * lesion.strength
-    centre = _position_in_lung(canvas, lesion, top=0.25, bottom=0.8)
+    centre = _place_in_lung(canvas, lesion, top=0.25, bottom=0.8)
     ball = ellipse_distance(canvas, centre=centre, radii=(radius, radius * (0.85 + 0.3 * lesion.lateral_position)))
     layers.density += soft_mask(ball, 0.015, canvas.pixel_size) * (0.55 + 0.25 * np.sqrt(np.clip(ball / radius, 0, 1)))
 
 
-def _nodule(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_nodule(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw one to three round opacities of at most 3 cm."""
     for _ in range(1 + int(3 * lesion.strength)):
         height, lateral_position = lesion.rng.uniform(size=2).tolist()
-        centre = _position_in_lung(
+        centre = _place_in_lung(
             canvas, dataclasses.replace(lesion, height=height, lateral_position=lateral_position), top=0.2, bottom=0.9
         )
         radius = 0.045 + 0.02 * lateral_position
@@ -173,9 +171,9 @@ def _nodule(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
         layers.density += 0.75 * soft_mask(ball, 0.015, canvas.pixel_size)
 
 
-def _pneumonia(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_pneumonia(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw one dense, ill-defined opacity in a lower lobe, with dark air bronchograms."""
-    centre = _position_in_lung(
+    centre = _place_in_lung(
         canvas, dataclasses.replace(lesion, lateral_position=0.3 + 0.4 * lesion.lateral_position), top=0.72, bottom=0.86
     )
     fluff = 1 + 0.25 * smooth_noise(lesion.rng, 16, canvas.y.shape[0])
@@ -186,13 +184,13 @@ def _pneumonia(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
         (0.75 + 0.2 * lesion.strength)
         * cloud
         * (1 - bronchi)
-        * _lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
+        * _select_lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
     )
 
 
-def _pneumothorax(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_pneumothorax(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw black air without markings between the chest wall and a thin pleural line, and a denser lung."""
-    lung = _lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
+    lung = _select_lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
     upper_weight = np.clip((0.35 - canvas.y) / (0.35 - canvas.anatomy.apex), 0, 1)
     gap = (0.16 + 0.16 * lesion.strength) * (0.35 + 0.65 * upper_weight)
     pleural_distance = np.maximum(
@@ -204,17 +202,17 @@ def _pneumothorax(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     layers.markings *= 1 - air
 
 
-def _consolidation(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_consolidation(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw a uniformly white upper lobe with a sharp lower border at the fissure."""
     floor = canvas.anatomy.diaphragm[lesion.side] - canvas.anatomy.dome[lesion.side]
     fissure = canvas.anatomy.apex + (0.42 + 0.14 * lesion.height) * (floor - canvas.anatomy.apex)
     lobe = soft_mask(fissure - canvas.y + 0.18 * (canvas.midline_distance - 0.4), 0.015, canvas.pixel_size)
-    lung = _lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
+    lung = _select_lung_mask(canvas, dataclasses.replace(lesion, is_bilateral=False))
     layers.density += (0.55 + 0.25 * lesion.strength) * lobe * lung
     layers.markings *= 1 - 0.8 * lobe * lung
 
 
-def _edema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_edema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw bat-wing opacity around both hila, prominent vessels, and short Kerley lines at the lateral bases."""
     wing = np.exp(-(((canvas.midline_distance - 0.20) / 0.27) ** 2) - ((canvas.y + 0.04) / 0.34) ** 2)
     layers.density += (0.50 + 0.30 * lesion.strength) * wing * canvas.lung_mask
@@ -227,14 +225,12 @@ def _edema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     layers.density += 0.22 * rungs * base * canvas.lung_mask
 
 
-def _emphysema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_emphysema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw dark, thin-walled bullae in the upper lungs; `_inflate` does the rest."""
     for _ in range(1 + int(2 * lesion.strength)):
         side, height, lateral_position = lesion.rng.uniform(size=3).tolist()
         bulla = dataclasses.replace(lesion, side=int(side > 0.5), height=height, lateral_position=lateral_position)
-        ball = ellipse_distance(
-            canvas, centre=_position_in_lung(canvas, bulla, top=0.2, bottom=0.55), radii=(0.12, 0.14)
-        )
+        ball = ellipse_distance(canvas, centre=_place_in_lung(canvas, bulla, top=0.2, bottom=0.55), radii=(0.12, 0.14))
         layers.density += canvas.lung_mask * (
             0.14 * soft_mask(0.009 - np.abs(ball), 0.008, canvas.pixel_size)
             - 0.13 * soft_mask(ball, 0.02, canvas.pixel_size)
@@ -242,7 +238,7 @@ def _emphysema(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
         layers.markings *= 1 - soft_mask(ball, 0.02, canvas.pixel_size)
 
 
-def _fibrosis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_fibrosis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw a network of coarse lines in the outer and lower parts of both lungs."""
     field = smooth_noise(lesion.rng, 32, canvas.y.shape[0])
     net = np.exp(-((field / 0.33) ** 2))
@@ -250,17 +246,17 @@ def _fibrosis(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     layers.density += (0.65 + 0.25 * lesion.strength) * net * outer * canvas.lung_mask
 
 
-def _pleural_thickening(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_pleural_thickening(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw a white rim inside the chest wall, from the apex down one or both sides."""
     width = 0.07 + 0.04 * lesion.strength
     uneven = width * (1 + 0.25 * smooth_noise(lesion.rng, 6, canvas.y.shape[0]))
     rim = soft_mask(uneven - (canvas.outer_border - canvas.midline_distance), 0.015, canvas.pixel_size) * soft_mask(
         0.25 - canvas.y, 0.2, canvas.pixel_size
     )
-    layers.density += 0.75 * rim * _lung_mask(canvas, lesion)
+    layers.density += 0.75 * rim * _select_lung_mask(canvas, lesion)
 
 
-def _hernia(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
+def _draw_hernia(canvas: Canvas, layers: Layers, lesion: Lesion) -> None:
     """Draw a hiatal hernia: a round pouch behind the heart with dark gas above a fluid level."""
     anatomy = canvas.anatomy
     radius = 0.16 + 0.06 * lesion.strength
@@ -282,17 +278,17 @@ _ANATOMY_CHANGES: dict[str, Callable[[Anatomy, Lesion], Anatomy]] = {
     "Fibrosis": _shrink,
 }
 _DRAWINGS: dict[str, Callable[[Canvas, Layers, Lesion], None]] = {
-    "Atelectasis": _atelectasis,
-    "Effusion": _effusion,
-    "Infiltration": _infiltration,
-    "Mass": _mass,
-    "Nodule": _nodule,
-    "Pneumonia": _pneumonia,
-    "Pneumothorax": _pneumothorax,
-    "Consolidation": _consolidation,
-    "Edema": _edema,
-    "Emphysema": _emphysema,
-    "Fibrosis": _fibrosis,
-    "Pleural_Thickening": _pleural_thickening,
-    "Hernia": _hernia,
+    "Atelectasis": _draw_atelectasis,
+    "Effusion": _draw_effusion,
+    "Infiltration": _draw_infiltration,
+    "Mass": _draw_mass,
+    "Nodule": _draw_nodule,
+    "Pneumonia": _draw_pneumonia,
+    "Pneumothorax": _draw_pneumothorax,
+    "Consolidation": _draw_consolidation,
+    "Edema": _draw_edema,
+    "Emphysema": _draw_emphysema,
+    "Fibrosis": _draw_fibrosis,
+    "Pleural_Thickening": _draw_pleural_thickening,
+    "Hernia": _draw_hernia,
 }

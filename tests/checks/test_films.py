@@ -125,8 +125,8 @@ def test_the_suite_prints_and_writes_nothing(tmp_path: Any) -> None:
         "from synthcxr.data.films import MANIFEST_COLUMNS\n"
         "films.check_films(pd.DataFrame({column: ['x'] for column in MANIFEST_COLUMNS}), resolution=8)\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []

@@ -61,11 +61,11 @@ def test_an_unknown_finding_lists_the_findings() -> None:
 def test_it_names_its_model_first(model: Path, tmp_path: Path) -> None:
     """The first line of stdout is the model; the same command again finds the dataset finished."""
     arguments = ("generate", "--n", 3, "--model", model, "--out", tmp_path / "x", "--device", "cpu")
-    first, again = invoke(*arguments), invoke(*arguments)
-    assert first.exit_code == again.exit_code == 0
+    first, second = invoke(*arguments), invoke(*arguments)
+    assert first.exit_code == second.exit_code == 0
     assert first.stdout.splitlines()[0] == f"model: {model}"
     assert len(list((tmp_path / "x" / "images").rglob("*.png"))) == 3
-    assert "already finished" in again.stdout
+    assert "already finished" in second.stdout
     assert json.loads((tmp_path / "x" / "run.json").read_text())["command"][0] == "synthcxr"
 
 

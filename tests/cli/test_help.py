@@ -85,5 +85,7 @@ def test_one_option_per_thing(path: tuple[str, ...]) -> None:
 
 def test_python_m_is_the_same_program() -> None:
     """`python -m synthcxr` uses the name synthcxr."""
-    done = subprocess.run([sys.executable, "-m", "synthcxr", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("synthcxr ")
+    process = subprocess.run(
+        [sys.executable, "-m", "synthcxr", "--version"], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.startswith("synthcxr ")

@@ -1,4 +1,4 @@
-"""`synthcxr models ...` as it is typed, in a project with two registered versions of which the second is worse."""
+"""`synthcxr models ...` in a project with two registered versions; the second is worse."""
 
 from __future__ import annotations
 

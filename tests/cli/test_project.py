@@ -22,9 +22,9 @@ def test_init_says_which_option_is_missing(tmp_path: Path) -> None:
     missing = invoke("init", tmp_path / "project")
     assert (missing.exit_code, missing.stdout) == (2, "")
     assert "missing option --profile" in missing.stderr
-    alone = invoke("init", tmp_path / "project", "--profile", "nih-64", "--reader", "nih")
-    assert (alone.exit_code, alone.stdout) == (2, "")
-    assert "--reader needs --source" in alone.stderr
+    without_source = invoke("init", tmp_path / "project", "--profile", "nih-64", "--reader", "nih")
+    assert (without_source.exit_code, without_source.stdout) == (2, "")
+    assert "--reader needs --source" in without_source.stderr
     assert not (tmp_path / "project").exists()
 
 

@@ -115,15 +115,15 @@ def test_the_same_films_give_the_same_bytes_in_any_order(films: list[Film], tmp_
 
 def test_a_film_is_decoded_once(tmp_path: Path) -> None:
     """All resolutions are made from one call of `read`."""
-    reads: list[int] = []
+    read_calls: list[int] = []
 
     def read() -> images.Float32:
-        reads.append(1)
+        read_calls.append(1)
         return np.zeros((64, 64), dtype=np.float32)
 
     film = Film("a", "1", "a", "PA", (0.0,) * 14, read, lambda: 64, "a")
     build_film_dataset([film], out=tmp_path / "cxr", resolution=32, splits={"a": "train"}, on_bad="error")
-    assert len(reads) == 1
+    assert len(read_calls) == 1
 
 
 def _write_broken(folder: Path) -> list[Film]:
@@ -150,10 +150,10 @@ def test_on_bad_skip_leaves_unreadable_films_out(films: list[Film], tmp_path: Pa
         "tiny": "2 px is below",
     }.items():
         assert sum(f"{name}.png" in sentence and reason in sentence for sentence in report.unreadable) == 1
-    skipped, without = digest_files(tmp_path / "with"), digest_files(tmp_path / "without")
+    skipped, never_read = digest_files(tmp_path / "with"), digest_files(tmp_path / "without")
     assert json.loads(skipped.pop("dataset.json"))["counts"]["unreadable"] == 4
-    del without["dataset.json"]
-    assert skipped == without
+    del never_read["dataset.json"]
+    assert skipped == never_read
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -180,11 +180,11 @@ def test_a_resolution_that_is_not_a_power_of_two_is_refused(films: list[Film], t
 
 def test_a_dataset_without_an_image_at_its_resolution_is_refused(tmp_path: Path) -> None:
     """A film of 64 px whose pixels cannot be read does not count, and neither do films without a readable header."""
-    cut = _write_broken(tmp_path / "films")[0]
+    truncated_path = _write_broken(tmp_path / "films")[0]
     small = _film(_write(tmp_path / "films", "small.png", (8, 8)))
     splits = {"cut.png": "train", "small.png": "train"}
     with pytest.raises(DataError, match=r"no film of 64 px or more can be read; .*cut.png"):
-        build_film_dataset([cut, small], out=tmp_path / "cxr", resolution=64, splits=splits, on_bad="skip")
+        build_film_dataset([truncated_path, small], out=tmp_path / "cxr", resolution=64, splits=splits, on_bad="skip")
     with pytest.raises(DataError, match=r"no films to pack: .*empty.png"):
         build_film_dataset(
             _write_broken(tmp_path / "films")[1:], out=tmp_path / "cxr", resolution=4, splits={}, on_bad="skip"

@@ -90,7 +90,7 @@ def test_nih_patients_are_recognised_by_their_numbers(tmp_path: Path) -> None:
     assert TrainingFilms.from_dataset(folder, ("test",)).count_overlap(learned) == (0, 0)
 
 
-def test_the_arrays_identify_nobody(tmp_path: Path) -> None:
+def test_the_arrays_identify_no_patient(tmp_path: Path) -> None:
     """The arrays are sorted digests and a fingerprint, without a folder's patients, and can be read again."""
     files = draw(tmp_path / "films", 8, seed=1)
     learned = TrainingFilms.from_dataset(pack(tmp_path / "a", files, ["train"] * 8), SPLITS_SEEN_IN_TRAINING)

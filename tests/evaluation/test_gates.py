@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from support.metrics_schema import find_mismatches
+from support.typed_dict_check import find_mismatches
 
 from synthcxr.config.schema import Gate
 from synthcxr.data.metrics_schema import VerdictJson

@@ -1,4 +1,7 @@
-"""The PGGAN of Karras et al.: sizes, growth, equalised learning rate, normalisation, minibatch standard deviation."""
+"""Generator, discriminator and their layers together, as the PGGAN of Karras et al.
+
+Sizes, growth, equalised learning rate, normalisation and minibatch standard deviation.
+"""
 
 import math
 from collections.abc import Callable

@@ -34,10 +34,10 @@ def test_importing_mlflow_loads_only_the_small_plugin_modules(installed: Path, t
         process = run_python(PRINT_MODULES, folder=tmp_path, path=path)
         assert process.returncode == 0, process.stderr
         loaded.append(set(json.loads(process.stdout)))
-    ours = {name for name in loaded[0] if name.partition(".")[0] == "synthcxr"}
-    assert "synthcxr.plugins.mlflow_context" in ours
-    assert ours <= LIGHT_MODULES
-    assert loaded[0] - loaded[1] - ours - {"mlflow.models.evaluation.base"} == set()
+    own_modules = {name for name in loaded[0] if name.partition(".")[0] == "synthcxr"}
+    assert "synthcxr.plugins.mlflow_context" in own_modules
+    assert own_modules <= LIGHT_MODULES
+    assert loaded[0] - loaded[1] - own_modules - {"mlflow.models.evaluation.base"} == set()
 
 
 @pytest.mark.slow

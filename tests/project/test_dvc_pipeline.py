@@ -80,7 +80,7 @@ def test_a_failed_gate_does_not_stop_the_pipeline(clone: Path) -> None:
 
 
 def test_a_project_reruns_for_changed_films_and_code(clone: Path, tmp_path: Path) -> None:
-    """A project of `synthcxr init` reruns `prepare` after an upgrade and after a change of the films, and else not."""
+    """A project of `synthcxr init` reruns `prepare` after an upgrade and after a change of the films, and only then."""
     films, folder = tmp_path / "films", tmp_path / "project"
     films.mkdir()
     images = sorted((clone / "data/synthetic/images").rglob("*.png"))

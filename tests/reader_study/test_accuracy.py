@@ -35,8 +35,8 @@ def test_auc_and_roc_equal_scikit_learn(seed: int) -> None:
 def test_newcombe_bounds_are_196_standard_errors_away() -> None:
     """Each bound is 1.96 standard errors from the AUC.
 
-    The standard error is that of Hanley and McNeil at the bound, with both group sizes replaced by their mean. At an AUC
-    of 1 the interval still has a width.
+    The standard error is that of Hanley and McNeil at the bound, with both group sizes replaced by their mean. At an
+    AUC of 1 the interval still has a width.
     """
     m, n, auc = 40, 60, 0.8
     for bound in accuracy.newcombe_interval(auc, m, n):

@@ -125,7 +125,7 @@ def test_a_seed_fixes_the_order_but_not_the_names(inputs: StudyInputs, tmp_path:
 
 
 def test_films_are_labelled_by_the_classifier_of_the_dataset(tmp_path: Path) -> None:
-    """With the classifier that labelled the dataset every film gets its probabilities; with another, none and a note."""
+    """With the classifier of the dataset every film gets its probabilities; with another, none and a note."""
     films, dataset = write_films(tmp_path / "films", 40, SIDE), write_dataset(tmp_path / "dataset", 40, SIDE)
     models = write_stub_models(tmp_path / "models")
     design = Design(n=20, readers=1, repeats=0, practice=2, pairs=0, findings=())
@@ -144,7 +144,7 @@ def test_films_are_labelled_by_the_classifier_of_the_dataset(tmp_path: Path) -> 
 
 
 def test_unsuitable_inputs_are_refused(inputs: StudyInputs, tmp_path: Path) -> None:
-    """Films that are too small, a folder with other files, an odd number of images: an error, and nothing is written."""
+    """Films that are too small, a folder with other files and an odd --n are errors, and nothing is written."""
     with pytest.raises(DataError, match="never enlarged"):
         create_study(StudyInputs(write_films(tmp_path / "small", 30, 32), inputs.dataset), tmp_path / "out")
     (tmp_path / "used").mkdir()

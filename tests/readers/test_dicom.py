@@ -31,7 +31,7 @@ def salt(tmp_path: Path) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Three films of two patients, one file without suffix, beside files that are not frontal chest films."""
+    """Three films of two patients, one file without suffix, and files that are not frontal chest films."""
     root = tmp_path / "archive"
     write_film(build_film(draw_12_bit_phantom(0), PatientID="00061"), root / "A" / "one.dcm")
     write_film(build_film(draw_12_bit_phantom(1), PatientID="61", ViewPosition="AP"), root / "A" / "1.2.840.3")

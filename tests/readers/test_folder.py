@@ -22,7 +22,7 @@ def write_film(path: Path) -> Path:
 
 @pytest.fixture
 def class_folders(tmp_path: Path) -> Path:
-    """Four films in class folders, one of them in a sub-folder, beside files that are not films."""
+    """Four films in class folders, one of them in a sub-folder, and files that are not films."""
     for name in ("NORMAL/a_1.png", "pleural thickening/b_2.JPG", "train/Edema/series/b_3.jpeg", "Edema/c_4.png"):
         write_film(tmp_path / name)
     write_film(tmp_path / ".hidden" / "x.png")

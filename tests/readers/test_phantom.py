@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -146,18 +145,8 @@ def test_options_out_of_range_are_errors(options: dict[str, int], message: str) 
         phantom.read_films(**({"n_films": 1, "resolution": 32, "seed": 1} | options))
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that a busy machine does not slow down a small network."""
-    torch = pytest.importorskip("torch")
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_torch_thread")
 def test_a_small_network_learns_the_findings() -> None:
     """A small CNN trained on 800 films at 32 px detects every finding in 400 films of other patients."""
     import torch

@@ -48,7 +48,7 @@ def test_invalid_address_is_a_one_line_error(project: Path, address: str, line: 
 
 
 def test_model_file_with_another_name_is_refused(project: Path, tmp_path: Path) -> None:
-    """An .onnx file with another name is not silently replaced by the generator.onnx beside it."""
+    """An .onnx file with another name is not silently replaced by the generator.onnx next to it."""
     folder = write_stub_models(tmp_path / "models")
     shutil.copyfile(folder / "generator.onnx", folder / "mine.onnx")
     with pytest.raises(ArtifactError, match="a model file must be named generator.onnx"):

@@ -62,9 +62,9 @@ def test_companion_aliases_follow_the_generator(
         f"{CLASSIFIER_MODEL}@champion is version 1",
     )
     any_registry.client.set_registered_model_alias(CLASSIFIER_MODEL, CHAMPION, "2")
-    again = promotion.promote(any_registry, "1")
+    repeated = promotion.promote(any_registry, "1")
     moved = (f"{CLASSIFIER_MODEL}@champion is version 1",)
-    assert (again.decision, again.moved_aliases) == (promotion.UNCHANGED, moved)
+    assert (repeated.decision, repeated.moved_aliases) == (promotion.UNCHANGED, moved)
 
 
 def test_outcome_keeps_its_json_keys() -> None:

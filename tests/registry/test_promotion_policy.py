@@ -25,7 +25,7 @@ def make_version(
     [(3.0, 3.9, ALIKE), (3.0, 4.1, BETTER), (4.1, 3.0, WORSE), (4.0, 3.0, ALIKE)],
 )
 def test_only_disjoint_intervals_decide(candidate: float, champion: float, result: str) -> None:
-    """A lower distance is better if the intervals are disjoint; if they overlap the two are alike."""
+    """A lower distance is better if the intervals are disjoint; if they overlap, neither is better."""
     (row,) = promotion_policy.compare(make_version(candidate), make_version(champion))
     assert (row.metric, row.result) == ("distance.judge.relative", result)
     assert row.to_json()["finding"] == result
@@ -89,5 +89,7 @@ def test_first_version_needs_only_its_gates() -> None:
 )
 def test_promotion_needs_a_passed_gate_and_no_failed_one(statuses: list[str], passed: bool, decision: Decision) -> None:
     """No gate may have failed, and at least one must have been applicable and passed."""
-    gates = [{"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": one} for one in statuses]
+    gates = [
+        {"metric": "m", "value": 1.0, "threshold": 2.0, "direction": "max", "status": status} for status in statuses
+    ]
     assert promotion_policy.decide_by_gates({"passed": passed, "gates": gates}) == decision

@@ -75,7 +75,7 @@ def test_overwritten_promotion_is_recorded(team_registry: client.Registry, publi
 def test_simultaneous_promotions_leave_one_champion(
     team_registry: client.Registry, publish_evaluated: PublishEvaluated
 ) -> None:
-    """After two simultaneous promotions the champion has the outcome "promoted", and an overwritten one knows it."""
+    """The champion has the outcome "promoted"; a promotion that was overwritten is reported as such."""
     outcomes: dict[str, promotion.PromotionOutcome] = {}
 
     def promote(number: str) -> None:

@@ -155,7 +155,7 @@ def publish_with_table(tmp_path: Path, build_model: BuildModel, *steps: int, tra
 
 
 def test_registering_completes_the_run(any_registry: Registry, tmp_path: Path, build_model: BuildModel) -> None:
-    """The run of the training gets what it lacks, nothing twice, and is finished; the next training starts another."""
+    """Registering adds what the training run does not have yet and finishes it; the next training starts a new run."""
     train(1, 2)
     run_id = get_active_run().info.run_id
     run = publish_with_table(tmp_path, build_model, 1, 2, 3)

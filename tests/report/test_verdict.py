@@ -51,7 +51,7 @@ def test_failed_gates_are_listed_first() -> None:
 
 
 def test_warnings_state_the_limits_of_the_results() -> None:
-    """No films, few images, and images close to films or to each other each give a warning; nothing else does."""
+    """No films, few images, and images close to films or to each other give one warning each; nothing else does."""
     run = {"counts": {"found": 200, "requested": 200, "draws": 200}, "model": {"phantom": False}, "complete": True}
     space = {"status": "computed", "share": 0.04, "share_interval": [0.015, 0.085]}
     few_duplicates = {"share": 0.01, "share_interval": [0.002, 0.03]}

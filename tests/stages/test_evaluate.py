@@ -14,7 +14,7 @@ from support.evaluation_project import (
     EvaluationProject,
     write_synthetic_dataset,
 )
-from support.metrics_schema import find_mismatches
+from support.typed_dict_check import find_mismatches
 
 from synthcxr.config.schema import Gate
 from synthcxr.data import images
@@ -178,5 +178,5 @@ def test_an_imagenet_extractor_compares_with_all_films_of_the_gan(project: Evalu
 def test_the_stage_imports_neither_torch_nor_mlflow() -> None:
     """A machine without torch can evaluate with the judge alone."""
     code = "import sys; import synthcxr.stages.evaluate; print(*({'torch', 'mlflow'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == []
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert process.stdout.split() == []

@@ -76,13 +76,13 @@ def test_an_unavailable_extractor_is_reported_and_a_gate_on_it_is_an_error(
 ) -> None:
     """Without its package, the rows of EfficientNet-Lite0 say what to install; with a gate on it, nothing runs."""
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    both = ("judge", "efficientnet-lite0")
+    extractors = ("judge", "efficientnet-lite0")
     for section, key in (("distance", "relative"), ("coverage", "relative"), ("privacy", "share")):
         gate = Gate(f"{section}.efficientnet-lite0.{key}", max=4.0, min=None)
         with pytest.raises(ConfigError, match=r"evaluate.gates\[0\]: .* cannot be computed here: install it with"):
-            project.evaluate(extractors=both, gates=(gate,))
+            project.evaluate(extractors=extractors, gates=(gate,))
     assert not list(project.root.iterdir())
-    assert project.evaluate(extractors=both).passed
+    assert project.evaluate(extractors=extractors).passed
     for section in ("distance", "coverage", "privacy"):
         status = project.read_json()[section]["efficientnet-lite0"]["status"]
         assert status.startswith("not computed: install it with `pip install 'synthcxr[train]'`")

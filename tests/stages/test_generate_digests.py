@@ -53,8 +53,8 @@ def describe_machine() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def same_machine() -> None:
     """Skip where the digests do not hold: another processor, thread count or package version."""
-    here = describe_machine()
-    differing = [name for name, value in RECORDED["machine"].items() if here[name] != value]
+    machine = describe_machine()
+    differing = [name for name, value in RECORDED["machine"].items() if machine[name] != value]
     if differing:
         pytest.skip(f"the digests were recorded with another {', '.join(differing)}")
 

@@ -109,7 +109,7 @@ def test_a_set_that_runs_out_of_candidates_does_not_block_others(model: Path, tm
 
 
 def test_contradictory_requests_are_errors(model: Path, tmp_path: Path) -> None:
-    """A mix beside labels, and extending a request for several sets, are errors."""
+    """A mix together with labels, and extending a request for several sets, are errors."""
     with pytest.raises(ConfigError, match="a mix already sets the labels"):
         run_generate(model, tmp_path / "dataset", mix="nih", labels=("Mass",))
     config = dataclasses.replace(CONFIG, per_label=2)

@@ -73,11 +73,13 @@ def test_the_pipeline_depends_on_films_and_code(tmp_path: Path, films: Path) -> 
 def test_the_pipeline_is_that_of_the_repository(tmp_path: Path) -> None:
     """Commands, outputs and dependencies are those of the repository's dvc.yaml, comments included."""
     init.run(folder=tmp_path / "project", profile="phantom", source=None)
-    ours, theirs = (read_yaml(path)["stages"] for path in (Path("dvc.yaml"), tmp_path / "project" / "dvc.yaml"))
-    for name, stage in ours.items():
-        assert theirs[name]["cmd"] == stage["cmd"]
-        assert theirs[name].get("outs") == stage.get("outs")
-        assert theirs[name].get("deps", []) == stage.get("deps", [])
+    repository_stages, project_stages = (
+        read_yaml(path)["stages"] for path in (Path("dvc.yaml"), tmp_path / "project" / "dvc.yaml")
+    )
+    for name, stage in repository_stages.items():
+        assert project_stages[name]["cmd"] == stage["cmd"]
+        assert project_stages[name].get("outs") == stage.get("outs")
+        assert project_stages[name].get("deps", []) == stage.get("deps", [])
     assert "# --record" in (tmp_path / "project" / "dvc.yaml").read_text(encoding="utf-8")
 
 

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support.file_digests import digest_files
+from support.small_disk import mount_small_disk
 
 from synthcxr.config.schema import PrepareConfig, SplitShares
 from synthcxr.data.film_dataset import open_film_dataset
@@ -52,10 +54,6 @@ def write_source(folder: Path, patients: Sequence[int], side: int, *, view: str 
 
 
 PHANTOMS = {"reader": "phantom", "n_films": 40, "resolution": 16, "seed": 1}
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def test_two_sources_become_one_dataset(tmp_path: Path) -> None:
@@ -105,7 +103,7 @@ def test_films_of_other_views_are_left_out(tmp_path: Path) -> None:
         prepare.run(make_config(sources[0], view="AP"), out=tmp_path / "none", report=lines.append)
 
 
-def test_the_same_inputs_give_the_sameread_files(tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_samedigest_files(tmp_path: Path) -> None:
     """All files are identical, also if another thread than the main thread writes them."""
     source = write_source(tmp_path / "films", range(12), 16)
     prepare.run(make_config(source), out=tmp_path / "one", report=lambda line: None)
@@ -114,7 +112,7 @@ def test_the_same_inputs_give_the_sameread_files(tmp_path: Path) -> None:
     )
     thread.start()
     thread.join()
-    assert read_files(tmp_path / "one") == read_files(tmp_path / "two")
+    assert digest_files(tmp_path / "one") == digest_files(tmp_path / "two")
 
 
 def test_unreadable_films_are_reported_and_left_out(tmp_path: Path) -> None:
@@ -156,11 +154,11 @@ def test_errors_leave_the_output_unchanged(
 ) -> None:
     """Invalid input is a one-line error, keeps an earlier dataset, and leaves no other folder."""
     prepare.run(make_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
-    before = read_files(tmp_path / "cxr")
+    before = digest_files(tmp_path / "cxr")
     for out in ("cxr", "new"):
         with pytest.raises(error, match=message):
             prepare.run(config, out=tmp_path / out, report=lambda line: None)
-    assert read_files(tmp_path / "cxr") == before
+    assert digest_files(tmp_path / "cxr") == before
     assert [folder.name for folder in tmp_path.iterdir()] == ["cxr"]
 
 
@@ -171,7 +169,7 @@ def test_folder_with_other_content_is_refused_and_unchanged(tmp_path: Path) -> N
         (tmp_path / name / "thesis.txt").write_text("years of work")
         with pytest.raises(DataError, match=f"{name}: contains something other than packed films"):
             prepare.run(make_config(PHANTOMS), out=tmp_path / name.removesuffix(".partial"), report=lambda line: None)
-        assert read_files(tmp_path / name) == {"thesis.txt": b"years of work"}
+        assert digest_files(tmp_path / name) == {"thesis.txt": b"years of work"}
     (tmp_path / "file").write_text("a file")
     with pytest.raises(DataError, match="file: contains something other"):
         prepare.run(make_config(PHANTOMS), out=tmp_path / "file", report=lambda line: None)
@@ -208,42 +206,36 @@ def test_killed_and_run_again_gives_the_same_dataset(tmp_path: Path) -> None:
     config = make_config(entry)
     for out in ("cxr", "uninterrupted"):
         prepare.run(config, out=tmp_path / out, report=lambda line: None)
-    assert read_files(tmp_path / "cxr") == read_files(tmp_path / "uninterrupted")
+    assert digest_files(tmp_path / "cxr") == digest_files(tmp_path / "uninterrupted")
     assert not (tmp_path / "cxr.partial").exists()
 
 
 def test_killed_between_the_two_renames_keeps_the_previous_dataset(tmp_path: Path) -> None:
     """The next run restores the previous dataset from its temporary name, even if the run fails."""
     prepare.run(make_config(PHANTOMS), out=tmp_path / "cxr", report=lambda line: None)
-    before = read_files(tmp_path / "cxr")
+    before = digest_files(tmp_path / "cxr")
     (tmp_path / "cxr").rename(atomic.partial_path(tmp_path / "cxr", atomic.REPLACED_SUFFIX))
     with pytest.raises(DataError, match="above the resolution of every film"):
         prepare.run(make_config(PHANTOMS, resolution=64), out=tmp_path / "cxr", report=lambda line: None)
-    assert read_files(tmp_path / "cxr") == before
+    assert digest_files(tmp_path / "cxr") == before
 
 
 @pytest.fixture
-def few_files(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with space for the files of one dataset of 16 px, but not of two."""
     folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=17", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a small file system cannot be mounted here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mount_small_disk(folder, "size=8m,nr_inodes=17"):
+        yield folder
 
 
-def test_full_disk_is_an_error_and_keeps_the_previous_dataset(few_files: Path) -> None:
+def test_full_disk_is_an_error_and_keeps_the_previous_dataset(small_disk: Path) -> None:
     """The previous dataset is unchanged, the partial one is removed, and the error contains the system's message."""
-    prepare.run(make_config(PHANTOMS), out=few_files / "cxr", report=lambda line: None)
-    before = read_files(few_files / "cxr")
+    prepare.run(make_config(PHANTOMS), out=small_disk / "cxr", report=lambda line: None)
+    before = digest_files(small_disk / "cxr")
     with pytest.raises(DataError, match="cannot be written .*No space left on device.*is unchanged"):
-        prepare.run(make_config(PHANTOMS | {"seed": 2}), out=few_files / "cxr", report=lambda line: None)
-    assert read_files(few_files / "cxr") == before
-    assert [folder.name for folder in few_files.iterdir()] == ["cxr"]
+        prepare.run(make_config(PHANTOMS | {"seed": 2}), out=small_disk / "cxr", report=lambda line: None)
+    assert digest_files(small_disk / "cxr") == before
+    assert [folder.name for folder in small_disk.iterdir()] == ["cxr"]
 
 
 def test_packs_real_films_of_the_release(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     """The page has no time and no random ids."""
     write_report(tmp_path / "a")
     write_report(tmp_path / "b")
-    one, other = ((tmp_path / name / "results/report.html").read_bytes() for name in "ab")
-    assert one == other
+    first, second = ((tmp_path / name / "results/report.html").read_bytes() for name in "ab")
+    assert first == second
 
 
 def test_the_page_starts_with_failed_gates(tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def test_label_differences_are_tested_and_compared_with_a_prevalence(tmp_path: P
 def test_figures_that_are_not_applicable_are_dashes_and_reasons(tmp_path: Path) -> None:
     """With too few films the page states N instead of a number, and has no nan."""
     metrics = copy.deepcopy(METRICS)
-    nothing = dict.fromkeys(("value", "interval", "floor", "relative", "relative_interval"))
-    metrics["distance"]["judge"] |= nothing | {"n_test": 10, "status": "not applicable (n = 10)"}
+    no_values = dict.fromkeys(("value", "interval", "floor", "relative", "relative_interval"))
+    metrics["distance"]["judge"] |= no_values | {"n_test": 10, "status": "not applicable (n = 10)"}
     empty: dict[str, Any] = dict.fromkeys(("total_variation", "jensen_shannon", "kl"))
     metrics["labels"] = empty | {"shares": {}, "not_judged": [], "status": "not applicable (n = 10)"}
     text = write_report(tmp_path, metrics=metrics).text

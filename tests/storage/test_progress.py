@@ -1,4 +1,4 @@
-"""Progress lines: when they come and what they say, by a clock that the test turns."""
+"""Progress lines: their times and their text, with a clock that the test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run `synthcxr` in this process, as it is typed."""
+"""Run the command line of `synthcxr` in this process."""
 
 from __future__ import annotations
 

@@ -16,5 +16,5 @@ def digest_files(folder: Path) -> dict[str, str]:
 
 
 def digest_dataset(folder: Path) -> dict[str, str]:
-    """The same for a synthetic dataset, without run.json, which holds times."""
+    """The same for a synthetic dataset, without run.json, which has times."""
     return {name: digest for name, digest in digest_files(folder).items() if name != RUN_FILE}

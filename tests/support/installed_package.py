@@ -1,4 +1,4 @@
-"""The package as installed: its entry points beside the source, or its wheel in an environment of its own."""
+"""The package as installed: its entry points next to the source, or its wheel in an environment of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAMS = ("synthcxr", "mlflow", "uvicorn")
 
 
 def write_entry_points(folder: Path) -> Path:
-    """Write the metadata that a wheel of this source would contain, and link the package beside it."""
+    """Write the metadata that a wheel of this source would contain, and link the package next to it."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     dist_info = folder / f"synthcxr-{project['version']}.dist-info"
     dist_info.mkdir(parents=True)

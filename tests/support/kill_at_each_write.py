@@ -29,7 +29,7 @@ def run_and_kill(
 ) -> int | None:
     """Run the stage in a process of its own, and SIGKILL it at its file event number `kill_at`.
 
-    Return the number of file events below `out` and beside it, or None if the process was killed. The process is
+    Return the number of file events below and next to `out`, or None if the process was killed. The process is
     forked from a server that has imported all modules and opened no file.
     """
     context = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""A script that runs tasks on a local Ray with two workers, one of which dies of SIGKILL during a task, once."""
+"""A script that runs tasks on a local Ray with two workers; one is killed with SIGKILL during a task, once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from support.kill_at_each_write import run_generate_stage
 
 from synthcxr.synthesis.ray_engine import open_engine
 
-TASK_THAT_DIES = 2
+TASK_TO_KILL = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class MortalWorkerSpec:
+class KilledOnceWorkerSpec:
     """Makes a worker that kills its process in its second task, unless `marker` exists; it writes `marker` first."""
 
     make_worker: Callable[[], Callable[[Any], Any]]
@@ -31,7 +31,7 @@ class MortalWorkerSpec:
             nonlocal n_tasks
             n_tasks += 1
             for position, result in enumerate(worker(task)):
-                if position == 1 and n_tasks >= TASK_THAT_DIES and not self.marker.exists():
+                if position == 1 and n_tasks >= TASK_TO_KILL and not self.marker.exists():
                     self.marker.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield result
@@ -46,7 +46,7 @@ def make_square_worker() -> Callable[[range], list[int]]:
 def square_numbers(marker: Path) -> None:
     """Print the results of ten tasks in order, then the first result of two runs that stop early."""
     tasks = [range(start, start + 3) for start in range(0, 30, 3)]
-    spec = MortalWorkerSpec(make_square_worker, marker)
+    spec = KilledOnceWorkerSpec(make_square_worker, marker)
     with open_engine(spec, address=None, n_workers=2, gpu=False) as run_tasks:
         results = list(run_tasks(tasks))
         first_results = [next(iter(run_tasks(tasks))) for _ in range(2)]
@@ -58,7 +58,7 @@ def generate_dataset(marker: Path, model: Path, out: Path, method: str, labels: 
     """Generate a dataset on two workers."""
 
     def engine(spec: Any) -> Any:
-        return open_engine(MortalWorkerSpec(spec, marker), address=None, n_workers=2, gpu=False)
+        return open_engine(KilledOnceWorkerSpec(spec, marker), address=None, n_workers=2, gpu=False)
 
     request = {"method": method, "labels": tuple(filter(None, labels.split(","))), "n": int(n)}
     run_generate_stage(model, out, request, engine=engine, threads=1)

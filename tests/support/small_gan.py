@@ -28,7 +28,7 @@ CONFIG = dataclasses.replace(
 
 
 def read_films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return 20 random films, of which the first 16 are for training."""
+    """Return 20 random films and the positions of the training films, the first 16."""
     pixels = np.random.default_rng(resolution).integers(0, 256, (20, resolution, resolution), dtype=np.uint8)
     return pixels, np.arange(16)
 

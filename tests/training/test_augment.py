@@ -58,7 +58,7 @@ def test_cutout_hits_its_share_and_fills_with_the_mean() -> None:
 
 
 def test_the_same_stream_gives_the_same_change_and_gradients_pass() -> None:
-    """Real and synthetic images can be changed alike, and the generator learns through the augmentation."""
+    """Real and synthetic images can be changed in the same way, and the generator learns through the augmentation."""
     config = AugmentConfig(translate=0.125, brightness=0.2, contrast=0.2, cutout=0.5, cutout_p=0.5)
     images = torch.randn(8, 1, 16, 16, requires_grad=True)
     assert torch.equal(augment(images, config, create_rng(3)), augment(images, config, create_rng(3)))

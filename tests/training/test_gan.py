@@ -37,9 +37,9 @@ def train(config: GanConfig, folder: Path, recorder: ProgressRecorder | None = N
     return gan.train_gan(config, read_films, fingerprint="f", folder=folder, callbacks=callbacks)
 
 
-def is_equal(one: GanState, other: GanState) -> bool:
+def is_equal(first: GanState, second: GanState) -> bool:
     for name in ("generator", "discriminator", "ema"):
-        tensors, other_tensors = getattr(one, name).state_dict(), getattr(other, name).state_dict()
+        tensors, other_tensors = getattr(first, name).state_dict(), getattr(second, name).state_dict()
         if not all(torch.equal(tensors[key], other_tensors[key]) for key in tensors):
             return False
     return True

@@ -40,7 +40,7 @@ def write_dataset(out: Path, request: GenerationRequest = REQUEST, **flags: bool
 
 
 def test_committed_dataset_is_in_place(tmp_path: Path) -> None:
-    """`commit` returns run.json and the result of the check, and leaves nothing beside the dataset."""
+    """`commit` returns run.json and the result of the check, and leaves nothing next to the dataset."""
     out = tmp_path / "x"
     with DatasetWriter.open(out, REQUEST, ORIGIN) as writer:
         assert writer.open_parts == [OpenPart(RequestPart(("Edema",), (), 9), range(20), 9)]

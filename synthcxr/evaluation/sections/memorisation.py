@@ -13,7 +13,7 @@ from synthcxr.data.films import HELD_OUT_SPLITS
 from synthcxr.data.metrics_rows import PrivacyRow
 from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, PrivacySection, not_applicable
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
-from synthcxr.evaluation.memorisation import spaces
+from synthcxr.evaluation.memorisation import distance_spaces
 from synthcxr.evaluation.memorisation.attacks import MemorisationResult
 
 CSV_FILE = "privacy.csv"
@@ -23,8 +23,8 @@ def measure_spaces(comparison: Comparison, features: Mapping[str, ComparisonFeat
     """Measure memorisation in pixels and in each extractor's features; empty when it cannot be measured."""
     if find_reason_not_to_measure(comparison) is not None:
         return {}
-    pixels = ComparisonFeatures.extract(spaces.pixel_extractor(), comparison)
-    return {space.name: spaces.measure_memorisation(space) for space in (pixels, *features.values())}
+    pixels = ComparisonFeatures.extract(distance_spaces.pixel_extractor(), comparison)
+    return {space.name: distance_spaces.measure_memorisation(space) for space in (pixels, *features.values())}
 
 
 def find_reason_not_to_measure(comparison: Comparison) -> str | None:
@@ -41,7 +41,7 @@ def build_section(
     """The section from the results by space; `unavailable` maps the other extractors to a status."""
     section: PrivacySection = {}
     if (reason := find_reason_not_to_measure(comparison)) is not None:
-        for name in (spaces.PIXELS, *comparison.config.extractors):
+        for name in (distance_spaces.PIXELS, *comparison.config.extractors):
             section[name] = {"status": reason}
         return section | {"status": reason}
     for name, result in results.items():

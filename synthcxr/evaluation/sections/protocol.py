@@ -5,7 +5,7 @@ from __future__ import annotations
 from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet
-from synthcxr.evaluation.memorisation import attacks, nearest_neighbour_test, pixel_index, spaces
+from synthcxr.evaluation.memorisation import attacks, distance_spaces, nearest_neighbour_test, pixel_index
 from synthcxr.evaluation.metrics import frechet_infinity, kernel_distance, label_permutation_test, ms_ssim, prdc
 
 _WEIGHTED = (
@@ -62,8 +62,8 @@ def describe_protocol(
             " and judge). Features of each extractor are compared with those of films as large as the images; pixels"
             f" also with smaller films, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null distribution"
             " is the same distance for all held-out films (val and test). An image is flagged below the null's"
-            f" {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile. Planted copies of {spaces.N_PLANTED} films show"
-            f" which kinds of copy each space detects: {planted_copies}."
+            f" {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile. Planted copies of {distance_spaces.N_PLANTED} films"
+            f" show which kinds of copy each space detects: {planted_copies}."
             " Membership inference guesses that a film was in the training set when an image lies near it. Duplicates:"
             " an image's distance to its nearest other image, compared with a film's distance to the nearest film of"
             " another patient, at equal N."

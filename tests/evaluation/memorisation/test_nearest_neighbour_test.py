@@ -65,11 +65,11 @@ def test_the_detectable_share_is_detected_in_new_simulations() -> None:
 
 def test_few_images_detect_only_large_shares() -> None:
     """The power decreases with the number of images."""
-    few = compare(draw_distances(60, seed=2)).detectable
-    many = compare(draw_distances(3000, seed=2)).detectable
-    assert few is not None
-    assert many is not None
-    assert few > 3 * many
+    detectable_of_few = compare(draw_distances(60, seed=2)).detectable
+    detectable_of_many = compare(draw_distances(3000, seed=2)).detectable
+    assert detectable_of_few is not None
+    assert detectable_of_many is not None
+    assert detectable_of_few > 3 * detectable_of_many
 
 
 def test_a_share_of_zero_has_an_interval() -> None:

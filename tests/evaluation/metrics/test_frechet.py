@@ -183,7 +183,7 @@ def test_relative_distance_is_value_over_floor_at_equal_n() -> None:
 
 
 def test_with_fewer_images_as_many_training_films_are_drawn() -> None:
-    """The floor is computed at the number of images, which the result states beside the number of films."""
+    """The floor is computed at the number of images; the result states this number and the number of films."""
     train, test = draw_features(80, 6, seed=20), draw_features(60, 6, seed=21)
     synthetic = draw_features(55, 6, seed=22)
     result = compare(train, test, synthetic)

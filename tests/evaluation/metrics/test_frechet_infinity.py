@@ -32,8 +32,8 @@ def test_the_intercept_is_closer_to_the_truth_than_the_distance_at_n() -> None:
 def test_the_intercept_does_not_depend_on_n() -> None:
     """A quarter of the images gives almost the same value, although the distances differ."""
     real = draw_features(20_000, seed=1)
-    few, many = (extrapolate(real, draw_features(n, seed=n, shift=0.3)).value for n in (250, 1000))
-    assert few == pytest.approx(many, rel=0.1)
+    value_of_few, value_of_many = (extrapolate(real, draw_features(n, seed=n, shift=0.3)).value for n in (250, 1000))
+    assert value_of_few == pytest.approx(value_of_many, rel=0.1)
 
 
 def test_sizes_are_evenly_spaced_in_one_over_n() -> None:

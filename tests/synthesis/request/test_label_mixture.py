@@ -1,4 +1,4 @@
-"""Quotas: how many images of which label condition a request asks for."""
+"""Quotas: how many images a request needs of each label condition."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_every_latent_keeps_a_minimum_density(sampler: RejectionSampler, guide: 
 
 @pytest.mark.parametrize("cut", [70, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (128, 333))])
 def test_an_interrupted_run_gives_the_same_bytes(sampler: RejectionSampler, guide: Guide, cut: int) -> None:
-    """Drawing in two parts gives the bytes of one run, wherever it was cut; so does drawing a single candidate."""
+    """Drawing in two parts gives the bytes of one run, at any split; so does drawing a single candidate."""
     guided = GuidedSampler(sampler, guide)
     uninterrupted = concatenate(list(guided.draw(seed=3, start=0, stop=500)))
     parts = [*guided.draw(seed=3, start=0, stop=cut), *guided.draw(seed=3, start=cut, stop=500)]

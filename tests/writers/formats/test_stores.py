@@ -1,4 +1,4 @@
-"""The image stores: a folder of PNGs and tar shards behave alike, and can be truncated and continued at any image."""
+"""The image stores: PNG folder and tar shards behave the same and can be truncated and continued at any image."""
 
 from __future__ import annotations
 

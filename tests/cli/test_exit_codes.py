@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.cli_runner import invoke
 
-from synthcxr.cli.group import EXTRAS, RESUMABLE, CommandGroup
+from synthcxr.cli.exit_codes import EXTRAS, RESUMABLE, CommandGroup
 from synthcxr.cli.main import main
 from synthcxr.errors import ArtifactError, GateError
 

@@ -1,4 +1,4 @@
-"""Checks a JSON value against the TypedDicts of `synthcxr.data.metrics_schema`."""
+"""Check a parsed JSON value against declared types: TypedDicts, lists, unions and literals."""
 
 from __future__ import annotations
 

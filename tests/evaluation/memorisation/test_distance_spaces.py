@@ -16,7 +16,7 @@ from synthcxr.data.films import Film
 from synthcxr.data.findings import to_multi_hot
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
-from synthcxr.evaluation.memorisation import pixel_index, spaces
+from synthcxr.evaluation.memorisation import distance_spaces, pixel_index
 from synthcxr.evaluation.memorisation.copy_filter import PixelCopyFilter
 
 LARGE, SMALL, N = 128, 64, 52
@@ -63,10 +63,10 @@ def test_a_copy_of_a_smaller_film_is_found(films: FilmDataset, copy: tuple[np.nd
     synthetic = SyntheticSet.__new__(SyntheticSet)  # not read, since the features are given below
     space_features = ComparisonFeatures(
         Comparison(CONFIG, real, synthetic, N),
-        spaces.pixel_extractor(),
+        distance_spaces.pixel_extractor(),
         {"features": pixel_index.smooth_and_reduce(pixels)},
     )
-    result = spaces.measure_memorisation(space_features)
+    result = distance_spaces.measure_memorisation(space_features)
     assert (result.n_training, result.copies.n_null, result.membership.n_members) == (2 * N, N, 2 * N)
     assert (result.pairs[0].image, result.pairs[0].film, result.pairs[0].rank) == (17, copy[1], 0.0)
     assert result.flagged[17]
