@@ -19,7 +19,7 @@ def create_project(
 ) -> Project:
     """Make `folder` a git and DVC project with the pipeline, the parameters of a profile and the suites of checks.
 
-    `source` is the folder of raw films and `reader` its layout, by default recognised; `ci` is "github" or "gitlab".
+    `source` is the folder of raw films and `reader` its layout, by default detected; `ci` is "github" or "gitlab".
     """
     from synthcxr.stages import check, init
 

@@ -30,7 +30,7 @@ def reader_study() -> None:
     path_option(
         "--films",
         None,
-        "Packed real films, of which those of test patients are shown. Without films the study can only teach.",
+        "Packed real films. The study shows films of test patients only. Without --films it can only teach.",
     ),
     path_option("--dataset", None, "Synthetic dataset, written by `synthcxr generate`."),
     cloup.option(
@@ -46,7 +46,7 @@ def reader_study() -> None:
         "findings",
         multiple=True,
         metavar="FINDING",
-        help="Show this finding; if repeated, an equal number of images for each.",
+        help="Show only images with this finding. Repeat the option for more findings, with equal numbers of images.",
     ),
     cloup.option(
         "--model", metavar="ADDRESS", help="Model that also labels the real films.  [default: as for `generate`]"
@@ -79,12 +79,12 @@ def reader_study() -> None:
         show_default=True,
         help="Pairs of a real and a synthetic image, shown after the single images.",
     ),
-    seed_option("Seed of the choice and order of images.  [default: random]", default=None),
+    seed_option("Seed for selecting and ordering the images.  [default: random]", default=None),
     cloup.option(
         "--power",
         type=float,
         metavar="ACCURACY",
-        help="Only print how many readings it takes to tell this accuracy, such as 0.6, from chance; create nothing.",
+        help="Only print how many readings detect this accuracy, such as 0.6; create nothing.",
     ),
 )
 @cloup.option_group(
@@ -100,8 +100,8 @@ def create(
 ) -> None:  # fmt: skip
     """Create a blinded study of real test films and synthetic images.
 
-    Each reader sees the images in another order. Prints an access code for each reader. The answer key is in STUDY/key
-    and is never served.
+    Each reader sees the images in a different order. The command prints an access code for each reader. The answer key
+    is in the folder `key` of the study. It is never served.
     """
     if power is not None:
         from synthcxr.reader_study.power import analyse_power
@@ -132,7 +132,7 @@ def create(
     type=click.Choice(["study", "teach"]),
     default="study",
     show_default=True,
-    help="study: collect answers. teach: show the classifier's probabilities and similar images after each answer.",
+    help="study: collect answers. teach: after each answer, show the classifier's probabilities and similar images.",
 )
 @cloup.option(
     "--host",
@@ -150,11 +150,11 @@ def create(
 )
 @path_option("--tls-cert", None, "TLS certificate chain, PEM file.")
 @path_option("--tls-key", None, "Private key of the certificate, PEM file.")
-@cloup.option("--behind-proxy", metavar="URL", help="https:// address of the proxy on this machine that readers use.")
+@cloup.option("--behind-proxy", metavar="URL", help="https:// address of a proxy on this machine, as readers type it.")
 def serve(
     study: Path, mode: str, host: str, port: int, tls_cert: Path | None, tls_key: Path | None, behind_proxy: str | None
 ) -> None:
-    """Serve a study to the readers' browsers until you interrupt it."""
+    """Serve a study to the browsers of its readers until you interrupt it."""
     from synthcxr.stages import reader_study_serve as stage
 
     stage.run(
@@ -167,10 +167,10 @@ def serve(
 @study_argument
 @path_option("--key", None, "Folder of the answer key, if you moved it.  [default: STUDY/key]")
 @path_option("--out", None, "Folder of the results.  [default: STUDY/analysis]")
-@seed_option("Seed of the confidence intervals.")
+@seed_option("Seed of the bootstrap for the confidence intervals.")
 @json_option
 def analyse(study: Path, key: Path | None, out: Path | None, seed: int, as_json: bool) -> None:
-    """Analyse the answers: accuracy, ROC, agreement and reading time, with confidence intervals.
+    """Analyse the answers: accuracy, ROC and agreement with 95 % confidence intervals, and reading time.
 
     Writes JSON, CSV and an HTML page.
     """

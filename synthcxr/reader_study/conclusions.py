@@ -29,7 +29,10 @@ def _write_sentences(result: Mapping[str, Any]) -> Iterator[str]:
         yield _describe_auc(pooled["auc"])
     if result["pairs"] and result["pairs"]["accuracy"]:
         accuracy = result["pairs"]["accuracy"]
-        yield f"Pairs: readers identified the real image in {_percent(accuracy)} of {accuracy['n']} decided readings."
+        yield (
+            f"Pairs: readers identified the real image in {_percent(accuracy)}, N = {accuracy['n']} readings"
+            " (without unsure)."
+        )
     yield from _describe_agreement(result["between_readers"])
     yield from _describe_classifier(result["classifier"])
     started = [number for number, reader in result["readers"].items() if not reader["complete"]]
@@ -41,7 +44,7 @@ def _write_sentences(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe_all_readers(accuracy: Mapping[str, Any], n_readers: int) -> str:
-    figures = f"accuracy {_percent(accuracy)}, N = {accuracy['n']} decided readings of {n_readers} readers"
+    figures = f"accuracy {_percent(accuracy)}, N = {accuracy['n']} readings of {n_readers} readers (without unsure)"
     if accuracy["low"] > CHANCE:
         return f"Readers told real from synthetic better than chance: {figures}."
     if accuracy["high"] < CHANCE:
@@ -56,15 +59,13 @@ def _describe_reader(number: str, reader: Mapping[str, Any]) -> str:
     accuracy = reader["accuracy"]
     if accuracy["value"] is None:
         return f"Reader {number} was unsure about every image."
-    unsure = f", and {reader['n_unsure']} unsure" if reader["n_unsure"] else ""
+    unsure = f" (without {reader['n_unsure']} unsure)" if reader["n_unsure"] else ""
     comparison = "not distinguishable from chance"
     if accuracy["low"] > CHANCE:
         comparison = "better than chance"
     elif accuracy["high"] < CHANCE:
         comparison = "worse than chance"
-    return (
-        f"Reader {number}: accuracy {_percent(accuracy)}, N = {accuracy['n']} decided readings{unsure}: {comparison}."
-    )
+    return f"Reader {number}: accuracy {_percent(accuracy)}, N = {accuracy['n']} readings{unsure}: {comparison}."
 
 
 def _describe_auc(auc: Mapping[str, Any]) -> str:

@@ -19,9 +19,9 @@ class PowerAnalysis:
     """The number of `readings` of one reader that detects `accuracy`, and what `n` images and `readers` detect.
 
     `detectable` is the lowest accuracy that the `n` readings of one reader detect, `detectable_together` that of all
-    readers. The test is exact and two-sided, against one half, at level 0.05 and power 0.8. `detectable_together` counts
-    all readings as independent. Readings of one image are not, so that it is the best case. The field names are keys of
-    the JSON output.
+    readers. The test is exact and two-sided, against one half, at level 0.05 and power 0.8. The latter counts all
+    readings as independent. Readings of one image are not, so that it is the best case. The field names are keys of the
+    JSON output.
     """
 
     accuracy: float

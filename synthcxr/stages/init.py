@@ -80,7 +80,7 @@ def run(
 ) -> Project:
     """Write the project into `folder`, which may contain other files; no existing file is overwritten.
 
-    `source` is the folder of raw films and `reader` its layout, by default recognised. `ci` adds the file of "github"
+    `source` is the folder of raw films and `reader` its layout, by default detected. `ci` adds the file of "github"
     or "gitlab". `suites` are the suites of checks, text by file. If `folder` has a dvc.yaml, the stages are added after
     its own, and its params.yaml stays as it is. The ignore files of git and DVC keep all lines and get those they lack.
     Everything is checked before anything is written. Raises ConfigError for an unknown profile and for films that are

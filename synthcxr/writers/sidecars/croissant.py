@@ -65,7 +65,7 @@ _FILE_PATTERNS: dict[ImageFormat, tuple[str, str]] = {
 }
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
-    True: "Synthetic images from a generator trained on drawn phantoms: they prove a pipeline and never realism.",
+    True: "Synthetic images from a generator trained on drawn phantoms. They test the pipeline and are not realistic.",
 }
 
 
