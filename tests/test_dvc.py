@@ -153,7 +153,7 @@ def test_an_s3_remote_stores_models_and_images(repository: Path, s3: str, tmp_pa
     assert len(list((clone / "data/synthetic/images").rglob("*.png"))) == 80
     sha256 = {digests.sha256_file(folder / "models/onnx/generator.onnx") for folder in (repository, clone)}
     assert len(sha256) == 1
-    assert "remote: bucket answers" in run(clone, "synthcxr", "doctor", **KEYS)
+    assert "remote: connected to bucket" in run(clone, "synthcxr", "doctor", **KEYS)
 
 
 def test_experiments_can_be_compared(repository: Path) -> None:

@@ -114,7 +114,7 @@ def evaluate_dataset(
 ) -> Verdict:
     """Compare a dataset with the test films of packed films, write the results to `out` and return the verdict.
 
-    Without `films`, the comparison is with the film statistics stored with the model. `models` is the folder
+    Without `films`, the comparison is with the reference stored with the model. `models` is the folder
     of the ONNX files that generated the dataset; None means models/onnx of a project, else the champion, else the
     starter model. `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `say` gets a
     line for each step.
@@ -124,7 +124,7 @@ def evaluate_dataset(
     if models is None:
         models = PROJECT_MODELS if PROJECT_MODELS.is_dir() else registry.resolve_model(None).path
     if films is None:
-        say("no films given: comparing with the film statistics stored with the model")
+        say("no films given: comparing with the reference stored with the model")
     say(f"evaluating {dataset}: takes minutes, less if the features are cached")
     return evaluate.run(config, films=films, models=models, dataset=dataset, out=out, prevalence=prevalence, say=say)
 

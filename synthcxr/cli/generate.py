@@ -71,14 +71,16 @@ EXAMPLES = """\
     cloup.option(
         "--method",
         type=click.Choice(["auto", "guided", "reject", "optimise"]),
-        help="Search for images that show the findings: reject draws candidates at random, guided draws likely ones and"
-        " needs a distilled model, optimise moves latents and needs torch.  [default: guided if possible, else reject]",
+        help="How to find images with the requested findings: reject draws latents at random; guided moves latents to"
+        " where the proposal network (see `synthcxr distill`) predicts the findings; optimise moves latents along the"
+        " gradient of the classifier and needs PyTorch.  [default: guided if the model has a proposal network, else reject]",
     ),
     cloup.option(
         "--max-draws",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Largest number of candidates.  [default: 100 per image and at least 1,000; --n if any image will do]",
+        help="Largest number of candidates.  [default: 100 per image and at least 1,000; --n if every"
+        " candidate is accepted]",
     ),
     cloup.option(
         "--batch", type=click.IntRange(min=1), metavar="N", help="Number of candidates per batch.  [default: 32]"
@@ -96,7 +98,7 @@ EXAMPLES = """\
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Generate in this process, or in the processes of a Ray cluster.",
+        help="Where to generate: local is this process, ray the processes of a Ray cluster.",
     ),
     cloup.option(
         "--address", metavar="URL", help="Address of a running Ray cluster.  [default: start Ray on this machine]"
@@ -121,23 +123,26 @@ EXAMPLES = """\
         "--with-judge/--without-judge",
         "with_judge",
         default=None,
-        help="Also write the probabilities that the judge gives.  [default: without]",
+        help="Also write the judge's probabilities.  [default: without]",
     ),
     cloup.option("--append", is_flag=True, help="Extend a finished dataset to --n images."),
-    cloup.option("--force", is_flag=True, help="Replace a dataset in --out, even one of another request."),
+    cloup.option("--force", is_flag=True, help="Replace the dataset in --out, even if its request was different."),
     cloup.option("--dry-run", is_flag=True, help="Print what would be generated; write nothing."),
     json_option,
 )
 @cloup.option_group(
     "Checks and evaluation",
     cloup.option("--reject-memorised", is_flag=True, help="Leave out near copies of training films; needs --films."),
-    cloup.option("--evaluate", is_flag=True, help="Then compare the dataset with real test films; needs --films."),
+    cloup.option(
+        "--evaluate", is_flag=True, help="Then also evaluate the dataset against real test films; needs --films."
+    ),
     path_option("--films", None, "Packed real films, written by `synthcxr prepare`, that the model was trained on."),
     path_option("--results", "results", "Folder of the results of --evaluate."),
     cloup.option(
         "--record",
         is_flag=True,
-        help="Exit with code 0 if there are too few images or a gate fails; run.json and the results record it.",
+        help="Exit with code 0 even if there are too few images or a gate fails; run.json and the results still record"
+        " it.",
     ),
 )
 @click.pass_context
@@ -149,8 +154,9 @@ def generate(
 ) -> None:  # fmt: skip
     """Generate a dataset of labelled synthetic images.
 
-    Run the same command again to resume a stopped run; on a finished dataset it changes nothing. Exits with code 1 if
-    the candidates run out first: the dataset then holds fewer images, and a larger --max-draws continues it.
+    Run the same command again to resume an interrupted run; a finished dataset stays as it is. If --max-draws
+    candidates give fewer images than requested, the dataset contains those images and the exit code is 1; to continue,
+    run the command again with a larger --max-draws.
     """
     if not any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
         raise ConfigError(f"no images requested; for example:\n{EXAMPLES}")
@@ -215,14 +221,14 @@ def _list_labels(model: str | None, flags: dict[str, Any], on_model: Any, as_jso
     type=click.IntRange(min=0),
     metavar="N",
     required=True,
-    help="Candidate to regenerate: a number of the column `index` in metadata.csv.",
+    help="Candidate to regenerate: a number from the column `index` of metadata.csv.",
 )
 @path_option("--out", None, "File to write, in the image format of the dataset.", required=True)
 @cloup.option("--model", metavar="ADDRESS", help="Address of the model.  [default: the one that run.json names]")
 def replay(dataset: Path, index: int, out: Path, model: str | None) -> None:
     """Regenerate one image of a dataset, byte for byte.
 
-    If the bytes differ, writes nothing and names the difference: model, package versions or thread count.
+    If the bytes differ, writes no file and names the cause: model, package versions or thread count.
     """
     from synthcxr.api import datasets
 

@@ -21,9 +21,9 @@ from synthcxr.cli.reader_study import reader_study
         help_option_names=["-h", "--help"], max_content_width=100, align_option_groups=False
     ),
     sections=[
-        cloup.Section("Use it", [generate, replay]),
-        cloup.Section("Train it", [prepare, train_classifier, train_judge, train_gan, export, distill]),
-        cloup.Section("Judge it", [evaluate, report, check, disturb, utility]),
+        cloup.Section("Generate", [generate, replay]),
+        cloup.Section("Train", [prepare, train_classifier, train_judge, train_gan, export, distill]),
+        cloup.Section("Evaluate", [evaluate, report, check, disturb, utility]),
         cloup.Section("Registry", [register, models]),
         cloup.Section("Reader study", [reader_study]),
         cloup.Section("Project", [init, doctor, lock]),

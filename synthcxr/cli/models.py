@@ -108,7 +108,7 @@ def pull(address: str | None, out: Path) -> None:
 def add_starter(experiment: str, as_json: bool) -> None:
     """Register the starter models, which ship with synthcxr, in the registry of this folder.
 
-    They become the candidate, and also the champion if there is none.
+    The new version becomes the candidate version, and also the champion if there is none.
     """
     from synthcxr.stages import add_starter as stage
 
@@ -119,7 +119,7 @@ def add_starter(experiment: str, as_json: bool) -> None:
 
 @models.command(section=CHANGE)
 @cloup.argument("address", required=False, help="Version number or alias to promote.  [default: @candidate]")
-@cloup.option("--force", is_flag=True, help="Promote whatever the gates and the comparison say; needs --reason.")
+@cloup.option("--force", is_flag=True, help="Promote even if a gate failed or a metric is worse; needs --reason.")
 @cloup.option("--reason", default="", help="Reason for --force; stored with the version.")
 @json_option
 def promote(address: str | None, force: bool, reason: str, as_json: bool) -> None:

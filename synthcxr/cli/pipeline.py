@@ -31,7 +31,7 @@ gan_option = path_option("--gan", "models/gan", "Trained GAN: weights and config
 def prepare(params: Path, out: Path, as_json: bool) -> None:
     """Check films, split them by patient and pack them for training.
 
-    The parameter file lists the sources of films in `prepare.sources`. A packed dataset that is already in --out is
+    The parameter file lists the sources of films in `prepare.sources`. Packed films that are already in --out are
     replaced.
     """
     config = load_config(params).prepare
@@ -68,8 +68,8 @@ def train_classifier(params: Path, films: Path, out: Path, log: Path, as_json: b
 def train_judge(params: Path, films: Path, out: Path, log: Path, as_json: bool) -> None:
     """Train an independent classifier, the judge, that evaluates generated images.
 
-    It learns from other patients than the classifier does, so the network that selects and labels the images never
-    evaluates them.
+    It is trained on other patients than the classifier, so the network that selects and labels the images is not the
+    one that evaluates them.
     """
     config = load_config(params)
     from synthcxr.api import training
@@ -84,14 +84,14 @@ def train_judge(params: Path, films: Path, out: Path, log: Path, as_json: bool) 
 @path_option("--out", "models/gan", "Folder of the trained GAN.")
 @path_option("--log", "results/train_gan.csv", "CSV file with losses and speed.")
 @path_option("--snapshots", "results/snapshots", "Folder of grids of sample images.")
-@path_option("--checkpoints", "checkpoints", "Folder of checkpoints, from which a stopped training resumes.")
+@path_option("--checkpoints", "checkpoints", "Folder of checkpoints, from which an interrupted training resumes.")
 @json_option
 def train_gan(
     params: Path, films: Path, out: Path, log: Path, snapshots: Path, checkpoints: Path, as_json: bool
 ) -> None:
     """Train the progressive-growing GAN that generates the images.
 
-    Run the same command again to resume a stopped training. To train on 8 GPUs:
+    Run the same command again to resume an interrupted training. To train on 8 GPUs:
 
     \b
     torchrun --nproc-per-node 8 -m synthcxr train-gan
@@ -155,7 +155,8 @@ def distill(params: Path, models: Path, as_json: bool) -> None:
 def register(params: Path, out: Path, as_json: bool, **folders: Path) -> None:
     """Log a run to MLflow and register its models.
 
-    The new versions become the candidate. They become the champion only if every quality gate passed.
+    The new version becomes the candidate version. It becomes the champion only if every gate passed and no metric is
+    worse than the champion's beyond the confidence intervals.
     """
     config = load_config(params).register
     from synthcxr.stages import register as stage

@@ -18,8 +18,8 @@ from synthcxr.errors import ConfigError, GateError
 @cloup.option(
     "--profile",
     metavar="NAME",
-    help="Parameter set: phantom (draws its own films), nih-64 (64 px, trains on a CPU), starter (128 px, as the"
-    " starter model), or nih-1024 (1024 px, the schedule of the paper).",
+    help="Parameter set: phantom (drawn phantoms instead of films), nih-64 (64 px, trains on a CPU), starter (128 px, as"
+    " the starter model), or nih-1024 (1024 px, the schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
 @cloup.option(
@@ -68,7 +68,7 @@ def init(
 def doctor(as_json: bool) -> None:
     """Check the installation and this folder, and say what to fix.
 
-    Looks at package versions, ONNX providers, GPU, disk space, registry, DVC remote and weight files. Exits with code 1
+    Checks package versions, ONNX providers, GPU, disk space, registry, DVC remote and weight files. Exits with code 1
     if something needs fixing.
     """
     from synthcxr.stages import doctor as stage

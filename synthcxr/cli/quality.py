@@ -39,8 +39,7 @@ PACKED_FILMS = Path("data/cxr")
 @path_option(
     "--films",
     None,
-    "Packed real films to compare with.  [default: data/cxr if it exists, else only the film statistics stored with the"
-    " model]",
+    "Packed real films to compare with.  [default: data/cxr if it exists, else the reference stored with the model]",
 )
 @path_option(
     "--models",
@@ -89,7 +88,9 @@ def print_verdict(verdict: Verdict, *, dataset: Path, results: Path, record: boo
 @path_option("--results", "results", "Folder of the results of `synthcxr evaluate`.")
 @dataset_option
 @path_option(
-    "--films", None, "Packed real films: also write report-private.html beside the report, which shows some of them."
+    "--films",
+    None,
+    "Packed real films. If given, also write report-private.html beside the report; it shows some of these films.",
 )
 @path_option("--out", "results/report.html", "HTML file of the report.")
 def report(params: Path | None, results: Path, dataset: Path, films: Path | None, out: Path) -> None:
@@ -113,7 +114,7 @@ def report(params: Path | None, results: Path, dataset: Path, films: Path | None
     type=click.Path(path_type=Path),
     help="Folders of packed films or synthetic datasets.",
 )
-@path_option("--suite", None, "Run this suite, such as expectations/films.json, instead of the one that ships.")
+@path_option("--suite", None, "Run this suite, such as expectations/films.json, instead of the built-in one.")
 @path_option("--docs", None, "Also write great-expectations Data Docs to this folder.")
 @json_option
 def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_json: bool) -> None:
@@ -150,7 +151,7 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
     "--resolution",
     type=int,
     metavar="N",
-    help="Side of the films in pixels.  [default: that of the judge, else the largest]",
+    help="Size of the films in pixels.  [default: that of the judge if it is tested, else the largest]",
 )
 @cloup.option(
     "--n",
@@ -170,7 +171,7 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Test whether the Fréchet distance grows when real films are degraded.
 
     Applies noise, blur, rectangles, swirl, salt and pepper, and replacement of films by other images, at four levels
-    each. A distance that can be trusted grows with each level.
+    each. A distance can be trusted if it grows with each level.
     """
     from synthcxr.stages import disturb as stage
 
@@ -185,7 +186,10 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
 @path_option("--models", "models/onnx", "Folder of the models that generated the dataset.")
 @path_option("--out", "results/utility", "Folder of the tables.")
 @cloup.option(
-    "--n", type=int, metavar="N", help="Largest number of real films, and of images, to train on.  [default: all]"
+    "--n",
+    type=int,
+    metavar="N",
+    help="Largest number of real films, and of synthetic images, to train on.  [default: all]",
 )
 @cloup.option(
     "--epochs",
@@ -196,14 +200,14 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
     help="Number of epochs of each training.",
 )
 @cloup.option(
-    "--seeds", "n_seeds", type=int, metavar="N", default=3, show_default=True, help="Number of trainings of each kind."
+    "--seeds", "n_seeds", type=int, metavar="N", default=3, show_default=True, help="Number of trainings on each set."
 )
 @json_option
 def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **options: Any) -> None:
     """Train classifiers on synthetic and real images and compare their AUROC on real test films.
 
-    Trains a small classifier on real films, on as many synthetic images, on the real films shown twice, and on both.
-    Its seed and number of bootstrap samples come from `train_classifier` in the parameter file.
+    Trains a small classifier on real films, on the same number of synthetic images, on the real films shown twice, and
+    on both. The seed and the number of bootstrap samples come from `train_classifier` in the parameter file.
     """
     config = load_config(params).train_classifier
     from synthcxr.stages import utility as stage

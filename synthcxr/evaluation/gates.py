@@ -31,10 +31,10 @@ _LABELS = {
         "mean absolute difference between synthetic images and real test films in the shares of pairs of findings"
     ),
     "prevalence.total_variation": (
-        "total variation between the label distribution of synthetic images and the given one"
+        "total variation between the label distribution of synthetic images and that of --prevalence"
     ),
     "prevalence.jensen_shannon": (
-        "Jensen-Shannon divergence (bits) between the label distribution of synthetic images and the given one"
+        "Jensen-Shannon divergence (bits) between the label distribution of synthetic images and that of --prevalence"
     ),
 }
 _DISTANCES = {
@@ -66,7 +66,7 @@ _PRIVACY = {
         "lower end of the 95 % CI of the share of images closer to a training film than 99 % of held-out films are"
         " (0.01 by chance), in {0}"
     ),
-    "n_below_null": "number of images closer to a training film than any held-out film is, in {0}",
+    "n_below_null": "number of images closer to a training film than every held-out film is, in {0}",
     "median_ratio": (
         "median distance of images to their nearest training film, divided by that of held-out films, in {0}"
     ),
@@ -85,7 +85,7 @@ _SHARES = {
     "synthetic": "share of synthetic images that the judge labels {0}",
     "ratio": "share of {0} among synthetic images, divided by that among real test films",
 }
-_AGREEMENT = "share of the images labelled {0} by the classifier that the judge labels {0} too"
+_AGREEMENT = "share of the images labelled {0} by the classifier in which the judge also detects it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
         if status.startswith(NOT_APPLICABLE):
             return None, status
         if node.get("judged") is False:
-            return None, not_applicable("its threshold rests on too few val films")
+            return None, not_applicable("its threshold is based on too few val films")
         node = node.get(key)
         if node is None:
             return None, not_applicable("it has no value")

@@ -85,7 +85,7 @@ def _describe_problem(requirement: Requirement) -> str:
         return f"{requirement.name} is missing"
     if requirement.specifier.contains(version, prereleases=True):
         return ""
-    return f"{requirement.name} {version} is not {requirement.specifier}"
+    return f"{requirement.name} {version} does not meet {requirement.specifier}"
 
 
 def _installed_version(name: str) -> str | None:
@@ -103,7 +103,7 @@ def _check_extras() -> Diagnostic:
     incomplete = [extra for extra in extras if _is_incomplete(extra, requirements)]
     complete = [extra for extra in extras if extra not in incomplete]
     if incomplete:
-        todo = f"to use the others, run: pip install '{PACKAGE}[{','.join(incomplete)}]'"
+        todo = f"to add the others, run: pip install '{PACKAGE}[{','.join(incomplete)}]'"
         return Diagnostic("extras", "note", f"{', '.join(complete) or 'none'} installed; {todo}")
     return Diagnostic("extras", "OK", ", ".join(complete))
 
@@ -134,7 +134,7 @@ def _check_providers() -> Iterator[Diagnostic]:
     if provider == onnx_session.CUDA:
         yield Diagnostic("GPU", "OK", "used for generation")
     elif shutil.which("nvidia-smi"):
-        todo = "there is a driver, but onnxruntime does not use it; run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        todo = "onnxruntime does not use the NVIDIA GPU of this machine; run: pip install 'onnxruntime-gpu[cuda,cudnn]'"
         yield Diagnostic("GPU", "TO DO", todo)
     else:
         yield Diagnostic("GPU", "note", "none; everything runs on the CPU, but profile nih-1024 needs a GPU")
@@ -159,7 +159,7 @@ def _check_project(folder: Path) -> Diagnostic:
         todo = f"{error}; `synthcxr init {folder} --upgrade` lists what the installed version changes"
         return Diagnostic("project", "TO DO", todo)
     if not (folder / "dvc.yaml").is_file():
-        return Diagnostic("project", "note", f"{params} is valid; there is no dvc.yaml, so run the stages by hand")
+        return Diagnostic("project", "note", f"{params} is valid; there is no dvc.yaml, so run the stages one by one")
     return Diagnostic("project", "OK", f"{params} is valid")
 
 
@@ -179,11 +179,11 @@ def _check_registry() -> Diagnostic:
     except ArtifactError as error:
         return Diagnostic("registry", "TO DO", str(error))
     role = f"the champion is version {champion}" if champion else "there is no champion yet"
-    return Diagnostic("registry", "OK", f"{tracking_uri.redact(uri)} answers; {role}")
+    return Diagnostic("registry", "OK", f"connected to {tracking_uri.redact(uri)}; {role}")
 
 
 def _check_remote(folder: Path) -> Diagnostic:
-    """Whether the default DVC remote works: a folder is looked at, another address is tried with `dvc ls-url`."""
+    """Whether the default DVC remote works: a folder is checked directly, any other address with `dvc ls-url`."""
     name = _run_dvc(folder, "config", "core.remote").stdout.strip() if (folder / ".dvc").is_dir() else ""
     if not name:
         return Diagnostic("remote", "note", "no DVC remote; to share data, run `dvc remote add --default NAME URL`")
@@ -193,12 +193,12 @@ def _check_remote(folder: Path) -> Diagnostic:
     try:
         listing = _run_dvc(folder, "ls-url", f"remote://{name}/")
     except subprocess.TimeoutExpired:
-        todo = f"{name} does not answer within {REMOTE_TIMEOUT_S} s; check the network and the address"
+        todo = f"{name} did not respond within {REMOTE_TIMEOUT_S} s; check the network and the address"
         return Diagnostic("remote", "TO DO", todo)
     message = next(iter(listing.stderr.strip().splitlines()), "")
     if listing.returncode and not _EMPTY_REMOTE.search(message):
-        return Diagnostic("remote", "TO DO", f"{name} does not answer: {message[:200]}")
-    return Diagnostic("remote", "OK", f"{name} answers")
+        return Diagnostic("remote", "TO DO", f"cannot connect to {name}: {message[:200]}")
+    return Diagnostic("remote", "OK", f"connected to {name}")
 
 
 def _check_remote_folder(name: str, path: Path) -> Diagnostic:
@@ -241,7 +241,7 @@ def _check_inception() -> Diagnostic:
     path = Path(os.environ.get(variable) or inception_weights.cached_path())
     if not os.environ.get(variable) and not path.is_file():
         file_name = inception_weights.URL.rpartition("/")[2]
-        todo = f"not on this machine, so no distance is called FID; set {variable} to a copy of {file_name}"
+        todo = f"the weights for FID are not on this machine; set {variable} to a copy of {file_name}"
         return Diagnostic("Inception", "note", todo)
     try:
         inception_weights.find_weights()

@@ -41,9 +41,9 @@ def test_commands_are_grouped_by_purpose() -> None:
     sections = read_sections(invoke("--help").stdout)
     sections.pop("Options")
     assert sections == {
-        "Use it": ["generate", "replay"],
-        "Train it": ["prepare", "train-classifier", "train-judge", "train-gan", "export", "distill"],
-        "Judge it": ["evaluate", "report", "check", "disturb", "utility"],
+        "Generate": ["generate", "replay"],
+        "Train": ["prepare", "train-classifier", "train-judge", "train-gan", "export", "distill"],
+        "Evaluate": ["evaluate", "report", "check", "disturb", "utility"],
         "Registry": ["register", "models"],
         "Reader study": ["reader-study"],
         "Project": ["init", "doctor"],

@@ -100,7 +100,7 @@ def test_without_films_sentences_name_the_reference_of_the_model() -> None:
             "labels.shares.Edema.ratio",
             "not applicable (n = 7)",
         ),
-        ({}, "labels.shares.Hernia.ratio", "not applicable (its threshold rests on too few val films)"),
+        ({}, "labels.shares.Hernia.ratio", "not applicable (its threshold is based on too few val films)"),
         ({}, "labels.shares.Mass.ratio", "not applicable (it has no value)"),
     ],
 )

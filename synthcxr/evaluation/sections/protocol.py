@@ -9,9 +9,9 @@ from synthcxr.evaluation.memorisation import attacks, distance_spaces, nearest_n
 from synthcxr.evaluation.metrics import frechet_infinity, kernel_distance, label_permutation_test, ms_ssim, prdc
 
 _WEIGHTED = (
-    "A proposal model helped to find these images, and the weight of each image states how many images of its kind it"
-    " represents. Every comparison counts each image once, so it evaluates the dataset as it is. The dataset has fewer"
-    " images of the kinds that the proposal model considers unlikely than exact rejection sampling gives;"
+    "The proposal network helped to find these images, and the weight of each image states how many images of its kind"
+    " it represents. Every comparison counts each image once, so it evaluates the dataset as it is. Of the kinds of"
+    " image that the proposal network considers unlikely, the dataset has fewer than method reject would give;"
     " proposal.json of the model states how many fewer."
 )
 
@@ -45,25 +45,25 @@ def describe_protocol(
         "coverage": (
             f"Precision, recall, density and coverage with k = {prdc.K} of the same N images and of N training films,"
             " each among the same test films. The relative coverage is the ratio of the two coverages; it is 1 when the"
-            " images are as varied as films. A resample repeats rows and covers less, so each interval has the spread"
-            " of the resamples, centred on the value."
+            " images are as varied as films. Resampling repeats rows and therefore lowers coverage, so each interval"
+            " has the spread of the resamples, centred on the value."
         ),
         "other distances": (
             f"Kernel distance (KID for Inception features): {kernel_distance.N_SUBSETS} subsets of at most"
             f" {kernel_distance.MAX_SUBSET_SIZE:,} rows per side, cubic kernel, unbiased. At infinity: the Fréchet"
             f" distance at {frechet_infinity.N_POINTS} sizes, {frechet_infinity.N_REPEATS} times, extrapolated in"
-            " 1 / N; the bias from the number of films remains. By finding: images and test films that the judge labels"
-            f" with the finding, with such train films as the floor, when there are {MIN_FILMS_FOR_DISTANCE} or more of"
-            f" each. MS-SSIM: {ms_ssim.N_PAIRS} random pairs of images, and of films of different patients, at the"
-            " images' resolution."
+            " 1 / N; the bias from the number of films remains. By finding: the images and test films in which the"
+            " judge detects the finding; the floor uses the train films in which it detects the finding. This needs"
+            f" {MIN_FILMS_FOR_DISTANCE} or more of each. MS-SSIM: {ms_ssim.N_PAIRS} random pairs of images, and of"
+            " films of different patients, at the resolution of the images."
         ),
         "privacy": (
             "Copies: the distance of each image to its nearest film among all films that the GAN was trained on (train"
-            " and judge). Features of each extractor are compared with those of films as large as the images; pixels"
-            f" also with smaller films, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null distribution"
-            " is the same distance for all held-out films (val and test). An image is flagged below the null's"
-            f" {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile. Planted copies of {distance_spaces.N_PLANTED} films"
-            f" show which kinds of copy each space detects: {planted_copies}."
+            " and judge). Features of each extractor are compared with those of films at least as large as the"
+            f" images; pixels also with smaller films, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null"
+            " distribution is the same distance for all held-out films (val and test). An image is flagged if its"
+            f" distance is below the {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile of the null distribution."
+            f" Planted copies of {distance_spaces.N_PLANTED} films show which kinds of copy each space detects: {planted_copies}."
             " Membership inference guesses that a film was in the training set when an image lies near it. Duplicates:"
             " an image's distance to its nearest other image, compared with a film's distance to the nearest film of"
             " another patient, at equal N."
@@ -78,7 +78,7 @@ def describe_protocol(
             f" than the classifier that selected and labelled the images (judge sha256 {judge_digest[:16]})."
             " Divergences compare label distributions with one count per image and judged finding, or one count for No"
             " Finding when none is present; KL adds half a count to every bin. The permutation test exchanges whole"
-            f" patients and images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement is that of the judge with"
+            f" patients and images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement compares the judge with"
             " the classifier, on images and on all test films."
         ),
         "checks": checks,
@@ -91,13 +91,13 @@ def describe_protocol_without_films(*, n_val: int, n_bootstrap: int, judge_diges
     return {
         "films": (
             "No films were given. The images are compared with reference.npz of the model: features and labels of"
-            f" {n_val:,} val films by the judge (sha256 {judge_digest[:16]}). These films selected the judge's weights"
-            " and set its thresholds, so this is a first look and not a test. Figures that need films are not"
-            " applicable."
+            f" {n_val:,} val films by the judge (sha256 {judge_digest[:16]}). These films were used to select the"
+            " judge's weights and to set its thresholds, so this is a first look and not a test. Metrics that need"
+            " films are not applicable."
         ),
         "intervals": (
-            f"95 % CI from {n_bootstrap:,} resamples of rows on both sides. Films of one patient count as independent,"
-            " so the intervals are too narrow. Shares have Wilson intervals."
+            f"95 % CI from {n_bootstrap:,} resamples of images and of val films. Films of one patient count as"
+            " independent, so the intervals are too narrow. Shares have Wilson intervals."
         ),
     }
 
