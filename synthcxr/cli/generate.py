@@ -73,7 +73,8 @@ EXAMPLES = """\
         type=click.Choice(["auto", "guided", "reject", "optimise"]),
         help="How to find images with the requested findings: reject draws latents at random; guided moves latents to"
         " where the proposal network (see `synthcxr distill`) predicts the findings; optimise moves latents along the"
-        " gradient of the classifier and needs PyTorch.  [default: guided if the model has a proposal network, else reject]",
+        " gradient of the classifier and needs PyTorch.  [default: guided if the model has a proposal network, else"
+        " reject]",
     ),
     cloup.option(
         "--max-draws",
