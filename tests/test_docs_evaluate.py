@@ -15,7 +15,7 @@ from synthcxr.evaluation.memorisation import attacks
 
 DOCS = REPOSITORY / "docs"
 PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## May the distance be trusted")[0], flags=re.MULTILINE)
+ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## Can the distance be trusted")[0], flags=re.MULTILINE)
 EXPLAINED_ONCE = re.compile(r"(\w+_)?interval|n|n_\w+|floor_n|k|at|subset")
 EXPLAINED_SEPARATELY = {"pairs", "lines", "n_below_null", "n_flagged_in_any", "n_flagged_in_all"}
 

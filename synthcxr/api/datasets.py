@@ -114,10 +114,10 @@ def evaluate_dataset(
 ) -> Verdict:
     """Compare a dataset with the test films of packed films, write the results to `out` and return the verdict.
 
-    Without `films`, the comparison is with the reference stored with the model. `models` is the folder
-    of the ONNX files that generated the dataset; None means models/onnx of a project, else the champion, else the
-    starter model. `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `say` gets a
-    line for each step.
+    Without `films`, the comparison is with the reference stored with the model. `models` is the folder of the ONNX
+    files that generated the dataset; None means models/onnx of a project, else the champion, else the starter model.
+    `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `say` gets a line for each
+    step.
     """
     from synthcxr.stages import evaluate
 

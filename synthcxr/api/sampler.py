@@ -25,7 +25,7 @@ from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
-Method = Literal["auto", "reject", "guided"]
+SamplerMethod = Literal["auto", "reject", "guided"]
 BATCH_SIZE = 32
 
 
@@ -59,7 +59,7 @@ class Sampler:
         seed: int = 0,
         max_draws: int | None = None,
         *,
-        method: Method = "auto",
+        method: SamplerMethod = "auto",
         threshold: float = 0.0,
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """Return images that show all of `labels`, uint8 [n, R, R], and a table with one row per image.
@@ -90,8 +90,8 @@ class Sampler:
             warnings.warn(message, stacklevel=2)
         return np.concatenate([batch.pixels for batch in batches]), self._build_table(batches, seed, requested)
 
-    def _choose_strategy(self, method: Method, *, guidable: bool) -> SamplingStrategy:
-        if method not in get_args(Method):
+    def _choose_strategy(self, method: SamplerMethod, *, guidable: bool) -> SamplingStrategy:
+        if method not in get_args(SamplerMethod):
             raise ConfigError(f"method must be auto, reject or guided, is {method!r}")
         if method == "guided" and self.proposal is None:
             raise ConfigError("method guided: this model has no proposal; use method reject, or run `synthcxr distill`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +207,9 @@ def generate(
         print_verdict(verdict, dataset=out, results=results, record=record, as_json=as_json)
 
 
-def _list_labels(model: str | None, flags: dict[str, Any], on_model: Any, as_json: bool) -> None:
+def _list_labels(
+    model: str | None, flags: dict[str, Any], on_model: Callable[[ResolvedModel], None], as_json: bool
+) -> None:
     from synthcxr.api import datasets
 
     rates = datasets.measure_label_rates(

@@ -37,7 +37,7 @@ def list_(as_json: bool) -> None:
     rows = stage.list_models()
     if not rows:
         print_to_stderr("no model is registered here; run this in a project folder, or set MLFLOW_TRACKING_URI")
-    print_result([row.line() for row in rows], [dataclasses.asdict(row) for row in rows], as_json)
+    print_result([row.format_line() for row in rows], [dataclasses.asdict(row) for row in rows], as_json)
 
 
 @models.command(section=LOOK_UP)
@@ -50,9 +50,9 @@ def show(address: str | None, as_json: bool) -> None:
     model = stage.show(address)
     files = [
         f"{name}: {fields['kind']}, {fields['resolution']} px, digest {fields['digest']}"
-        for name, fields in model.contracts.items()
+        for name, fields in model.metadata.items()
     ]
-    print_result([f"model: {model.name}", f"path: {model.path}", *files, model.card], model, as_json)
+    print_result([f"model: {model.name}", f"path: {model.path}", *files, model.card], model.as_dict(), as_json)
 
 
 @models.command(section=LOOK_UP)
@@ -77,7 +77,7 @@ def compare(candidate: str | None, champion: str | None, as_json: bool) -> None:
     rows = stage.compare(candidate, champion)
     lines = [f"{row.metric}  {row.candidate or '-'}  {row.champion or '-'}  {row.result}" for row in rows]
     nothing = "nothing to compare: neither version has a metric with a confidence interval"
-    print_result(lines or [nothing], [row.to_json() for row in rows], as_json)
+    print_result(lines or [nothing], [row.as_dict() for row in rows], as_json)
 
 
 @models.command(section=LOOK_UP)
@@ -88,7 +88,7 @@ def lineage(image: str, as_json: bool) -> None:
     from synthcxr.stages import lineage as stage
 
     traced = stage.run(image)
-    print_result(stage.lines(traced), traced, as_json)
+    print_result(stage.format_lines(traced), traced.as_dict(), as_json)
 
 
 @models.command(section=CHANGE)
@@ -147,4 +147,4 @@ def _print_outcome(outcome: PromotionOutcome, as_json: bool) -> None:
     version = outcome.previous_champion
     previous = f", previously version {version}" if version not in ("", outcome.champion) else ""
     line = f"champion: version {outcome.champion}{previous} ({outcome.decision}: {outcome.why})"
-    print_result([line, *outcome.moved_aliases], outcome.to_json(), as_json)
+    print_result([line, *outcome.moved_aliases], outcome.as_dict(), as_json)

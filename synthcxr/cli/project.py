@@ -18,8 +18,8 @@ from synthcxr.errors import ConfigError, GateError
 @cloup.option(
     "--profile",
     metavar="NAME",
-    help="Parameter set: phantom (drawn phantoms, no films), nih-64 (64 px, trains on a CPU), starter (128 px, as"
-    " the starter model), or nih-1024 (1024 px, the schedule of the paper).",
+    help="Complete parameter file: phantom (drawn phantoms, no films), nih-64 (64 px, trains on a CPU), starter (128"
+    " px, as the starter model), or nih-1024 (1024 px, the schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
 @cloup.option(

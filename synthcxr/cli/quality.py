@@ -170,8 +170,8 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
 def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Test whether the Fréchet distance grows when real films are degraded.
 
-    Applies noise, blur, rectangles, swirl, salt and pepper, and replacement of films by other images, at four levels
-    each. A distance can be trusted if it grows with each level.
+    Applies noise, blur, rectangles, swirl, salt and pepper, and replacement of films by drawings of discs, at four
+    levels each. A reliable distance grows with each level.
     """
     from synthcxr.stages import disturb as stage
 
@@ -204,10 +204,11 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
 )
 @json_option
 def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **options: Any) -> None:
-    """Train classifiers on synthetic and real images and compare their AUROC on real test films.
+    """Train classifiers on real films and synthetic images and compare their AUROC on real test films.
 
     Trains a small classifier on real films, on the same number of synthetic images, on the real films shown twice, and
-    on both. The seed and the number of bootstrap samples come from `train_classifier` in the parameter file.
+    on films and images together. The seed and the number of bootstrap samples come from `train_classifier` in the
+    parameter file.
     """
     config = load_config(params).train_classifier
     from synthcxr.stages import utility as stage

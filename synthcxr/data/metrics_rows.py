@@ -83,7 +83,7 @@ class InfinityRow(TypedDict):
     training: NotRequired[Extrapolation]
 
 
-class Prdc(TypedDict):
+class PrdcRow(TypedDict):
     """Precision, recall, density and coverage."""
 
     precision: float
@@ -99,8 +99,8 @@ class CoverageRow(TypedDict):
     """
 
     status: str
-    synthetic: NotRequired[Prdc]
-    training: NotRequired[Prdc]
+    synthetic: NotRequired[PrdcRow]
+    training: NotRequired[PrdcRow]
     coverage_interval: NotRequired[Interval]
     precision_interval: NotRequired[Interval]
     relative: NotRequired[float | None]
@@ -110,7 +110,7 @@ class CoverageRow(TypedDict):
     n_test: NotRequired[int]
 
 
-class NearestNeighbourTest(TypedDict):
+class NearestNeighbourTestRow(TypedDict):
     """Nearest-neighbour distances of `n` images against a null of `n_null` films of `n_null_patients` patients.
 
     `threshold` is the null's 1st percentile, `share` the share of images below it, `expected` that share by chance
@@ -131,7 +131,7 @@ class NearestNeighbourTest(TypedDict):
     detectable: float | None
 
 
-class PlantedCopyRecall(TypedDict):
+class PlantedCopyRecallRow(TypedDict):
     """The share of `n` planted copies of one kind that the space finds."""
 
     share: float
@@ -139,7 +139,7 @@ class PlantedCopyRecall(TypedDict):
     n: int
 
 
-class MembershipInference(TypedDict):
+class MembershipInferenceRow(TypedDict):
     """AUROC of telling `n_members` training films from `n_controls` held-out films by their nearest image."""
 
     auroc: float | None
@@ -149,7 +149,7 @@ class MembershipInference(TypedDict):
     n_controls: int
 
 
-class ClosestPair(TypedDict):
+class ClosestPairRow(TypedDict):
     """An image by file name and its nearest film by manifest row; `rank` is the share of the null that is nearer."""
 
     image: str
@@ -159,7 +159,7 @@ class ClosestPair(TypedDict):
 
 
 class PrivacyRow(TypedDict):
-    """Memorisation in one space: the keys of `NearestNeighbourTest` for copies of training films, and more."""
+    """Memorisation in one space: the keys of `NearestNeighbourTestRow` for copies of training films, and more."""
 
     status: str
     n: NotRequired[int]
@@ -175,10 +175,10 @@ class PrivacyRow(TypedDict):
     expected: NotRequired[float]
     n_below_null: NotRequired[int]
     detectable: NotRequired[float | None]
-    found: NotRequired[dict[str, PlantedCopyRecall]]
-    attack: NotRequired[MembershipInference]
-    duplicates: NotRequired[NearestNeighbourTest]
-    pairs: NotRequired[list[ClosestPair]]
+    found: NotRequired[dict[str, PlantedCopyRecallRow]]
+    attack: NotRequired[MembershipInferenceRow]
+    duplicates: NotRequired[NearestNeighbourTestRow]
+    pairs: NotRequired[list[ClosestPairRow]]
 
 
 class ShareRow(TypedDict):

@@ -26,12 +26,21 @@ from synthcxr.data.metrics_rows import (
     ShareRow,
 )
 
+METRICS_FILE, VERDICT_FILE, SUMMARY_FILE = "metrics.json", "verdict.json", "summary.json"
+"""The files in the folder of the results."""
+
 COMPUTED = "computed"
 NOT_APPLICABLE: Final = "not applicable"
 NOT_COMPUTED = "not computed"
 
 MIN_FILMS_FOR_DISTANCE = 50
 """With fewer real films, a comparison is not applicable."""
+
+PIXELS = "pixels"
+"""The space of the section "privacy" that needs no extractor."""
+
+GateDirection = Literal["max", "min"]
+GateStatus = Literal["passed", "failed", "not applicable"]
 
 
 class ModelDigests(TypedDict):
@@ -54,7 +63,7 @@ class Similarity(TypedDict):
     n_scales: NotRequired[int]
 
 
-class PermutationTest(TypedDict):
+class PermutationTestRow(TypedDict):
     """A permutation test of equal label distributions, and the size of the effect."""
 
     p_value: float
@@ -90,7 +99,7 @@ class Labels(TypedDict):
     not_judged: Sequence[str]
     n_real: NotRequired[int]
     n_synthetic: NotRequired[int]
-    test: NotRequired[PermutationTest]
+    test: NotRequired[PermutationTestRow]
     cooccurrence: NotRequired[CooccurrenceFigures]
     prevalence: NotRequired[Prevalence]
 
@@ -160,8 +169,8 @@ class GateRow(TypedDict):
     metric: str
     value: float | None
     threshold: float
-    direction: Literal["max", "min"]
-    status: Literal["passed", "failed", "not applicable"]
+    direction: GateDirection
+    status: GateStatus
     sentence: str
 
 

@@ -133,7 +133,7 @@ class JudgeLabels:
     @property
     def synthetic(self) -> Bool:
         """The labels of the synthetic images."""
-        return apply_thresholds(self.features.synthetic_outputs, self.metadata)
+        return detect_findings(self.features.synthetic_outputs, self.metadata)
 
     def films(self, splits: tuple[str, ...]) -> Bool:
         """The labels of the films of these splits that meet the request."""
@@ -144,10 +144,10 @@ class JudgeLabels:
         return self._label(self.comparison.real.unrestricted, splits)
 
     def _label(self, real: RealSet, splits: tuple[str, ...]) -> Bool:
-        return apply_thresholds(real.outputs(self.features.extractor, splits), self.metadata)
+        return detect_findings(real.outputs(self.features.extractor, splits), self.metadata)
 
 
-def apply_thresholds(outputs: Outputs, metadata: ModelMetadata) -> Bool:
+def detect_findings(outputs: Outputs, metadata: ModelMetadata) -> Bool:
     """The findings, bool [n, 14], that a judge or classifier detects at its own thresholds."""
     return label_distribution.apply_thresholds(outputs["logits"], metadata.thresholds)
 

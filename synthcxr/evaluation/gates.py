@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from synthcxr.config.schema import Gate
 from synthcxr.data.findings import FINDINGS, NO_FINDING
-from synthcxr.data.metrics_schema import NOT_APPLICABLE, NOT_COMPUTED, MetricsJson, VerdictJson, not_applicable
+from synthcxr.data.metrics_schema import (
+    NOT_APPLICABLE,
+    NOT_COMPUTED,
+    PIXELS,
+    GateDirection,
+    GateStatus,
+    MetricsJson,
+    VerdictJson,
+    not_applicable,
+)
 from synthcxr.data.number_format import format_interval, format_number
 from synthcxr.errors import ConfigError
-
-Direction = Literal["max", "min"]
-Status = Literal["passed", "failed", "not applicable"]
 
 _PER_FINDING = ("labels.shares.", "by_finding.", "agreement.")
 _LABELS = {
@@ -95,8 +101,8 @@ class GateResult:
     metric: str
     value: float | None
     threshold: float
-    direction: Direction
-    status: Status
+    direction: GateDirection
+    status: GateStatus
     sentence: str
 
 
@@ -135,8 +141,8 @@ def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
         for key in ("value", "floor", "relative"):
             path = f"distance.inception.{key}"
             meanings[path] = meanings[path].replace("Fréchet distance", "FID")
-    for space in ("pixels", *extractors):
-        where = space if space == "pixels" else f"{space} features"
+    for space in (PIXELS, *extractors):
+        where = space if space == PIXELS else f"{space} features"
         meanings |= {f"privacy.{space}.{key}": meaning.format(where) for key, meaning in _PRIVACY.items()}
     meanings |= {f"agreement.{finding}.synthetic": _AGREEMENT.format(finding) for finding in FINDINGS}
     for finding in findings:
@@ -169,10 +175,10 @@ def apply_gates(metrics: MetricsJson, gates: Sequence[Gate]) -> Verdict:
 
 
 def _apply_gate(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
-    direction: Direction = "min" if gate.max is None else "max"
+    direction: GateDirection = "min" if gate.max is None else "max"
     threshold = float(gate.min if gate.max is None else gate.max)  # type: ignore[arg-type]
     value, reason = _look_up(metrics, gate.metric)
-    status: Status
+    status: GateStatus
     if value is None:
         status, outcome = NOT_APPLICABLE, reason
     else:
@@ -215,7 +221,7 @@ def _describe_value(metrics: MetricsJson, path: str, value: float) -> str:
     return f"{_format(value)} ({text})" if text else _format(value)
 
 
-def _describe_target(direction: Direction, threshold: float) -> str:
+def _describe_target(direction: GateDirection, threshold: float) -> str:
     return f"target at {'most' if direction == 'max' else 'least'} {threshold:g}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from synthcxr.data.metrics_schema import MetricsJson, SummaryJson
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, SummaryJson
 from synthcxr.evaluation.gates import Verdict
 
 _PER_EXTRACTOR = {
@@ -15,7 +15,7 @@ _PER_EXTRACTOR = {
 }
 _SINGLE = {
     "label_total_variation": ("labels", "total_variation"),
-    "share_nearer_than_null": ("privacy", "pixels", "share"),
+    "share_nearer_than_null": ("privacy", PIXELS, "share"),
     "classifier_auroc": ("classifier", "mean_auroc", "value"),
     "classifier_auroc_within_source": ("classifier", "within_source", "value"),
     "failed_checks": ("checks", "failed"),

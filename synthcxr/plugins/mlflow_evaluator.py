@@ -74,13 +74,14 @@ class _Evaluation:
         generate.run(config, model=model, out=self.dataset, model_name=str(model))
 
     def evaluate(self, config: Config, models: Path, films: Path | None) -> None:
+        from synthcxr.data.metrics_schema import METRICS_FILE
         from synthcxr.report import findings, plots
         from synthcxr.stages import evaluate, report
 
         evaluate.run(config.evaluate, films=films, models=models, dataset=self.dataset, out=self.results)
         out = self.results / "report.html"
         report.run(config.report, results=self.results, dataset=self.dataset, out=out, films=None)
-        shares = findings.order_shares(self._read("metrics.json")["labels"])
+        shares = findings.order_shares(self._read(METRICS_FILE)["labels"])
         figure = plots.make_standalone(plots.draw_label_shares(shares))
         (self.results / "label_shares.svg").write_text(figure, encoding="utf-8")
 
@@ -89,19 +90,20 @@ class _Evaluation:
         from mlflow.models import EvaluationResult
         from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact
 
+        from synthcxr.data.metrics_schema import METRICS_FILE, SUMMARY_FILE, VERDICT_FILE
         from synthcxr.registry import promotion_policy, run_metrics
         from synthcxr.registry.client import WHY_TAG
 
         client = MlflowClient()
-        points = run_metrics.flatten_metrics(self._read("metrics.json"))
+        points = run_metrics.flatten_metrics(self._read(METRICS_FILE))
         run_metrics.log_points(client, run_id, points, model_id=model_id)
         client.log_artifacts(run_id, str(self.results), ARTIFACT_FOLDER)
-        verdict = self._read("verdict.json")
+        verdict = self._read(VERDICT_FILE)
         client.set_tag(run_id, WHY_TAG, promotion_policy.decide_by_gates(verdict).why)
-        summary = {point.name: point.value for point in run_metrics.flatten_metrics(self._read("summary.json"))}
+        summary = {point.name: point.value for point in run_metrics.flatten_metrics(self._read(SUMMARY_FILE))}
         summary["gates_failed"] = float(sum(gate["status"] == "failed" for gate in verdict["gates"]))
         artifacts = {}
-        for name in ("metrics.json", "verdict.json"):
+        for name in (METRICS_FILE, VERDICT_FILE):
             uri = f"runs:/{run_id}/{ARTIFACT_FOLDER}/{name}"
             artifacts[name.removesuffix(".json")] = JsonEvaluationArtifact(  # type: ignore[no-untyped-call]
                 uri=uri, content=self._read(name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from synthcxr.api.sampler import Method, Sampler
+    from synthcxr.api.sampler import Sampler, SamplerMethod
     from synthcxr.model_files.onnx_metadata import Kind
     from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -163,7 +163,7 @@ def _check_total(n: int) -> None:
 class _SamplingOptions:
     """The parameters of a call: sampling method, lowest probability of a requested finding, limit of candidates."""
 
-    method: Method
+    method: SamplerMethod
     threshold: float
     max_draws: int | None
 

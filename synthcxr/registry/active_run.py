@@ -14,7 +14,7 @@ from synthcxr.errors import DataError
 from synthcxr.registry.client import TRAINING_DATA_TAG
 from synthcxr.storage import json_files
 
-RUN_FILE = Path(".cache/synthcxr/mlflow_run.json")
+RUN_ID_FILE = Path(".cache/synthcxr/mlflow_run.json")
 _NOT_FOUND = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
@@ -26,13 +26,13 @@ def training_tag(table: str) -> str:
 def find_active_run(
     client: MlflowClient, experiment_id: str, *, films: str, trainings: Mapping[str, str]
 ) -> Run | None:
-    """Return the run of RUN_FILE if it is of these films and of no other trainings, else None.
+    """Return the run of RUN_ID_FILE if it is of these films and of no other trainings, else None.
 
     `films` is the fingerprint of the packed films; `trainings` maps a table, such as train_gan, to the fingerprint of
     its training.
     """
     try:
-        run_id = str(json_files.read_json(RUN_FILE)["run_id"])
+        run_id = str(json_files.read_json(RUN_ID_FILE)["run_id"])
     except (DataError, KeyError, TypeError):
         return None
     try:
@@ -52,9 +52,9 @@ def find_active_run(
 
 def save_run_id(run_id: str) -> None:
     """Let later trainings, and `register`, continue this run."""
-    json_files.write_json(RUN_FILE, {"run_id": run_id})
+    json_files.write_json(RUN_ID_FILE, {"run_id": run_id})
 
 
 def forget() -> None:
     """Let the next training start a new run."""
-    RUN_FILE.unlink(missing_ok=True)
+    RUN_ID_FILE.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.registry import connection, tracking_uri
@@ -54,7 +55,7 @@ class PromotionOutcome:
     champion: str
     moved_aliases: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the output of `synthcxr models promote --json`."""
         return {
             "version": self.version,
@@ -69,7 +70,7 @@ class PromotionOutcome:
 def load_evaluation(registry: Registry, version: Version) -> EvaluatedVersion | None:
     """Return the evidence that was logged with a version, None if there is none; ArtifactError if it was changed."""
     documents = []
-    for name, tag in (("metrics.json", METRICS_TAG), ("verdict.json", VERDICT_TAG)):
+    for name, tag in ((METRICS_FILE, METRICS_TAG), (VERDICT_FILE, VERDICT_TAG)):
         data = registry.read_run_file(version.run_id, name) if tag in version.tags else None
         if data is None:
             return None

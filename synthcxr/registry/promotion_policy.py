@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from synthcxr.data.metrics_rows import Interval
-from synthcxr.data.metrics_schema import GateRow, MetricsJson, VerdictJson, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, GateRow, MetricsJson, VerdictJson, privacy_spaces
 from synthcxr.data.number_format import format_interval, format_number
 
-Direction = Literal["low", "high"]
-"""The better direction of a figure."""
+Better = Literal["low", "high"]
+"""Whether low or high values of a figure are better."""
 
 WORSE, BETTER, ALIKE = "worse", "better", "alike"
-_PIXELS = "pixels"  # a space of the privacy section that needs no extractor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class FigureComparison:
         """Whether the two figures could be compared."""
         return self.result in (WORSE, BETTER, ALIKE)
 
-    def to_json(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the row of `synthcxr models compare --json`."""
         fields = dataclasses.asdict(self)
         fields["finding"] = fields.pop("result")
@@ -76,7 +75,7 @@ class _FigureName:
     section: str
     entry: str
     key: str
-    direction: Direction
+    better: Better
 
     def __str__(self) -> str:
         return f"{self.section}.{self.entry}.{self.key}"
@@ -115,18 +114,18 @@ def compare(candidate: EvaluatedVersion, champion: EvaluatedVersion) -> tuple[Fi
     old, new = dict(_figures(champion.metrics)), dict(_figures(candidate.metrics))
     rows = []
     for name in dict.fromkeys([*old, *new]):
-        result = _difference(name.entry, candidate, champion) or _rank(new.get(name), old.get(name), name.direction)
+        result = _difference(name.entry, candidate, champion) or _rank(new.get(name), old.get(name), name.better)
         rows.append(FigureComparison(str(name), new.get(name), old.get(name), result))
     return tuple(rows)
 
 
-def _rank(new: Figure | None, old: Figure | None, direction: Direction) -> str:
+def _rank(new: Figure | None, old: Figure | None, better: Better) -> str:
     if new is None or old is None:
         return f"not computed for the {'candidate' if new is None else 'champion'}"
     if new.interval[0] > old.interval[1]:
-        return WORSE if direction == "low" else BETTER
+        return WORSE if better == "low" else BETTER
     if new.interval[1] < old.interval[0]:
-        return BETTER if direction == "low" else WORSE
+        return BETTER if better == "low" else WORSE
     return ALIKE
 
 
@@ -136,7 +135,7 @@ def _difference(entry: str, candidate: EvaluatedVersion, champion: EvaluatedVers
         return "different films"
     if candidate.metrics.get("n_real_test") != champion.metrics.get("n_real_test"):
         return "different number of test films"
-    if entry == _PIXELS:
+    if entry == PIXELS:
         return ""
     rows = [version.metrics.get("distance", {}).get(entry) for version in (candidate, champion)]
     digests = {None if row is None else row.get("digest") for row in rows}

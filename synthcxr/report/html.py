@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from synthcxr.data.number_format import NO_BREAK_SPACE
 from synthcxr.project.html_templates import render_page
 from synthcxr.report.section import Section
-from synthcxr.report.verdict import Verdict
+from synthcxr.report.verdict import VerdictSummary
 
 _TEMPLATE = Path(__file__).with_name("template.html")
 _CI = "95 % CI"
@@ -27,7 +27,7 @@ class Report:
 
     title: str
     privacy_notice: str
-    verdict: Verdict
+    verdict: VerdictSummary
     warnings: tuple[str, ...]
     summary: str
     sections: tuple[Section, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import PrivacySection, is_computed, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, PrivacySection, is_computed, privacy_spaces
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
 from synthcxr.report.section import Row, Section, Table
-from synthcxr.report.text import PIXELS, format_estimate, format_share, format_share_estimate, name_space
+from synthcxr.report.text import format_estimate, format_share, format_share_estimate, name_space
 
 _SPACES = (
     "Space",

@@ -11,11 +11,10 @@ from synthcxr.data import images
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.image_reader import decode_pixels
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.data.metrics_rows import ClosestPair
-from synthcxr.data.metrics_schema import MetricsJson, privacy_spaces
+from synthcxr.data.metrics_rows import ClosestPairRow
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, privacy_spaces
 from synthcxr.data.number_format import format_number
 from synthcxr.report.section import Grid, Section
-from synthcxr.report.text import PIXELS
 from synthcxr.report.thumbnails import build_thumbnail, resize_pixels
 
 SIDE_PX = 32
@@ -76,7 +75,7 @@ def find_nearest_films(*, synthetic: UInt8, films: Iterable[UInt8]) -> NDArray[n
 
 
 def _build_pairs_section(
-    films: FilmDataset, side: int, pairs: Sequence[ClosestPair], files: Iterable[bytes]
+    films: FilmDataset, side: int, pairs: Sequence[ClosestPairRow], files: Iterable[bytes]
 ) -> Section:
     thumbnails = []
     for pair, data in zip(pairs, files, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.data.metrics_rows import Auroc
+from synthcxr.data.metrics_schema import PIXELS
 from synthcxr.data.number_format import (
     NO_BREAK_SPACE,
     format_decimals,
@@ -15,7 +16,6 @@ from synthcxr.data.number_format import (
     format_percent_interval,
 )
 
-PIXELS = "pixels"
 _TEMPLATE = f"({{}}{NO_BREAK_SPACE}to{NO_BREAK_SPACE}{{}})"
 _TEMPLATE_IN_TEXT = "(95 % CI {} to {})".replace(" ", NO_BREAK_SPACE)
 _AUROC_DECIMALS = 3

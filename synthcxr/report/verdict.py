@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from synthcxr.data.metrics_rows import CheckRow, NearestNeighbourTest, PrivacyRow
+from synthcxr.data.metrics_rows import CheckRow, NearestNeighbourTestRow, PrivacyRow
 from synthcxr.data.metrics_schema import (
+    PIXELS,
     Checks,
     GateRow,
     MetricsJson,
@@ -18,7 +19,7 @@ from synthcxr.data.metrics_schema import (
 )
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number, format_percent
 from synthcxr.report.section import Section, StatusLine
-from synthcxr.report.text import PIXELS, format_n, format_share_estimate, name_features, spell_finding
+from synthcxr.report.text import format_n, format_share_estimate, name_features, spell_finding
 
 State = Literal["passed", "failed", "open"]
 
@@ -38,14 +39,14 @@ _NO_COPY_GATE = "No gate tests whether synthetic images copy training films."
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class VerdictSummary:
     """The result of all gates together: its state and its sentence."""
 
     state: State
     headline: str
 
 
-def summarise_gates(verdict: VerdictJson) -> Verdict:
+def summarise_gates(verdict: VerdictJson) -> VerdictSummary:
     """Count the gates of verdict.json. A dataset to which no gate applies has not passed."""
     gates = verdict["gates"]
     applicable = [gate for gate in gates if gate["status"] != "not applicable"]
@@ -60,7 +61,7 @@ def summarise_gates(verdict: VerdictJson) -> Verdict:
         headline = "No gate was applicable: this report contains no verdict"
     if applicable and n_skipped:
         headline += f"; {format_n(n_skipped, 'gate')} not applicable"
-    return Verdict(state, headline)
+    return VerdictSummary(state, headline)
 
 
 def build_checks_section(checks: Checks) -> Section:
@@ -143,7 +144,7 @@ def _warn_of_near_copies(privacy: PrivacySection) -> list[str]:
     """Warnings where more images than expected by chance are close to training films, or to each other."""
     spaces = {space: row for space, row in privacy_spaces(privacy).items() if is_computed(row)}
     duplicates = {space: row["duplicates"] for space, row in spaces.items()}
-    comparisons: list[tuple[str, Mapping[str, PrivacyRow | NearestNeighbourTest], str]] = [
+    comparisons: list[tuple[str, Mapping[str, PrivacyRow | NearestNeighbourTestRow], str]] = [
         ("a training film", spaces, "Look at the closest pairs before you share the dataset."),
         ("another image", duplicates, "The generator repeats itself."),
     ]

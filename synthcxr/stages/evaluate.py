@@ -11,7 +11,17 @@ from synthcxr.config.schema import Device, EvaluateConfig
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, require_unseen
-from synthcxr.data.metrics_schema import NOT_COMPUTED, Checks, Evidence, MetricsJson, not_applicable, round_metrics
+from synthcxr.data.metrics_schema import (
+    METRICS_FILE,
+    NOT_COMPUTED,
+    SUMMARY_FILE,
+    VERDICT_FILE,
+    Checks,
+    Evidence,
+    MetricsJson,
+    not_applicable,
+    round_metrics,
+)
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import gates, headline_metrics
 from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures, JudgeLabels
@@ -88,9 +98,9 @@ def run(
     }
     metrics = round_metrics(metrics)
     verdict = gates.apply_gates(metrics, config.gates)
-    json_files.write_json(out / "metrics.json", metrics)
-    json_files.write_json(out / "verdict.json", verdict.as_dict())
-    json_files.write_json(out / "summary.json", headline_metrics.summarise(metrics, verdict))
+    json_files.write_json(out / METRICS_FILE, metrics)
+    json_files.write_json(out / VERDICT_FILE, verdict.as_dict())
+    json_files.write_json(out / SUMMARY_FILE, headline_metrics.summarise(metrics, verdict))
     return verdict
 
 

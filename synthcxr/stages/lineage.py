@@ -13,7 +13,6 @@ from synthcxr.registry import client, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.storage import digests
 
-_TRAINING_DATA_TAG = "synthcxr.training_data"
 _COMMIT_TAG = "mlflow.source.git.commit"
 
 
@@ -31,13 +30,18 @@ class ModelOrigin:
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """One image, the run.json of its dataset and its model; `made` is None if no registry here has that model."""
+    """One image, the run.json of its dataset and its model; `origin` is None if no registry here has that model."""
 
     image: dict[str, Any]
     dataset: dict[str, Any]
     model: dict[str, Any]
-    made: ModelOrigin | None
+    origin: ModelOrigin | None
     note: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object that `--json` prints."""
+        fields = dataclasses.asdict(self)
+        return fields | {"made": fields.pop("origin")}
 
 
 def run(address: str) -> Lineage:
@@ -58,14 +62,14 @@ def run(address: str) -> Lineage:
         image=row,
         dataset={key: run_json.get(key) for key in dataset_keys},
         model={key: model.get(key) for key in model_keys},
-        made=origin,
+        origin=origin,
         note=note,
     )
 
 
-def lines(lineage: Lineage) -> list[str]:
+def format_lines(lineage: Lineage) -> list[str]:
     """The lineage as text."""
-    image, dataset, model, origin = lineage.image, lineage.dataset, lineage.model, lineage.made
+    image, dataset, model, origin = lineage.image, lineage.dataset, lineage.model, lineage.origin
     text = [
         f"image: {image['file_name']}, candidate {image['index']} of seed {image['seed']}, {image['Finding Labels']}",
         f"dataset: {' '.join(map(str, dataset['command'] or ()))} (git {dataset['git_revision'] or 'unknown'})",
@@ -115,7 +119,7 @@ def _find_origin(digest: str) -> tuple[ModelOrigin | None, str]:
         if version.name == GENERATOR_MODEL and version.tags.get(client.DIGEST_TAG) == digest:
             tags, params = registry.get_run_tags_and_params(version.run_id)
             dvc = {name: value for name, value in tags.items() if name.startswith("DVC_")}
-            films = version.tags.get(_TRAINING_DATA_TAG, "")
+            films = version.tags.get(client.TRAINING_DATA_TAG, "")
             return ModelOrigin(version.version, version.run_id, films, tags.get(_COMMIT_TAG, ""), dvc, params), ""
     return (
         None,

@@ -29,7 +29,7 @@ class ListedModel:
     why: str
     phantom: bool = False
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         """The fields that are not empty, in one line."""
         phantom = "trained on drawn phantoms" if self.phantom else ""
         return "  ".join(filter(None, (self.address, ",".join(self.aliases), self.created, phantom, self.why)))
@@ -41,9 +41,14 @@ class ModelDetails:
 
     name: str
     path: Path
-    contracts: dict[str, dict[str, Any]]
+    metadata: dict[str, dict[str, Any]]
     index: dict[str, Any]
     card: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object that `--json` prints."""
+        fields = dataclasses.asdict(self)
+        return fields | {"contracts": fields.pop("metadata")}
 
 
 def list_models() -> tuple[ListedModel, ...]:
@@ -63,7 +68,7 @@ def show(address: str | None) -> ModelDetails:
     return ModelDetails(
         name=str(model),
         path=model.path,
-        contracts={path.name: _read_metadata(path) for path in files},
+        metadata={path.name: _read_metadata(path) for path in files},
         index=model_folder.read_index(model.path) if index_file.is_file() else {},
         card=card_file.read_text(encoding="utf-8") if card_file.is_file() else "",
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import image_reader
-from synthcxr.data.metrics_schema import MetricsJson
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.model_files import model_folder, onnx_metadata
@@ -25,7 +25,6 @@ from synthcxr.storage import digests, json_files
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
-RESULT_FILES = ("metrics.json", "verdict.json")
 CLASSIFIER_SECTIONS = ("classifier", "agreement")  # of metrics.json: they measure the classifier, not the generator
 
 
@@ -79,8 +78,8 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
     metadata = {kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind) for kind in KINDS}
     card = model_card.CardInputs(
         index=model_folder.read_index(models),
-        metrics=json_files.read_json(results / "metrics.json"),
-        verdict=json_files.read_json(results / "verdict.json"),
+        metrics=json_files.read_json(results / METRICS_FILE),
+        verdict=json_files.read_json(results / VERDICT_FILE),
         scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )
@@ -109,7 +108,7 @@ def _collect_run_contents(params: Path, inputs: _Inputs) -> run_metrics.RunConte
         if (inputs.results / name).is_file():
             points += run_metrics.read_curve(inputs.results / name)
     files = {path: "snapshots" for path in sorted((inputs.results / "snapshots").glob("*.png"))}
-    files |= {inputs.results / name: "" for name in RESULT_FILES}
+    files |= {inputs.results / name: "" for name in (METRICS_FILE, VERDICT_FILE)}
     files |= {inputs.dataset / RUN_FILE: "synthetic", params: ""}
     return run_metrics.RunContents(
         params=run_metrics.flatten_params(dataclasses.asdict(load_config(params))),
@@ -142,8 +141,8 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
             for companion in promotion.COMPANIONS
         }
         tags |= {  # promotion later checks the logged evidence against these digests
-            client.METRICS_TAG: digests.sha256_file(inputs.results / "metrics.json"),
-            client.VERDICT_TAG: digests.sha256_file(inputs.results / "verdict.json"),
+            client.METRICS_TAG: digests.sha256_file(inputs.results / METRICS_FILE),
+            client.VERDICT_TAG: digests.sha256_file(inputs.results / VERDICT_FILE),
         }
     folder = publish.build_model_folder(
         parent,

@@ -12,7 +12,7 @@ import pandas as pd
 from synthcxr.config.schema import ReportConfig
 from synthcxr.data import image_reader
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
-from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.synthetic_dataset import read_metadata, read_run
 from synthcxr.errors import DataError
 from synthcxr.report import nearest_films, provenance, verdict
@@ -72,10 +72,10 @@ class _Inputs:
 
     @classmethod
     def read(cls, results: Path, dataset: Path) -> _Inputs:
-        for name in ("metrics.json", "verdict.json"):
+        for name in (METRICS_FILE, VERDICT_FILE):
             if not (results / name).is_file():
                 raise DataError(f"{results}: no {name}; run `synthcxr evaluate` first")
-        metrics: MetricsJson = json_files.read_json(results / "metrics.json")
+        metrics: MetricsJson = json_files.read_json(results / METRICS_FILE)
         logs = {name: _read_table(results / f"train_{name}.csv") for name in ("gan", "classifier", "judge")}
         disturb, utility = _read_optional_json(results / DISTURB_FILE), _read_optional_json(results / UTILITY_FILE)
         return cls(
@@ -83,7 +83,7 @@ class _Inputs:
             records=read_metadata(dataset),
             run=read_run(dataset),
             metrics=metrics,
-            verdict=json_files.read_json(results / "verdict.json"),
+            verdict=json_files.read_json(results / VERDICT_FILE),
             registered=_read_optional_json(results / "registered.json") or None,
             training_logs={name: log for name, log in logs.items() if len(log)},
             cooccurrence=_read_table(results / COOCCURRENCE_FILE),

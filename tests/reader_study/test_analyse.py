@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from support.cli_runner import invoke
 from support.small_study import DESIGN, StudyInputs, create_study
 
-from synthcxr.cli.main import main
 from synthcxr.errors import DataError
 from synthcxr.reader_study.answer import Answer, SaveRequest
 from synthcxr.reader_study.answer_key import AnswerKey, KeyScreen, read_answer_key
@@ -144,7 +143,6 @@ def test_the_key_must_match(study: Path, inputs: StudyInputs, tmp_path: Path) ->
     (study / "key").rename(tmp_path / "moved")
     with pytest.raises(DataError, match="no such file"):
         analyse(study)
-    arguments = ["reader-study", "analyse", str(study), "--key", str(tmp_path / "moved")]
-    result = CliRunner().invoke(main, arguments)
+    result = invoke("reader-study", "analyse", study, "--key", tmp_path / "moved")
     assert result.exit_code == 0, result.output
     assert "better than chance" in result.stdout

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
+from support.cli_runner import invoke
 from support.png_chunks import list_png_chunks
 from support.small_study import DESIGN, StudyInputs, create_study, read_codes, write_dataset, write_films
 from support.stub_models import SIDE, write_stub_models
 
-from synthcxr.cli.main import main
 from synthcxr.data import images
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.model_files import onnx_metadata
@@ -159,10 +158,10 @@ def test_unsuitable_inputs_are_refused(inputs: StudyInputs, tmp_path: Path) -> N
 def test_the_command_prints_the_codes(inputs: StudyInputs, tmp_path: Path) -> None:
     """`create` prints the access codes; with --power it prints a power analysis only."""
     arguments = ["--films", inputs.films, "--dataset", inputs.dataset, "--n", "20", "--out", tmp_path / "study"]
-    result = CliRunner().invoke(main, ["reader-study", "create", *map(str, arguments), "--readers", "2", "--json"])
+    result = invoke("reader-study", "create", *arguments, "--readers", 2, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["codes"] == read_codes(tmp_path / "study")
-    result = CliRunner().invoke(main, ["reader-study", "create", "--power", "0.6", "--n", "100"])
+    result = invoke("reader-study", "create", "--power", "0.6", "--n", "100")
     assert result.exit_code == 0
     assert "210 readings of one reader" in result.stdout
 

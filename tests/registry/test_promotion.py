@@ -70,7 +70,7 @@ def test_companion_aliases_follow_the_generator(
 def test_outcome_keeps_its_json_keys() -> None:
     """The JSON of an outcome has the keys that scripts read."""
     outcome = promotion.PromotionOutcome("2", promotion.PROMOTED, "passed", "1", "2", ("moved",))
-    assert outcome.to_json() == {
+    assert outcome.as_dict() == {
         "version": "2",
         "decision": "promoted",
         "why": "passed",

@@ -28,7 +28,7 @@ def test_only_disjoint_intervals_decide(candidate: float, champion: float, resul
     """A lower distance is better if the intervals are disjoint; if they overlap, neither is better."""
     (row,) = promotion_policy.compare(make_version(candidate), make_version(champion))
     assert (row.metric, row.result) == ("distance.judge.relative", result)
-    assert row.to_json()["finding"] == result
+    assert row.as_dict()["finding"] == result
     decision = promotion_policy.decide(make_version(candidate), make_version(champion))
     assert decision.promote is (result != WORSE)
 

@@ -59,8 +59,8 @@ def open_client() -> MlflowClient:
 
 
 def get_active_run() -> Run:
-    """Return the run whose id is in RUN_FILE."""
-    return open_client().get_run(json_files.read_json(active_run.RUN_FILE)["run_id"])
+    """Return the run whose id is in RUN_ID_FILE."""
+    return open_client().get_run(json_files.read_json(active_run.RUN_ID_FILE)["run_id"])
 
 
 def read_history(run: Run, name: str = "train_gan/loss_d") -> list[tuple[int, float]]:
@@ -68,7 +68,7 @@ def read_history(run: Run, name: str = "train_gan/loss_d") -> list[tuple[int, fl
 
 
 def has_logged(*steps: int) -> bool:
-    return active_run.RUN_FILE.is_file() and read_history(get_active_run()) == expected(*steps)
+    return active_run.RUN_ID_FILE.is_file() and read_history(get_active_run()) == expected(*steps)
 
 
 def expected(*steps: int) -> list[tuple[int, float]]:
@@ -166,7 +166,7 @@ def test_registering_completes_the_run(any_registry: Registry, tmp_path: Path, b
     assert params.items() <= run.data.params.items()
     assert run.data.metrics["distance.judge.value"] == 3.0
     assert "mlflow.user" in run.data.tags
-    assert not active_run.RUN_FILE.exists()
+    assert not active_run.RUN_ID_FILE.exists()
     train(1)
     assert get_active_run().info.run_id != run_id
 

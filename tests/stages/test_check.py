@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from support.cli_runner import invoke
 from support.paths import REPOSITORY
 from support.stub_models import write_stub_models
 
-from synthcxr.cli.main import main
 from synthcxr.config.schema import load_config
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.synthetic_dataset import read_metadata
@@ -72,14 +71,14 @@ def test_data_docs_name_a_patient_in_two_splits(trained: Any, tmp_path: Path) ->
 def test_check_command(synthetic: Path, tmp_path: Path) -> None:
     """The command prints one line per check with value and bound; a damaged image is named and gives exit code 1."""
     docs = tmp_path / "docs"
-    good = CliRunner().invoke(main, ["check", str(synthetic), "--docs", str(docs)], catch_exceptions=False)
+    good = invoke("check", synthetic, "--docs", docs)
     assert good.exit_code == 0
     assert "ok     there are 5 images (5, exactly 5)" in good.stdout
     assert "ok     no two images have the same file name (0 of 5 rows differ, at most 0)" in good.stdout
     assert good.stdout.splitlines()[-1] == f"open {docs}/index.html"
     name = read_metadata(synthetic)["file_name"][2]
     (synthetic / name).write_bytes(b"no image")
-    bad = CliRunner().invoke(main, ["check", str(synthetic)], catch_exceptions=False)
+    bad = invoke("check", synthetic)
     assert bad.exit_code == 1
     assert "FAILED every image file exists and matches its sha256: fails for 1 of 5 rows" in bad.stdout
     assert name in bad.stdout

@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from support.cli_runner import invoke
 
-from synthcxr.cli.main import main
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.disturbance import DISTURBANCES
@@ -114,9 +113,7 @@ def test_the_command_prints_the_result(trained: Any, tmp_path: Path, monkeypatch
     """The command prints a line for each extractor, then the folder of the files and the time."""
     monkeypatch.chdir(tmp_path)
     options = ["--extractor", "judge", "--n", "60", "--n-bootstrap", "5", "--out", "out"]
-    result = CliRunner().invoke(
-        main, ["disturb", "--films", str(trained.data), "--models", str(trained.onnx), *options], catch_exceptions=False
-    )
+    result = invoke("disturb", "--films", trained.data, "--models", trained.onnx, *options)
     assert result.exit_code == 0
     first, last = result.stdout.splitlines()
     assert first.startswith("judge: ")

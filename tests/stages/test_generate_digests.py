@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from click.testing import CliRunner
+from support.cli_runner import invoke
 from support.file_digests import digest_dataset
 from support.paths import REPOSITORY
 
-from synthcxr.cli.main import main
 from synthcxr.storage.cores import count_usable_cores
 
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("generate_digests.json").read_text(encoding="utf-8"))
@@ -65,7 +64,7 @@ def test_generate_writes_the_recorded_bytes(name: str, tmp_path: Path) -> None:
     """Every file of the dataset but run.json has the recorded digest, for each format and method."""
     recorded = RECORDED["requests"][name]
     options = ["--model", "starter", "--device", "cpu", "--out", str(tmp_path / "dataset")]
-    result = CliRunner().invoke(main, ["generate", *recorded["options"].split(), *options])
+    result = invoke("generate", *recorded["options"].split(), *options)
     assert result.exit_code == 0, result.output
     digests = {path: digest[:16] for path, digest in sorted(digest_dataset(tmp_path / "dataset").items())}
     assert digests == recorded["files"]

@@ -59,8 +59,8 @@ def test_show_has_metadata_and_card() -> None:
     """`models show` returns the metadata of each file, and the card."""
     details = models.show("models:/synthcxr-generator/1")
     assert details.name == "models:/synthcxr-generator/1"
-    assert set(details.contracts) == set(model_folder.ONNX_FILES)
-    assert details.contracts["generator.onnx"]["resolution"] == SIDE
+    assert set(details.metadata) == set(model_folder.ONNX_FILES)
+    assert details.metadata["generator.onnx"]["resolution"] == SIDE
     assert details.card.startswith("---\n")
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from ruamel.yaml import YAML
+from support.cli_runner import invoke
 
-from synthcxr.cli.main import main
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.leakage import SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.errors import ArtifactError
@@ -78,7 +77,7 @@ def test_the_command_starts_from_the_address_in_the_parameters(
     for key in ("channels", "nimg", "batch", "fade_nimg"):
         params["train_gan"][key] = {int(side): n for side, n in params["train_gan"][key].items()}
 
-    def invoke() -> Any:
+    def invoke_train_gan() -> Any:
         with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
             YAML(typ="safe", pure=True).dump(params, file)
         options = {
@@ -89,11 +88,11 @@ def test_the_command_starts_from_the_address_in_the_parameters(
             "--snapshots": tmp_path / "snapshots",
             "--checkpoints": tmp_path / "checkpoints",
         }
-        return CliRunner().invoke(main, ["train-gan", *[str(part) for pair in options.items() for part in pair]])
+        return invoke("train-gan", *[part for pair in options.items() for part in pair])
 
-    assert invoke().exit_code == 0
+    assert invoke_train_gan().exit_code == 0
     assert (tmp_path / "gan" / "generator.safetensors").is_file()
     params["train_gan"]["start_from"] = str(tmp_path / "nowhere")
-    refused = invoke()
+    refused = invoke_train_gan()
     assert refused.exit_code == 2
     assert "nowhere" in refused.output

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from support.cli_runner import invoke
 from support.paths import REPOSITORY
 
-from synthcxr.cli.main import main
 from synthcxr.config.schema import load_config
 from synthcxr.data import images
 from synthcxr.data.film_dataset import open_film_dataset
@@ -127,10 +126,8 @@ def test_the_command_prints_the_result(trained: Any, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     synthetic = write_dataset(tmp_path / "synthetic", trained.data)
     options = ["--epochs", "1", "--seeds", "1", "--n", "16", "--out", "out"]
-    paths = ["--params", str(REPOSITORY / "params.yaml"), "--films", str(trained.data), "--models", str(trained.onnx)]
-    result = CliRunner().invoke(
-        main, ["utility", "--dataset", str(synthetic), *paths, *options], catch_exceptions=False
-    )
+    paths = ["--params", REPOSITORY / "params.yaml", "--films", trained.data, "--models", trained.onnx]
+    result = invoke("utility", "--dataset", synthetic, *paths, *options)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("real only (16 images): mean AUROC 0.")

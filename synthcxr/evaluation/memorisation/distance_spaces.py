@@ -9,6 +9,7 @@ import numpy as np
 
 from synthcxr.data.films import GAN_TRAINING_SPLITS, HELD_OUT_SPLITS
 from synthcxr.data.images import Float32, UInt8
+from synthcxr.data.metrics_schema import PIXELS
 from synthcxr.evaluation.comparison import ComparisonFeatures
 from synthcxr.evaluation.features import cache
 from synthcxr.evaluation.features.extractors import Extractor, Provenance
@@ -18,7 +19,6 @@ from synthcxr.evaluation.memorisation.attacks import MemorisationResult, Space
 from synthcxr.evaluation.metrics import nearest_neighbours
 from synthcxr.storage import digests
 
-PIXELS = "pixels"
 N_PLANTED = 60
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.metrics_rows import AgreementRow
 from synthcxr.data.metrics_schema import COMPUTED, AgreementSection
-from synthcxr.evaluation.comparison import TEST_SPLITS, JudgeLabels, apply_thresholds, find_weak_findings
+from synthcxr.evaluation.comparison import TEST_SPLITS, JudgeLabels, detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import bootstrap
@@ -32,7 +32,7 @@ def compute_agreement(labels: JudgeLabels, classifier: OnnxModel) -> AgreementSe
     classifier_synthetic = np.array(
         [[finding in record.findings for finding in FINDINGS] for record in comparison.synthetic.records]
     )
-    classifier_real = apply_thresholds(classifier_outputs, classifier.metadata)
+    classifier_real = detect_findings(classifier_outputs, classifier.metadata)
     judge_synthetic, judge_real = labels.synthetic, labels.unrestricted_films(TEST_SPLITS)
     weak_findings = {*labels.weak_findings, *find_weak_findings(classifier.metadata)}
     patients, rng = real.patients(TEST_SPLITS), comparison.rng("agreement")

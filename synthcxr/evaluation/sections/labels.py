@@ -13,7 +13,7 @@ import numpy as np
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import ShareRow
 from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Labels, Prevalence, not_applicable
-from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, JudgeLabels, apply_thresholds
+from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, JudgeLabels, detect_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import label_cooccurrence, label_distribution, label_permutation_test
@@ -98,7 +98,7 @@ def compute_check_reference(
     if classifier is None:
         return None, not_checked + "the classifier that labelled the images is not among the models."
     outputs = comparison.real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
-    counts = add_no_finding(apply_thresholds(outputs, classifier.metadata)).sum(axis=0)
+    counts = add_no_finding(detect_findings(outputs, classifier.metadata)).sum(axis=0)
     weak = classifier.metadata.weak
     count_of = {name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in weak}
     exceptions = f", except {' and '.join(weak)}" if weak else ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthcxr.data.films import HELD_OUT_SPLITS
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, PrivacySection, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, PIXELS, PrivacySection, not_applicable
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.memorisation import distance_spaces
 from synthcxr.evaluation.memorisation.attacks import MemorisationResult
@@ -41,7 +41,7 @@ def build_section(
     """The section from the results by space; `unavailable` maps the other extractors to a status."""
     section: PrivacySection = {}
     if (reason := find_reason_not_to_measure(comparison)) is not None:
-        for name in (distance_spaces.PIXELS, *comparison.config.extractors):
+        for name in (PIXELS, *comparison.config.extractors):
             section[name] = {"status": reason}
         return section | {"status": reason}
     for name, result in results.items():

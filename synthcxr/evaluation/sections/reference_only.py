@@ -18,9 +18,17 @@ from numpy.typing import NDArray
 from synthcxr.config.schema import EvaluateConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import DistanceRow, ShareRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Checks, Evidence, Labels, not_applicable
+from synthcxr.data.metrics_schema import (
+    COMPUTED,
+    MIN_FILMS_FOR_DISTANCE,
+    PIXELS,
+    Checks,
+    Evidence,
+    Labels,
+    not_applicable,
+)
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.comparison import apply_thresholds, find_weak_findings
+from synthcxr.evaluation.comparison import detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import JUDGE, OnnxModel, Provenance
 from synthcxr.evaluation.image_sets import SyntheticSet
@@ -97,7 +105,7 @@ def compare_with_reference(
         else DistanceRow(status=NO_FILMS)
         for name in config.extractors
     }
-    spaces = ("pixels", *config.extractors)
+    spaces = (PIXELS, *config.extractors)
     return {
         "n_real_test": 0,
         "phantom": synthetic.phantom or judge.metadata.phantom,
@@ -110,7 +118,7 @@ def compare_with_reference(
         "privacy": {"status": NO_FILMS, **{space: {"status": NO_FILMS} for space in spaces}},
         "labels": compare_labels(
             reference,
-            apply_thresholds(outputs, judge.metadata),
+            detect_findings(outputs, judge.metadata),
             not_judged=find_weak_findings(judge.metadata),
         ),
         "agreement": {"status": NO_FILMS},
