@@ -30,7 +30,7 @@ def reader_study() -> None:
     path_option(
         "--films",
         None,
-        "Packed real films. The study shows films of test patients only. Without --films it can only teach.",
+        "Packed real films. The study shows films of test patients only. Without --films only the teach mode is possible.",
     ),
     path_option("--dataset", None, "Synthetic dataset, written by `synthcxr generate`."),
     cloup.option(
@@ -84,7 +84,7 @@ def reader_study() -> None:
         "--power",
         type=float,
         metavar="ACCURACY",
-        help="Only print how many readings detect this accuracy, such as 0.6; create nothing.",
+        help="Only print how many readings are needed to detect this accuracy, such as 0.6; create nothing.",
     ),
 )
 @cloup.option_group(

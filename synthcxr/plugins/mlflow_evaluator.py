@@ -28,8 +28,8 @@ class Evaluator(ModelEvaluator):
     """An evaluator of the entry point group `mlflow.model_evaluator`.
 
     The data is one request to the model: label, n, seed. `evaluator_config` may have the keys `films`, a folder of
-    packed films, and `params`, a parameter file. Without `films`, the images are compared with the statistics of the
-    films that the model carries; without `params`, the parameters of the project apply, or else those of the starter.
+    packed films, and `params`, a parameter file. Without `films`, the images are compared with the reference
+    stored with the model; without `params`, the parameters of the project apply, or else those of the starter.
     """
 
     @classmethod

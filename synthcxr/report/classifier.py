@@ -75,7 +75,7 @@ def _describe_agreement(agreement: AgreementSection) -> list[str]:
     return [
         "Where the judge agrees less often on images than on real films, the images satisfy the classifier without"
         " showing the finding to the judge. A dash means fewer than 10 images or films."
-        + (" * The threshold rests on too few val films." if has_mark else "")
+        + (" * The threshold is based on too few val films." if has_mark else "")
     ]
 
 

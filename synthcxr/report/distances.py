@@ -63,7 +63,7 @@ def _tabulate(extractor: str, row: DistanceRow) -> Row:
 def _describe_relative(extractor: str, row: DistanceRow, *, has_films: bool) -> str:
     if row["relative"] is None:
         return f"{name_features(extractor)}: no relative distance, because the floor has another number of images."
-    films = "the test films" if has_films else "the val films whose statistics the model carries"
+    films = "the test films" if has_films else "the val films of the reference stored with the model"
     return (
         f"{name_features(extractor)}: synthetic images are {format_number(row['relative'])} times as far from {films}"
         " as training films are (1: as close as real films)."

@@ -14,6 +14,7 @@ from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.storage import digests
 
 _COMMIT_TAG = "mlflow.source.git.commit"
+_JSON_KEYS = {"origin": "made"}  # where they differ from the field's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,7 @@ class Lineage:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object that `--json` prints."""
-        fields = dataclasses.asdict(self)
-        return fields | {"made": fields.pop("origin")}
+        return {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
 
 def run(address: str) -> Lineage:

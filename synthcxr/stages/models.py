@@ -15,6 +15,8 @@ from synthcxr.registry import ResolvedModel, client, model_card, resolve_model, 
 from synthcxr.registry.model_address import STARTER
 from synthcxr.storage import atomic
 
+_JSON_KEYS = {"metadata": "contracts"}  # where they differ from the field's name
+
 
 @dataclasses.dataclass(frozen=True)
 class ListedModel:
@@ -47,8 +49,7 @@ class ModelDetails:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object that `--json` prints."""
-        fields = dataclasses.asdict(self)
-        return fields | {"contracts": fields.pop("metadata")}
+        return {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
 
 def list_models() -> tuple[ListedModel, ...]:

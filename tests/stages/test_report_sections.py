@@ -73,7 +73,7 @@ def test_classifier_and_findings_are_reported_with_n(tmp_path: Path) -> None:
     run["request"]["labels"] = ["Edema"]
     text = write_report(tmp_path, metrics=METRICS | CLASSIFIER_METRICS, run=run).text
     assert "Edema (requested) 80.0 % (70.0 to 90.0) 60 50.0 % (40.0 to 60.0) 30 Mass * 40.0 %" in text
-    assert "* The threshold rests on too few val films." in text
+    assert "* The threshold is based on too few val films." in text
     assert "90 – 7" in text
     assert "0.720 (95 % CI 0.680 to 0.770). Within films of one source: 0.710 (95 % CI 0.670 to 0.760)." in text
     assert "From source and view alone, without any pixel: 0.660" in text
