@@ -32,8 +32,8 @@ _PHANTOM = (
     " the pipeline works and say nothing about realism."
 )
 _NO_FILMS = (
-    "No films were given. The images are compared with the reference of val films that is stored with the model, so this"
-    " is a first look and not a test."
+    "No films were given. The images are compared with the reference of val films stored with the model, so this is a"
+    " first look and not a test."
 )
 _NO_COPY_GATE = "No gate tests whether synthetic images copy training films."
 
