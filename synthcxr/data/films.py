@@ -17,6 +17,8 @@ from synthcxr.storage import digests
 SPLITS = ("train", "judge", "val", "test")
 GAN_TRAINING_SPLITS = ("train", "judge")
 HELD_OUT_SPLITS = ("val", "test")
+TRAIN_SPLITS = ("train",)
+TEST_SPLITS = ("test",)
 MANIFEST_FILE = "manifest.parquet"
 MANIFEST_COLUMNS = ("image_index", "patient_id", "source", "view", "split", "size", "sha256", *FINDINGS)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from synthcxr.config.schema import EvaluateConfig
 from synthcxr.data import random_streams
 from synthcxr.data.film_dataset import FilmDataset
+from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.evaluation.features import cache
 from synthcxr.evaluation.features.extractors import Extractor, Outputs
@@ -21,9 +22,6 @@ from synthcxr.evaluation.metrics.label_distribution import Bool
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 
 Float32 = NDArray[np.float32]
-
-TEST_SPLITS = ("test",)
-TRAIN_SPLITS = ("train",)
 
 
 @dataclasses.dataclass(frozen=True)

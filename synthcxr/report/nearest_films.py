@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from synthcxr.data import images
 from synthcxr.data.film_dataset import FilmDataset
+from synthcxr.data.films import GAN_TRAINING_SPLITS, TEST_SPLITS
 from synthcxr.data.image_reader import decode_pixels
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.metrics_rows import ClosestPairRow
@@ -19,7 +20,6 @@ from synthcxr.report.thumbnails import build_thumbnail, resize_pixels
 
 SIDE_PX = 32
 _N_IMAGES = 12
-_TRAINING_SPLITS, _TEST_SPLITS = ("train", "judge"), ("test",)
 _BATCH = 256
 
 ReadFiles = Callable[[Sequence[str]], Iterable[bytes]]
@@ -41,7 +41,7 @@ def build_film_sections(
     pairs in `metrics` name rows of those films. `file_names` are those of the synthetic images, which `read_files`
     reads.
     """
-    pixels, test = films.memmap(side), films.indices(side, _TEST_SPLITS)
+    pixels, test = films.memmap(side), films.indices(side, TEST_SPLITS)
     test_films = tuple(
         build_thumbnail(pixels[index], alt="real test film", caption="real") for index in test[:n_test_films]
     )
@@ -98,8 +98,8 @@ def _build_side_by_side_section(films: FilmDataset, side: int, files: Iterable[b
     synthetic = np.stack([resize_pixels(decode_pixels(data), side) for data in files])
     columns = {
         "synthetic": synthetic,
-        "nearest training film": _read_nearest_films(films, side, _TRAINING_SPLITS, synthetic),
-        "nearest test film": _read_nearest_films(films, side, _TEST_SPLITS, synthetic),
+        "nearest training film": _read_nearest_films(films, side, GAN_TRAINING_SPLITS, synthetic),
+        "nearest test film": _read_nearest_films(films, side, TEST_SPLITS, synthetic),
     }
     thumbnails = tuple(
         build_thumbnail(pixels, alt=kind, caption=kind)

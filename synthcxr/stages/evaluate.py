@@ -9,6 +9,7 @@ from pathlib import Path
 from synthcxr.checks.check_result import CheckLine, CheckResult
 from synthcxr.config.schema import Device, EvaluateConfig
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, require_unseen
 from synthcxr.data.metrics_schema import (
@@ -24,7 +25,7 @@ from synthcxr.data.metrics_schema import (
 )
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import gates, headline_metrics
-from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures, JudgeLabels
+from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.features import cache, extractors
 from synthcxr.evaluation.features.extractors import JUDGE
 from synthcxr.evaluation.gates import Verdict

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import GanConfig
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.films import GAN_TRAINING_SPLITS
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
@@ -30,7 +31,6 @@ from synthcxr.training.gan_state import GanState, InitialWeights
 from synthcxr.training.log_callbacks import ProgressCallbacks, StartLogging, ignore_rows
 from synthcxr.training.log_writer import TrainingLogWriter
 
-SPLITS = ("train", "judge")
 GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
 CONFIG_FILE, METRICS_FILE = "config.json", "metrics.json"
 OUTPUT_FILES = (GENERATOR_FILE, DISCRIMINATOR_FILE, CONFIG_FILE, METRICS_FILE, TRAINING_FILMS_FILE)
@@ -95,9 +95,10 @@ def _require_films(config: GanConfig, dataset: FilmDataset) -> None:
             f"{dataset.path}: packed up to {dataset.resolution} px, but train_gan.resolution is {config.resolution} px;"
             " lower it, or run `synthcxr prepare` with a higher prepare.resolution"
         )
-    if len(dataset.indices(config.resolution, SPLITS)) == 0:
+    if len(dataset.indices(config.resolution, GAN_TRAINING_SPLITS)) == 0:
         raise DataError(
-            f"{dataset.path}: no {' or '.join(SPLITS)} film has {config.resolution} px; lower train_gan.resolution"
+            f"{dataset.path}: no {' or '.join(GAN_TRAINING_SPLITS)} film has {config.resolution} px;"
+            " lower train_gan.resolution"
         )
 
 
@@ -106,7 +107,7 @@ def _build_film_reader(dataset: FilmDataset) -> ReadFilms:
 
     def read_films(resolution: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         if resolution not in arrays:
-            arrays[resolution] = dataset.memmap(resolution), dataset.indices(resolution, SPLITS)
+            arrays[resolution] = dataset.memmap(resolution), dataset.indices(resolution, GAN_TRAINING_SPLITS)
         return arrays[resolution]
 
     return read_films
@@ -222,7 +223,7 @@ def _write_outputs(
         "wall_s": float(last["wall_s"]),
         "images_per_s": int(last["nimg"]) / max(float(last["wall_s"]), 1e-9),
         "chosen_nimg": writer.select_nimg(),
-        "n_films": len(dataset.indices(config.resolution, SPLITS)),
+        "n_films": len(dataset.indices(config.resolution, GAN_TRAINING_SPLITS)),
         "n_parameters_generator": sum(p.numel() for p in state.ema.parameters()),
         "n_parameters_discriminator": sum(p.numel() for p in state.discriminator.parameters()),
     }

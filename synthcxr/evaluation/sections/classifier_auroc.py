@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from synthcxr.data.films import TEST_SPLITS, TRAIN_SPLITS
 from synthcxr.data.metrics_rows import Auroc, FindingAuroc
 from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, ClassifierAuroc, not_applicable
-from synthcxr.evaluation.comparison import TEST_SPLITS, TRAIN_SPLITS, Comparison
+from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import auroc

@@ -8,9 +8,10 @@ from typing import TypedDict, TypeVar, cast
 
 import numpy as np
 
+from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.metrics_rows import CoverageRow, DistanceRow, InfinityRow, KernelDistanceRow
 from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Similarity, not_applicable
-from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, ComparisonFeatures
+from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.features.extractors import Provenance
 from synthcxr.evaluation.metrics import frechet, frechet_infinity, kernel_distance, ms_ssim, prdc
 

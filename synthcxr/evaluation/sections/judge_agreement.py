@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.metrics_rows import AgreementRow
 from synthcxr.data.metrics_schema import COMPUTED, AgreementSection
-from synthcxr.evaluation.comparison import TEST_SPLITS, JudgeLabels, detect_findings, find_weak_findings
+from synthcxr.evaluation.comparison import JudgeLabels, detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import bootstrap

@@ -10,10 +10,11 @@ from typing import cast
 
 import numpy as np
 
+from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import ShareRow
 from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Labels, Prevalence, not_applicable
-from synthcxr.evaluation.comparison import TEST_SPLITS, Comparison, JudgeLabels, detect_findings
+from synthcxr.evaluation.comparison import Comparison, JudgeLabels, detect_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
 from synthcxr.evaluation.metrics import label_cooccurrence, label_distribution, label_permutation_test
