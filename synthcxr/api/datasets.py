@@ -67,7 +67,7 @@ def generate_dataset(
 
     Raises GateError if the candidates run out, unless `allow_shortfall`; the dataset then holds fewer images.
     """
-    from synthcxr.evaluation.memorisation.copy_filter import build_copy_filter
+    from synthcxr.evaluation.memorisation.copy_filter import prepare_copy_filter
     from synthcxr.stages import generate
 
     resolved = registry.resolve_model(model)
@@ -82,7 +82,7 @@ def generate_dataset(
             append=append,
             image_format=image_format,
             dry_run=dry_run,
-            copy_filter=None if films is None else build_copy_filter(films),
+            build_copy_filter=None if films is None else prepare_copy_filter(films),
             command=command,
             engine=_open_ray(ray_address, ray_workers) if engine == "ray" else None,
             threads=1 if engine == "ray" else None,

@@ -30,7 +30,7 @@ def reader_study() -> None:
     path_option(
         "--films",
         None,
-        "Packed real films. The study shows films of test patients only. Without --films only the teach mode is possible.",
+        "Packed real films; the study shows only those of test patients. Without --films, only teach mode is possible.",
     ),
     path_option("--dataset", None, "Synthetic dataset, written by `synthcxr generate`."),
     cloup.option(

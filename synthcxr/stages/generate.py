@@ -93,7 +93,7 @@ def run(
     append: bool = False,
     image_format: ImageFormat | None = None,
     dry_run: bool = False,
-    copy_filter: Callable[[ModelMetadata], CopyFilter] | None = None,
+    build_copy_filter: Callable[[ModelMetadata], CopyFilter] | None = None,
     command: Sequence[str] = (),
     engine: Engine | None = None,
     threads: int | None = None,
@@ -101,17 +101,17 @@ def run(
     """Generate the dataset `out` with the ONNX files in the folder `model`.
 
     `append` extends a finished dataset; `force` replaces the dataset of another command, and generates that of this
-    command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `copy_filter` is
-    called with the generator's metadata; candidates that it finds too near to a film are rejected, and metadata.csv
-    gets each image's distance. `engine` draws in processes of `threads` threads each, with the same result.
+    command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `build_copy_filter` gets the
+    generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each image's
+    distance. `engine` draws in processes of `threads` threads each, with the same result.
 
     Raises GateError (exit code 1) if the candidates run out; the dataset is then in place with fewer images. Raises
-    DataError if the dataset's own checks fail. After this and any other SynthCXRError, `out` is as it was.
+    DataError if the dataset's own checks fail. After any SynthCXRError but GateError, `out` is as it was.
     """
     quotas = plan_quotas(config)
     strategy = _open_strategy(config, model, threads)
     generator, classifier = strategy.sampler.generator.metadata, strategy.sampler.classifier.metadata
-    source = _Source(strategy, model, engine, copy_filter(generator) if copy_filter else None)
+    source = _Source(strategy, model, engine, build_copy_filter(generator) if build_copy_filter else None)
     request = _build_request(config, quotas, source, image_format)
     origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model))
     if append and request.parts:

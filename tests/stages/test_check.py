@@ -33,7 +33,7 @@ def synthetic(tmp_path: Path) -> Path:
         force=False,
         append=False,
         dry_run=False,
-        copy_filter=None,
+        build_copy_filter=None,
         command=["synthcxr"],
     )
     return out

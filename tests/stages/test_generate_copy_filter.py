@@ -19,7 +19,7 @@ from synthcxr.data.findings import FINDINGS
 from synthcxr.data.synthetic_dataset import read_image_records, read_metadata
 from synthcxr.errors import DataError, GateError
 from synthcxr.evaluation.memorisation import attacks
-from synthcxr.evaluation.memorisation.copy_filter import build_copy_filter
+from synthcxr.evaluation.memorisation.copy_filter import prepare_copy_filter
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.readers import phantom
@@ -83,9 +83,11 @@ def generate_dataset(
     model: Path, out: Path, films: Path | None, *, append: bool = False, **changes: int
 ) -> generate.GenerateReport:
     """Generate with the copy filter of `films`, or without a filter for None."""
-    copy_filter = build_copy_filter(films) if films else None
+    build_copy_filter = prepare_copy_filter(films) if films else None
     config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
-    return generate.run(config, model=model, out=out, model_name="stand-in", append=append, copy_filter=copy_filter)
+    return generate.run(
+        config, model=model, out=out, model_name="stand-in", append=append, build_copy_filter=build_copy_filter
+    )
 
 
 def count_copies(out: Path) -> int:
@@ -100,7 +102,7 @@ def test_copies_are_rejected(model: Path, trained: Trained, tmp_path: Path) -> N
     generate_dataset(model, filtered, trained.data)
     assert count_copies(unfiltered) > 0
     assert count_copies(filtered) == 0
-    threshold = build_copy_filter(trained.data)(onnx_metadata.read(model / "generator.onnx")).threshold
+    threshold = prepare_copy_filter(trained.data)(onnx_metadata.read(model / "generator.onnx")).threshold
     assert (read_metadata(filtered)["train_distance"] >= threshold).all()
     assert "train_distance" not in read_metadata(unfiltered)
     assert json_files.read_json(filtered / "run.json")["counts"]["draws"] > CONFIG.n

@@ -42,7 +42,7 @@ def page(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         force=False,
         append=False,
         dry_run=False,
-        copy_filter=None,
+        build_copy_filter=None,
         command=["synthcxr", "generate"],
     )
     evaluate.run(

@@ -21,7 +21,7 @@ from synthcxr.model_files.onnx_metadata import ModelMetadata
 N_DECIMALS = 6
 
 
-def build_copy_filter(films: Path) -> Callable[[ModelMetadata], PixelCopyFilter]:
+def prepare_copy_filter(films: Path) -> Callable[[ModelMetadata], PixelCopyFilter]:
     """A function that builds the filter for a generator from the packed films that the generator was trained on."""
     return lambda generator: PixelCopyFilter.build(
         films, resolution=generator.resolution, training_data=generator.training_data
