@@ -101,9 +101,9 @@ def run(
     """Generate the dataset `out` with the ONNX files in the folder `model`.
 
     `append` extends a finished dataset; `force` replaces the dataset of another command, and generates that of this
-    command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `build_copy_filter` gets the
-    generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each image's
-    distance. `engine` draws in processes of `threads` threads each, with the same result.
+    command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `build_copy_filter`
+    gets the generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each
+    image's distance. `engine` draws in processes of `threads` threads each, with the same result.
 
     Raises GateError (exit code 1) if the candidates run out; the dataset is then in place with fewer images. Raises
     DataError if the dataset's own checks fail. After any SynthCXRError but GateError, `out` is as it was.
