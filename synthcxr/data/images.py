@@ -28,6 +28,7 @@ _MODES_8_BIT = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK"
 _MODES_16_BIT = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 _WHITE_16_BIT = (1 << 16) - 1
 _WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
+_MIN_GREY_LEVELS, _MIN_PIXELS_PER_LEVEL, _MIN_SPAN = 24, 16, 0.08
 _STRIP_PIXELS = 4_000_000
 _EXIF_ERRORS = (LookupError, OSError, SyntaxError, TypeError, ValueError, Warning, struct.error)
 
@@ -144,6 +145,22 @@ def quantise(unit: Float32) -> UInt8:
     levels *= np.float32(255)
     quantised: UInt8 = np.rint(levels, out=levels).astype(np.uint8)
     return quantised
+
+
+def find_flaw(square: UInt8) -> str:
+    """Say why a square cannot be a film: it is blank, or its contrast is lost; "" if it can be one.
+
+    The least number of grey levels is lower for squares of few pixels, which cannot have more.
+    """
+    levels = np.flatnonzero(Image.fromarray(square).histogram())
+    span = int(levels[-1] - levels[0])
+    if span == 0:
+        return f"the whole picture has one grey level, {levels[0]}"
+    if len(levels) < min(_MIN_GREY_LEVELS, square.size // _MIN_PIXELS_PER_LEVEL):
+        return f"the picture has {len(levels)} grey levels; a film has at least {_MIN_GREY_LEVELS}"
+    if span < _MIN_SPAN * 255:
+        return f"the picture uses {span / 2.55:.1f} % of the range of grey; a film uses at least {_MIN_SPAN:.0%}"
+    return ""
 
 
 def to_float(pixels: UInt8) -> Float32:

@@ -75,7 +75,7 @@ def test_few_items_are_computed_ahead_and_closing_stops_the_rest() -> None:
 
 
 def test_the_pixels_that_threads_decode_together_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads wait until their film fits the budget, a film above the budget is decoded alone, and all are given back."""
+    """Threads wait until their film fits the budget, and a film above the whole budget is decoded alone."""
     budget = pixel_budget.PixelBudget(10_000)
     monkeypatch.setattr(pixel_budget, "DECODING", budget)
     monkeypatch.setattr(pyramid, "count_usable_cores", lambda: 8)
