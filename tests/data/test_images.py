@@ -174,3 +174,21 @@ def test_values_without_a_known_range_are_refused(tmp_path: Path) -> None:
     for name in ("float.tif", "wide.tif"):
         with pytest.raises(DataError, match=rf"{name}: .*no known range; convert it to 16 bits"):
             images.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((64, 64), 200), "one grey level, 200"),
+        (np.arange(4096).reshape(64, 64) % 23 * 11, "23 grey levels"),
+        (np.arange(4096).reshape(64, 64) % 2 * 255, "2 grey levels"),
+        (np.arange(4096).reshape(64, 64) % 24 * 11, ""),
+        (np.arange(4096).reshape(64, 64) % 256, ""),
+        (np.arange(16).reshape(4, 4) * 2, ""),
+        (np.arange(16).reshape(4, 4), "uses 5.9 % of the range"),
+    ],
+)
+def test_a_square_without_contrast_is_no_film(pixels: np.ndarray, reason: str) -> None:
+    """One grey level, fewer than 24, and less than 8 % of the range are named; 24 levels are enough."""
+    flaw = images.find_flaw(pixels.astype(np.uint8))
+    assert reason in flaw if reason else flaw == ""
