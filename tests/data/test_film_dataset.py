@@ -158,12 +158,12 @@ def test_on_bad_skip_leaves_unreadable_films_out(films: list[Film], tmp_path: Pa
 
 def _write_implausible(folder: Path) -> list[Film]:
     """Write a constant film, one of 16 grey levels, one of low contrast, and a black and white mask."""
-    noise = np.random.default_rng(5).integers(0, 256, (64, 64))
+    noise = np.random.default_rng(5).integers(0, 256, (32, 32))
     pictures = {
-        "blank": np.full((64, 64), 7),
+        "blank": np.full((32, 32), 7),
         "levels": noise // 16 * 17,
         "contrast": 100 + noise % 19,
-        "mask": np.indices((64, 64)).sum(axis=0) // 64 * 255,
+        "mask": np.indices((32, 32)).sum(axis=0) // 32 * 255,
     }
     for name, pixels in pictures.items():
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{name}.png")
