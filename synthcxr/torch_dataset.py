@@ -40,6 +40,7 @@ class GeneratedDataset(data.Dataset[tuple[Any, torch.Tensor]]):
         return len(self._file_names)
 
     def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
-        pixels = image_reader.decode_pixels(self._reader.read(self._file_names[index]))
+        name = self._file_names[index]
+        pixels = image_reader.decode_pixels(self._reader.read(name), name=f"{self._reader.dataset}: {name}")
         image = torch.from_numpy(images.to_float(pixels[np.newaxis])[0])
         return (image if self.transform is None else self.transform(image)), self.labels[index]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from synthcxr.data import pyramid
+from synthcxr.data import images, pyramid
 from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.images import Float32, UInt8
@@ -99,22 +99,27 @@ class FilmDataset:
 
 @dataclasses.dataclass(frozen=True)
 class BuildReport:
-    """What was packed: the manifest, the number of films by resolution, and a sentence for each unreadable film."""
+    """What was packed: the manifest, the number of films by resolution, and a sentence for each film left out.
+
+    `unreadable` has all these sentences; `implausible` those of the films that can be read but show no film.
+    """
 
     manifest: pd.DataFrame
     by_resolution: dict[int, int]
     unreadable: tuple[str, ...]
+    implausible: tuple[str, ...]
     fingerprint: str
     phantom: bool
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Films, patients, unreadable films, and films by split and by resolution, as in dataset.json."""
+        """Films, patients, films left out, and films by split and by resolution, as in dataset.json."""
         by_split = self.manifest["split"].value_counts()
         return {
             "films": len(self.manifest),
             "patients": self.manifest["patient_id"].nunique(),
             "unreadable": len(self.unreadable),
+            "implausible": len(self.implausible),
             "by_split": {split: int(by_split.get(split, 0)) for split in SPLITS},
             "by_resolution": {str(side): n for side, n in self.by_resolution.items()},
         }
@@ -162,7 +167,7 @@ def build_film_dataset(
 
     `sources`, `counts` and `attribution` are written to dataset.json. Raises DataError for a resolution above that of
     every film, for too little disk space (before anything is written) and, with `on_bad` "error", for an unreadable
-    film; OSError if writing fails.
+    film and for one that shows no film (`images.find_flaw`); OSError if writing fails.
     """
     unreadable = _UnreadableFilms(on_bad)
     sized_films = _read_sizes(sorted(films, key=lambda film: film.image_index), unreadable)
@@ -181,6 +186,7 @@ def build_film_dataset(
         manifest=manifest,
         by_resolution={side: len(stack.rows) for side, stack in stacks.items()},
         unreadable=tuple(unreadable.sentences),
+        implausible=tuple(unreadable.implausible_sentences),
         fingerprint=fingerprint_films(manifest),
         phantom=any(film.origin.startswith("phantom:") for film in films),
     )
@@ -196,17 +202,24 @@ def build_film_dataset(
     return report
 
 
+class _ImplausibleFilmError(DataError):
+    """A film that can be read, but is blank or has lost its contrast."""
+
+
 class _UnreadableFilms:
-    """Collects a sentence for each unreadable film, or raises for the first."""
+    """Collects a sentence for each film that is unreadable or implausible, or raises for the first."""
 
     def __init__(self, on_bad: OnBad) -> None:
         self.on_bad = on_bad
         self.sentences: list[str] = []
+        self.implausible_sentences: list[str] = []
 
     def add(self, error: DataError) -> None:
         if self.on_bad == "error":
             raise DataError(f"{error}; replace or remove it, or set prepare.on_bad: skip") from error
         self.sentences.append(str(error))
+        if isinstance(error, _ImplausibleFilmError):
+            self.implausible_sentences.append(str(error))
 
 
 def _read_sizes(films: Sequence[Film], unreadable: _UnreadableFilms) -> list[tuple[Film, int]]:
@@ -276,7 +289,10 @@ def _pack_films(
 
 
 def _reduce_film(task: tuple[Film, int]) -> tuple[list[UInt8], str]:
-    """The squares of a film, largest first, and the sha256 of the first."""
+    """The squares of a film, largest first, and the sha256 of the first; an error if the first shows no film."""
     film, largest_side = task
     squares = pyramid.build_pyramid(film.read(), largest_side)
+    flaw = images.find_flaw(squares[0])
+    if flaw:
+        raise _ImplausibleFilmError(f"{film.origin}: {flaw}")
     return squares, digests.sha256_bytes(squares[0].tobytes())

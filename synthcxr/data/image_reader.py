@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import isqrt
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import images
-from synthcxr.data.synthetic_dataset import ImageRecord
+from synthcxr.data.synthetic_dataset import ImageRecord, refuse_names_outside
 from synthcxr.errors import DataError
 from synthcxr.storage import digests
 
@@ -29,8 +29,11 @@ def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
     """Yield the bytes of each `file_name` of metadata.csv in order, None if they cannot be read.
 
     A name in a shard is shards/00000.tar/key.png. Consecutive names in one shard are read without opening it again.
+    Raises DataError for a name that leads out of the dataset.
     """
-    for container, names in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
+    for container, group in itertools.groupby(file_names, key=lambda name: name.rpartition("/")[0]):
+        names = list(group)
+        refuse_names_outside(dataset, names)
         members = (name.rpartition("/")[2] for name in names)
         if container.endswith(_SHARD_SUFFIX):
             yield from _read_shard(dataset / container, members)
@@ -44,6 +47,16 @@ def read_all(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes]:
     for name, data in zip(names, read(dataset, names), strict=True):
         if data is None:
             raise DataError(f"{dataset}: {name} is listed in metadata.csv but cannot be read; generate it again")
+        yield data
+
+
+def read_all_verified(dataset: Path, file_names: Sequence[str], sha256s: Sequence[str]) -> Iterator[bytes]:
+    """Yield the bytes of each `file_name` in order; DataError for the first that is absent or has another sha256."""
+    for name, sha256, data in zip(file_names, sha256s, read(dataset, file_names), strict=True):
+        if data is None or digests.sha256_bytes(data) != sha256:
+            raise DataError(
+                f"{dataset}: {name} is missing or differs from its sha256 in metadata.csv; generate the dataset again"
+            )
         yield data
 
 
@@ -63,6 +76,7 @@ class ImageReader:
 
     def read(self, file_name: str) -> bytes:
         """Read the bytes of a `file_name` of metadata.csv; DataError if they cannot be read."""
+        refuse_names_outside(self.dataset, [file_name])
         container, _, member = file_name.rpartition("/")
         if container.endswith(_SHARD_SUFFIX):
             data = self._read_from_shard(container, member)
@@ -82,17 +96,17 @@ class ImageReader:
             return None
 
 
-def decode_pixels(data: bytes) -> NDArray[np.uint8]:
-    """Decode the uint8 [R, R] pixels of a PNG or DICOM file that `generate` wrote."""
-    return _decode_dicom(data) if data[128:132] == _DICOM_MAGIC else images.decode_png(data)
+def decode_pixels(data: bytes, *, name: str = "the image") -> NDArray[np.uint8]:
+    """Decode the uint8 [R, R] pixels of a PNG or DICOM file that `generate` wrote; an error begins with `name`."""
+    return _decode_dicom(data, name) if data[128:132] == _DICOM_MAGIC else images.decode_png(data, name=name)
 
 
-def _decode_dicom(data: bytes) -> NDArray[np.uint8]:
+def _decode_dicom(data: bytes, name: str) -> NDArray[np.uint8]:
     """Decode a DICOM file of synthcxr without a library: its uncompressed pixels are its last element."""
     start = data.find(_PIXEL_DATA_TAG) + len(_PIXEL_DATA_TAG) + 4
     side = isqrt(max(len(data) - start, 0))
     if start < 132 or side * side != int.from_bytes(data[start - 4 : start], "little") or start + side**2 != len(data):
-        raise DataError("not a DICOM file that synthcxr wrote")
+        raise DataError(f"{name}: not a DICOM file that synthcxr wrote")
     return np.frombuffer(data, np.uint8, offset=start).reshape(side, side)
 
 
@@ -126,5 +140,6 @@ def _index_members(file: BinaryIO) -> MemberIndex:
     index = {}
     with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
         for info in tar:
-            index[info.name] = (info.offset_data, info.size)
+            if info.isreg() and not info.issparse():
+                index[info.name] = (info.offset_data, info.size)
     return index

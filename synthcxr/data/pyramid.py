@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from synthcxr.data import images
+from synthcxr.data import images, pixel_budget
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.storage.cores import count_usable_cores
 from synthcxr.storage.progress import open_progress
@@ -95,8 +95,14 @@ def map_in_threads(
     """Yield the call of `function` for each item in order, made on all cores a few items ahead; reports progress.
 
     Threads are as fast as processes here, because Pillow and numpy release the interpreter lock. They start at once,
-    and need neither pickling nor a main module that can be imported.
+    and need neither pickling nor a main module that can be imported. The images that they decode at the same time are
+    limited by `pixel_budget`.
     """
+
+    def call(item: Item) -> Result:
+        with pixel_budget.DECODING.open_task():
+            return function(item)
+
     n_threads = count_usable_cores()
     waiting: collections.deque[Future[Result]] = collections.deque()
     with (
@@ -105,7 +111,7 @@ def map_in_threads(
     ):
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(call, item))
                 if len(waiting) > _WAITING_PER_THREAD * n_threads:
                     yield waiting.popleft()
                     progress.update()

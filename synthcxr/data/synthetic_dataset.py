@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ METADATA_COLUMNS = (
 )
 TRAIN_DISTANCE_COLUMN = "train_distance"
 STEPS_COLUMN = "steps"
+_NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
 OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS)
 
@@ -93,7 +95,7 @@ def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv as a table; DataError where it is absent or lacks a column."""
+    """Read metadata.csv as a table; DataError where it is absent, lacks a column or names a file elsewhere."""
     path = dataset / METADATA_FILE
     if not path.is_file():
         raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
@@ -102,7 +104,31 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
     missing = [column for column in METADATA_COLUMNS if column not in table.columns]
     if missing:
         raise DataError(f"{path}: columns missing: {', '.join(missing)}; generate the dataset again")
+    refuse_names_outside(dataset, table["file_name"])
     return table
+
+
+def refuse_names_outside(dataset: Path, file_names: Iterable[str]) -> None:
+    """Raise DataError for the first name that leads, or may lead on another system, out of the folder of the dataset.
+
+    That is an absolute path, a drive letter, a part "..", a backslash, and a link to a file or folder elsewhere.
+    """
+    root, containers = dataset.resolve(), set[str]()
+    for name in file_names:
+        if not _NAME_INSIDE.fullmatch(name):
+            raise DataError(
+                f"{dataset}: {METADATA_FILE} names {name[:200]!r}, which is not a path inside the dataset; do not use "
+                "this dataset, or generate it again"
+            )
+        container = name.rpartition("/")[0]
+        path = root / name
+        if container not in containers or path.is_symlink():
+            containers.add(container)
+            if not path.resolve().is_relative_to(root):
+                raise DataError(
+                    f"{dataset}: {name} is a link that leads out of the dataset; copy the dataset with the files in "
+                    "place of its links (cp -rL)"
+                )
 
 
 def read_image_records(dataset: Path) -> list[ImageRecord]:

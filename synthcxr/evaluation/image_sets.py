@@ -105,7 +105,7 @@ class SyntheticSet:
                     f"{self.path}: {record.file_name} is missing or differs from its sha256 in metadata.csv;"
                     " generate the dataset again"
                 )
-            pixels = image_reader.decode_pixels(data)
+            pixels = image_reader.decode_pixels(data, name=f"{self.path}: {record.file_name}")
             if pixels.shape != (self.resolution, self.resolution):
                 raise DataError(
                     f"{self.path}: {record.file_name} is not {self.resolution} px square; generate the dataset again"

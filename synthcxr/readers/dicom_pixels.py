@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from synthcxr.data import image_files, pixel_budget
 from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
 from synthcxr.readers import jpeg_header
 
-MAX_PIXELS = 150_000_000
-"""Limit for one film; the largest detectors have about 30 million pixels."""
 _DECODER_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError),
     *(RecursionError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
@@ -40,6 +39,7 @@ def read_pixels(path: Path) -> Float32:
         check_transfer_syntax(path)
         film = pydicom.dcmread(path)
         check_size(path, int(film.Rows), int(film.Columns))
+        pixel_budget.DECODING.reserve(int(film.Rows) * int(film.Columns))
         _check_image_type(path, film)
         _check_stream_size(path, film)
         stored_values = _read_stored_values(film)
@@ -89,8 +89,12 @@ def check_transfer_syntax(path: Path) -> None:
 
 def check_size(path: Path, rows: int, columns: int) -> None:
     """Raise DataError for an empty film, or one larger than any detector."""
-    if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:
-        raise DataError(f"{path}: {rows:,} x {columns:,} pixels; expected 1 to {MAX_PIXELS:,} pixels in total")
+    max_pixels = image_files.read_max_pixels()
+    if rows < 1 or columns < 1 or rows * columns > max_pixels:
+        raise DataError(
+            f"{path}: {rows:,} x {columns:,} pixels; expected 1 to {max_pixels:,} pixels in total "
+            f"({image_files.MAX_PIXELS_VARIABLE})"
+        )
 
 
 def _check_image_type(path: Path, film: Any) -> None:

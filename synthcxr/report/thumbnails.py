@@ -21,11 +21,13 @@ def build_images_section(records: pd.DataFrame, files: Iterable[bytes], *, n_tot
     """Images beside their labels. `records` are the rows of metadata.csv of the image `files`, of `n_total` rows."""
     thumbnails = tuple(
         build_thumbnail(
-            decode_pixels(data),
+            decode_pixels(data, name=file_name),
             alt=f"Synthetic chest image, candidate {index}, labelled {spell_labels(labels)}",
             caption=spell_labels(labels),
         )
-        for data, index, labels in zip(files, records["index"], records["Finding Labels"], strict=True)
+        for data, file_name, index, labels in zip(
+            files, records["file_name"], records["index"], records["Finding Labels"], strict=True
+        )
     )
     return Section(
         title="Synthetic images",

@@ -64,6 +64,8 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         )
         for message in dataset.unreadable:
             report(f"left out: {message}")
+        if dataset.implausible:
+            report(f"{len(dataset.implausible):,} films are left out: they are blank or have lost their contrast")
         _refuse_empty_splits(dataset, set(splits.values()))
         from synthcxr.checks.films import check_films  # great-expectations takes seconds to import
 

@@ -161,7 +161,7 @@ class _SyntheticImages:
         (data,) = image_reader.read_verified(self.path, [self.records[name]])
         if data is None:
             raise DataError(f"{self.path}: {name} is missing or was changed; generate the dataset again")
-        return image_reader.decode_pixels(data)
+        return image_reader.decode_pixels(data, name=f"{self.path}: {name}")
 
     def get_label(self, name: str) -> _ClassifierLabel:
         """The label that the image got when it was generated."""

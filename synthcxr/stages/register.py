@@ -191,8 +191,9 @@ def _read_example(dataset: Path, side: int) -> NDArray[np.uint8]:
     table = read_metadata(dataset)
     if table.empty:
         raise DataError(f"{dataset}: contains no image; generate at least one")
-    (data,) = image_reader.read_all(dataset, [str(table["file_name"].iloc[0])])
-    image = image_reader.decode_pixels(data)
+    name, sha256 = str(table["file_name"].iloc[0]), str(table["sha256"].iloc[0])
+    (data,) = image_reader.read_all_verified(dataset, [name], [sha256])
+    image = image_reader.decode_pixels(data, name=f"{dataset}: {name}")
     if image.shape != (side, side):
         raise DataError(f"{dataset}: its images have {image.shape[0]} px, the models {side} px; generate it again")
     return image

@@ -91,8 +91,14 @@ class _Inputs:
         )
 
     def read_images(self, file_names: Sequence[str]) -> list[bytes]:
-        """Read images of the dataset."""
-        return list(image_reader.read_all(self.dataset, file_names))
+        """Read images of the dataset; DataError for one that is missing or differs from its sha256."""
+        sha256s = dict(zip(self.records["file_name"], self.records["sha256"], strict=True))
+        unknown = [name for name in file_names if name not in sha256s]
+        if unknown:
+            raise DataError(
+                f"the results name {unknown[0]!r}, which {self.dataset} does not contain; run `synthcxr evaluate` again"
+            )
+        return list(image_reader.read_all_verified(self.dataset, file_names, [sha256s[name] for name in file_names]))
 
 
 def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:

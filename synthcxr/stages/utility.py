@@ -195,9 +195,15 @@ class _SyntheticDataset:
     def take_first(self, n: int) -> _LabelledImages:
         """The first `n` images with their labels from metadata.csv."""
         records = self.records[:n]
-        files = image_reader.read_all(self.path, (record.file_name for record in records))
+        names = [record.file_name for record in records]
+        files = image_reader.read_all_verified(self.path, names, [record.sha256 for record in records])
         return _LabelledImages(
-            pixels=np.stack([image_reader.decode_pixels(data) for data in files]),
+            pixels=np.stack(
+                [
+                    image_reader.decode_pixels(data, name=f"{self.path}: {name}")
+                    for name, data in zip(names, files, strict=True)
+                ]
+            ),
             findings=np.array([to_multi_hot(record.findings) for record in records], dtype=np.float32),
             patients=np.full(len(records), "", dtype=object),
         )

@@ -86,7 +86,7 @@ class BackgroundWriter:
                 break
             ordinal = self.n_images + len(copied)
             same_bytes = source.suffix == self.store.suffix
-            data = stored if same_bytes else self.store.encode(image_reader.decode_pixels(stored), record)
+            data = stored if same_bytes else self._encode_again(stored, record)
             copied.append(self._write(ordinal, data, record))
             if len(copied) == _COPIES_PER_LINE:
                 self._append_copies(copied[-1].index + 1, copied, 0, latents)
@@ -94,6 +94,10 @@ class BackgroundWriter:
         complete = self.n_images + len(copied) == len(records)
         if copied or (complete and draws > self.draws):
             self._append_copies(draws if complete else copied[-1].index + 1, copied, runs, latents)
+
+    def _encode_again(self, stored: bytes, record: ImageRecord) -> bytes:
+        """Encode an image of another format in the format of this dataset."""
+        return self.store.encode(image_reader.decode_pixels(stored, name=record.file_name), record)
 
     def add(
         self,

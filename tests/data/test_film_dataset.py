@@ -119,7 +119,7 @@ def test_a_film_is_decoded_once(tmp_path: Path) -> None:
 
     def read() -> images.Float32:
         read_calls.append(1)
-        return np.zeros((64, 64), dtype=np.float32)
+        return np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
 
     film = Film("a", "1", "a", "PA", (0.0,) * 14, read, lambda: 64, "a")
     build_film_dataset([film], out=tmp_path / "cxr", resolution=32, splits={"a": "train"}, on_bad="error")
@@ -155,6 +155,42 @@ def test_on_bad_skip_leaves_unreadable_films_out(films: list[Film], tmp_path: Pa
     del skipped["dataset.json"]
     del never_read["dataset.json"]
     assert skipped == never_read
+
+
+def _write_implausible(folder: Path) -> list[Film]:
+    """Write a constant film, one of 16 grey levels, one of low contrast, and a black and white mask."""
+    noise = np.random.default_rng(5).integers(0, 256, (32, 32))
+    pictures = {
+        "blank": np.full((32, 32), 7),
+        "levels": noise // 16 * 17,
+        "contrast": 100 + noise % 19,
+        "mask": np.indices((32, 32)).sum(axis=0) // 32 * 255,
+    }
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{name}.png")
+    return [_film(folder / f"{name}.png") for name in pictures]
+
+
+def test_pictures_that_cannot_be_films_are_left_out_and_counted(films: list[Film], tmp_path: Path) -> None:
+    """A blank picture, few grey levels, low contrast and a mask are named, counted, and in no file of the dataset."""
+    implausible = _write_implausible(tmp_path / "films")
+    splits = SPLITS | {film.image_index: "train" for film in implausible}
+    out = tmp_path / "cxr"
+    report = build_film_dataset([*implausible, *films], out=out, resolution=32, splits=splits, on_bad="skip")
+    assert len(report.manifest) == len(films)
+    assert report.counts["implausible"] == 4
+    reasons = {"blank": "one grey level, 7", "levels": "16 grey lev", "contrast": "19 grey lev", "mask": "grey levels"}
+    for name, reason in reasons.items():
+        assert sum(f"{name}.png: " in sentence and reason in sentence for sentence in report.implausible) == 1
+    assert set(report.implausible) <= set(report.unreadable)
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_picture_that_cannot_be_a_film_is_an_error(films: list[Film], tmp_path: Path, index: int) -> None:
+    """With `on_bad: error` the first one stops the packing, with its name and what to do."""
+    film = _write_implausible(tmp_path / "films")[index]
+    with pytest.raises(DataError, match=rf"{film.image_index}: the .*set prepare.on_bad: skip"):
+        build_film_dataset([*films, film], out=tmp_path / "cxr", resolution=32, splits=SPLITS, on_bad="error")
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -208,7 +244,7 @@ def test_a_disk_that_fills_up_while_writing_raises_an_error(small_disk: Path) ->
 
     def read() -> images.Float32:
         (small_disk / "another").write_bytes(bytes(180_000))
-        return np.zeros((256, 256), dtype=np.float32)
+        return np.linspace(0, 1, 256 * 256, dtype=np.float32).reshape(256, 256)
 
     film = Film("a", "1", "a", "PA", (0.0,) * 14, read, lambda: 256, "a")
     with pytest.raises(OSError, match="No space left") as error_info:

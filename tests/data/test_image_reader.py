@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from synthcxr.data import image_reader
+from synthcxr.data import image_reader, synthetic_dataset
 from synthcxr.data.findings import NO_FINDING
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.errors import DataError
@@ -78,3 +78,76 @@ def test_read_verified_rejects_changed_bytes(tmp_path: Path) -> None:
     record = ImageRecord(name, 0, 1, "", (NO_FINDING,), (0.1,) * 14, 1.0, digests.sha256_bytes(b"file.png"))
     other = dataclasses.replace(record, sha256="0" * 64)
     assert list(image_reader.read_verified(tmp_path, [record, other, record])) == [b"file.png", None, b"file.png"]
+
+
+NAMES_OUTSIDE = (
+    *("../film.png", "images/../../film.png", "images/..", "..", "/etc/film.png", "//host/film.png", "C:/film.png"),
+    *("C:film.png", "..\\film.png", "images\\film.png", "images/../file.png", "shards/../../x.tar/film.png"),
+    *("../x.tar/film.png", "/x.tar/film.png", "./images/file.png", "images//file.png", "images/file.png\0", ""),
+)
+
+
+@pytest.mark.parametrize("name", NAMES_OUTSIDE)
+def test_a_name_that_leads_out_of_the_dataset_is_refused(tmp_path: Path, name: str) -> None:
+    """Every way to read an image, and reading metadata.csv, refuses the name with one line before a file is read."""
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    names = [write(dataset)[-1], name]
+    (tmp_path / "film.png").write_bytes(b"a real film")
+    record = ImageRecord(name, 0, 1, "", (NO_FINDING,), (0.1,) * 14, 1.0, digests.sha256_bytes(b"a real film"))
+    with pytest.raises(DataError, match="not a path inside the dataset") as error_info:
+        list(image_reader.read(dataset, [name]))
+    assert "\n" not in str(error_info.value)
+    with pytest.raises(DataError, match="not a path inside the dataset"):
+        list(image_reader.read_verified(dataset, [record]))
+    with pytest.raises(DataError, match="not a path inside the dataset"):
+        image_reader.ImageReader(dataset).read(name)
+    with pytest.raises(DataError, match="not a path inside the dataset"):
+        synthetic_dataset.refuse_names_outside(dataset, names)
+    if "\0" not in name:
+        rows = [synthetic_dataset.to_metadata_row(record)]
+        synthetic_dataset.write_metadata(dataset / "metadata.csv", rows)
+        with pytest.raises(DataError, match="not a path inside the dataset"):
+            synthetic_dataset.read_metadata(dataset)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "shard"])
+def test_a_link_that_leads_out_of_the_dataset_is_refused(tmp_path: Path, kind: str) -> None:
+    """A linked image, folder or shard is refused; a link inside the dataset, or to the dataset, is read."""
+    dataset, elsewhere = tmp_path / "dataset", tmp_path / "elsewhere"
+    for folder in (dataset, elsewhere):
+        folder.mkdir()
+        write(folder)
+    link, target, name = {
+        "file": ("images/link.png", "images/file.png", "images/link.png"),
+        "folder": ("linked", "images", "linked/file.png"),
+        "shard": ("shards/00005.tar", "shards/00000.tar", "shards/00005.tar/00000000.png"),
+    }[kind]
+    (dataset / link).symlink_to(elsewhere / target)
+    with pytest.raises(DataError, match="is a link that leads out of the dataset"):
+        list(image_reader.read(dataset, ["images/file.png", name]))
+    (dataset / link).unlink()
+    (dataset / link).symlink_to(dataset / target)
+    (tmp_path / "alias").symlink_to(dataset)
+    assert None not in list(image_reader.read(tmp_path / "alias", ["images/file.png", name]))
+
+
+def test_a_link_in_a_shard_is_no_image(tmp_path: Path) -> None:
+    """Members of a tar file that are links or folders are not read as images."""
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards/00000.tar", "w") as tar:
+        for name, kind in (("a.png", tarfile.SYMTYPE), ("b.png", tarfile.LNKTYPE), ("c.png", tarfile.DIRTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/hostname"
+            tar.addfile(info)
+    names = [f"shards/00000.tar/{name}.png" for name in "abc"]
+    assert list(image_reader.read(tmp_path, names)) == [None, None, None]
+
+
+def test_read_all_verified_raises_for_a_changed_image(tmp_path: Path) -> None:
+    """The error names the first image whose bytes differ from its sha256."""
+    name = write(tmp_path)[-1]
+    sha256 = digests.sha256_bytes(b"file.png")
+    assert list(image_reader.read_all_verified(tmp_path, [name], [sha256])) == [b"file.png"]
+    with pytest.raises(DataError, match=r"images/file\.png is missing or differs from its sha256"):
+        list(image_reader.read_all_verified(tmp_path, [name, name], [sha256, "0" * 64]))

@@ -119,10 +119,10 @@ def test_earlier_training_films_are_a_list_of_their_own(tmp_path: Path) -> None:
 
 
 def test_uniform_films_are_left_out(tmp_path: Path) -> None:
-    """Two films of one grey level are not taken for the same film."""
+    """Two films whose smallest square has one grey level are not taken for the same film."""
     path = tmp_path / "films" / "0.png"
     path.parent.mkdir()
-    Image.fromarray(np.full((32, 32), 7, np.uint8)).save(path)
+    Image.fromarray(np.tile(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8), (4, 4))).save(path)
     assert len(TrainingFilms.from_dataset(pack(tmp_path / "a", [path], ["train"]), SPLITS_SEEN_IN_TRAINING).films) == 0
 
 

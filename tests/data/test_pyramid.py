@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthcxr.data import images, pyramid
+from synthcxr.data import images, pixel_budget, pyramid
+from synthcxr.errors import DataError
 
 
 def test_packed_sides_are_the_powers_of_two_from_4() -> None:
@@ -71,3 +72,44 @@ def test_few_items_are_computed_ahead_and_closing_stops_the_rest() -> None:
         next(futures)
     assert len(started) < len(items) / 10
     assert threading.active_count() < 50
+
+
+def test_the_pixels_that_threads_decode_together_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads wait until their film fits the budget, and a film above the whole budget is decoded alone."""
+    budget = pixel_budget.PixelBudget(10_000)
+    monkeypatch.setattr(pixel_budget, "DECODING", budget)
+    monkeypatch.setattr(pyramid, "count_usable_cores", lambda: 8)
+    for number in range(30):
+        side = 200 if number % 10 == 0 else 60
+        (tmp_path / f"{number}.png").write_bytes(images.encode_png(np.zeros((side, side), np.uint8)))
+    reserved: list[int] = []
+
+    def read_slowly(number: int) -> int:
+        side = images.read(tmp_path / f"{number}.png").shape[0]
+        time.sleep(0.01)
+        reserved.append(budget.n_reserved)
+        return side
+
+    futures = list(pyramid.map_in_threads(read_slowly, range(30), title="films"))
+    assert [future.result() for future in futures] == [200 if number % 10 == 0 else 60 for number in range(30)]
+    assert set(reserved) <= {3600, 7200, 40_000}
+    assert budget.n_reserved == 0
+
+
+def test_a_failed_or_repeated_read_gives_its_pixels_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film that is cut off, and a task that reads two films, leave the budget as it was."""
+    budget = pixel_budget.PixelBudget(1000)
+    monkeypatch.setattr(pixel_budget, "DECODING", budget)
+    data = images.encode_png(np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8))
+    (tmp_path / "cut.png").write_bytes(data[:200])
+    (tmp_path / "x.png").write_bytes(data)
+
+    def read_two(_: int) -> None:
+        images.read(tmp_path / "x.png")
+        images.read(tmp_path / "cut.png")
+
+    futures = list(pyramid.map_in_threads(read_two, range(20), title="films"))
+    assert all(isinstance(future.exception(), DataError) for future in futures)
+    assert budget.n_reserved == 0
+    assert images.read(tmp_path / "x.png").shape == (30, 30)
+    assert budget.n_reserved == 0

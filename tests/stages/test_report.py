@@ -20,6 +20,7 @@ from support.report_project import (
     write_results,
 )
 
+from synthcxr.errors import DataError
 from synthcxr.stages import report
 
 
@@ -105,6 +106,19 @@ def test_images_are_shown_unchanged_and_in_order(tmp_path: Path) -> None:
     page = write_report(tmp_path)
     with Image.open(tmp_path / "synthetic/images/00000/00000001.png") as image:
         assert np.array_equal(page.pixels[1], np.asarray(image))
+
+
+def test_an_image_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """The report shows only images whose sha256 is that of metadata.csv, and reads none from elsewhere."""
+    results, dataset = write_results(tmp_path / "results"), write_dataset(tmp_path / "synthetic")
+    Image.new("L", (64, 64)).save(dataset / "images/00000/00000001.png")
+    with pytest.raises(DataError, match=r"00000001\.png is missing or differs from its sha256"):
+        report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", films=None)
+    text = (dataset / "metadata.csv").read_text()
+    (dataset / "metadata.csv").write_text(text.replace("images/00000/00000001.png", "../films/00000001.png"))
+    with pytest.raises(DataError, match="not a path inside the dataset"):
+        report.run(CONFIG, results=results, dataset=dataset, out=results / "report.html", films=None)
+    assert not (results / "report.html").exists()
 
 
 def test_a_report_without_training_logs(tmp_path: Path) -> None:
