@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -61,6 +61,7 @@ class Sampler:
         *,
         method: SamplerMethod = "auto",
         threshold: float = 0.0,
+        on_block: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """Return images that show all of `labels`, uint8 [n, R, R], and a table with one row per image.
 
@@ -68,7 +69,8 @@ class Sampler:
         latent_sha256. With method "auto", a model that has a proposal is sampled guided; the column `weight` then
         corrects for it. The same seed and method give the same images as `synthcxr generate`. With a `threshold`,
         each of `labels` must also reach this calibrated probability. If `max_draws` candidates (by default 100 per
-        image and at least 1,000) contain fewer than `n` images, fewer are returned, with a warning.
+        image and at least 1,000) contain fewer than `n` images, fewer are returned, with a warning. `on_block` gets the
+        number of candidates examined so far; an error that it raises ends the search.
         """
         for name, count in (("n", n), ("max_draws", max_draws)):
             if count is not None and count < 1:
@@ -80,6 +82,8 @@ class Sampler:
         batches: list[ImageBatch] = []
         n_missing = n
         for batch in strategy.draw(LabelCondition(requested), seed=seed, start=0, stop=limit):
+            if on_block is not None:
+                on_block(batch.stop)
             is_probable = np.all(self._calibrate(batch.probabilities)[:, columns] >= threshold, axis=1)
             batches.append(batch.select(is_probable).take_first(n_missing))
             n_missing -= len(batches[-1].indices)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
+import os
+import tempfile
+import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +19,7 @@ from click.exceptions import NoArgsIsHelpError
 from cloup.formatting import HelpSection
 
 from synthcxr.errors import GateError, SynthCXRError
+from synthcxr.storage import cache_dir, redaction
 
 EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
@@ -30,6 +36,7 @@ RESUMABLE = ("train-gan", "generate")
 
 _VERBOSE = "synthcxr.verbose"
 _SHORT_HELP_LIMIT = 200
+_MESSAGE_LIMIT = 300
 
 
 class OneLineUsageError(click.ClickException):
@@ -49,7 +56,7 @@ class CommandGroup(cloup.Group):
     """A group whose commands end in one line and the exit code of the error.
 
     1: a gate failed or a request was met only in part. 2: bad input, bad use or a missing package. 130: interrupted.
-    An error that a user can neither cause nor fix keeps its traceback.
+    An error that we did not expect is one line too; its traceback is in a file of the cache folder.
     """
 
     command_class = Command
@@ -70,9 +77,12 @@ class CommandGroup(cloup.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and end with the exit code of its error."""
+        _redact_library_messages()
         try:
             with _one_line_usage_errors(ctx):
                 return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except GateError as error:
             return _exit(ctx, f"Failed: {error}", code=1)
         except SynthCXRError as error:
@@ -83,19 +93,69 @@ class CommandGroup(cloup.Group):
         except ModuleNotFoundError as error:
             extra = _extra_of(error)
             if extra is None:
-                raise
+                return _exit_unexpectedly(ctx, error)
             return _exit(ctx, f"Error: {error.name} is not installed; run: pip install 'synthcxr[{extra}]'", code=2)
         except OSError as error:
-            if error.errno in (None, errno.EPIPE):
+            if error.errno == errno.EPIPE:
                 raise
+            if error.errno is None:
+                return _exit_unexpectedly(ctx, error)
             where = f"{error.filename}: " if error.filename else ""
             return _exit(ctx, f"Error: {where}{error.strerror}", code=2)
+        except Exception as error:  # noqa: BLE001  the last resort: no command ends in a traceback
+            return _exit_unexpectedly(ctx, error)
+
+
+def _exit_unexpectedly(ctx: click.Context, error: Exception) -> None:
+    """End in one line that names the error, with its traceback in a file, or on stderr with --verbose."""
+    message = " ".join(str(error).split())[:_MESSAGE_LIMIT]
+    line = f"Error: unexpected {type(error).__name__}{': ' if message else ''}{message}"
+    place = "above" if ctx.meta.get(_VERBOSE) else _write_traceback()
+    return _exit(ctx, f"{line}; please report it with the traceback {place}", code=2)
+
+
+def _write_traceback() -> str:
+    """Write the traceback of the current error to a new private file; return where it is."""
+    try:
+        folder = cache_dir.cache_dir() / "tracebacks"
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=time.strftime("%Y%m%d-%H%M%S-"), suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(redaction.redact_credentials(traceback.format_exc()))
+    except OSError:
+        return "that --verbose prints"
+    return f"in {name}"
+
+
+def _redact_library_messages() -> None:
+    """Remove credentials from what libraries log and warn."""
+    if getattr(logging.getLogRecordFactory(), "redacts", False):
+        return
+    make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
+
+    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            return record
+        redacted = redaction.redact_credentials(message)
+        if redacted != message:
+            record.msg, record.args = redacted, None
+        return record
+
+    def format_redacted_warning(*args: Any, **kwargs: Any) -> str:
+        return redaction.redact_credentials(format_warning(*args, **kwargs))
+
+    make_redacted_record.redacts = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_redacted_record)
+    warnings.formatwarning = format_redacted_warning
 
 
 def _exit(ctx: click.Context, line: str, *, code: int) -> None:
     if ctx.meta.get(_VERBOSE):
-        click.echo(traceback.format_exc(), err=True)
-    click.echo(line, err=True)
+        click.echo(redaction.redact_credentials(traceback.format_exc()), err=True)
+    click.echo(redaction.redact_credentials(line), err=True)
     ctx.exit(code)
 
 
@@ -106,7 +166,7 @@ def _one_line_usage_errors(group: click.Context | None = None) -> Iterator[None]
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        raise OneLineUsageError(_describe(error, group)) from error
+        raise OneLineUsageError(redaction.redact_credentials(_describe(error, group))) from error
 
 
 def _describe(error: click.UsageError, group: click.Context | None) -> str:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import numbers
+import os
 import threading
+import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
 BATCH_SIZE = 32
+TIMEOUT_VARIABLE = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"
+"""Seconds after which a scoring server answers 504; `mlflow models serve` always sets it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,30 +49,58 @@ class GeneratorModel:
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return one row per image: request (its row), index, seed, findings, p_*, weight, digests and the PNG.
 
-        `label` may be empty or join findings with `|`; `seed` may be missing. A call returns at most 1,000 images, from
-        at most 100,000 candidates per request; if these contain fewer images, fewer rows are returned.
+        `label` may be "" or join findings with `|`; the columns label and seed may be missing. A call returns at most
+        1,000 images. All its requests together examine at most 100,000 candidates; if these contain fewer images, fewer
+        rows are returned, with a warning. In a scoring server, the work ends when the server has timed the call out.
         """
         import pandas as pd
 
+        deadline = Deadline.from_environment()
         with raise_as_bad_request():
             requests = [ServingRequest.from_row(row) for row in model_input.to_dict("records")]
             _check_total(sum(request.n for request in requests))
             options = _SamplingOptions.from_params(params)
-            with self.lock:
-                tables = [self._sample(index, request, options) for index, request in enumerate(requests)]
+            with deadline.acquire(self.lock):
+                tables = self._sample_all(requests, options, deadline)
         return pd.concat(tables, ignore_index=True)
 
-    def _sample(self, index: int, request: ServingRequest, options: _SamplingOptions) -> pd.DataFrame:
+    def _sample_all(
+        self, requests: list[ServingRequest], options: _SamplingOptions, deadline: Deadline
+    ) -> list[pd.DataFrame]:
+        """Sample the requests in order until the call has examined MAX_DRAWS candidates."""
+        from synthcxr.config.schema import default_max_draws
+
+        tables: list[pd.DataFrame] = []
+        n_left = MAX_DRAWS
+        for index, request in enumerate(requests):
+            max_draws = options.max_draws or default_max_draws(request.n, selective=bool(request.label))
+            meter = _DrawMeter(deadline)
+            tables.append(self._sample(index, request, min(max_draws, n_left), options, meter))
+            n_left -= meter.n_draws
+            if n_left <= 0 and index + 1 < len(requests):
+                warnings.warn(
+                    f"the call examined its {MAX_DRAWS} candidates in {index + 1} of {len(requests)} requests;"
+                    " send the others in another call",
+                    stacklevel=3,
+                )
+                break
+        return tables
+
+    def _sample(
+        self, index: int, request: ServingRequest, max_draws: int, options: _SamplingOptions, meter: _DrawMeter
+    ) -> pd.DataFrame:
         from synthcxr.data import images
         from synthcxr.storage import digests
 
+        meter.deadline.check()
         pixels, table = self.sampler.sample(
             request.label,
             request.n,
             request.seed,
-            options.max_draws,
+            max_draws,
             method=options.method,
             threshold=options.threshold if request.label else 0.0,
+            on_block=meter.record,
         )
         pngs = [images.encode_png(image) for image in pixels]
         table = table.drop(columns="requested")
@@ -99,10 +133,13 @@ class ClassifierModel:
         from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
         from synthcxr.model_files import predictions
 
+        deadline = Deadline.from_environment()
         with raise_as_bad_request():
             images = _to_network_input(np.asarray(model_input), self.session.metadata.resolution)
-            starts = range(0, len(images), BATCH_SIZE)
-            logits = [self.session.run(images[start : start + BATCH_SIZE])["logits"] for start in starts]
+            logits = []
+            for start in range(0, len(images), BATCH_SIZE):
+                deadline.check()
+                logits.append(self.session.run(images[start : start + BATCH_SIZE])["logits"])
         probabilities = predictions.to_probabilities(np.concatenate(logits))
         present = predictions.is_present(probabilities, self.session.metadata.thresholds).astype(float)
         calibrated = predictions.calibrate(probabilities, self.session.metadata.calibration)
@@ -135,18 +172,77 @@ class ServingRequest:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> ServingRequest:
-        """Parse one row of the table; a missing label or seed is None or NaN there."""
+        """Parse one row of the table; a seed that is missing in one row only is None or NaN there."""
         from synthcxr.data.random_streams import MAX_SEED
         from synthcxr.errors import DataError
 
-        label, n, seed = row.get("label"), row.get("n"), row.get("seed")
-        label = label if isinstance(label, str) else ""
+        label, n, seed = row.get("label", ""), row.get("n", 0), row.get("seed")
+        if not isinstance(label, str):
+            raise DataError(f'label must be a text, "" for any finding, is {label!r}')
+        if not _is_whole(n) or n < 1:
+            raise DataError(f"n must be a whole number of images, at least 1, is {n!r}")
         seed = 0 if seed is None or seed != seed else seed
-        if n is None or n != n or int(n) != n or n < 1:
-            raise DataError(f"n must be a number of images, at least 1, is {n}")
-        if int(seed) != seed or not 0 <= seed <= MAX_SEED:
-            raise DataError(f"seed must be a whole number from 0, is {seed}")
+        if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:
+            raise DataError(f"seed must be a whole number from 0 to {MAX_SEED}, is {seed!r}")
         return cls(label, int(n), int(seed))
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadline:
+    """The time, by the monotonic clock, at which the caller no longer waits; None without a limit."""
+
+    time_s: float | None
+
+    @classmethod
+    def from_environment(cls) -> Deadline:
+        """The deadline of a call that starts now; a limit exists only in a scoring server."""
+        try:
+            return cls(time.monotonic() + float(os.environ[TIMEOUT_VARIABLE]))
+        except (KeyError, ValueError):
+            return cls(None)
+
+    def check(self) -> None:
+        """Raise MLflow's error with status 504 if the time is over."""
+        if self.time_s is not None and time.monotonic() >= self.time_s:
+            _raise_timed_out()
+
+    @contextlib.contextmanager
+    def acquire(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold the lock; the wait for it ends at the deadline."""
+        timeout_s = -1 if self.time_s is None else max(0.0, self.time_s - time.monotonic())
+        if not lock.acquire(timeout=timeout_s):
+            _raise_timed_out()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _raise_timed_out() -> NoReturn:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import DEADLINE_EXCEEDED
+
+    message = f"the call took longer than {TIMEOUT_VARIABLE} allows; request fewer images, or raise it"
+    raise MlflowException(message, error_code=DEADLINE_EXCEEDED)
+
+
+@dataclasses.dataclass
+class _DrawMeter:
+    """Counts the candidates that one request examined, and ends it at the deadline."""
+
+    deadline: Deadline
+    n_draws: int = 0
+
+    def record(self, n_draws: int) -> None:
+        self.n_draws = n_draws
+        self.deadline.check()
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; True, False and text are none."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return False
+    return isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
 
 
 def _check_total(n: int) -> None:
@@ -172,10 +268,15 @@ class _SamplingOptions:
         from synthcxr.errors import DataError
 
         values = dict(params or {})
-        max_draws = int(values.get("max_draws") or 0)
+        max_draws = values.get("max_draws") or 0
+        threshold = values.get("threshold") or 0.0
+        if not _is_whole(max_draws):
+            raise DataError(f"max_draws must be a whole number, is {max_draws!r}")
+        if not isinstance(threshold, numbers.Real):
+            raise DataError(f"threshold must be a number, is {threshold!r}")
         if not 0 <= max_draws <= MAX_DRAWS:
             raise DataError(f"max_draws must be 0 (chosen from n) to {MAX_DRAWS}, is {max_draws}")
-        return cls(values.get("method") or "auto", float(values.get("threshold") or 0.0), max_draws or None)
+        return cls(values.get("method") or "auto", float(threshold), int(max_draws) or None)
 
 
 def _to_network_input(images: NDArray[Any], side: int) -> NDArray[np.float32]:

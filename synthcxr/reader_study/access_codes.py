@@ -24,10 +24,17 @@ def compute_code_digest(code: str) -> str:
     return hashlib.sha256(characters.encode("utf-8")).hexdigest()
 
 
-class FailedAttempts:
-    """Wrong codes by client address: after MAX_FAILURES within PERIOD_S, the address must wait.
+def get_code_group(code: str) -> str:
+    """The first group of a code, which differs from reader to reader."""
+    return "".join(character for character in code.lower() if character.isalnum())[:_GROUP_LENGTH]
 
-    A code of 79 bits cannot be guessed at any rate. The limit keeps load and log small.
+
+class FailedAttempts:
+    """Wrong codes by guesser: after MAX_FAILURES within PERIOD_S, the guesser must wait.
+
+    A guesser is a client address, or an address with the first group of a code. Whoever guesses the code of a reader
+    must keep its first group and then waits, while the other readers behind the same address can log in. A code of 79
+    bits cannot be guessed at any rate. The limit keeps load and log small.
     """
 
     MAX_FAILURES, PERIOD_S, MAX_ADDRESSES = 10, 300.0, 10_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,8 @@ MAX_COMMENT_LENGTH = 2000
 MAX_SECONDS = 86_400.0
 _TOKEN = re.compile(r"[0-9A-Za-z-]{8,64}")
 _LEVELS = range(1, 6)
+_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
+"""NUL and surrogates without a partner, which UTF-8 cannot represent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def parse_save_request(fields: Any, *, is_pair: bool) -> SaveRequest:
         raise DataError("version: expected an integer from 0 to 999,999")
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise DataError("token: expected 8 to 64 letters, digits and dashes")
-    if type(seconds) not in (int, float) or not math.isfinite(seconds) or not 0 <= seconds <= MAX_SECONDS:
+    if type(seconds) not in (int, float) or not 0 <= seconds <= MAX_SECONDS:
         raise DataError(f"seconds: expected a number from 0 to {MAX_SECONDS:,.0f}")
     return SaveRequest(parse_answer(fields["answer"], is_pair=is_pair), version, token, float(seconds))
 
@@ -80,13 +81,22 @@ def parse_answer(fields: Any, *, is_pair: bool) -> Answer:
     comment = fields["comment"]
     if not isinstance(comment, str) or len(comment) > MAX_COMMENT_LENGTH:
         raise DataError(f"comment: expected a text of at most {MAX_COMMENT_LENGTH} characters")
+    if _INVALID_CHARACTERS.search(comment):
+        raise DataError("comment: contains a character that is not text")
     return Answer(fields["confidence"], quality, tuple(name for name in FINDINGS if name in findings), comment)
 
 
 def answer_from_json(text: str) -> Answer:
-    """Parse the text that the database stores."""
-    fields = json.loads(text)
-    return parse_answer(fields, is_pair=fields["quality"] is None)
+    """Parse the text that the database stores; characters that are not text become U+FFFD."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"a stored answer is not valid JSON ({type(error).__name__})") from error
+    if not isinstance(fields, dict):
+        raise DataError("a stored answer is not a JSON object")
+    if isinstance(fields.get("comment"), str):
+        fields["comment"] = _INVALID_CHARACTERS.sub("\ufffd", fields["comment"])
+    return parse_answer(fields, is_pair=fields.get("quality") is None)
 
 
 def _require_fields(fields: Any, names: set[str]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
-from synthcxr.reader_study.access_codes import FailedAttempts, compute_code_digest
+from synthcxr.reader_study.access_codes import FailedAttempts, compute_code_digest, get_code_group
 from synthcxr.reader_study.answer import parse_save_request
 from synthcxr.reader_study.answer_store import AnswerConflict, AnswerStore, StoredAnswer
 from synthcxr.reader_study.public_files import (
@@ -121,21 +121,27 @@ class _StudyApp:
     def log_in(self, request: Request, body: Any) -> Response:
         """Start a session for the reader with this access code."""
         address = request.client.host if request.client else ""
-        wait_s = self.attempts.compute_wait_s(address)
-        if wait_s:
-            raise RequestRejected(429, f"too many wrong codes; wait {wait_s} seconds", **{"retry-after": str(wait_s)})
         code = body.get("code") if isinstance(body, dict) else None
         if not isinstance(code, str) or len(code) > _MAX_CODE_LENGTH:
             raise RequestRejected(400, "enter your access code")
+        guesser = f"{address} {get_code_group(code)}"
+        self._reject_guesser(guesser)
         digest = compute_code_digest(code)
         reader = next((reader for reader in self.study.readers if hmac.compare_digest(reader.code, digest)), None)
         if reader is None:
+            self._reject_guesser(address)
             self.attempts.record(address)
+            self.attempts.record(guesser)
             raise RequestRejected(403, "unknown access code")
         response = Response(status_code=204)
         token = self.answers.start_session(reader.number)
         response.set_cookie(SESSION_COOKIE, token, httponly=True, samesite="strict", secure=self.secure, path="/")
         return response
+
+    def _reject_guesser(self, guesser: str) -> None:
+        wait_s = self.attempts.compute_wait_s(guesser)
+        if wait_s:
+            raise RequestRejected(429, f"too many wrong codes; wait {wait_s} seconds", **{"retry-after": str(wait_s)})
 
     def log_out(self, request: Request, _: Any) -> Response:
         """End the session."""

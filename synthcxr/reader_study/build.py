@@ -66,6 +66,7 @@ def write_study(
         for image in screen.images:
             file_name = file_names.setdefault(_to_file_key(image, screen), f"{secrets.token_hex(16)}.png")
             image_of_file[file_name] = image
+    folder.chmod(0o700)
     resolution = _write_images(folder / SERVED_FOLDER / IMAGES_FOLDER, image_of_file, read_pixels)
     codes = [create_access_code() for _ in orders]
     study_id = secrets.token_hex(16)

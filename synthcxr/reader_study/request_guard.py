@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 16_384
+_LONG_NUMBER = re.compile(r"[0-9]{10}")
 _SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
@@ -68,7 +70,7 @@ class RequestGuard:
         rejection = self._check_headers(scope)
         body = b"" if rejection else await _read_body(receive)
         if body is None:
-            rejection = 413, "the request is too large"
+            rejection = 413, "the request is too large or incomplete"
         if rejection:
             status, reason = rejection
             await JSONResponse({"error": reason}, status)(scope, receive, send_with_headers)
@@ -80,6 +82,8 @@ class RequestGuard:
         headers = Headers(scope=scope)
         if headers.get("host", "").lower() not in self._origins.hosts:
             return 421, "this page has another address"
+        if _LONG_NUMBER.search(scope["path"]):
+            return 400, "a number in the address is too long"
         if scope["method"] in ("GET", "HEAD"):
             return None
         if headers.get("origin", "").lower() not in self._origins.urls:
@@ -87,16 +91,17 @@ class RequestGuard:
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return 415, "the request is not JSON"
         length = headers.get("content-length", "0")
-        return None if length.isdigit() and int(length) <= MAX_BODY_BYTES else (413, "the request is too large")
+        is_valid = re.fullmatch(r"[0-9]{1,9}", length) is not None and int(length) <= MAX_BODY_BYTES
+        return None if is_valid else (413, "the request is too large")
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The body of a request; None as soon as it exceeds the limit."""
+    """The body of a request; None as soon as it exceeds the limit, or if the client left before its end."""
     body, has_more = b"", True
     while has_more:
         message = await receive()
         if message["type"] != "http.request":
-            return body
+            return None
         body, has_more = body + message.get("body", b""), message.get("more_body", False)
         if len(body) > MAX_BODY_BYTES:
             return None

@@ -45,11 +45,18 @@ def render_results_page(result: Mapping[str, Any], sentences: Iterable[str], fig
 
 
 def render_readings_csv(rows: pd.DataFrame) -> str:
-    """One row per reading. Findings are separated by |."""
+    """One row per reading. Findings are separated by |; a comment that starts like a formula gets an apostrophe."""
     table = rows.copy()
     for column in ("labels", "classifier", "marked"):
         table[column] = ["" if findings is None else LABEL_SEPARATOR.join(findings) for findings in table[column]]
+    for column in table.columns:
+        table[column] = [_escape_formula(value) if isinstance(value, str) else value for value in table[column]]
     return str(table.drop(columns="cluster").to_csv(index=False, lineterminator="\n"))
+
+
+def _escape_formula(text: str) -> str:
+    """A cell that a spreadsheet shows as text: one that would be a formula gets an apostrophe in front."""
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def render_readers_csv(result: Mapping[str, Any]) -> str:

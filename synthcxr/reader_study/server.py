@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from synthcxr.errors import ConfigError
 from synthcxr.reader_study.request_guard import Origins
+from synthcxr.reader_study.request_timing import TimedProtocol
 
 PrintLine = Callable[[str], None]
 _BACKLOG = 128
@@ -77,6 +78,7 @@ def serve_app(
     """Serve until interrupted. Only warnings are logged, never addresses or codes."""
     config = uvicorn.Config(
         app,
+        http=TimedProtocol,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
         proxy_headers=proxy is not None,
@@ -87,7 +89,7 @@ def serve_app(
         log_level=logging.WARNING,
         lifespan="off",
         ws="none",
-        limit_concurrency=200,
+        limit_concurrency=400,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16_384,

@@ -16,10 +16,11 @@ import urllib3.exceptions
 from mlflow import MlflowClient
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, ErrorCode
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import tracking_uri
+from synthcxr.storage import redaction
 
 PROBE_TIMEOUT_S = 5
 _PROBE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
@@ -45,6 +46,14 @@ _OTHER_SCHEMA = (
     "the tables of the store belong to another MLflow version; install that version, or back the store up and run"
     " `mlflow db upgrade` on it"
 )
+_DRIVERS = {
+    "postgresql": "run: pip install psycopg2-binary",
+    "mysql": "run: pip install pymysql, and write the address as mysql+pymysql://",
+    "mssql": "run: pip install pymssql, and write the address as mssql+pymssql://",
+    "sqlite": "write the address as sqlite:///FILE",
+}
+_SCHEMES = {"http", "https", "databricks", "databricks-uc", "uc", *_DRIVERS}
+_FORMS = f"set {tracking_uri.URI_VARIABLE} to http://HOST:PORT, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 
 if "MLFLOW_LOGGING_LEVEL" not in os.environ:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -56,7 +65,7 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
     A missing sqlite store is created only with `create`.
     """
     _check_database(uri, create=create)
-    with translate_errors(uri), _environment(_unset_probe_variables()):
+    with translate_errors(uri), _translate_address_errors(uri), _environment(_unset_probe_variables()):
         client = MlflowClient(tracking_uri=uri)
         try:
             client.search_experiments(max_results=1)
@@ -74,7 +83,37 @@ def translate_errors(uri: str) -> Iterator[None]:
         try:
             yield
         except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
-            raise ArtifactError(f"MLflow at {tracking_uri.redact(uri)}: {_describe(error, uri)}") from error
+            reason = redaction.redact_credentials(_describe(error, uri), uri)
+            raise ArtifactError(f"MLflow at {tracking_uri.redact(uri)}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _translate_address_errors(uri: str) -> Iterator[None]:
+    """Raise what the address itself causes as an ArtifactError: no database driver, a folder store, a wrong form."""
+    store = f"MLflow at {tracking_uri.redact(uri)}"
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    dialect = scheme.partition("+")[0]
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if dialect not in _DRIVERS:
+            raise
+        raise ArtifactError(
+            f"{store}: the database driver {error.name} is not installed; {_DRIVERS[dialect]}, or {_USE_OWN_REGISTRY}"
+        ) from error
+    except NoSuchModuleError as error:
+        raise ArtifactError(f"{store}: {scheme} is not a kind of database that SQLAlchemy knows; {_FORMS}") from error
+    except (ValueError, ArgumentError) as error:  # a port that is no number, a host name that cannot be encoded
+        raise ArtifactError(f"{store}: not a valid address; {_FORMS}") from error
+    except MlflowException:
+        if tracking_uri.local_path(uri) is not None:
+            raise ArtifactError(
+                f"{store}: this MLflow does not keep its store in a folder of files; set {tracking_uri.URI_VARIABLE} to"
+                f" sqlite:///FILE or to a server, or {_USE_OWN_REGISTRY}"
+            ) from None
+        if dialect not in _SCHEMES:
+            raise ArtifactError(f"{store}: not a kind of store that MLflow knows; {_FORMS}") from None
+        raise
 
 
 @contextlib.contextmanager
@@ -121,7 +160,8 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
             return client.create_experiment(name, artifact_location=location)
     if tracking_uri.store_kind(uri) == "embedded" and experiment.artifact_location != location:
         raise ArtifactError(
-            f"{tracking_uri.redact(uri)}: was created elsewhere and keeps its files at {experiment.artifact_location};"
+            f"{tracking_uri.redact(uri)}: was created elsewhere and keeps its files at"
+            f" {redaction.strip_userinfo(experiment.artifact_location)};"
             f" move the folder back, or remove {tracking_uri.EMBEDDED_DATABASE} to start a new registry here"
         )
     if experiment.lifecycle_stage != "active":

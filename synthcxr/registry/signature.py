@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
@@ -29,17 +30,19 @@ def build_signature(kind: Kind, side: int) -> ModelSignature:
     """Return the signature of a model.
 
     A generator turns requests (label, n, seed) into images; classifier and judge turn uint8 [N, 1, side, side] into
-    findings and probabilities.
+    findings and probabilities. n and seed are of any type, because MLflow would cut 1.9 to the type "long", that is to
+    1; the model refuses what is not a whole number.
     """
     labels: list[_Spec] = [ColSpec("string", FINDINGS_COLUMN)]
     labels += [ColSpec("double", column) for column in PROBABILITY_COLUMNS]
     if kind != "generator":
         pixels = TensorSpec(np.dtype(np.uint8), (-1, 1, side, side))
         return ModelSignature(Schema([pixels]), Schema(labels))
+    any_type = AnyType()  # type: ignore[no-untyped-call]
     request: list[_Spec] = [
         ColSpec("string", "label", required=False),
-        ColSpec("long", "n"),
-        ColSpec("long", "seed", required=False),
+        ColSpec(any_type, "n"),
+        ColSpec(any_type, "seed", required=False),
     ]
     images: list[_Spec] = [
         *(ColSpec("long", column) for column in ("request", "index", "seed")),

@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from synthcxr.storage import redaction
+
 EMBEDDED_DATABASE = Path("registry/mlflow.db")
 ARTIFACTS = "artifacts"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -33,8 +35,7 @@ def redact(uri: str) -> str:
     """Return the address for a message: a path relative to the current folder, or a server without its password."""
     if uri == embedded_uri():
         return str(EMBEDDED_DATABASE)
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+    return redaction.strip_userinfo(uri)
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -23,6 +23,7 @@ from synthcxr.model_files import model_folder
 from synthcxr.networks import efficientnet_weights
 from synthcxr.project import packaged_files
 from synthcxr.registry import model_address, tracking_uri
+from synthcxr.storage import redaction
 
 PACKAGE = "synthcxr"
 NEEDED_GB = 5
@@ -43,6 +44,10 @@ class Diagnostic:
     name: str
     state: State
     sentence: str
+
+    def __post_init__(self) -> None:
+        """Remove credentials, which the messages of other programs may repeat."""
+        object.__setattr__(self, "sentence", redaction.redact_credentials(self.sentence))
 
     def __str__(self) -> str:
         return f"{self.state:<5} {self.name}: {self.sentence}"

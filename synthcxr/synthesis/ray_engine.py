@@ -6,15 +6,19 @@ Ray restarts a worker process that dies, and runs its task again. This module kn
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import sys
+import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import ray
 from ray import exceptions
+from ray._private import ray_constants
 
 from synthcxr.errors import ArtifactError, ConfigError, SynthCXRError
 from synthcxr.storage.cores import count_usable_cores
@@ -29,6 +33,8 @@ MAX_TASKS_PER_WORKER = 3
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a cluster's port may take to accept a connection; Ray's own attempts take many minutes."""
+
+_LOOPBACK = "127.0.0.1"
 
 MAX_TASK_RETRIES = 10
 """How often a task whose worker died runs again; the limit stops a task that kills every worker."""
@@ -100,16 +106,52 @@ def _connect(address: str | None, n_workers: int | None) -> Iterator[None]:
         options |= {"include_dashboard": False, "num_cpus": n_workers or count_usable_cores()}
     else:
         _check_reachable(address)
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            stack.enter_context(_listen_on_loopback())
+        _start(address, options)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(address: str | None, options: dict[str, Any]) -> None:
+    """Connect to a cluster or start a local Ray; every failure is a ConfigError of one line."""
     try:
         ray.init(address=address or "local", **options)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError, exceptions.AuthenticationError) as error:
         reason = str(error).strip().split("\n")[0]
         hint = "; if it requires a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if address else ""
         raise ConfigError(f"--engine ray: no cluster at {address or 'this machine'} ({reason}){hint}") from error
+    except OSError as error:  # the path of a socket is longer than the operating system allows
+        if "AF_UNIX" not in str(error):
+            raise
+        raise ConfigError(
+            f"--engine ray: the folder for temporary files has too long a path ({tempfile.gettempdir()}); set TMPDIR or"
+            " RAY_TMPDIR to a shorter one, such as /tmp"
+        ) from error
+    if address is None and (node_ip := ray.util.get_node_ip_address()) != _LOOPBACK:
+        warnings.warn(
+            f"--engine ray: Ray listens on {node_ip}, not only on {_LOOPBACK}; run it behind a firewall",
+            stacklevel=2,
+        )
+
+
+@contextlib.contextmanager
+def _listen_on_loopback() -> Iterator[None]:
+    """Make a local Ray use the loopback address, as Ray itself does on Windows and macOS, unless the user chose."""
+    variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    if variable in os.environ:
+        yield
+        return
+    previous = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
     try:
         yield
     finally:
-        ray.shutdown()
+        del os.environ[variable]
+        ray_constants.ENABLE_RAY_CLUSTER = previous
 
 
 def _check_reachable(address: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
+import warnings
+from pathlib import Path
 
 import cloup
 import pytest
@@ -12,6 +15,7 @@ from support.cli_runner import invoke
 from synthcxr.cli.exit_codes import EXTRAS, RESUMABLE, CommandGroup
 from synthcxr.cli.main import main
 from synthcxr.errors import ArtifactError, GateError
+from synthcxr.storage import cache_dir
 
 
 def invoke_failing(error: BaseException, *arguments: str) -> Result:
@@ -94,11 +98,66 @@ def test_an_interruption_says_what_the_same_command_does() -> None:
     assert set(RESUMABLE) < set(main.commands)
 
 
-@pytest.mark.parametrize("error", [ModuleNotFoundError(name="synthcxr.nowhere"), ValueError("a bug")])
-def test_a_bug_keeps_its_traceback(error: Exception) -> None:
-    """An error that no user can cause or fix is not turned into a line."""
-    with pytest.raises(type(error)):
-        invoke_failing(error)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module", name="synthcxr.nowhere"),
+        ValueError("a bug\nin two lines"),
+        EOFError(),
+        MemoryError(),
+        RecursionError("too deep"),
+        OSError("AF_UNIX path length cannot exceed 107 bytes"),
+    ],
+)
+def test_an_unexpected_error_is_one_line(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other error ends in one line and exit code 2, with its traceback in a private file or after --verbose."""
+    monkeypatch.setenv(cache_dir.VARIABLE, str(tmp_path))
+    result = invoke_failing(error)
+    (file,) = (tmp_path / "tracebacks").iterdir()
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith(f"Error: unexpected {type(error).__name__}")
+    assert str(file) in result.stderr
+    assert file.read_text().startswith("Traceback")
+    verbose = invoke_failing(error, "command", "--verbose")
+    assert verbose.stderr.startswith("Traceback")
+    assert len(list((tmp_path / "tracebacks").iterdir())) == 1
+
+
+def test_a_traceback_that_cannot_be_written_does_not_hide_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a usable cache folder, the line says how to see the traceback."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(cache_dir.VARIABLE, str(tmp_path / "file"))
+    assert invoke_failing(ValueError("a bug")).stderr.endswith("with the traceback that --verbose prints\n")
+
+
+@pytest.mark.parametrize("error", [ArtifactError, ValueError])
+@pytest.mark.parametrize("arguments", ["command", "command --verbose"])
+def test_credentials_are_not_printed(
+    error: type[Exception], arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line, traceback or file of a traceback contains the password of an address."""
+    monkeypatch.setenv(cache_dir.VARIABLE, str(tmp_path))
+    result = invoke_failing(
+        error("cannot open http://user:hunter22@host.invalid:x/?token=hunter22"), *arguments.split()
+    )
+    files = [file.read_text() for file in tmp_path.rglob("*.txt")]
+    assert result.exit_code == 2
+    assert "hunter22" not in result.output + "".join(files)
+
+
+def test_a_usage_mistake_does_not_print_credentials() -> None:
+    """A wrong argument is repeated without its password."""
+    assert "hunter22" not in invoke("report", "http://user:hunter22@host").stderr
+
+
+def test_libraries_do_not_log_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    """What a library logs or warns while a command runs has no password either."""
+    invoke("report", "one")
+    logging.getLogger("library").warning("retrying %s", "http://user:hunter22@host")
+    assert caplog.messages == ["retrying http://***@host"]
+    assert "hunter22" not in warnings.formatwarning("http://user:hunter22@host", UserWarning, "f.py", 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
+import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from synthcxr.data.findings import FINDINGS, format_finding_labels
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder
+from synthcxr.plugins import mlflow_model
 from synthcxr.plugins.mlflow_model import ClassifierModel, GeneratorModel, _load_pyfunc
-from synthcxr.registry import publish
+from synthcxr.registry import publish, signature
 from synthcxr.storage import digests
 
 
@@ -66,9 +70,9 @@ def test_request_returns_one_row_per_image(generator: GeneratorModel) -> None:
 
 
 def test_label_and_seed_are_optional(generator: GeneratorModel) -> None:
-    """Without label and seed, or with empty cells, the images are unconditional and of seed 0."""
+    """Without label and seed, or with an empty label and seed, the images are unconditional and of seed 0."""
     without_columns = generator.predict(pd.DataFrame({"n": [2]}))
-    empty_cells = generator.predict(pd.DataFrame({"label": [None], "n": [2], "seed": [np.nan]}))
+    empty_cells = generator.predict(pd.DataFrame({"label": [""], "n": [2], "seed": [np.nan]}))
     assert list(without_columns["seed"]) == [0, 0]
     pd.testing.assert_frame_equal(without_columns, empty_cells)
 
@@ -79,6 +83,19 @@ def test_label_and_seed_are_optional(generator: GeneratorModel) -> None:
         ({"n": 1001}, None, "a call must request 1 to 1000 images, not 1001"),
         ({"n": 0}, None, "at least 1, is 0"),
         ({"n": 1.5}, None, "at least 1, is 1.5"),
+        ({"n": 1.9}, None, "n must be a whole number of images, at least 1, is 1.9"),
+        ({"n": "2"}, None, "n must be a whole number of images, at least 1, is '2'"),
+        ({"n": True}, None, "n must be a whole number of images, at least 1, is True"),
+        ({"n": None}, None, "n must be a whole number of images"),
+        ({"n": 1e300}, None, "a call must request 1 to 1000 images"),
+        ({"n": 10**400}, None, "a call must request 1 to 1000 images"),
+        ({"n": 1, "label": 5}, None, 'label must be a text, "" for any finding, is 5'),
+        ({"n": 1, "label": None}, None, 'label must be a text, "" for any finding, is None'),
+        ({"n": 1, "label": ["Mass"]}, None, "label must be a text"),
+        ({"n": 1, "seed": 1.5}, None, "seed must be a whole number from 0"),
+        ({"n": 1, "seed": "x"}, None, "seed must be a whole number from 0"),
+        ({"n": 1}, {"max_draws": 1.9}, "max_draws must be a whole number, is 1.9"),
+        ({"n": 1}, {"threshold": "x"}, "threshold must be a number, is 'x'"),
         ({"n": 1, "seed": -1}, None, "seed must be a whole number from 0"),
         ({"n": 1, "label": "Cough"}, None, "unknown finding 'Cough'; known: No Finding, Atelectasis"),
         ({"n": 1, "label": "No Finding|Edema"}, None, "contradictory labels"),
@@ -110,6 +127,61 @@ def test_max_draws_ends_a_search(generator: GeneratorModel) -> None:
     request = pd.DataFrame({"label": ["|".join(FINDINGS)], "n": [5], "seed": [0]})
     with pytest.warns(UserWarning, match="of 5 images among 64 candidates"):
         assert len(generator.predict(request, {"max_draws": 64})) < 5
+
+
+def test_limit_of_candidates_counts_all_requests(generator: GeneratorModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All requests of a call share one limit of candidates; the warning says how many requests it covered."""
+    monkeypatch.setattr(mlflow_model, "MAX_DRAWS", 128)
+    request = pd.DataFrame({"label": ["|".join(FINDINGS)] * 50, "n": [1] * 50, "seed": range(50)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        generator.predict(request, {"max_draws": 64})
+    assert "the call examined its 128 candidates in 2 of 50 requests" in str(caught[-1].message)
+    assert sum("among 64 candidates" in str(warning.message) for warning in caught) == 2
+
+
+def test_work_ends_when_the_call_has_timed_out(generator: GeneratorModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a scoring server, a call ends at the server's time limit, also while it waits for another call."""
+    monkeypatch.setenv(mlflow_model.TIMEOUT_VARIABLE, "0.3")
+    endless = pd.DataFrame({"label": ["|".join(FINDINGS)] * 1000, "n": [1] * 1000, "seed": range(1000)})
+    start_s = time.monotonic()
+    with warnings.catch_warnings(), pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE) as caught:
+        warnings.simplefilter("ignore")
+        generator.predict(endless)
+    assert caught.value.get_http_status_code() == 504
+    with generator.lock, pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE):
+        generator.predict(pd.DataFrame({"n": [1]}))
+    assert time.monotonic() - start_s < 5
+    assert len(generator.predict(pd.DataFrame({"n": [1]}))) == 1
+
+
+def test_classifier_ends_when_the_call_has_timed_out(judge: ClassifierModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier checks the server's time limit before each block of images."""
+    monkeypatch.setenv(mlflow_model.TIMEOUT_VARIABLE, "0")
+    with pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE):
+        judge.predict(np.zeros((1, 1, SIDE, SIDE), np.uint8))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("row", [{"n": 1.9}, {"n": 1, "seed": 1.5}, {"n": 1, "label": 5}, {"n": 1, "label": None}])
+def test_signature_does_not_change_values(models: Path, tmp_path: Path, row: dict[str, object]) -> None:
+    """A scoring server passes each value as it was sent, so that a wrong one is status 400 and never rounded."""
+    from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    folder = tmp_path / "model"
+    pyfunc.save_model(
+        folder,
+        loader_module=signature.LOADER,
+        data_path=models,
+        signature=signature.build_signature("generator", SIDE),
+        pip_requirements=[],
+    )
+    model = pyfunc.load_model(str(folder))
+    body = json.dumps({"dataframe_records": [row]})
+    with pytest.raises(MlflowException, match="must be a") as caught:
+        scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
+    assert caught.value.get_http_status_code() == 400
 
 
 def test_classifier_returns_findings_and_probabilities(judge: ClassifierModel) -> None:

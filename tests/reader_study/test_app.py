@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
+import socket
 import sqlite3
 import threading
 import time
@@ -118,6 +121,25 @@ def test_invalid_answers_are_rejected(reader: StudyClient, change: dict[str, obj
     assert reader.request("GET", "/api/cases/0").json["version"] == 0
 
 
+@pytest.mark.parametrize("comment", ["\ud800", "a\udfffb", "a\0b"])
+def test_text_that_is_not_unicode_is_rejected(reader: StudyClient, comment: str) -> None:
+    """A comment with a lone surrogate or NUL gets 400 and is not stored."""
+    assert reader.save(0, ANSWER | {"comment": comment}).status == 400
+    assert reader.request("GET", "/api/cases/0").json["version"] == 0
+
+
+@pytest.mark.parametrize("name", ["version", "seconds", "confidence"])
+@pytest.mark.parametrize("n_digits", [400, 4000, 5000])
+def test_long_numbers_are_rejected(reader: StudyClient, name: str, n_digits: int) -> None:
+    """A number of any length gets 400, in the body and in the address."""
+    fields = {"version": 0, "token": "12345678", "seconds": 1, "answer": ANSWER | {"confidence": 2}}
+    text = json.dumps(fields)
+    number = "7" * n_digits
+    body = re.sub(rf'"{name}": \d+', f'"{name}": {number}', text)
+    assert reader.request("PUT", "/api/cases/0", body.encode()).status == 400
+    assert reader.request("GET", f"/api/cases/{number}").status == 400
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"1", b"\xff\xfe", b"[" * 9000, b'{"version": NaN}'])
 def test_invalid_bodies_are_rejected(reader: StudyClient, body: bytes) -> None:
     """A body that is not the expected JSON gets 400, never 500."""
@@ -151,14 +173,50 @@ def test_images_differ_only_in_pixels(reader: StudyClient) -> None:
 
 
 def test_too_many_wrong_codes_get_429(study: Path) -> None:
-    """After ten wrong codes, the right code must wait too."""
+    """After ten wrong codes for a reader, that reader's right code must wait too, and other readers can log in."""
     with StudyServer(study) as server:
         client = StudyClient(server)
+        code, other_code = read_codes(study)
         for _ in range(FailedAttempts.MAX_FAILURES):
-            assert client.request("POST", "/api/enter", {"code": "aaaa-bbbb-cccc-dddd"}).status == 403
-        reply = client.request("POST", "/api/enter", {"code": read_codes(study)[0]})
-        assert reply.status == 429
-        assert 0 < int(reply.headers["retry-after"]) <= 300
+            wrong_code = f"{code[:4]}-bbbb-cccc-dddd"
+            assert client.request("POST", "/api/enter", {"code": wrong_code}).status == 403
+        for next_code in (code, "aaaa-bbbb-cccc-dddd"):
+            reply = client.request("POST", "/api/enter", {"code": next_code})
+            assert reply.status == 429
+            assert 0 < int(reply.headers["retry-after"]) <= 300
+        StudyClient(server, other_code)
+
+
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nHost: ", b"PUT /api/cases/0 HTTP/1.1\r\n{headers}a"])
+def test_slow_connections_shut_nobody_out(study: Path, start: bytes) -> None:
+    """With 210 connections that send a byte a second of their headers or body, a reader is served within 5 s."""
+    with StudyServer(study) as server, contextlib.ExitStack() as stack:
+        host = server.url.removeprefix("http://").encode()
+        headers = b"Host: " + host + b"\r\nOrigin: http://" + host
+        headers += b"\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+        slow = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5)) for _ in range(210)
+        ]
+        end_s = time.monotonic() + 6
+        while time.monotonic() < end_s:
+            for connection in slow:
+                with contextlib.suppress(OSError):
+                    connection.sendall(start.replace(b"{headers}", headers))
+            start = b"a"
+            begin_s = time.monotonic()
+            assert StudyClient(server).request("GET", "/").status == 200
+            assert time.monotonic() - begin_s < 5
+            time.sleep(1)
+        slow[-1].settimeout(5)
+        reply = b""
+        with contextlib.suppress(OSError):
+            reply = slow[-1].recv(100)
+        assert reply == b"" or reply.startswith(b"HTTP/1.1 408")
+
+
+def test_study_folder_is_private(study: Path) -> None:
+    """Only the owner can open the folder of a study."""
+    assert study.stat().st_mode & 0o777 == 0o700
 
 
 def test_two_windows_overwrite_nothing(study: Path) -> None:

@@ -30,6 +30,42 @@ def test_dead_server_is_a_one_line_error_within_seconds(project: Path, monkeypat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("http://user:hunter22@host.invalid:5000", "MLflow at http://host.invalid:5000: cannot connect"),
+        ("http://user:hunter22@127.0.0.1:port", "MLflow at http://127.0.0.1:port: "),
+        ("http://user:hunter22@127.0.0.1:99999", "MLflow at http://127.0.0.1:99999: "),
+        (
+            "foo://user:hunter22@host",
+            "MLflow at foo://host: not a kind of store that MLflow knows; set MLFLOW_TRACKING",
+        ),
+        (
+            "mysql://user:hunter22@127.0.0.1/db",
+            "the database driver MySQLdb is not installed; run: pip install pymysql",
+        ),
+        (
+            "postgresql://user:hunter22@127.0.0.1:x/db",
+            "MLflow at postgresql://127.0.0.1:x/db: not a valid address; set",
+        ),
+        ("mysql+none://user:hunter22@127.0.0.1/db", "is not a kind of database that SQLAlchemy knows"),
+    ],
+)
+def test_unusable_address_is_a_one_line_error_without_its_password(address: str, line: str) -> None:
+    """Whatever is wrong with an address, the error is one line of ours and has no password."""
+    with pytest.raises(ArtifactError) as caught:
+        connection.connect(address)
+    assert line in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_of_files_is_a_one_line_error(project: Path) -> None:
+    """A folder store, which MLflow no longer writes, ends in a sentence that says what to set instead."""
+    with pytest.raises(ArtifactError, match="does not keep its store in a folder of files; set MLFLOW_TRACKING_URI to"):
+        connection.connect("./mlruns")
+
+
 def test_silent_server_times_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts connections but never answers is given up after the timeout."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from support.kill_at_each_write import run_generate_stage
 
 from synthcxr.synthesis.ray_engine import open_engine
@@ -64,8 +65,20 @@ def generate_dataset(marker: Path, model: Path, out: Path, method: str, labels: 
     run_generate_stage(model, out, request, engine=engine, threads=1)
 
 
+def print_addresses() -> None:
+    """Print the addresses on which a local Ray and its processes listen."""
+    with open_engine(make_square_worker, address=None, n_workers=1, gpu=False) as run_tasks:
+        list(run_tasks([range(3)]))
+        this = psutil.Process()
+        connections = [one for process in (this, *this.children(recursive=True)) for one in process.net_connections()]
+    addresses = {one.laddr.ip.removeprefix("::ffff:") for one in connections if one.status == psutil.CONN_LISTEN}
+    sys.stdout.write(" ".join(sorted(addresses)) + "\n")
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "square":
+    if sys.argv[1] == "addresses":
+        print_addresses()
+    elif sys.argv[1] == "square":
         square_numbers(Path(sys.argv[2]))
     else:
         generate_dataset(*map(Path, sys.argv[2:5]), *sys.argv[5:])  # type: ignore[arg-type]

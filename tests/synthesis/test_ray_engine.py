@@ -45,6 +45,35 @@ def test_results_arrive_in_task_order_after_a_worker_dies(tmp_path: Path) -> Non
     assert results.split() == [str(number * number) for number in range(30)] and first_results == "0 0"
 
 
+def test_local_ray_listens_on_loopback_only() -> None:
+    """No process of a local Ray opens a port on another address than 127.0.0.1."""
+    assert run_ray_worker("addresses").split() == ["127.0.0.1"]
+
+
+def test_long_temporary_folder_is_a_one_line_error(tmp_path: Path) -> None:
+    """A folder for temporary files whose path is too long for a socket is named in one line."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "synthcxr",
+        "generate",
+        "--n",
+        "1",
+        "--engine",
+        "ray",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("RAY_TMPDIR", None)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "set TMPDIR or RAY_TMPDIR to a shorter one" in result.stderr.splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_guided_models(tmp_path_factory.mktemp("models") / "onnx", rate=0.1)
