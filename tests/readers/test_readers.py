@@ -19,7 +19,7 @@ def write_film(path: Path) -> None:
 
 def test_every_reader_has_an_attribution() -> None:
     """READERS and ATTRIBUTIONS have the same keys; the NIH's attribution contains the citation that it requires."""
-    assert set(readers.READERS) == set(readers.ATTRIBUTIONS) == {"nih", "chexpert", "dicom", "folder", "phantom"}
+    assert set(readers.READERS) == set(readers.ATTRIBUTIONS) == {"nih", "chexpert", "mimic", *("dicom", "folder", "phantom")}
     assert "CVPR 2017" in readers.ATTRIBUTIONS["nih"]
     assert "NIH Clinical Center" in readers.ATTRIBUTIONS["nih"]
 
