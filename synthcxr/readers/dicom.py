@@ -114,6 +114,7 @@ def read_films(
             for header in headers.values()
         ]
         used_headers = list(headers.values())
+        are_named = [False] * len(used_headers)
     else:
         table = _read_table(csv_file, image_column, label_column, aliases, separator)
         rows = label_csv.read_findings(table, parse_labels, others_absent=others == "absent")
@@ -139,8 +140,10 @@ def read_films(
             for film in labelled_films
             if film.row in file_of_row
         ]
-        used_headers = [headers[file] for file in file_of_row.values()]
-    _check_patients(root, used_headers, films, report)
+        located_films = [film for film in labelled_films if film.row in file_of_row]
+        used_headers = [headers[file_of_row[film.row]] for film in located_films]
+        are_named = ["patient" in table and table["patient"][film.row] != "" for film in located_films]
+    _check_patients(root, used_headers, films, are_named, report)
     _report_changes(root, used_headers, report)
     _report_assumptions(root, films, report)
     return iter(films)
@@ -343,20 +346,35 @@ def _report_changes(root: Path, headers: Sequence[_Header], report: Callable[[st
 
 
 def _check_patients(
-    root: Path, headers: Sequence[_Header], films: Sequence[Film], report: Callable[[str], None]
+    root: Path,
+    headers: Sequence[_Header],
+    films: Sequence[Film],
+    are_named: Sequence[bool],
+    report: Callable[[str], None],
 ) -> None:
-    """Raise DataError if one placeholder is the patient of all films; warn if one ID is. The ID is never quoted."""
-    if (
-        len(films) < 2
-        or len({film.patient_id for film in films}) > 1
-        or films[0].patient_id.startswith(f"{films[0].source}:")
-    ):
-        return
-    cause = f"{root}: all {len(films):,} films have one Patient ID"
+    """Raise DataError if the Patient IDs of all films are placeholders, and warn if some are or if all films have one.
+
+    `are_named` says for which films the table names the patient. A Patient ID is never quoted.
+    """
+    n_placeholders = sum(
+        _PLACEHOLDER_PATIENT.fullmatch(header.patient) is not None and not named
+        for header, named in zip(headers, are_named, strict=True)
+    )
+    n_patients = len({film.patient_id for film in films})
     remedy = "add a column patient_id to the table of labels; it precedes the Patient ID of the files"
-    if all(_PLACEHOLDER_PATIENT.fullmatch(header.patient) for header in headers):
-        raise DataError(f"{cause}, a placeholder that de-identification wrote; {remedy}")
-    report(f"{cause}; if de-identification wrote it, {remedy}")
+    if len(films) > 1 and n_placeholders == len(films):
+        raise DataError(
+            f"{root}: the Patient ID of all {len(films):,} films is a placeholder of de-identification; {remedy}"
+        )
+    if n_placeholders > 1:
+        report(
+            f"{root}: warning: the Patient ID of {n_placeholders:,} films is a placeholder; films of "
+            f"one placeholder count as one patient; {remedy}"
+        )
+    elif len(films) > 1 and n_patients == 1:
+        report(
+            f"{root}: warning: all {len(films):,} films have one Patient ID; if de-identification wrote it, {remedy}"
+        )
 
 
 def _get_text(tags: Any, name: str) -> str:

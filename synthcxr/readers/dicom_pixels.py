@@ -28,6 +28,7 @@ _DECODER_ERRORS = (
 )
 """What pydicom and its decoders raise for corrupt files."""
 _DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
+_JPEG_EXTENDED_SYNTAX = "1.2.840.10008.1.2.4.51"
 _MAX_RESCALE = 1e9
 RANGE_TAGS = (
     *("BitsAllocated", "BitsStored", "WindowCenter", "WindowWidth", "VOILUTSequence", "VOILUTFunction"),
@@ -50,7 +51,7 @@ def read_pixels(path: Path) -> Float32:
         _check_image_type(path, film)
         _check_stream_size(path, film)
         _check_data_size(path, film)
-        stored_values = _read_stored_values(film)
+        stored_values = _read_stored_values(path, film)
         pixels = _blacken_padding(film, stored_values, _to_display_values(film, stored_values))
         square_pixels = dicom_geometry.resample_to_square_pixels(pixels, dicom_geometry.find_aspect_ratio(film))
         return dicom_geometry.find_turn(film).apply(square_pixels)
@@ -158,13 +159,25 @@ def _check_data_size(path: Path, film: Any) -> None:
         )
 
 
-def _read_stored_values(film: Any) -> Float32:
+def _read_stored_values(path: Path, film: Any) -> Float32:
     """Read the stored values without the overlay bits above and below them (HighBit is their highest bit)."""
-    values = np.asarray(film.pixel_array)
-    bits = int(film.BitsStored)
-    n_below = max(int(film.get("HighBit", bits - 1)) - bits + 1, 0)
-    if n_below and not film.file_meta.TransferSyntaxUID.is_compressed:
-        values = values >> n_below
+    bits, high_bit = int(film.BitsStored), int(film.get("HighBit") or 0)
+    is_compressed = film.file_meta.TransferSyntaxUID.is_compressed
+    if not is_compressed and bits <= high_bit < int(film.BitsAllocated):
+        n_above, n_unused = int(film.BitsAllocated) - 1 - high_bit, int(film.BitsAllocated) - bits
+        film.BitsStored = film.BitsAllocated  # otherwise pydicom removes the upper bits
+        values = (np.asarray(film.pixel_array) << n_above) >> n_unused
+        film.BitsStored = bits
+        return values.astype(np.float32)
+    try:
+        values = np.asarray(film.pixel_array)
+    except RuntimeError as error:
+        if film.file_meta.TransferSyntaxUID != _JPEG_EXTENDED_SYNTAX:
+            raise
+        raise DataError(
+            f"{path}: no decoder reads this JPEG Extended film of {bits} bits: pip install pylibjpeg-libjpeg, or "
+            "convert it to another transfer syntax"
+        ) from error
     if values.dtype.kind == "u":
         values = values & np.asarray((1 << bits) - 1, dtype=values.dtype)
     return values.astype(np.float32)

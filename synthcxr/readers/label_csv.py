@@ -104,11 +104,14 @@ def read_table(
     Raises DataError like `csv_table.read_table`, and if the table has neither.
     """
     finding_columns = name_finding_columns(aliases)
-    table = csv_table.read_table(
-        path, required=required, optional={"labels": labels, **optional, **finding_columns}, list_separator=separator
-    )
-    if "labels" not in table and not any(role in table for role in finding_columns):
-        csv_table.read_table(path, required={**required, "labels": labels}, list_separator=separator)
+    columns = {**required, "labels": labels, **optional, **finding_columns}
+    table = csv_table.read_table(path, required={}, optional=columns, list_separator=separator)
+    has_labels = "labels" in table or any(role in table for role in finding_columns)
+    missing = [
+        role for role in ("image", "labels", *required) if role not in table and not (role == "labels" and has_labels)
+    ]
+    if missing:
+        csv_table.read_table(path, required={role: columns[role] for role in missing}, list_separator=separator)
     csv_table.refuse_nameless_rows(table)
     return table
 
