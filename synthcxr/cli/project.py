@@ -23,7 +23,7 @@ from synthcxr.errors import ConfigError, GateError
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
 @cloup.option(
-    "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, dicom or folder.  [default: detected]"
+    "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, mimic, dicom or folder.  [default: detected]"
 )
 @cloup.option(
     "--ci",

@@ -34,6 +34,10 @@ UNKNOWN_FINDINGS = (math.nan,) * len(FINDINGS)
 _NAMES_OF_NO_FINDING = {"no finding", "normal", "healthy", "none"}
 
 
+class ContradictoryLabelsError(DataError):
+    """The labels of one film contradict each other: "No Finding" together with a finding."""
+
+
 def _normalize(name: str) -> str:
     return " ".join(name.replace("_", " ").lower().split())
 
@@ -57,10 +61,10 @@ def canonicalize_finding(name: str, aliases: Mapping[str, str] | None = None) ->
 
 
 def to_multi_hot(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> tuple[float, ...]:
-    """Return the multi-hot vector of the named findings; DataError for "No Finding" together with a finding."""
+    """Return the multi-hot vector of the named findings; DataError for an unknown name or a contradiction."""
     present = {canonicalize_finding(name, aliases) for name in names}
     if NO_FINDING in present and len(present) > 1:
-        raise DataError(f"contradictory labels: {', '.join(sorted(present))}")
+        raise ContradictoryLabelsError(f"contradictory labels: {', '.join(sorted(present))}")
     return tuple(float(finding in present) for finding in FINDINGS)
 
 

@@ -1,50 +1,34 @@
-"""Read films of CheXpert in the layout of the release: train.csv and valid.csv beside the folders of films.
+"""Read films of CheXpert: the release (train.csv, valid.csv), CheXpert Plus, and tables of other labellers.
 
-CheXpert labels 14 observations. Seven of them are among the 14 NIH findings; the reader reports the others and leaves
-them out. Source: Irvin et al., CheXpert, AAAI 2019.
+Source: Irvin et al., CheXpert, AAAI 2019.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from synthcxr.data import images
 from synthcxr.data.films import Film
-from synthcxr.data.findings import FINDINGS, NO_FINDING, to_multi_hot
-from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import csv_table
+from synthcxr.errors import DataError
+from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
+from synthcxr.readers.label_csv import LabelledFilm
 
 ATTRIBUTION = (
     "CheXpert, Stanford Machine Learning Group: J. Irvin, P. Rajpurkar, M. Ko et al., CheXpert: A Large Chest "
     "Radiograph Dataset with Uncertainty Labels and Expert Comparison, AAAI 2019."
 )
-FINDING_OF_OBSERVATION = {
-    "Cardiomegaly": "Cardiomegaly",
-    "Edema": "Edema",
-    "Consolidation": "Consolidation",
-    "Pneumonia": "Pneumonia",
-    "Atelectasis": "Atelectasis",
-    "Pneumothorax": "Pneumothorax",
-    "Pleural Effusion": "Effusion",
-}
-OTHER_OBSERVATIONS = (
-    *("Enlarged Cardiomediastinum", "Lung Opacity", "Lung Lesion", "Pleural Other", "Fracture", "Support Devices"),
-)
-_COLUMNS = {
-    "image": ("Path",),
-    "orientation": ("Frontal/Lateral",),
-    "view": ("AP/PA",),
-    "no_finding": (NO_FINDING,),
-    **{name: (name,) for name in FINDING_OF_OBSERVATION},
+_COLUMNS = {"image": ("Path", "path_to_image")}
+_OPTIONAL_COLUMNS = {
+    "orientation": ("Frontal/Lateral", "frontal_lateral"),
+    "view": ("AP/PA", "ap_pa"),
+    **chexpert_labels.COLUMNS,
 }
 _TABLE_FILES = ("train.csv", "valid.csv")
 _PATIENT_PATTERN = re.compile(r"patient\d+")
-_VALUE_OF_WORD = {"unknown": math.nan, "present": 1.0, "absent": 0.0}
 
 
 def read_films(
@@ -58,29 +42,40 @@ def read_films(
 ) -> Iterator[Film]:
     """Read the frontal films in the folder `path` that its tables list, in the order of the tables.
 
-    The tables are train.csv and valid.csv, or only `csv`. `uncertain_as` is the meaning of an uncertain finding (-1)
-    and `blank_as` of a blank one: "unknown", "present" or "absent". A film labelled No Finding has none of the 14
-    findings. `report` receives a line about observations, views and films that are left out.
+    The tables are train.csv and valid.csv, else the only table with CheXpert's columns, or only `csv`. Several rows of
+    a film are merged. `uncertain_as` is the meaning of an uncertain finding (-1) and `blank_as` of a blank one:
+    "unknown", "present" or "absent". A film labelled No Finding has none of the 14 findings; if a finding is labelled
+    present too, the film cannot be read, which `prepare.on_bad` handles. Without labels, the findings are unknown.
+    `report` receives a line about observations, views and films that are left out.
     """
     root = Path(path).expanduser()
-    value_of_text = {"-1": _parse_meaning("uncertain_as", uncertain_as), "": _parse_meaning("blank_as", blank_as)}
-    value_of_text |= {"0": 0.0, "1": 1.0}
+    value_of_text = chexpert_labels.build_values(uncertain_as=uncertain_as, blank_as=blank_as)
     films: list[Film] = []
     n_frontal = n_lateral = 0
-    for table_file in _find_tables(root, csv):
-        table = csv_table.read_table(table_file, required=_COLUMNS)
-        csv_table.refuse_duplicates(table)
-        frontal_rows = [row for row, orientation in enumerate(table["orientation"]) if orientation.lower() == "frontal"]
-        n_frontal, n_lateral = n_frontal + len(frontal_rows), n_lateral + len(table) - len(frontal_rows)
-        for row in frontal_rows:
-            findings, file = _parse_findings(table, row, value_of_text), _find_file(root, table["image"][row])
-            if file is not None:
-                films.append(_build_film(table, row, findings, file, source, root))
+    tables = [_read_table(file) for file in _find_tables(root, csv)]
+    for table in tables:
+        frontal_rows = [row for row in range(len(table)) if _is_frontal(table, row)]
+        n_lateral += len(table) - len(frontal_rows)
+        read_row = functools.partial(chexpert_labels.read_findings, table, value_of_text=value_of_text)
+        labelled_films = label_csv.merge_rows(
+            table, [label_csv.read_row_findings(table, row, read_row) for row in frontal_rows], report
+        )
+        n_frontal += len(labelled_films)
+        file_of_row = _locate_films(root, table, [film.row for film in labelled_films], report)
+        films += [
+            _build_film(table, film, file_of_row[film.row], source, root)
+            for film in labelled_films
+            if film.row in file_of_row
+        ]
     if not films:
-        raise DataError(f"{root}: no films found: none of the {n_frontal:,} frontal films in the tables is here")
-    report(f"{root}: {', '.join(OTHER_OBSERVATIONS)} are not among the 14 findings and are left out")
-    unlabelled = [name for name in FINDINGS if name not in FINDING_OF_OBSERVATION.values()]
-    report(f"{root}: {', '.join(unlabelled)} are not labelled by CheXpert: unknown, except in films of No Finding")
+        names = [name for table in tables for name in table["image"]]
+        files = film_files.find_images(root, report)
+        raise DataError(
+            f"{root}: no films found: none of the {n_frontal:,} frontal films in the tables is here"
+            f"{film_files.describe_mismatch(root, names, files)}"
+        )
+    labelled_table = next((table for table in tables if chexpert_labels.has_labels(table)), None)
+    chexpert_labels.report_observations(root, labelled_table, report)
     if n_lateral:
         report(f"{root}: {n_lateral:,} lateral films are left out")
     if len(films) < n_frontal:
@@ -89,18 +84,11 @@ def read_films(
 
 
 def matches_layout(path: Path) -> bool:
-    """Return whether the folder contains a table with CheXpert's columns."""
+    """Return whether the folder contains a table with CheXpert's columns or paths."""
     try:
-        csv_table.read_table(_find_tables(path, None)[0], required=_COLUMNS)
+        return all(_has_columns(file) for file in _find_tables(path, None))
     except DataError:
         return False
-    return True
-
-
-def _parse_meaning(option: str, word: str) -> float:
-    if word not in _VALUE_OF_WORD:
-        raise ConfigError(f"{option}: {word!r} is not one of {', '.join(_VALUE_OF_WORD)}")
-    return _VALUE_OF_WORD[word]
 
 
 def _find_tables(root: Path, csv: str | None) -> Sequence[Path]:
@@ -109,30 +97,49 @@ def _find_tables(root: Path, csv: str | None) -> Sequence[Path]:
     if csv is not None:
         return [root / csv]
     tables = [root / name for name in _TABLE_FILES if (root / name).is_file()]
+    tables = tables or [file for file in label_csv.list_tables(root) if _has_columns(file)]
     if not tables:
         raise DataError(
-            f"{root}: contains neither {' nor '.join(_TABLE_FILES)}; give the folder of the CheXpert release"
+            f"{root}: contains neither {' nor '.join(_TABLE_FILES)}, nor another table with a column Path; give the "
+            "folder of the CheXpert release"
         )
+    if len(tables) > 1 and tables[0].name not in _TABLE_FILES:
+        names = ", ".join(file.name for file in tables)
+        raise DataError(f"{root}: several tables of films ({names}); choose one with the option `csv`")
     return tables
 
 
-def _parse_findings(table: CsvTable, row: int, value_of_text: dict[str, float]) -> tuple[float, ...]:
-    values = {
-        finding: _parse_value(table, row, observation, value_of_text)
-        for observation, finding in FINDING_OF_OBSERVATION.items()
-    }
-    if table["no_finding"][row] in {"1", "1.0"}:
-        if present := [name for name, value in values.items() if value == 1.0]:
-            raise table.row_error(row, f"both {NO_FINDING} and {present[0]} are labelled present")
-        return to_multi_hot((NO_FINDING,))
-    return tuple(values.get(finding, math.nan) for finding in FINDINGS)
+def _has_columns(file: Path) -> bool:
+    try:
+        table = _read_table(file)
+    except DataError:
+        return False
+    return "orientation" in table or (len(table) > 0 and _PATIENT_PATTERN.search(table["image"][0]) is not None)
 
 
-def _parse_value(table: CsvTable, row: int, observation: str, value_of_text: dict[str, float]) -> float:
-    text = table[observation][row].removesuffix(".0")
-    if text not in value_of_text:
-        raise table.row_error(row, f"{observation} is {text!r}; expected 1, 0, -1 or blank")
-    return value_of_text[text]
+def _read_table(file: Path) -> CsvTable:
+    table = csv_table.read_table(file, required=_COLUMNS, optional=_OPTIONAL_COLUMNS)
+    csv_table.refuse_nameless_rows(table)
+    return table
+
+
+def _is_frontal(table: CsvTable, row: int) -> bool:
+    """Return whether a film is frontal: by its column, else by its name (view1_frontal.jpg)."""
+    orientation = table["orientation"][row] if "orientation" in table else ""
+    if orientation:
+        return orientation.lower() == "frontal"
+    return "lateral" not in table["image"][row].lower()
+
+
+def _locate_films(root: Path, table: CsvTable, rows: Sequence[int], report: Callable[[str], None]) -> dict[int, Path]:
+    """Find the files where the table says, and the others by the longest tail of their paths."""
+    file_of_row = {row: file for row in rows if (file := _find_file(root, table["image"][row])) is not None}
+    absent_rows = [row for row in rows if row not in file_of_row]
+    if absent_rows:
+        located = set(file_of_row.values())
+        files = [file for file in film_files.find_images(root, report) if file not in located]
+        file_of_row |= film_files.locate_films(root, files, table, absent_rows, report=report)
+    return file_of_row
 
 
 def _find_file(root: Path, path: str) -> Path | None:
@@ -147,17 +154,19 @@ def _find_file(root: Path, path: str) -> Path | None:
     return None
 
 
-def _build_film(table: CsvTable, row: int, findings: tuple[float, ...], file: Path, source: str, root: Path) -> Film:
+def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str, root: Path) -> Film:
+    row = labelled.row
     patient = _PATIENT_PATTERN.search(table["image"][row])
     if patient is None:
         raise table.row_error(row, f"{table['image'][row]} contains no patient; expected a part like patient00001")
+    unreadable = functools.partial(label_csv.raise_data_error, labelled.error) if labelled.error else None
     return Film(
         image_index=file.relative_to(root).as_posix(),
         patient_id=f"{source}:{patient[0]}",
         source=source,
-        view=csv_table.parse_view(table["view"][row]),
-        findings=findings,
-        read=functools.partial(images.read, file),
-        read_size=functools.partial(images.read_shorter_side, file),
+        view=csv_table.parse_view(table["view"][row]) if "view" in table else "",
+        findings=labelled.findings,
+        read=unreadable or functools.partial(images.read, file),
+        read_size=unreadable or functools.partial(images.read_shorter_side, file),
         origin=str(file),
     )

@@ -1,24 +1,39 @@
-"""Read the CSV file of a film source: its columns by role, its findings, and line numbers for messages."""
+"""Read the table of a film source (CSV or JSON lines): its columns by role, and line numbers for messages."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import TextIO
 
-from synthcxr.data.findings import UNKNOWN_FINDINGS
+from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import DataError
 
 ColumnNames = Mapping[str, tuple[str, ...]]
 """The names that the column of each role may have."""
+_SEPARATORS = (",", ";", "\t")
+_NUMBER = re.compile(r"[0-9]{1,4000}(\.0*)?")
+_NOT_LETTERS = re.compile(r"[^A-Z]+")
+_VIEW_OF_PHRASE = {"POSTERO ANTERIOR": "PA", "ANTERO POSTERIOR": "AP"}
+_VIEW_OF_WORD = (
+    dict.fromkeys(("PA", "POSTEROANTERIOR"), "PA")
+    | dict.fromkeys(("AP", "ANTEROPOSTERIOR"), "AP")
+    | dict.fromkeys(("LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT", "LLD", "RLD", "LLO", "RLO"), "LATERAL")
+    | {"FRONTAL": "FRONTAL"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class CsvTable:
-    """The rows of a CSV file as text: `columns` by role, and in `lines` the line of the file at which each row ends."""
+    """The rows of a table as text: `columns` by role, and in `lines` the line of the file at which each row ends."""
 
     path: Path
     lines: Sequence[int]
@@ -38,39 +53,66 @@ class CsvTable:
         return DataError(f"{self.path}:{self.lines[row]}: {reason}")
 
 
-def read_table(path: Path, *, required: ColumnNames, optional: ColumnNames | None = None) -> CsvTable:
-    """Read the columns of the given roles; column names match in any case.
+def read_table(
+    path: Path, *, required: ColumnNames, optional: ColumnNames | None = None, list_separator: str = LABEL_SEPARATOR
+) -> CsvTable:
+    """Read the columns of the given roles; column names match in any case, with spaces or underscores.
 
+    The fields are separated by commas, semicolons or tabs: by the one with which most columns are found. A name that
+    ends in .gz is decompressed, and .jsonl is one JSON object per line, whose lists are joined by `list_separator`.
     Optional roles without a column are left out, and so are rows without text. Column names that contain commas (the
     NIH's OriginalImage[Width,Height]) may be quoted or not. Raises DataError for a file that is absent, empty or not a
-    CSV file, for a required role without a column, and for a row with too few fields.
+    table, for a required role without a column, and for a row with too few fields.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _parse(path, file, required=required, optional=optional or {})
+        with _open_text(path) as file:
+            if path.name.removesuffix(".gz").endswith(".jsonl"):
+                return _parse_json_lines(path, file, required, optional or {}, list_separator)
+            lines = iter(file)
+            header = next(lines, "")
+            separator = _find_separator(header, {**required, **(optional or {})})
+            return _parse(path, itertools.chain([header], lines), separator, required=required, optional=optional or {})
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not readable as CSV ({error}); save it as UTF-8") from error
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise DataError(f"{path}: not readable as CSV ({error})") from error
 
 
-def _parse(path: Path, file: Iterable[str], *, required: ColumnNames, optional: ColumnNames) -> CsvTable:
-    reader = csv.reader(file)
+def _open_text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _find_separator(header: str, columns: ColumnNames) -> str:
+    """Find the separator with which the header contains most columns; a comma if several are equal."""
+
+    def count_columns(separator: str) -> int:
+        names = _fold_names(next(csv.reader([header], delimiter=separator), []))
+        return sum(_find_column(names, columns[role]) is not None for role in columns)
+
+    return max(_SEPARATORS, key=count_columns)
+
+
+def _parse(
+    path: Path, file: Iterable[str], separator: str, *, required: ColumnNames, optional: ColumnNames
+) -> CsvTable:
+    reader = csv.reader(file, delimiter=separator)
     header = next(reader, [])
     first_row = next(reader, [])
     if len(first_row) > len(header):
         header = [part for name in header for part in name.split(",")]
-    folded_header = [name.strip().casefold() for name in header]
+    folded_header = _fold_names(header)
     positions = {role: _find_column(folded_header, names) for role, names in {**required, **optional}.items()}
-    missing = [required[role][0] for role in required if positions[role] is None]
-    if missing:
-        raise DataError(f"{path}: columns missing: {', '.join(missing)}")
+    _refuse_missing_columns(path, header, [role for role in required if positions[role] is None], required)
     present = {role: position for role, position in positions.items() if position is not None}
     lines: list[int] = []
     rows: list[list[str]] = []
     for fields in itertools.chain([first_row], reader):
         if any(fields):
-            if len(fields) <= max(present.values()):
+            if len(fields) <= max(present.values(), default=0):
                 raise DataError(f"{path}:{reader.line_num}: {len(fields)} fields, but the header has {len(header)}")
             lines.append(reader.line_num)
             rows.append(fields)
@@ -78,38 +120,81 @@ def _parse(path: Path, file: Iterable[str], *, required: ColumnNames, optional: 
     return CsvTable(path, lines, columns)
 
 
+def _parse_json_lines(
+    path: Path, file: Iterable[str], required: ColumnNames, optional: ColumnNames, list_separator: str
+) -> CsvTable:
+    lines: list[int] = []
+    records: list[dict[str, str]] = []
+    for line, text in enumerate(file, start=1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{line}: not readable as JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{line}: expected a JSON object")
+        lines.append(line)
+        records.append({str(name): _format_value(value, list_separator) for name, value in record.items()})
+    header = list(dict.fromkeys(name for record in records for name in record))
+    folded_header = _fold_names(header)
+    positions = {role: _find_column(folded_header, names) for role, names in {**required, **optional}.items()}
+    _refuse_missing_columns(path, header, [role for role in required if positions[role] is None], required)
+    columns = {
+        role: [record.get(header[position], "") for record in records]
+        for role, position in positions.items()
+        if position is not None
+    }
+    return CsvTable(path, lines, columns)
+
+
+def _format_value(value: object, list_separator: str) -> str:
+    if isinstance(value, list):
+        return list_separator.join(_format_value(part, list_separator) for part in value)
+    return "" if value is None else str(value).strip()
+
+
+def _refuse_missing_columns(
+    path: Path, header: Sequence[str], missing_roles: Sequence[str], required: ColumnNames
+) -> None:
+    if missing_roles:
+        missing, present = ", ".join(required[role][0] for role in missing_roles), ", ".join(header)
+        raise DataError(f"{path}: columns missing: {missing}; the file has {present[:200] or 'none'}")
+
+
+def _fold_names(names: Iterable[str]) -> list[str]:
+    return [" ".join(name.replace("_", " ").casefold().split()) for name in names]
+
+
 def _find_column(folded_header: Sequence[str], names: tuple[str, ...]) -> int | None:
-    return next((folded_header.index(name.casefold()) for name in names if name.casefold() in folded_header), None)
+    return next((folded_header.index(name) for name in _fold_names(names) if name in folded_header), None)
 
 
-def parse_findings(table: CsvTable, parse_labels: Callable[[str], tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """Parse the labels of each row to its 14 findings, unknown where the field is empty; DataError with the row."""
-    findings_of_text: dict[str, tuple[float, ...]] = {"": UNKNOWN_FINDINGS}
-    for row, text in enumerate(table["labels"]):
-        if text not in findings_of_text:
-            try:
-                findings_of_text[text] = parse_labels(text)
-            except DataError as error:
-                raise table.row_error(row, str(error)) from error
-    return [findings_of_text[text] for text in table["labels"]]
-
-
-def refuse_duplicates(table: CsvTable) -> None:
-    """Raise DataError with the row if a row names no film, or a film that an earlier row names."""
-    names: set[str] = set()
+def refuse_nameless_rows(table: CsvTable) -> None:
+    """Raise DataError with the row if a row names no film."""
     for row, name in enumerate(table["image"]):
         if not name:
             raise table.row_error(row, "the row names no film")
-        if name in names:
-            raise table.row_error(row, f"{name} is listed twice; keep one row per film")
-        names.add(name)
 
 
 def normalise_patient_id(patient: str) -> str:
-    """Remove leading zeros from a numeric patient ID, so that 00061 and 61 are the same patient."""
-    return str(int(patient)) if patient.isascii() and patient.isdigit() else patient
+    """Write a numeric patient ID without leading zeros and decimals, so that 00061, 61 and 61.0 are one patient."""
+    return str(int(patient.partition(".")[0])) if _NUMBER.fullmatch(patient) else patient
 
 
 def parse_view(text: str) -> str:
-    """Return the view position "PA" or "AP", or "" for any other text."""
-    return text.upper() if text.upper() in {"PA", "AP"} else ""
+    """Return the view position "PA" or "AP" that a text such as "PA ERECT" names; "" for none or several views."""
+    views = _find_views(text) - {"FRONTAL"}
+    return next(iter(views)) if views in ({"PA"}, {"AP"}) else ""
+
+
+def names_lateral_view(text: str) -> bool:
+    """Return whether a text names a lateral view and no frontal one."""
+    return _find_views(text) == {"LATERAL"}
+
+
+def _find_views(text: str) -> set[str]:
+    words = _NOT_LETTERS.sub(" ", text.upper())
+    for phrase, view in _VIEW_OF_PHRASE.items():
+        words = words.replace(phrase, view)
+    return {_VIEW_OF_WORD[word] for word in words.split() if word in _VIEW_OF_WORD}

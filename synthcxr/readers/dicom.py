@@ -12,32 +12,48 @@ import functools
 import hashlib
 import hmac
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthcxr.data.films import Film
-from synthcxr.data.findings import LABEL_SEPARATOR
+from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import csv_table, dicom_pixels, label_csv
+from synthcxr.readers import csv_table, dicom_geometry, dicom_pixels, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 
 ATTRIBUTION = ""
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
-_DICOM_SUFFIXES = {".dcm", ".dicom"}
-_MODALITIES = {"CR", "DX"}
+_MODALITIES = {"CR", "DX", "DR", "RG", "XR"}
+"""CR and DX; RG is a digitised film, and DR and XR are written for DX by some archives."""
 _CHEST_BODY_PARTS = ("CHEST", "THORAX", "LUNG", "RIB")
 _DICOMDIR_CLASS_UID = "1.2.840.10008.1.3.10"
+_VIEW_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "PerformedProcedureStepDescription", "StudyDescription")
 _TAGS = (
     *("PatientID", "SOPInstanceUID", "Modality", "ViewPosition", "BodyPartExamined", "PresentationIntentType"),
-    *("Rows", "Columns"),
+    *("Rows", "Columns", "ViewCodeSequence", "BurnedInAnnotation", *_VIEW_DESCRIPTIONS),
+    *(*dicom_geometry.TAGS, *dicom_pixels.RANGE_TAGS),
+)
+_VIEW_OF_CODE = {
+    **dict.fromkeys(("R-10214", "272479007"), "PA"),
+    **dict.fromkeys(("R-10206", "399348003"), "AP"),
+    **dict.fromkeys(("R-10232", "R-10236", "399173006", "399198007"), "LATERAL"),
+}
+_PLACEHOLDER_PATIENT = re.compile(
+    r"anon(ymous|ymized|ymised|ym)?|de-?identified|unknown|none|null|removed|n/?a|patient|[0x]+", re.IGNORECASE
 )
 _MIN_SALT_BYTES = 16
+_LATERAL = "LATERAL"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
-    """A file without its pixels. `exclusion` is why it is not a frontal chest film, `error` why it is unreadable."""
+    """A file without its pixels.
+
+    `exclusion` is why it is not a frontal chest film, `error` why it is unreadable; `changes` describe what is unusual
+    in its display.
+    """
 
     file: Path
     uid: str = ""
@@ -46,6 +62,7 @@ class _Header:
     side: int = 0
     exclusion: str = ""
     error: str = ""
+    changes: tuple[str, ...] = ()
 
 
 def read_films(
@@ -58,67 +75,110 @@ def read_films(
     label_column: str | None = None,
     separator: str = LABEL_SEPARATOR,
     map: Mapping[str, str] | None = None,
-    others: str = "absent",
+    others: str | None = None,
     view: str = "",
+    modalities: list[str] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Film]:
     """Read the frontal CR and DX films below the folder `path` that its CSV file lists, in the order of the CSV file.
 
-    `salt` is the file with the secret for the hashes. The CSV file names a film by its path, its file name or its SOP
-    Instance UID; its labels are parsed as in the folder reader. Lateral views, other body parts, other modalities and
-    films for processing are left out; `report` receives a line about them. `view` is used if a file has no view
-    position. A broken file becomes a film that cannot be read, which `prepare.on_bad` handles. Raises DataError for a
-    missing folder, CSV file or films, and ConfigError for an invalid option.
+    `salt` is the file with the secret for the hashes. The table names a film by its path, its file name or its SOP
+    Instance UID; its labels are parsed, and its rows merged, as in the folder reader, and its patients precede those of
+    the files. Without a table, the findings are unknown. Lateral views, other body parts, modalities that are not in
+    `modalities` (default CR, DX, DR, RG, XR) and films for processing are left out; `report` receives a line about
+    them, and about films that are turned, reduced or scaled. `view` is used if a file has no view. A broken file, or
+    contradictory labels, becomes a film that cannot be read, which `prepare.on_bad` handles. Raises DataError for a
+    missing folder or films and for a placeholder as the only patient, and ConfigError for an invalid option.
     """
     root = Path(path).expanduser()
-    if others not in {"absent", "unknown"}:
+    if others not in {None, "absent", "unknown"}:
         raise ConfigError(f"others: {others!r} is neither absent nor unknown")
     if view not in {"", "PA", "AP"}:
         raise ConfigError(f"view: {view!r} is neither PA nor AP")
     hash_name = functools.partial(_hash_name, _read_salt(Path(salt).expanduser()))
+    aliases = label_csv.check_aliases(map or {})
     parse_labels = functools.partial(
         label_csv.parse_labels,
         separator=separator,
-        aliases=label_csv.check_aliases(map or {}),
-        others_absent=others == "absent",
+        aliases=aliases,
+        others_absent=others != "unknown",
     )
-    table = _read_table(root, csv, image_column, label_column)
-    findings = csv_table.parse_findings(table, parse_labels)
-    headers = _read_headers(root, report)
-    file_of_uid = {header.uid: file for file, header in headers.items() if header.uid}
-    file_of_row = label_csv.locate_films(root, list(headers), table, extra_names=file_of_uid)
-    label_csv.report_counts(root, table, n_located=len(file_of_row), n_files=len(headers), report=report)
-    films = []
-    for row, file in file_of_row.items():
-        header = headers[file]
-        film_hash = hash_name(header.uid or file.relative_to(root).as_posix())
-        patient = csv_table.normalise_patient_id(
-            header.patient or (table["patient"][row] if "patient" in table else "")
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    csv_file = label_csv.find_label_csv(root, csv)
+    if csv_file is None:
+        headers = _read_headers(root, modalities, report)
+        report(f"{root}: no table of labels: the findings of {len(headers):,} films are unknown")
+        films = [
+            _build_film(header, root, hash_name, source=source, view=view, findings=UNKNOWN_FINDINGS)
+            for header in headers.values()
+        ]
+        used_headers = list(headers.values())
+        are_named = [False] * len(used_headers)
+    else:
+        table = _read_table(csv_file, image_column, label_column, aliases, separator)
+        rows = label_csv.read_findings(table, parse_labels, others_absent=others == "absent")
+        labelled_films = label_csv.merge_rows(table, rows, report)
+        headers = _read_headers(root, modalities, report)
+        file_of_uid = {header.uid: file for file, header in headers.items() if header.uid}
+        files, table_rows = list(headers), [film.row for film in labelled_films]
+        file_of_row = film_files.locate_films(root, files, table, table_rows, extra_names=file_of_uid, report=report)
+        film_files.report_counts(
+            root, table, n_films=len(table_rows), n_located=len(file_of_row), files=files, report=report
         )
-        films.append(
-            Film(
-                image_index=f"{source}-{film_hash}",
-                patient_id=f"{source}-{hash_name(patient)}" if patient else f"{source}:{film_hash}",
+        films = [
+            _build_film(
+                headers[file_of_row[film.row]],
+                root,
+                hash_name,
                 source=source,
-                view=header.view or view,
-                findings=findings[row],
-                read=functools.partial(dicom_pixels.read_pixels, file),
-                read_size=functools.partial(_get_size, header),
-                origin=str(file),
+                view=view,
+                findings=film.findings,
+                patient=table["patient"][film.row] if "patient" in table else "",
+                error=film.error,
             )
-        )
+            for film in labelled_films
+            if film.row in file_of_row
+        ]
+        located_films = [film for film in labelled_films if film.row in file_of_row]
+        used_headers = [headers[file_of_row[film.row]] for film in located_films]
+        are_named = ["patient" in table and table["patient"][film.row] != "" for film in located_films]
+    _check_patients(root, used_headers, films, are_named, report)
+    _report_changes(root, used_headers, report)
     _report_assumptions(root, films, report)
     return iter(films)
 
 
+def _build_film(
+    header: _Header,
+    root: Path,
+    hash_name: Callable[[str], str],
+    *,
+    source: str,
+    view: str,
+    findings: tuple[float, ...],
+    patient: str = "",
+    error: str = "",
+) -> Film:
+    """Build the film of a header; `patient`, from the table, precedes the Patient ID of the file."""
+    film_hash = hash_name(header.uid or header.file.relative_to(root).as_posix())
+    patient = csv_table.normalise_patient_id(patient or header.patient)
+    unreadable = functools.partial(label_csv.raise_data_error, error) if error else None
+    return Film(
+        image_index=f"{source}-{film_hash}",
+        patient_id=f"{source}-{hash_name(patient)}" if patient else f"{source}:{film_hash}",
+        source=source,
+        view=header.view or view,
+        findings=findings,
+        read=unreadable or functools.partial(dicom_pixels.read_pixels, header.file),
+        read_size=unreadable or functools.partial(_get_size, header),
+        origin=str(header.file),
+    )
+
+
 def matches_layout(path: Path) -> bool:
-    """Return whether the folder has a CSV file and a DICOM file; reads the first bytes of files until one matches."""
-    try:
-        return label_csv.find_label_csv(path, None) is not None and any(
-            _is_dicom(file) for file in label_csv.walk_files(path, _may_be_dicom)
-        )
-    except DataError:
-        return False
+    """Return whether the folder has a DICOM file; reads the first bytes of files until one matches."""
+    return any(_is_dicom(file) for file in film_files.walk_files(path, _may_be_dicom))
 
 
 def _read_salt(file: Path) -> bytes:
@@ -141,35 +201,39 @@ def _hash_name(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode("utf-8", errors="surrogateescape"), hashlib.sha256).hexdigest()[:16]
 
 
-def _read_table(root: Path, csv: str | None, image_column: str | None, label_column: str | None) -> CsvTable:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
-    csv_file = label_csv.find_label_csv(root, csv)
-    if csv_file is None:
-        raise DataError(f"{root}: contains no CSV file of labels; add one, or name it with the option `csv`")
-    required = {
-        "image": (image_column,) if image_column else (*label_csv.IMAGE_COLUMNS, "SOPInstanceUID", "sop_instance_uid"),
-        "labels": (label_column,) if label_column else label_csv.LABEL_COLUMNS,
-    }
-    table = csv_table.read_table(csv_file, required=required, optional={"patient": label_csv.PATIENT_COLUMNS})
-    csv_table.refuse_duplicates(table)
-    return table
+def _read_table(
+    file: Path, image_column: str | None, label_column: str | None, aliases: Mapping[str, str], separator: str
+) -> CsvTable:
+    image_columns = (*label_csv.IMAGE_COLUMNS, "SOPInstanceUID", "sop_instance_uid", "dicom_id")
+    return label_csv.read_table(
+        file,
+        required={"image": (image_column,) if image_column else image_columns},
+        labels=(label_column,) if label_column else label_csv.LABEL_COLUMNS,
+        optional={"patient": label_csv.PATIENT_COLUMNS},
+        aliases=aliases,
+        separator=separator,
+    )
 
 
-def _read_headers(root: Path, report: Callable[[str], None]) -> dict[Path, _Header]:
+def _read_headers(root: Path, modalities: Sequence[str] | None, report: Callable[[str], None]) -> dict[Path, _Header]:
     """Read the headers of all frontal chest films and of all broken files; report what is left out."""
     files = [
         file
-        for file in label_csv.walk_files(root, _may_be_dicom)
-        if file.suffix.lower() in _DICOM_SUFFIXES or _is_dicom(file)
+        for file in film_files.walk_files(root, _may_be_dicom)
+        if file.suffix.lower() in film_files.DICOM_SUFFIXES or _is_dicom(file)
     ]
     if not files:
         raise DataError(f"{root}: no films found: the folder contains no DICOM file")
-    headers = [_read_header(file) for file in files]
+    accepted = _MODALITIES if modalities is None else {str(modality).strip().upper() for modality in modalities}
+    headers = [_read_header(file, accepted) for file in files]
     exclusions = collections.Counter(header.exclusion for header in headers if header.exclusion)
     if exclusions:
         counts = ", ".join(f"{n:,} {exclusion}" for exclusion, n in sorted(exclusions.items()))
         report(f"{root}: {exclusions.total():,} files are not frontal chest films and are left out: {counts}")
+    if all(header.exclusion for header in headers):
+        raise DataError(
+            f"{root}: no films found: none of the {len(headers):,} DICOM files is a frontal chest film: {counts}"
+        )
     return {header.file: header for header in headers if not header.exclusion}
 
 
@@ -186,7 +250,7 @@ def _is_dicom(file: Path) -> bool:
         return False
 
 
-def _read_header(file: Path) -> _Header:
+def _read_header(file: Path, modalities: Collection[str]) -> _Header:
     import pydicom
 
     dicom_pixels.silence_pydicom_warnings()
@@ -201,32 +265,116 @@ def _read_header(file: Path) -> _Header:
             tags = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
             if not _get_text(tags, "Modality"):
                 return _Header(file, error=f"{file}: not a readable DICOM film (no modality)")
-            exclusion = _find_exclusion(tags)
+            exclusion = _find_exclusion(tags, modalities)
             if exclusion:
                 return _Header(file, exclusion=exclusion)
             dicom_pixels.check_size(file, int(tags.Rows), int(tags.Columns))
+            shape = dicom_geometry.find_square_shape(
+                int(tags.Rows), int(tags.Columns), dicom_geometry.find_aspect_ratio(tags)
+            )
             return _Header(
                 file,
                 uid=_get_text(tags, "SOPInstanceUID"),
                 patient=_get_text(tags, "PatientID"),
-                view=csv_table.parse_view(_get_text(tags, "ViewPosition")),
-                side=min(int(tags.Rows), int(tags.Columns)),
+                view=_find_view(tags),
+                side=min(shape),
+                changes=_list_changes(tags),
             )
     except DataError as error:
         return _Header(file, error=str(error))
 
 
-def _find_exclusion(tags: Any) -> str:
+def _find_exclusion(tags: Any, modalities: Collection[str]) -> str:
     """Return why a file is not a frontal chest film for presentation; "" if it is one or its tags do not say."""
     modality, view = _get_text(tags, "Modality"), _get_text(tags, "ViewPosition")
     body_part = _get_text(tags, "BodyPartExamined").upper()
-    if modality not in _MODALITIES:
+    if modality.upper() not in modalities:
         return f"of modality {modality[:16]}"
-    if view and not csv_table.parse_view(view):
+    if view and not _is_unstated(view) and not _find_view(tags):
         return f"of view {view[:16]}"
+    if _find_view(tags) == _LATERAL:
+        return "of a lateral view by code, orientation or description"
     if body_part and not any(word in body_part for word in _CHEST_BODY_PARTS):
         return f"of {body_part[:16]}"
     return "for processing" if _get_text(tags, "PresentationIntentType") == "FOR PROCESSING" else ""
+
+
+def _find_view(tags: Any) -> str:
+    """Find the view: PA, AP, _LATERAL or "", from View Position, else code, orientation, then the descriptions."""
+    position = _get_text(tags, "ViewPosition")
+    if not _is_unstated(position):
+        return csv_table.parse_view(position)
+    for item in tags.get("ViewCodeSequence") or ():
+        meaning = _get_text(item, "CodeMeaning")
+        view = _VIEW_OF_CODE.get(_get_text(item, "CodeValue"), "") or csv_table.parse_view(meaning)
+        if view or csv_table.names_lateral_view(meaning):
+            return view or _LATERAL
+    if dicom_geometry.is_lateral(tags):
+        return _LATERAL
+    for name in _VIEW_DESCRIPTIONS:
+        description = _get_text(tags, name)
+        if csv_table.names_lateral_view(description):
+            return _LATERAL
+        if view := csv_table.parse_view(description):
+            return view
+    return ""
+
+
+def _is_unstated(view: str) -> bool:
+    return view.upper() in {"", "UNKNOWN", "NONE", "N/A", "NA", "FRONTAL"}
+
+
+def _list_changes(tags: Any) -> tuple[str, ...]:
+    """List what is unusual in the display of a film, as text that follows a number of films."""
+    changes = []
+    if dicom_geometry.find_turn(tags):
+        changes.append("films are turned to the usual display by their Patient Orientation")
+    if dicom_geometry.find_aspect_ratio(tags) != 1.0:
+        changes.append("films with pixels that are not square are reduced along one side")
+    if dicom_pixels.has_invalid_window(tags):
+        changes.append("films have a window width of 0, which is ignored")
+    if dicom_pixels.may_overstate_bits(tags):
+        changes.append("films state 16 bits and no window; their grey levels are scaled by the bits that are in use")
+    if _get_text(tags, "BurnedInAnnotation").upper() == "YES":
+        changes.append("films have burned-in annotations, which may identify a patient")
+    return tuple(changes)
+
+
+def _report_changes(root: Path, headers: Sequence[_Header], report: Callable[[str], None]) -> None:
+    for change, n in collections.Counter(change for header in headers for change in header.changes).items():
+        report(f"{root}: warning: {n:,} {change}")
+
+
+def _check_patients(
+    root: Path,
+    headers: Sequence[_Header],
+    films: Sequence[Film],
+    are_named: Sequence[bool],
+    report: Callable[[str], None],
+) -> None:
+    """Raise DataError if the Patient IDs of all films are placeholders, and warn if some are or if all films have one.
+
+    `are_named` says for which films the table names the patient. A Patient ID is never quoted.
+    """
+    n_placeholders = sum(
+        _PLACEHOLDER_PATIENT.fullmatch(header.patient) is not None and not named
+        for header, named in zip(headers, are_named, strict=True)
+    )
+    n_patients = len({film.patient_id for film in films})
+    remedy = "add a column patient_id to the table of labels; it precedes the Patient ID of the files"
+    if len(films) > 1 and n_placeholders == len(films):
+        raise DataError(
+            f"{root}: the Patient ID of all {len(films):,} films is a placeholder of de-identification; {remedy}"
+        )
+    if n_placeholders > 1:
+        report(
+            f"{root}: warning: the Patient ID of {n_placeholders:,} films is a placeholder; films of "
+            f"one placeholder count as one patient; {remedy}"
+        )
+    elif len(films) > 1 and n_patients == 1:
+        report(
+            f"{root}: warning: all {len(films):,} films have one Patient ID; if de-identification wrote it, {remedy}"
+        )
 
 
 def _get_text(tags: Any, name: str) -> str:

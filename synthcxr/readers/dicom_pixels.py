@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr.data import image_files, pixel_budget
 from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
-from synthcxr.readers import jpeg_header
+from synthcxr.readers import dicom_geometry, jpeg_header
 
 _DECODER_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError),
@@ -26,7 +27,14 @@ _DECODER_ERRORS = (
 )
 """What pydicom and its decoders raise for corrupt files."""
 _DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
+_JPEG_EXTENDED_SYNTAX = "1.2.840.10008.1.2.4.51"
 _MAX_RESCALE = 1e9
+RANGE_TAGS = (
+    *("BitsAllocated", "BitsStored", "WindowCenter", "WindowWidth", "VOILUTSequence", "VOILUTFunction"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+)
+"""The tags that say which stored values are black and white."""
+_MIN_BITS = 8
 _HEADER_BYTES = 65_536  # the part of a stream that contains its size
 
 
@@ -42,8 +50,31 @@ def read_pixels(path: Path) -> Float32:
         pixel_budget.DECODING.reserve(int(film.Rows) * int(film.Columns))
         _check_image_type(path, film)
         _check_stream_size(path, film)
-        stored_values = _read_stored_values(film)
-        return _blacken_padding(film, stored_values, _to_display_values(film, stored_values))
+        _check_data_size(path, film)
+        stored_values = _read_stored_values(path, film)
+        pixels = _blacken_padding(film, stored_values, _to_display_values(film, stored_values))
+        square_pixels = dicom_geometry.resample_to_square_pixels(pixels, dicom_geometry.find_aspect_ratio(film))
+        return dicom_geometry.find_turn(film).apply(square_pixels)
+
+
+def has_invalid_window(film: Any) -> bool:
+    """Return whether the film has a window that cannot be displayed: a width of 0 or below, or below 1 if linear."""
+    if film.get("WindowCenter") is None or film.get("WindowWidth") is None:
+        return False
+    width = _get_first(film.WindowWidth)
+    function = str(film.get("VOILUTFunction") or "LINEAR").upper()
+    return not width >= 1 if function == "LINEAR" else not width > 0
+
+
+def may_overstate_bits(film: Any) -> bool:
+    """Return whether the film states that all 16 allocated bits are stored, and nothing that says which are in use."""
+    has_window = film.get("WindowCenter") is not None and film.get("WindowWidth") is not None
+    return (
+        int(film.get("BitsStored") or 0) == int(film.get("BitsAllocated") or 0) == 16
+        and not film.get("VOILUTSequence")
+        and not film.get("ModalityLUTSequence")
+        and (not has_window or has_invalid_window(film))
+    )
 
 
 @contextlib.contextmanager
@@ -121,28 +152,67 @@ def _check_stream_size(path: Path, film: Any) -> None:
         )
 
 
-def _read_stored_values(film: Any) -> Float32:
-    """Read the stored values without the overlay bits above BitsStored."""
-    values = np.asarray(film.pixel_array)
+def _check_data_size(path: Path, film: Any) -> None:
+    """Raise DataError with both numbers if uncompressed pixel data is shorter than the tags say."""
+    if film.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    n_stated = int(film.Rows) * int(film.Columns) * int(film.BitsAllocated) // 8
+    if len(film.PixelData) < n_stated:
+        raise DataError(
+            f"{path}: {len(film.PixelData):,} bytes of pixel data, but the tags state {n_stated:,}; copy the file again"
+        )
+
+
+def _read_stored_values(path: Path, film: Any) -> Float32:
+    """Read the stored values without the overlay bits above and below them (HighBit is their highest bit)."""
+    bits, high_bit = int(film.BitsStored), int(film.get("HighBit") or 0)
+    is_compressed = film.file_meta.TransferSyntaxUID.is_compressed
+    if not is_compressed and bits <= high_bit < int(film.BitsAllocated):
+        n_above, n_unused = int(film.BitsAllocated) - 1 - high_bit, int(film.BitsAllocated) - bits
+        film.BitsStored = film.BitsAllocated  # otherwise pydicom removes the upper bits
+        values = (np.asarray(film.pixel_array) << n_above) >> n_unused
+        film.BitsStored = bits
+        return values.astype(np.float32)
+    try:
+        values = np.asarray(film.pixel_array)
+    except RuntimeError as error:
+        if film.file_meta.TransferSyntaxUID != _JPEG_EXTENDED_SYNTAX:
+            raise
+        raise DataError(
+            f"{path}: no decoder reads this JPEG Extended film of {bits} bits: pip install pylibjpeg-libjpeg, or "
+            "convert it to another transfer syntax"
+        ) from error
     if values.dtype.kind == "u":
-        values = values & np.asarray((1 << int(film.BitsStored)) - 1, dtype=values.dtype)
+        values = values & np.asarray((1 << bits) - 1, dtype=values.dtype)
     return values.astype(np.float32)
 
 
 def _to_display_values(film: Any, stored_values: Float32) -> Float32:
-    """Apply rescale, VOI transform and photometric interpretation; returns values in [0, 1]."""
+    """Apply rescale, VOI transform and presentation; returns values in [0, 1]."""
     bits, signed = int(film.BitsStored), bool(film.PixelRepresentation)
+    if may_overstate_bits(film):
+        exposed_values = stored_values[~_find_padding(film, stored_values)]
+        bits, signed = _count_bits_in_use(exposed_values, bits, signed=signed)
     limits = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], dtype=np.float32)
     values, limits = _rescale(film, stored_values), _rescale(film, limits)
     voi_luts = film.get("VOILUTSequence")
     if voi_luts:
         unit = _apply_voi_lut(voi_luts[0], values)
-    elif film.get("WindowCenter") is not None and film.get("WindowWidth") is not None:
+    elif film.get("WindowCenter") is not None and film.get("WindowWidth") is not None and not has_invalid_window(film):
         unit = _apply_window(film, values)
     else:
         unit = (values - limits.min()) / max(float(limits.max() - limits.min()), 1e-6)
     unit = np.clip(unit, 0.0, 1.0).astype(np.float32)
-    return np.float32(1) - unit if film.PhotometricInterpretation == "MONOCHROME1" else unit
+    is_inverse = "INVERSE" in str(film.get("PresentationLUTShape") or "").upper()
+    return np.float32(1) - unit if is_inverse or film.PhotometricInterpretation == "MONOCHROME1" else unit
+
+
+def _count_bits_in_use(stored_values: Float32, bits: int, *, signed: bool) -> tuple[int, bool]:
+    """Count the bits that contain all stored values, and return whether one of them is a sign."""
+    low, high = int(stored_values.min(initial=0)), int(stored_values.max(initial=0))
+    if signed and low < 0:
+        return min(max(high.bit_length(), (-low - 1).bit_length()) + 1, bits), True
+    return min(max(high.bit_length(), _MIN_BITS), bits), False
 
 
 def _rescale(film: Any, values: Float32) -> Float32:
@@ -192,9 +262,13 @@ def _get_first(value: Any) -> float:
 
 def _blacken_padding(film: Any, stored_values: Float32, display_values: Float32) -> Float32:
     """Set padding (PixelPaddingValue: outside the exposed area) to black, whatever its value."""
+    return np.where(_find_padding(film, stored_values), np.float32(0), display_values)
+
+
+def _find_padding(film: Any, stored_values: Float32) -> NDArray[np.bool_]:
     padding = film.get("PixelPaddingValue")
     if padding is None:
-        return display_values
+        return np.zeros(stored_values.shape, dtype=np.bool_)
     limit = film.get("PixelPaddingRangeLimit", padding)
     low, high = sorted((int(padding), int(limit)))
-    return np.where((stored_values >= low) & (stored_values <= high), np.float32(0), display_values)
+    return (stored_values >= low) & (stored_values <= high)

@@ -5,29 +5,32 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
 from synthcxr.data.films import Film
-from synthcxr.data.findings import LABEL_SEPARATOR
+from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import csv_table, label_csv
+from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
+from synthcxr.readers.label_csv import LabelledFilm
 
 ATTRIBUTION = ""
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+_UNLABELLED_FOLDERS = {"images", "image", "img", "imgs", "films", "png", "jpg", "data", "train", "test", "val", "valid"}
+"""Folder names that name no class. Films in no other folders, without a table, have unknown findings."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """One film of the folder; `patient` is empty if it is unknown."""
+    """One film of the folder; `patient` is empty if it is unknown, and `error` says why its labels cannot be used."""
 
     image_index: str
     file: Path
     findings: tuple[float, ...]
     patient: str
     view: str
+    error: str = ""
 
 
 def read_films(
@@ -46,10 +49,13 @@ def read_films(
     view_column: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Film]:
-    """Read the PNG and JPEG films below the folder `path`, with labels from its CSV file, else from the folder names.
+    """Read the images below the folder `path`, with labels from its table, else from the folder names.
 
-    Columns are found by their usual names unless an option names them. Labels are split at `separator` and match in
-    any case; `map` maps other names to findings. `others` is the status of the findings that a label does not name:
+    The table is a CSV file or JSON lines. Columns are found by their usual names unless an option names them. Labels
+    are in one column, split at `separator`, or in one column of 0 and 1 per finding; they match in any case, and `map`
+    maps other names to findings. Several rows of a film are merged. Without a table and without class folders, the
+    findings are unknown. Masks are left out. A film with contradictory labels cannot be read, which `prepare.on_bad`
+    handles. `others` is the status of the findings that a label does not name:
     "absent" (default with a CSV file) or "unknown" (default with class folders, which name one finding of 14).
     Patients come from a column or from the first group of `patient_pattern` in the file name. `report` receives a line
     about everything that is absent, left out or assumed. Raises DataError for missing films or columns and unknown
@@ -59,45 +65,47 @@ def read_films(
     _check_options(others=others, view=view)
     pattern = _compile_pattern(patient_pattern)
     aliases = label_csv.check_aliases(map or {})
-    files = _find_images(root)
+    files = _find_images(root, report)
     csv_file = label_csv.find_label_csv(root, csv)
     if csv_file is None:
         parse_labels = functools.partial(
             label_csv.parse_labels, separator=None, aliases=aliases, others_absent=others == "absent"
         )
-        entries = _read_class_folders(root, files, parse_labels)
+        if all(_is_unlabelled(root, file) for file in files):
+            report(f"{root}: no table and no class folders: the findings of {len(files):,} films are unknown")
+            entries: Iterable[_Entry] = (
+                _Entry(file.relative_to(root).as_posix(), file, UNKNOWN_FINDINGS, "", "") for file in files
+            )
+        else:
+            entries = _read_class_folders(root, files, parse_labels)
     else:
         parse_labels = functools.partial(
             label_csv.parse_labels, separator=separator, aliases=aliases, others_absent=others != "unknown"
         )
         columns = {
             "image": (image_column,) if image_column else label_csv.IMAGE_COLUMNS,
-            "labels": (label_column,) if label_column else label_csv.LABEL_COLUMNS,
             "patient": (patient_column,) if patient_column else label_csv.PATIENT_COLUMNS,
             "view": (view_column,) if view_column else label_csv.VIEW_COLUMNS,
         }
-        required = {"image", "labels"} | {
-            role for role, name in (("patient", patient_column), ("view", view_column)) if name
-        }
-        table = csv_table.read_table(
-            csv_file, required={role: columns[role] for role in columns if role in required}, optional=columns
+        required = {"image"} | {role for role, name in (("patient", patient_column), ("view", view_column)) if name}
+        table = label_csv.read_table(
+            csv_file,
+            required={role: columns[role] for role in columns if role in required},
+            labels=(label_column,) if label_column else label_csv.LABEL_COLUMNS,
+            optional=columns,
+            aliases=aliases,
+            separator=separator,
         )
-        entries = _read_table_rows(root, files, table, parse_labels=parse_labels, report=report)
+        labelled_rows = label_csv.read_findings(table, parse_labels, others_absent=others == "absent")
+        entries = _read_table_rows(root, files, table, labelled_rows, report=report)
     films = [_build_film(entry, source=source, pattern=pattern, view=view) for entry in entries]
     _report_assumptions(root, films, report)
     return iter(films)
 
 
 def matches_layout(path: Path) -> bool:
-    """Return whether the folder has a CSV file with an image and a label column, or images in sub-folders."""
-    try:
-        csv_file = label_csv.find_label_csv(path, None)
-        if csv_file is not None:
-            required = {"image": label_csv.IMAGE_COLUMNS, "labels": label_csv.LABEL_COLUMNS}
-            csv_table.read_table(csv_file, required=required)
-        return any(csv_file is not None or file.parent != path for file in label_csv.walk_files(path, _is_image))
-    except DataError:
-        return False
+    """Return whether the folder contains an image."""
+    return any(True for _ in film_files.walk_files(path, film_files.is_image))
 
 
 def _check_options(*, others: str | None, view: str) -> None:
@@ -114,17 +122,18 @@ def _compile_pattern(patient_pattern: str | None) -> re.Pattern[str] | None:
         raise ConfigError(f"patient_pattern: {patient_pattern!r} is not a valid regular expression: {error}") from error
 
 
-def _find_images(root: Path) -> list[Path]:
+def _find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    files = list(label_csv.walk_files(root, _is_image))
+    files = film_files.find_images(root, report)
     if not files:
-        raise DataError(f"{root}: no films found: the folder contains no PNG or JPEG file")
+        suffixes = ", ".join(sorted(film_files.IMAGE_SUFFIXES))
+        raise DataError(f"{root}: no films found: the folder contains no PNG or JPEG file (read: {suffixes})")
     return files
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in _IMAGE_SUFFIXES
+def _is_unlabelled(root: Path, file: Path) -> bool:
+    return all(name.lower() in _UNLABELLED_FOLDERS for name in file.relative_to(root).parts[:-1])
 
 
 def _read_class_folders(
@@ -158,18 +167,20 @@ def _read_table_rows(
     root: Path,
     files: Sequence[Path],
     table: CsvTable,
+    labelled_rows: Sequence[LabelledFilm],
     *,
-    parse_labels: Callable[[str], tuple[float, ...]],
     report: Callable[[str], None],
 ) -> Iterator[_Entry]:
-    csv_table.refuse_duplicates(table)
-    findings = csv_table.parse_findings(table, parse_labels)
-    file_of_row = label_csv.locate_films(root, files, table)
-    label_csv.report_counts(root, table, n_located=len(file_of_row), n_files=len(files), report=report)
-    for row, file in file_of_row.items():
-        patient = table["patient"][row] if "patient" in table else ""
-        view = csv_table.parse_view(table["view"][row]) if "view" in table else ""
-        yield _Entry(table["image"][row], file, findings[row], patient, view)
+    labelled_films = label_csv.merge_rows(table, labelled_rows, report)
+    rows = [film.row for film in labelled_films]
+    file_of_row = film_files.locate_films(root, files, table, rows, report=report)
+    film_files.report_counts(root, table, n_films=len(rows), n_located=len(file_of_row), files=files, report=report)
+    for film in labelled_films:
+        if film.row in file_of_row:
+            name, file = table["image"][film.row], file_of_row[film.row]
+            patient = table["patient"][film.row] if "patient" in table else ""
+            view = csv_table.parse_view(table["view"][film.row]) if "view" in table else ""
+            yield _Entry(name, file, film.findings, patient, view, film.error)
 
 
 def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
@@ -179,14 +190,15 @@ def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, 
         patient = "" if match is None else csv_table.normalise_patient_id(match[1 if pattern.groups else 0] or "")
         if not patient:
             raise DataError(f"{entry.file}: patient_pattern {pattern.pattern!r} finds no patient in the file name")
+    unreadable = functools.partial(label_csv.raise_data_error, entry.error) if entry.error else None
     return Film(
         image_index=entry.image_index,
         patient_id=patient or _film_as_patient(source, entry.image_index),
         source=source,
         view=entry.view or view,
         findings=entry.findings,
-        read=functools.partial(images.read, entry.file),
-        read_size=functools.partial(images.read_shorter_side, entry.file),
+        read=unreadable or functools.partial(images.read, entry.file),
+        read_size=unreadable or functools.partial(images.read_shorter_side, entry.file),
         origin=str(entry.file),
     )
 

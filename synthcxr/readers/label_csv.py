@@ -1,32 +1,67 @@
-"""Find the CSV file of labels among films, and match its columns and rows to findings and films."""
+"""Find the table of labels among films, and read its findings: one per film, from text or a column per finding."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from synthcxr.data.findings import canonicalize_finding, to_multi_hot
+from synthcxr.data.findings import (
+    FINDINGS,
+    LABEL_SEPARATOR,
+    NO_FINDING,
+    UNKNOWN_FINDINGS,
+    ContradictoryLabelsError,
+    canonicalize_finding,
+    to_multi_hot,
+)
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers.csv_table import CsvTable
+from synthcxr.readers import csv_table
+from synthcxr.readers.csv_table import ColumnNames, CsvTable
 
-IMAGE_COLUMNS = ("Image Index", "image", "image_path", "file_name", "filename", "file", "path")
+IMAGE_COLUMNS = ("Image Index", "image", "image_path", "file_name", "filename", "file", "path", "image_id", "img")
 LABEL_COLUMNS = ("Finding Labels", "labels", "label", "findings", "finding", "class")
-PATIENT_COLUMNS = ("Patient ID", "patient_id", "patientid", "patient")
-VIEW_COLUMNS = ("View Position", "view_position", "view")
-_USUAL_FILE_NAMES = ("labels.csv", "metadata.csv")
+PATIENT_COLUMNS = ("Patient ID", "patientid", "patient", "subject_id")
+VIEW_COLUMNS = ("View Position", "ViewPosition", "view")
+_USUAL_FILE_NAMES = ("labels", "metadata")
+_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".jsonl")
+_COLUMN_ALIASES = {"Pleural Effusion": "Effusion", "Pleural Thickening": "Pleural_Thickening"}
+_VALUE_OF_TEXT = {
+    **dict.fromkeys(("1", "true", "yes"), 1.0),
+    **dict.fromkeys(("0", "false", "no"), 0.0),
+    **dict.fromkeys(("", "-1", "nan"), math.nan),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledFilm:
+    """The labels of one film: the first of its rows, its findings, and in `error` why they cannot be used."""
+
+    row: int
+    findings: tuple[float, ...]
+    error: str = ""
 
 
 def find_label_csv(root: Path, csv: str | None) -> Path | None:
-    """Return the CSV file `csv`, else the only one, else the one with a usual name; None if there is no CSV file."""
+    """Return the table `csv`, else the only one, else the one with a usual name; None if there is no table.
+
+    A table is a CSV file, which may be compressed (.gz), or a file of JSON lines (.jsonl).
+    """
     if csv is not None:
         return root / csv
-    csv_files = sorted(root.glob("*.csv"))
-    usual_files = [file for file in csv_files if file.name in _USUAL_FILE_NAMES]
-    if len(csv_files) > 1 and len(usual_files) != 1:
-        names = ", ".join(file.name for file in csv_files)
+    tables = list_tables(root)
+    usual_tables = [file for file in tables if file.name.split(".")[0].lower() in _USUAL_FILE_NAMES]
+    if len(tables) > 1 and len(usual_tables) != 1:
+        names = ", ".join(file.name for file in tables)
         raise DataError(f"{root}: several CSV files ({names}); choose one with the option `csv`")
-    return next(iter(usual_files or csv_files), None)
+    return next(iter(usual_tables or tables), None)
+
+
+def list_tables(root: Path) -> list[Path]:
+    """List the tables in a folder, sorted, without hidden ones."""
+    return sorted(file for file in root.glob("[!.]*") if file.name.lower().endswith(_TABLE_SUFFIXES) and file.is_file())
 
 
 def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
@@ -42,64 +77,146 @@ def check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
 def parse_labels(
     text: str, *, separator: str | None, aliases: Mapping[str, str], others_absent: bool
 ) -> tuple[float, ...]:
-    """Parse label text to a multi-hot vector; findings that are not named are 0 if `others_absent`, else NaN."""
-    values = to_multi_hot([text] if separator is None else text.split(separator), aliases)
+    """Parse label text to a multi-hot vector; findings that are not named are 0 if `others_absent`, else NaN.
+
+    Empty parts, as after a trailing separator, are ignored; text without a name is unknown.
+    """
+    names = [text] if separator is None else [name for name in text.split(separator) if name.strip()]
+    if not names:
+        return UNKNOWN_FINDINGS
+    values = to_multi_hot(names, aliases)
     if others_absent or not any(values):
         return values
     return tuple(value or math.nan for value in values)
 
 
-def walk_files(folder: Path, accepts: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield the accepted files in and below a folder, sorted, without hidden ones; links are followed once."""
-    yield from _walk(folder, accepts, visited=set())
+def read_table(
+    path: Path,
+    *,
+    required: ColumnNames,
+    labels: tuple[str, ...],
+    optional: ColumnNames,
+    aliases: Mapping[str, str],
+    separator: str = LABEL_SEPARATOR,
+) -> CsvTable:
+    """Read a table whose labels are in one column (role "labels") or in one column of 0 and 1 per finding.
 
-
-def _walk(folder: Path, accepts: Callable[[Path], bool], *, visited: set[Path]) -> Iterator[Path]:
-    if folder.resolve() in visited:
-        return
-    visited.add(folder.resolve())
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, accepts, visited=visited)
-        elif accepts(entry):
-            yield entry
-
-
-def locate_films(
-    root: Path, files: Sequence[Path], table: CsvTable, *, extra_names: Mapping[str, Path] | None = None
-) -> dict[int, Path]:
-    """Find the file of each row: by its path below the root, else by its file name with or without the suffix.
-
-    `extra_names` are other names that a row may use for a file. Rows without a file are left out. Raises DataError for
-    a row that matches several files.
+    Raises DataError like `csv_table.read_table`, and if the table has neither.
     """
-    by_path = {file.relative_to(root).as_posix(): file for file in files} | dict(extra_names or {})
-    by_name: dict[str, list[Path]] = {}
-    for file in files:
-        for name in {file.name, file.stem}:
-            by_name.setdefault(name, []).append(file)
-    file_of_row: dict[int, Path] = {}
-    for row, name in enumerate(table["image"]):
-        matches = [by_path[name]] if name in by_path else by_name.get(name, [])
-        if len(matches) > 1:
-            raise table.row_error(row, f"{name} matches several files: {matches[0]}, {matches[1]}")
-        if matches:
-            file_of_row[row] = matches[0]
-    return file_of_row
+    finding_columns = name_finding_columns(aliases)
+    columns = {**required, "labels": labels, **optional, **finding_columns}
+    table = csv_table.read_table(path, required={}, optional=columns, list_separator=separator)
+    has_labels = "labels" in table or any(role in table for role in finding_columns)
+    missing = [
+        role for role in ("image", "labels", *required) if role not in table and not (role == "labels" and has_labels)
+    ]
+    if missing:
+        csv_table.read_table(path, required={role: columns[role] for role in missing}, list_separator=separator)
+    csv_table.refuse_nameless_rows(table)
+    return table
 
 
-def report_counts(root: Path, table: CsvTable, *, n_located: int, n_files: int, report: Callable[[str], None]) -> None:
-    """Report how many rows have no file and how many files have no row; DataError if no row has a file."""
-    if not n_located:
-        raise DataError(
-            f"{root}: no films found: none of the {len(table):,} films in {table.path.name} is below this folder"
+def name_finding_columns(aliases: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the names that the column of each finding, and of "No Finding", may have; the roles are the findings."""
+    names = {name: [name] for name in (*FINDINGS, NO_FINDING)}
+    for alias, target in {**_COLUMN_ALIASES, **aliases}.items():
+        names[canonicalize_finding(target)].append(alias)
+    return {role: tuple(columns) for role, columns in names.items()}
+
+
+def read_findings(
+    table: CsvTable, parse_text: Callable[[str], tuple[float, ...]], *, others_absent: bool = False
+) -> list[LabelledFilm]:
+    """Read the findings of each row: unknown where the field is empty, an error in the row where they contradict.
+
+    `parse_text` parses the label column; `others_absent` applies to findings without a column. Raises DataError with
+    the row for an unknown finding or value.
+    """
+    if "labels" in table:
+        cache: dict[str, tuple[float, ...]] = {"": UNKNOWN_FINDINGS}
+
+        def read_row(row: int) -> tuple[float, ...]:
+            text = table["labels"][row]
+            if text not in cache:
+                cache[text] = parse_text(text)
+            return cache[text]
+    else:
+
+        def read_row(row: int) -> tuple[float, ...]:
+            return _read_finding_columns(table, row, others_absent=others_absent)
+
+    return [read_row_findings(table, row, read_row) for row in range(len(table))]
+
+
+def read_row_findings(table: CsvTable, row: int, read_row: Callable[[int], tuple[float, ...]]) -> LabelledFilm:
+    """Read the findings of one row; a contradiction becomes its error, another DataError is raised with the row."""
+    try:
+        return LabelledFilm(row, read_row(row))
+    except ContradictoryLabelsError as error:
+        return LabelledFilm(row, UNKNOWN_FINDINGS, error=str(table.row_error(row, str(error))))
+    except DataError as error:
+        raise table.row_error(row, str(error)) from error
+
+
+def _read_finding_columns(table: CsvTable, row: int, *, others_absent: bool) -> tuple[float, ...]:
+    values = {}
+    for role in (*FINDINGS, NO_FINDING):
+        if role in table:
+            text = table[role][row].removesuffix(".0").lower()
+            if text not in _VALUE_OF_TEXT:
+                raise DataError(f"{role} is {text!r}; expected 1, 0, -1 or blank")
+            values[role] = _VALUE_OF_TEXT[text]
+    return combine_finding_values(values, others_absent=others_absent)
+
+
+def combine_finding_values(values: Mapping[str, float], *, others_absent: bool = False) -> tuple[float, ...]:
+    """Combine values by finding, and of "No Finding", to a vector; ContradictoryLabelsError if both are present."""
+    if values.get(NO_FINDING) == 1.0:
+        if present := [name for name, value in values.items() if value == 1.0 and name != NO_FINDING]:
+            raise ContradictoryLabelsError(f"both {NO_FINDING} and {present[0]} are labelled present")
+        return to_multi_hot((NO_FINDING,))
+    return tuple(values.get(finding, 0.0 if others_absent else math.nan) for finding in FINDINGS)
+
+
+def merge_rows(table: CsvTable, rows: Sequence[LabelledFilm], report: Callable[[str], None]) -> list[LabelledFilm]:
+    """Merge the rows of each film, such as one per box or reader, to their union; report how many have several.
+
+    A finding is present if any row says so, absent if a row says that and none says present, else unknown. Raises
+    DataError for a film that is listed for two patients.
+    """
+    groups: dict[str, list[LabelledFilm]] = {}
+    for row in rows:
+        groups.setdefault(table["image"][row.row], []).append(row)
+    merged = [_merge_group(table, group) for group in groups.values()]
+    several = [group for group in groups.values() if len(group) > 1]
+    if several:
+        n_different = sum(len({repr(row.findings) for row in group}) > 1 for group in several)
+        report(
+            f"{table.path}: {len(several):,} films have several rows, which are merged: a finding is present if any "
+            f"row says so; the rows of {n_different:,} films differ"
         )
-    if n_located < len(table):
-        report(f"{root}: {len(table) - n_located:,} of {len(table):,} listed films are absent, {n_located:,} found")
-    if n_located < n_files:
-        report(f"{root}: {n_files - n_located:,} image files are not listed in {table.path.name} and are left out")
+    return merged
+
+
+def _merge_group(table: CsvTable, group: Sequence[LabelledFilm]) -> LabelledFilm:
+    if len(group) == 1:
+        return group[0]
+    if "patient" in table:
+        patients = {csv_table.normalise_patient_id(table["patient"][row.row]) for row in group} - {""}
+        if len(patients) > 1:
+            raise table.row_error(
+                group[-1].row, f"{table['image'][group[0].row]} is listed for two patients; keep the rows of one"
+            )
+    findings = tuple(
+        max((value for value in values if not math.isnan(value)), default=math.nan)
+        for values in zip(*(row.findings for row in group), strict=True)
+    )
+    return LabelledFilm(group[0].row, findings, error=next((row.error for row in group if row.error), ""))
+
+
+def raise_data_error(message: str) -> NoReturn:
+    """Raise DataError; as the function that reads a film, it makes the film unreadable."""
+    raise DataError(message)
 
 
 def report_unknown_findings(root: Path, findings: Collection[tuple[float, ...]], report: Callable[[str], None]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
 from synthcxr.data.films import Film
-from synthcxr.data.findings import parse_finding_labels
+from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import DataError
-from synthcxr.readers import csv_table, label_csv
+from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
+from synthcxr.readers.label_csv import LabelledFilm
 
 ATTRIBUTION = (
     "NIH ChestX-ray14, provided by the NIH Clinical Center: https://nihcc.app.box.com/v/ChestXray-NIHCC. "
@@ -21,12 +23,11 @@ ATTRIBUTION = (
 )
 _COLUMNS = {
     "image": ("Image Index",),
-    "labels": ("Finding Labels",),
     "patient": ("Patient ID",),
     "view": ("View Position",),
 }
 _OFFICIAL_LISTS = {"train_val_list.txt": "train_val", "test_list.txt": "test"}
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
+_LABEL_COLUMNS = ("Finding Labels",)
 
 
 def read_films(
@@ -35,49 +36,62 @@ def read_films(
     """Read the films in the folder `path` that its table lists, in the order of the table.
 
     The table is `csv`, else Data_Entry_2017*.csv (the last by name), else labels.csv. Its optional column Source gives
-    the source of each film. `report` receives one line each about absent, unlisted and unlabelled films. Raises
+    the source of each film. Several rows of a film are merged. `report` receives one line each about absent, unlisted
+    and unlabelled films. A film with contradictory labels cannot be read, which `prepare.on_bad` handles. Raises
     DataError if the folder, the table, a column or every film is missing, and for an unknown finding.
     """
     root = Path(path).expanduser()
-    table = csv_table.read_table(_find_table(root, csv), required=_COLUMNS, optional={"source": ("Source",)})
-    csv_table.refuse_duplicates(table)
-    findings = csv_table.parse_findings(table, parse_finding_labels)
-    files = _find_images(root)
-    rows = [row for row, name in enumerate(table["image"]) if name in files]
-    _report_counts(root, table, n_located=len(rows), n_files=len(files), report=report)
+    table = _read_table(_find_table(root, csv))
+    parse_text = functools.partial(label_csv.parse_labels, separator=LABEL_SEPARATOR, aliases={}, others_absent=True)
+    labelled_films = label_csv.merge_rows(table, label_csv.read_findings(table, parse_text), report)
+    files, file_of_row = _locate_films(root, table, [film.row for film in labelled_films], report)
+    film_files.report_counts(
+        root, table, n_films=len(labelled_films), n_located=len(file_of_row), files=files, report=report
+    )
+    n_unlabelled = sum(all(map(math.isnan, film.findings)) and not film.error for film in labelled_films)
+    if n_unlabelled:
+        report(f"{table.path}: {n_unlabelled:,} rows have no labels; their findings are unknown")
     official_lists = _read_official_lists(root)
-    return iter([_build_film(table, row, findings[row], files, official_lists, source) for row in rows])
+    return iter(
+        [
+            _build_film(table, film, file_of_row[film.row], official_lists, source)
+            for film in labelled_films
+            if film.row in file_of_row
+        ]
+    )
 
 
 def matches_layout(path: Path) -> bool:
     """Return whether the folder contains a table with the NIH's columns."""
     try:
-        csv_table.read_table(_find_table(path, None), required=_COLUMNS)
+        _read_table(_find_table(path, None))
     except DataError:
         return False
     return True
 
 
+def _read_table(path: Path) -> CsvTable:
+    return label_csv.read_table(
+        path, required=_COLUMNS, labels=_LABEL_COLUMNS, optional={"source": ("Source",)}, aliases={}
+    )
+
+
 def _build_film(
-    table: CsvTable,
-    row: int,
-    findings: tuple[float, ...],
-    files: Mapping[str, Path],
-    official_lists: Mapping[str, str],
-    source: str,
+    table: CsvTable, labelled: LabelledFilm, file: Path, official_lists: Mapping[str, str], source: str
 ) -> Film:
-    name = table["image"][row]
+    row, name = labelled.row, table["image"][labelled.row]
     if not table["patient"][row]:
         raise table.row_error(row, "no Patient ID")
+    unreadable = functools.partial(label_csv.raise_data_error, labelled.error) if labelled.error else None
     return Film(
         image_index=name,
         patient_id=csv_table.normalise_patient_id(table["patient"][row]),
         source=(table["source"][row] if "source" in table else "") or source,
         view=csv_table.parse_view(table["view"][row]),
-        findings=findings,
-        read=functools.partial(images.read, files[name]),
-        read_size=functools.partial(images.read_shorter_side, files[name]),
-        origin=str(files[name]),
+        findings=labelled.findings,
+        read=unreadable or functools.partial(images.read, file),
+        read_size=unreadable or functools.partial(images.read_shorter_side, file),
+        origin=str(file),
         official=official_lists.get(name, ""),
     )
 
@@ -95,27 +109,32 @@ def _find_table(root: Path, csv: str | None) -> Path:
     raise DataError(f"{root}: contains neither Data_Entry_2017*.csv nor labels.csv; give the folder of the NIH release")
 
 
+def _locate_films(
+    root: Path, table: CsvTable, rows: Sequence[int], report: Callable[[str], None]
+) -> tuple[Sequence[Path], dict[int, Path]]:
+    """Find the files, and the file of each row: in the folders of the release, else anywhere below the root."""
+    files = _find_images(root)
+    file_of_row = {row: files[name] for row in rows if (name := table["image"][row]) in files}
+    absent_rows = [row for row in rows if row not in file_of_row]
+    if not absent_rows:
+        return list(files.values()), file_of_row
+    located_names = {table["image"][row] for row in file_of_row}
+    other_files = [file for file in film_files.find_images(root, report) if file.name not in located_names]
+    other_file_of_row = film_files.locate_films(root, other_files, table, absent_rows, report=report)
+    all_files = dict.fromkeys((*files.values(), *(other_files if not files else other_file_of_row.values())))
+    file_of_row |= other_file_of_row
+    return list(all_files), {row: file_of_row[row] for row in rows if row in file_of_row}
+
+
 def _find_images(root: Path) -> dict[str, Path]:
-    """Find the image files by name; if two have the same name, the first counts."""
+    """Find the image files by name in the folders of the release; if two have the same name, the first counts."""
     files: dict[str, Path] = {}
     for folder in (root, root / "images", *sorted(root.glob("images_*")), *sorted(root.glob("images_*/images"))):
         if folder.is_dir():
             for file in sorted(folder.iterdir()):
-                if file.suffix.lower() in _SUFFIXES:
+                if film_files.is_image(file):
                     files.setdefault(file.name, file)
     return files
-
-
-def _report_counts(root: Path, table: CsvTable, *, n_located: int, n_files: int, report: Callable[[str], None]) -> None:
-    if n_located == 0:
-        raise DataError(
-            f"{root}: no films found: none of the {len(table):,} films in {table.path.name} is in this folder, in "
-            "images/ or in images_*/images/"
-        )
-    label_csv.report_counts(root, table, n_located=n_located, n_files=n_files, report=report)
-    n_unlabelled = table["labels"].count("")
-    if n_unlabelled:
-        report(f"{table.path}: {n_unlabelled:,} rows have no labels; their findings are unknown")
 
 
 def _read_official_lists(root: Path) -> dict[str, str]:

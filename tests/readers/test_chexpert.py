@@ -79,7 +79,7 @@ def test_options_give_the_meaning_of_uncertain_and_blank(release: Path, word: st
 
 
 def test_invalid_options_and_rows_are_errors(release: Path) -> None:
-    """The error names the unknown word, the invalid value or the contradiction."""
+    """The error names the unknown word or the invalid value; a contradiction is an error of its film alone."""
     with pytest.raises(ConfigError, match="^uncertain_as: 'perhaps' is not one of unknown, present, absent"):
         chexpert.read_films(str(release), uncertain_as="perhaps")
     table = release / "train.csv"
@@ -88,8 +88,10 @@ def test_invalid_options_and_rows_are_errors(release: Path) -> None:
     with pytest.raises(DataError, match=r"train.csv:3: Edema is '2'"):
         chexpert.read_films(str(release))
     table.write_text(text.replace("AP,1.0,,,,,,", "AP,1.0,,1.0,,,,"))
+    first, second = chexpert.read_films(str(release))
     with pytest.raises(DataError, match=r"train.csv:2: both No Finding and Cardiomegaly are labelled present"):
-        chexpert.read_films(str(release))
+        first.read_size()
+    assert second.read_size() == 16
 
 
 @pytest.mark.parametrize("path", ["../../etc/patient00009.jpg", "/etc/patient00009.jpg"])
@@ -114,3 +116,41 @@ def test_folders_without_films_are_errors(tmp_path: Path) -> None:
 def test_layout_is_detected(release: Path) -> None:
     """The table of the release identifies the reader."""
     assert readers.detect_reader(release) == "chexpert"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("CheXpert-v1.0-small/train", "CheXpert-v1.0\\train"), ("CheXpert-v1.0-small", "/kaggle/input/CheXpert")],
+)
+def test_paths_of_other_machines(release: Path, old: str, new: str) -> None:
+    """Backslashes and other top folders are matched by the tail; a film of another patient is not taken."""
+    text = (release / "train.csv").read_text().replace(old, new)
+    (release / "train.csv").write_text(text)
+    assert [film.patient_id[-1] for film in chexpert.read_films(str(release))] == ["1", "2"]
+    (release / "train").rename(release / "copy")
+    (release / "CheXpert-small").mkdir()
+    (release / "copy").rename(release / "CheXpert-small" / "train")
+    assert [film.patient_id[-1] for film in chexpert.read_films(str(release))] == ["1", "2"]
+
+
+def test_tables_of_other_names_and_columns(release: Path) -> None:
+    """The only table with CheXpert's columns is read, also with the columns of CheXpert Plus, or without labels."""
+    text = (release / "train.csv").read_text()
+    (release / "train.csv").unlink()
+    table = release / "df_chexpert_plus_240401.csv"
+    table.write_text(
+        text.replace("Path,", "path_to_image,").replace("Frontal/Lateral", "frontal_lateral").replace("AP/PA", "ap_pa")
+    )
+    assert [film.view for film in chexpert.read_films(str(release))] == ["AP", "PA"]
+    table.write_text("Path\n" + "\n".join(row.split(",")[0] for row in ROWS) + "\n")
+    lines: list[str] = []
+    films = list(chexpert.read_films(str(release), report=lines.append))
+    assert [get_known_findings(film) for film in films] == [{}, {}]
+    assert any("the tables have no labels" in line for line in lines)
+
+
+def test_the_error_shows_a_listed_and_a_present_path(release: Path) -> None:
+    """If no listed film is present, the error shows one path of the table and one of the folder."""
+    (release / "train.csv").write_text(f"{HEADER}\n{ROWS[3]}\n")
+    with pytest.raises(DataError, match=r"it lists .*patient00003.*, and the folder contains train/patient00001/"):
+        chexpert.read_films(str(release))

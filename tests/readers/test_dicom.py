@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 from support.dicom_files import build_film, draw_12_bit_phantom, write_film
 
@@ -136,12 +138,12 @@ def test_broken_files_become_unreadable_films(archive: Path, salt: str) -> None:
 
 
 def test_folders_without_films_are_errors(tmp_path: Path, salt: str) -> None:
-    """A missing folder, CSV file or DICOM file, and a CSV file that names none of them, are errors."""
+    """A missing folder or DICOM file, and a CSV file that names none of them, are errors."""
     with pytest.raises(DataError, match="no such folder"):
         read(tmp_path / "gone", salt)
     root = tmp_path / "x"
     root.mkdir()
-    with pytest.raises(DataError, match="contains no CSV"):
+    with pytest.raises(DataError, match="contains no DICOM file"):
         read(root, salt)
     (root / "t.csv").write_text("file,label\na.dcm,Mass\n")
     with pytest.raises(DataError, match="contains no DICOM file"):
@@ -171,3 +173,96 @@ def test_reading_broken_files_prints_nothing(archive: Path, salt: str) -> None:
         [sys.executable, "-c", code, str(archive), salt], capture_output=True, text=True, check=False
     )
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+
+
+def test_without_a_table_the_findings_are_unknown(tmp_path: Path, salt: str) -> None:
+    """Films without a CSV file are read with unknown findings, and the reader says so."""
+    for name in ("a", "b"):
+        write_film(build_film(draw_12_bit_phantom(0), PatientID=f"{name}1"), tmp_path / "x" / f"{name}.dcm")
+    lines: list[str] = []
+    films = read(tmp_path / "x", salt, report=lines.append)
+    assert len(films) == 2 and all(math.isnan(value) for film in films for value in film.findings)
+    assert "no table of labels: the findings of 2 films are unknown" in lines[0]
+    assert readers.detect_reader(tmp_path / "x") == "dicom"
+
+
+def build_code(value: str, meaning: str) -> Sequence:
+    item = Dataset()
+    item.CodeValue, item.CodeMeaning = value, meaning
+    return Sequence([item])
+
+
+@pytest.mark.parametrize(
+    ("tags", "view"),
+    [
+        ({"ViewPosition": "PA ERECT"}, "PA"),
+        ({"ViewPosition": "AP SUPINE"}, "AP"),
+        ({"ViewPosition": "POSTERO_ANTERIOR"}, "PA"),
+        ({"ViewPosition": "", "ViewCodeSequence": build_code("R-10206", "antero-posterior")}, "AP"),
+        ({"ViewPosition": "", "ViewCodeSequence": build_code("x", "postero-anterior")}, "PA"),
+        ({"ViewPosition": "", "SeriesDescription": "Thorax p.a. / PA"}, "PA"),
+        ({"ViewPosition": "", "StudyDescription": "CHEST PA AND LAT"}, ""),
+        ({"ViewPosition": "", "ViewCodeSequence": build_code("R-10236", "left lateral")}, None),
+        ({"ViewPosition": "", "SeriesDescription": "CHEST LATERAL"}, None),
+        ({"ViewPosition": "", "PatientOrientation": "A\\F"}, None),
+        ({"ViewPosition": "LL"}, None),
+        ({"Modality": "DR"}, "PA"),
+        ({"Modality": "CT"}, None),
+    ],
+)
+def test_views_and_modalities(tmp_path: Path, salt: str, tags: dict[str, Any], view: str | None) -> None:
+    """The view is read from its tag, code, orientation or description; laterals and other modalities are left out."""
+    write_film(build_film(draw_12_bit_phantom(0), **tags), tmp_path / "x" / "a.dcm")
+    write_film(build_film(draw_12_bit_phantom(1), PatientID="other"), tmp_path / "x" / "b.dcm")
+    films = {Path(film.origin).name: film for film in read(tmp_path / "x", salt)}
+    assert (films["a.dcm"].view if "a.dcm" in films else None) == view
+
+
+def test_modalities_can_be_chosen(tmp_path: Path, salt: str) -> None:
+    """The option `modalities` replaces the modalities that are read."""
+    for name in ("DX", "OT"):
+        write_film(build_film(draw_12_bit_phantom(0), Modality=name, PatientID=name), tmp_path / "x" / name)
+    assert [Path(film.origin).name for film in read(tmp_path / "x", salt, modalities=["ot"])] == ["OT"]
+
+
+def test_placeholder_patients_are_errors_with_a_way_out(tmp_path: Path, salt: str) -> None:
+    """If all Patient IDs are placeholders, the error asks for a patient column, which then precedes the files."""
+    for index, patient in enumerate(("ANONYMOUS", "0", "ANONYMOUS")):
+        write_film(build_film(draw_12_bit_phantom(index), PatientID=patient), tmp_path / "x" / f"{index}.dcm")
+    table = tmp_path / "x" / "t.csv"
+    table.write_text("file,label\n0,Mass\n1,Mass\n2,Mass\n")
+    with pytest.raises(DataError, match=r"Patient ID of all 3 films is a placeholder .* add a column patient_id"):
+        read(tmp_path / "x", salt)
+    table.write_text("file,label,patient_id\n0,Mass,7\n1,Mass,7.0\n2,Mass,8\n")
+    a, b, c = read(tmp_path / "x", salt)
+    assert a.patient_id == b.patient_id != c.patient_id
+
+
+def test_changes_of_the_display_are_reported(tmp_path: Path, salt: str) -> None:
+    """Turned and reduced films, ignored windows, overstated bits and burned-in annotations are counted."""
+    for index, tags in enumerate(
+        (
+            {"PatientOrientation": "R\\F"},
+            {"PixelAspectRatio": ["2", "1"]},
+            {"WindowCenter": "1", "WindowWidth": "0"},
+            {"bits": 16},
+            {"BurnedInAnnotation": "YES"},
+        )
+    ):
+        write_film(build_film(draw_12_bit_phantom(index), PatientID=f"P{index}", **tags), tmp_path / "x" / f"{index}")
+    lines: list[str] = []
+    films = read(tmp_path / "x", salt, report=lines.append)
+    text = "\n".join(lines)
+    for phrase in ("turned", "not square", "window width of 0", "16 bits and no window", "burned-in annotations"):
+        assert "warning: 1 films" in text and phrase in text
+    assert sorted(film.read_size() for film in films) == sorted(min(film.read().shape) for film in films)
+
+
+def test_rows_of_one_film_are_merged(tmp_path: Path, salt: str) -> None:
+    """A row per box gives one film with the union of its rows."""
+    write_film(build_film(draw_12_bit_phantom(0)), tmp_path / "x" / "a.dcm")
+    (tmp_path / "x" / "t.csv").write_text("patientId,x,Target\na,1,1\na,2,0\n")
+    (film,) = read(
+        tmp_path / "x", salt, image_column="patientId", label_column="Target", map={"1": "Mass", "0": "No Finding"}
+    )
+    assert to_finding_names(film.findings) == ("Mass",)

@@ -38,7 +38,7 @@ def save_and_read(dataset: Any, folder: Path) -> Float32:
 def test_stored_values_are_scaled_by_their_bits(tmp_path: Path) -> None:
     """Without rescale or window, the stored range is black to white; nothing is stretched or clipped."""
     np.testing.assert_allclose(save_and_read(build_film(RAMP), tmp_path), UNIT, atol=1e-6)
-    np.testing.assert_allclose(save_and_read(build_film(RAMP, bits=16), tmp_path), RAMP / 65535, atol=1e-6)
+    np.testing.assert_allclose(save_and_read(build_film(RAMP // 2), tmp_path), RAMP // 2 / 4095, atol=1e-6)
     signed = RAMP.astype(np.int16) - 2048
     np.testing.assert_allclose(save_and_read(build_film(signed), tmp_path), UNIT, atol=1e-6)
 
@@ -176,7 +176,7 @@ BROKEN = {
     "colour": (_colour, "RGB image; expected greyscale"),
     "no pixels": (lambda: _without("PixelData"), "no pixel data"),
     "no rows": (lambda: _without("Rows"), "not a readable DICOM film"),
-    "too few bytes": (lambda: build_film(RAMP, Rows=9), "not a readable DICOM film"),
+    "too few bytes": (lambda: build_film(RAMP, Rows=9), "128 bytes of pixel data, but the tags state 144"),
     "too large": (lambda: build_film(RAMP, Rows=65535, Columns=65535), "65,535 x 65,535 pixels; expected"),
     "no width": (lambda: build_film(RAMP, Columns=0), "8 x 0 pixels; expected"),
     "JPEG 2000 bomb": (
@@ -250,3 +250,71 @@ def test_deep_nesting_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(content[:position] + build_nested_sequences(10_000))
     with pytest.raises(DataError, match=r"x\.dcm: "):
         dicom_pixels.read_pixels(tmp_path / "x.dcm")
+
+
+def test_sixteen_stated_bits_are_scaled_by_the_bits_in_use(tmp_path: Path) -> None:
+    """12-bit values in 16 stated bits span black to white without a window, as if 12 bits were stated; padding is not
+    counted.
+    """
+    np.testing.assert_allclose(save_and_read(build_film(RAMP, bits=16), tmp_path), UNIT, atol=1e-6)
+    signed = RAMP.astype(np.int16) - 2048
+    np.testing.assert_allclose(save_and_read(build_film(signed, bits=16), tmp_path), UNIT, atol=1e-6)
+    padded = RAMP.copy()
+    padded[0, 0] = 65535
+    pixels = save_and_read(build_film(padded, bits=16, PixelPaddingValue=65535), tmp_path)
+    np.testing.assert_allclose(pixels, UNIT, atol=1e-6)
+
+
+@pytest.mark.parametrize("high_bit", [12, 15])
+def test_values_below_the_high_bit_are_shifted(tmp_path: Path, high_bit: int) -> None:
+    """Values whose highest bit is not BitsStored - 1 are read from the bits that the tags name, signed or not."""
+    n_below = high_bit - 11
+    np.testing.assert_allclose(save_and_read(build_film(RAMP << n_below, HighBit=high_bit), tmp_path), UNIT, atol=1e-6)
+    signed = (RAMP.astype(np.int16) - 2048) << n_below
+    np.testing.assert_allclose(save_and_read(build_film(signed, HighBit=high_bit), tmp_path), UNIT, atol=1e-6)
+
+
+def test_inverse_presentation_is_inverted_once(tmp_path: Path) -> None:
+    """Presentation LUT Shape INVERSE inverts a film, together with MONOCHROME1 only once."""
+    for interpretation in ("MONOCHROME1", "MONOCHROME2"):
+        dataset = build_film(4095 - RAMP, PresentationLUTShape="INVERSE", PhotometricInterpretation=interpretation)
+        np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", ["L\\F", "R\\F", "L\\H", "R\\H", "F\\L", "F\\R", "H\\L", "H\\R"])
+def test_films_are_turned_to_the_usual_display(tmp_path: Path, orientation: str) -> None:
+    """Whatever the Patient Orientation, the patient's left is at the right and the head at the top."""
+    row, column = orientation.split("\\")
+    stored = RAMP.T if row in "HF" else RAMP
+    stored = stored[:, ::-1] if row in "RH" else stored
+    stored = np.ascontiguousarray(stored[::-1] if column in "RH" else stored)
+    pixels = save_and_read(build_film(stored, PatientOrientation=orientation), tmp_path)
+    np.testing.assert_allclose(pixels, UNIT, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tags", "shape"),
+    [
+        ({"PixelAspectRatio": ["2", "1"]}, (8, 4)),
+        ({"PixelSpacing": ["0.1", "0.2"]}, (4, 8)),
+        ({"ImagerPixelSpacing": ["0.2", "0.2"]}, (8, 8)),
+        ({"PixelAspectRatio": ["0", "1"]}, (8, 8)),
+    ],
+)
+def test_pixels_become_square(tmp_path: Path, tags: dict[str, list[str]], shape: tuple[int, int]) -> None:
+    """A film whose pixels are not square is reduced on its denser side; an invalid ratio is ignored."""
+    assert save_and_read(build_film(RAMP, **tags), tmp_path).shape == shape
+
+
+def test_window_of_width_0_is_ignored(tmp_path: Path) -> None:
+    """A window without a width does not turn the film black and white."""
+    dataset = build_film(RAMP, WindowCenter="2000", WindowWidth="0")
+    np.testing.assert_allclose(save_and_read(dataset, tmp_path), UNIT, atol=1e-6)
+
+
+def test_short_pixel_data_is_an_error_with_both_sizes(tmp_path: Path) -> None:
+    """The error states the bytes that are present and the bytes that the tags state."""
+    dataset = build_film(RAMP)
+    dataset.PixelData = dataset.PixelData[:100]
+    with pytest.raises(DataError, match="100 bytes of pixel data, but the tags state 128"):
+        save_and_read(dataset, tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthcxr.data.findings import format_finding_labels, to_finding_names
+from synthcxr.data.findings import FINDINGS, format_finding_labels, to_finding_names
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import folder
 
@@ -153,6 +153,7 @@ def test_missing_films_and_invalid_options_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no films found: the folder contains no PNG or JPEG"):
         folder.read_films(str(tmp_path))
     write_film(tmp_path / "x.png")
+    write_film(tmp_path / "Mass" / "y.png")
     with pytest.raises(DataError, match=r"x.png: the film is in no class folder"):
         folder.read_films(str(tmp_path))
     with pytest.raises(ConfigError, match="^others: 'maybe'"):
@@ -168,3 +169,77 @@ def test_links_are_followed_once(class_folders: Path) -> None:
     (class_folders / "Mass").symlink_to(elsewhere)
     (class_folders / "Edema" / "up").symlink_to(class_folders)
     assert len(list(folder.read_films(str(class_folders)))) == 5
+
+
+def test_films_without_labels_are_unknown(tmp_path: Path) -> None:
+    """Without a table and class folders, all findings are unknown, and the reader says so."""
+    write_film(tmp_path / "x.png")
+    write_film(tmp_path / "images" / "y.webp")
+    lines: list[str] = []
+    films = list(folder.read_films(str(tmp_path), report=lines.append))
+    assert len(films) == 2 and all(math.isnan(value) for film in films for value in film.findings)
+    assert "no table and no class folders: the findings of 2 films are unknown" in lines[0]
+
+
+def test_masks_are_left_out_and_other_formats_are_read(tmp_path: Path) -> None:
+    """Masks beside films or in a folder are counted; TIFF, BMP and WebP films are read."""
+    for name in ("a.png", "a_mask.png", "b.tif", "c.bmp", "d.webp", "masks/b.png"):
+        write_film(tmp_path / "Mass" / name)
+    lines: list[str] = []
+    films = list(folder.read_films(str(tmp_path), report=lines.append))
+    assert [Path(film.origin).name for film in films] == ["a.png", "b.tif", "c.bmp", "d.webp"]
+    assert all(film.read().shape == (10, 12) for film in films)
+    assert "2 masks are left out, such as Mass/a_mask.png" in lines[0]
+
+
+def test_rows_of_several_readers_are_merged(tmp_path: Path) -> None:
+    """A finding is present if any row of the film says so; two patients for one film are an error."""
+    write_film(tmp_path / "x.png")
+    table = tmp_path / "t.csv"
+    table.write_text("image_id,label,patient\nx,No finding,7\nx,Mass,7.0\nx,Edema,\n")
+    lines: list[str] = []
+    (film,) = folder.read_films(str(tmp_path), report=lines.append)
+    assert to_finding_names(film.findings) == ("Mass", "Edema") and film.patient_id == "7"
+    assert "1 films have several rows" in lines[0] and "the rows of 1 films differ" in lines[0]
+    table.write_text("image_id,label,patient\nx,No finding,7\nx,Mass,8\n")
+    with pytest.raises(DataError, match=r"t.csv:3: x is listed for two patients"):
+        folder.read_films(str(tmp_path))
+
+
+def test_a_column_per_finding(tmp_path: Path) -> None:
+    """Columns of 0 and 1 give the findings; blank and -1 are unknown, and so are findings without a column."""
+    for name in ("x.png", "y.png"):
+        write_film(tmp_path / name)
+    table = tmp_path / "t.csv"
+    table.write_text("image,Mass,Pleural Effusion,water,No Finding\nx.png,1,0.0,-1,0\ny.png,0,,0,1\n")
+    first, second = folder.read_films(str(tmp_path), map={"water": "Edema"})
+    assert {name: value for name, value in zip(FINDINGS, first.findings, strict=True) if not math.isnan(value)} == {
+        "Mass": 1.0,
+        "Effusion": 0.0,
+    }
+    assert to_finding_names(second.findings) == ("No Finding",)
+    table.write_text("image,Mass\nx.png,0.5\n")
+    with pytest.raises(DataError, match=r"t.csv:2: Mass is '0.5'; expected 1, 0, -1 or blank"):
+        folder.read_films(str(tmp_path))
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """The metadata.jsonl of Hugging Face is a table, with texts or lists as labels; a broken line is an error."""
+    for name in ("x.png", "y.png"):
+        write_film(tmp_path / name)
+    table = tmp_path / "metadata.jsonl"
+    table.write_text('{"file_name": "x.png", "label": ["Mass", "Edema"]}\n{"file_name": "y.png", "label": null}\n')
+    first, second = folder.read_films(str(tmp_path))
+    assert to_finding_names(first.findings) == ("Mass", "Edema")
+    assert all(map(math.isnan, second.findings))
+    table.write_text('{"file_name": "x.png", "label": "Mass"}\n{"file_name":\n')
+    with pytest.raises(DataError, match=r"metadata.jsonl:2: not readable as JSON"):
+        folder.read_films(str(tmp_path))
+
+
+def test_two_rows_cannot_name_one_file(tmp_path: Path) -> None:
+    """Two rows whose names match one file equally are an error."""
+    write_film(tmp_path / "x.png")
+    (tmp_path / "t.csv").write_text("image,label\ntrain/x.png,Mass\ntest/x.png,Edema\n")
+    with pytest.raises(DataError, match=r"t.csv:3: test/x.png and train/x.png match one file"):
+        folder.read_films(str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pickle
 from pathlib import Path
@@ -139,8 +140,7 @@ def test_missing_films_are_errors(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ("00000009_000.png,Covid,0,9,1,M,PA,1,1,1,1", "csv:6: unknown finding 'Covid'; known: No Finding, Atelectasis"),
-        ("00000009_000.png,No Finding|Mass,0,9,1,M,PA,1,1,1,1", "csv:6: contradictory labels: Mass, No Finding"),
-        ("00000003_000.png,Mass,0,3,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed twice"),
+        ("00000003_000.png,Mass,0,4,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed for two patients"),
         ("00000009_000.png,Mass", "csv:6: 2 fields, but the header has 11"),
         (",Mass,0,3,1,M,PA,1,1,1,1", "csv:6: the row names no film"),
         ("00000004_000.png,Mass,0,,1,M,PA,1,1,1,1", "csv:6: no Patient ID"),
@@ -165,6 +165,40 @@ def test_missing_columns_are_errors(release: Path) -> None:
     (release / "Data_Entry_2017_v2020.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not readable as CSV"):
         nih.read_films(str(release))
+
+
+def test_contradictory_labels_make_a_film_unreadable(tmp_path: Path) -> None:
+    """No Finding together with a finding is an error of that film alone, so that `prepare.on_bad` decides."""
+    write_table(tmp_path, "a.png,No Finding|Mass,0,1,1,M,PA,1,1,1,1", "b.png,Mass,0,2,1,M,PA,1,1,1,1")
+    for name in ("a.png", "b.png"):
+        write_film(tmp_path / name)
+    contradictory, usable = nih.read_films(str(tmp_path))
+    with pytest.raises(DataError, match=r"csv:2: contradictory labels: Mass, No Finding"):
+        contradictory.read_size()
+    assert np.isnan(contradictory.findings).all() and usable.read_size() == 16
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators(tmp_path: Path, separator: str) -> None:
+    """A table separated by semicolons or tabs, also compressed, gives the same films."""
+    text = "Image Index,Finding Labels,Patient ID,View Position\na.png,Mass|Edema,61.0,PA\nb.png,Mass|,061,PA\n"
+    for name in ("a.png", "b.png"):
+        write_film(tmp_path / name)
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress(text.replace(",", separator).encode()))
+    first, second = nih.read_films(str(tmp_path), csv="table.csv.gz")
+    assert to_finding_names(first.findings) == ("Mass", "Edema") and to_finding_names(second.findings) == ("Mass",)
+    assert first.patient_id == second.patient_id == "61"
+
+
+@pytest.mark.parametrize("name", ["images/a.PNG", "images/a.jpg", "sample/images/a.png"])
+def test_other_suffixes_and_folders(tmp_path: Path, name: str) -> None:
+    """A film is found by its name whatever its suffix, and in any folder."""
+    write_film(tmp_path / "x.png")
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / "x.png").rename(tmp_path / name)
+    write_table(tmp_path, "a.png,Mass,0,1,1,M,PA,1,1,1,1")
+    (film,) = nih.read_films(str(tmp_path))
+    assert film.image_index == "a.png" and film.read_size() == 16
 
 
 @pytest.fixture

@@ -19,7 +19,11 @@ def write_film(path: Path) -> None:
 
 def test_every_reader_has_an_attribution() -> None:
     """READERS and ATTRIBUTIONS have the same keys; the NIH's attribution contains the citation that it requires."""
-    assert set(readers.READERS) == set(readers.ATTRIBUTIONS) == {"nih", "chexpert", "dicom", "folder", "phantom"}
+    assert (
+        set(readers.READERS)
+        == set(readers.ATTRIBUTIONS)
+        == {"nih", "chexpert", "mimic", *("dicom", "folder", "phantom")}
+    )
     assert "CVPR 2017" in readers.ATTRIBUTIONS["nih"]
     assert "NIH Clinical Center" in readers.ATTRIBUTIONS["nih"]
 
@@ -42,11 +46,17 @@ def test_detects_class_folders_and_label_csv(tmp_path: Path) -> None:
 
 
 def test_unknown_layouts_are_errors(tmp_path: Path) -> None:
-    """A missing folder, an empty folder and films without labels are errors that list the known layouts."""
+    """A missing folder, an empty folder and films that cannot be read are errors that list the known layouts."""
     with pytest.raises(DataError, match="gone: no such folder"):
         readers.detect_reader(tmp_path / "gone")
     with pytest.raises(DataError, match="no films found in a known layout"):
         readers.detect_reader(tmp_path)
-    write_film(tmp_path / "a.png")
-    with pytest.raises(DataError, match="one folder per finding"):
+    write_film(tmp_path / "Covid" / "a.png")
+    with pytest.raises(DataError, match="reader folder: .*unknown finding 'Covid'"):
         readers.detect_reader(tmp_path)
+
+
+def test_films_without_labels_are_detected(tmp_path: Path) -> None:
+    """Films without a table and class folders are read by the folder reader, with unknown findings."""
+    write_film(tmp_path / "a.png")
+    assert readers.detect_reader(tmp_path) == "folder"

@@ -70,7 +70,7 @@ def test_patients_with_a_shared_image_index_are_unified() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, r"prepare.sources\[2\].reader: None is not one of nih, chexpert, dicom, folder, phantom"),
+        ({}, r"prepare.sources\[2\].reader: None is not one of nih, chexpert, mimic, dicom, folder, phantom"),
         ({"reader": "nlh"}, r"prepare.sources\[2\].reader: 'nlh' is not one of"),
         ({"reader": "nih"}, r"prepare.sources\[2\].path: missing; reader nih requires it"),
         ({"reader": "nih", "path": 3}, r"prepare.sources\[2\].path: expected text, got 3"),

@@ -172,7 +172,7 @@ def test_the_reader_can_be_given(tmp_path: Path, films: Path) -> None:
     assert len(salt.read_text().strip()) == 64 and salt.stat().st_mode & 0o077 == 0
     listed = untracked_files(salt.parent)
     assert "params.yaml" in listed and salt.name not in listed
-    with pytest.raises(ConfigError, match="unknown reader 'pacs'; known: nih, chexpert, dicom, folder"):
+    with pytest.raises(ConfigError, match="unknown reader 'pacs'; known: nih, chexpert, mimic, dicom, folder"):
         init.run(folder=tmp_path / "other", profile="nih-64", source=films, reader="pacs")
 
 

@@ -1,0 +1,173 @@
+"""Find the film files below a folder, and the file of each row of a table, whatever machine wrote its paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from synthcxr.errors import DataError
+from synthcxr.readers.csv_table import CsvTable
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+DICOM_SUFFIXES = {".dcm", ".dicom"}
+_FILM_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
+_MASK_NAME = re.compile(r"(.*[ _.-])?(mask|masks|segmentation)", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]+")
+_MIN_SHARED_PARTS = 2
+
+
+def walk_files(folder: Path, accepts: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield the accepted files in and below a folder, sorted, without hidden ones; links are followed once."""
+    yield from _walk(folder, accepts, visited=set())
+
+
+def _walk(folder: Path, accepts: Callable[[Path], bool], *, visited: set[Path]) -> Iterator[Path]:
+    if folder.resolve() in visited:
+        return
+    visited.add(folder.resolve())
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, accepts, visited=visited)
+        elif accepts(entry):
+            yield entry
+
+
+def is_image(file: Path) -> bool:
+    """Return whether the name of a file has the suffix of an image."""
+    return file.suffix.lower() in IMAGE_SUFFIXES
+
+
+def find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
+    """Find the images below a folder without masks (x_mask.png, masks/x.png), whose number is reported."""
+    files = list(walk_files(root, is_image))
+    films = [file for file in files if not _is_mask(file.relative_to(root))]
+    if len(films) < len(files):
+        example = next(file for file in files if _is_mask(file.relative_to(root))).relative_to(root)
+        report(f"{root}: {len(files) - len(films):,} masks are left out, such as {example.as_posix()}")
+    return films
+
+
+def _is_mask(file: Path) -> bool:
+    return any(_MASK_NAME.fullmatch(name) for name in (file.stem, *file.parts[:-1]))
+
+
+def locate_films(
+    root: Path,
+    files: Sequence[Path],
+    table: CsvTable,
+    rows: Sequence[int],
+    *,
+    extra_names: Mapping[str, Path] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[int, Path]:
+    """Find the file of each row: by its path below the root, else by the longest tail that both paths share.
+
+    A tail begins with the file name; case, backslashes and the suffix of an image do not matter. Either path may have
+    more folders at its top. If both have, the tail must contain a folder, and the folders before it must not be two
+    numbers of one kind (patient00001, patient00002). `extra_names` are other names that a row may use for a file. Rows
+    without a file are left out. Raises DataError for a row that matches several files, and for two rows that match one.
+    """
+    by_path = {file.relative_to(root).as_posix(): file for file in files} | dict(extra_names or {})
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(_fold_parts(file.name)[0], []).append(file)
+    matches: dict[int, tuple[tuple[int, bool, bool], Path]] = {}
+    n_other_folders, example = 0, ""
+    for row in rows:
+        name = table["image"][row]
+        if name in by_path:
+            matches[row] = ((len(Path(name).parts) + 1, True, True), by_path[name])
+            continue
+        listed = _fold_parts(name)
+        if not listed:
+            continue
+        scored = [(_score(name, listed, root, file), file) for file in by_name.get(listed[0], [])]
+        if not scored:
+            continue
+        best_score = max(score for score, _ in scored)
+        best = [file for score, file in scored if score == best_score]
+        if not _may_match(listed, _fold_parts(best[0].relative_to(root).as_posix()), best_score[0]):
+            continue
+        if len(best) > 1:
+            raise table.row_error(row, f"{name} matches several files: {best[0]}, {best[1]}; give more of the path")
+        if best_score[0] < len(listed):
+            n_other_folders += 1
+            example = example or f"{name} is {best[0].relative_to(root).as_posix()}"
+        matches[row] = (best_score, best[0])
+    file_of_row = _resolve_claims(table, matches)
+    if example:
+        report(f"{root}: {n_other_folders:,} films are below other folders than {table.path.name} says: {example}")
+    return file_of_row
+
+
+def _fold_parts(path: str) -> list[str]:
+    """Split a path into parts from the file name up, in lower case, without the suffix of a film."""
+    parts = [part.casefold() for part in path.replace("\\", "/").split("/") if part not in {"", "."}][::-1]
+    if parts and Path(parts[0]).suffix in _FILM_SUFFIXES:
+        parts[0] = Path(parts[0]).stem
+    return parts
+
+
+def _score(name: str, listed: Sequence[str], root: Path, file: Path) -> tuple[int, bool, bool]:
+    """Compare a listed path with a file: the number of shared parts, then the suffix, then the case."""
+    present = _fold_parts(file.relative_to(root).as_posix())
+    n_shared = next(
+        (n for n, (a, b) in enumerate(zip(listed, present, strict=False)) if a != b), min(len(listed), len(present))
+    )
+    is_same_case = name.replace("\\", "/").rpartition("/")[2] in {file.name, file.stem}
+    return n_shared, Path(name).suffix.lower() in {"", file.suffix.lower()}, is_same_case
+
+
+def _may_match(listed: Sequence[str], present: Sequence[str], n_shared: int) -> bool:
+    if n_shared in {len(listed), len(present)}:
+        return True
+    a, b = listed[n_shared], present[n_shared]
+    return n_shared >= _MIN_SHARED_PARTS and _DIGITS.sub("0", a) != _DIGITS.sub("0", b)
+
+
+def _resolve_claims(table: CsvTable, matches: Mapping[int, tuple[tuple[int, bool, bool], Path]]) -> dict[int, Path]:
+    """Give each file to the row that matches it best; DataError if two rows match it equally."""
+    row_of_file: dict[Path, int] = {}
+    for row, (score, file) in matches.items():
+        other = row_of_file.setdefault(file, row)
+        if other == row:
+            continue
+        if score == matches[other][0]:
+            raise table.row_error(
+                row, f"{table['image'][row]} and {table['image'][other]} match one file, {file}; give more of the path"
+            )
+        if score > matches[other][0]:
+            row_of_file[file] = row
+    files = {row: file for file, row in row_of_file.items()}
+    return {row: files[row] for row in matches if row in files}
+
+
+def report_counts(
+    root: Path,
+    table: CsvTable,
+    *,
+    n_films: int,
+    n_located: int,
+    files: Sequence[Path],
+    report: Callable[[str], None],
+) -> None:
+    """Report how many films have no file and how many files have no row; DataError if no film has a file."""
+    if not n_located:
+        raise DataError(
+            f"{root}: no films found: none of the {n_films:,} films in {table.path.name} is below this folder"
+            f"{describe_mismatch(root, table['image'], files)}"
+        )
+    if n_located < n_films:
+        report(f"{root}: {n_films - n_located:,} of {n_films:,} listed films are absent, {n_located:,} found")
+    if n_located < len(files):
+        report(f"{root}: {len(files) - n_located:,} image files are not listed in {table.path.name} and are left out")
+
+
+def describe_mismatch(root: Path, names: Sequence[str], files: Sequence[Path]) -> str:
+    """Describe one listed path beside one present file, and what to do."""
+    listed = f": it lists {names[0]}" if names else ": it has no rows"
+    present = f"the folder contains {files[0].relative_to(root).as_posix()}" if files else "the folder contains no film"
+    return f"{listed}, and {present}; correct the paths in the table, or give another folder"
