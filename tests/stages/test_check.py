@@ -75,7 +75,7 @@ def test_check_command(synthetic: Path, tmp_path: Path) -> None:
     assert good.exit_code == 0
     assert "ok     there are 5 images (5, exactly 5)" in good.stdout
     assert "ok     no two images have the same file name (0 of 5 rows differ, at most 0)" in good.stdout
-    assert good.stdout.splitlines()[-1] == f"open {docs}/index.html"
+    assert good.stdout.splitlines()[-1] == f"Data Docs: open {docs}/index.html"
     name = read_metadata(synthetic)["file_name"][2]
     (synthetic / name).write_bytes(b"no image")
     bad = invoke("check", synthetic)
