@@ -51,6 +51,10 @@ class Command(cloup.Command):
     def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Name -h before --help; click's own order changes from run to run."""
+        return sorted(super().get_help_option_names(ctx), key=len)
+
 
 class CommandGroup(cloup.Group):
     """A group whose commands end in one line and the exit code of the error.
@@ -64,6 +68,10 @@ class CommandGroup(cloup.Group):
 
     def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
+
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Name -h before --help; click's own order changes from run to run."""
+        return sorted(super().get_help_option_names(ctx), key=len)
 
     def make_commands_help_section(self, ctx: click.Context, section: cloup.Section) -> HelpSection | None:
         """List the commands with their whole first sentence, which wraps instead of being cut."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import csv_table, dicom_pixels, film_files, label_csv
+from synthcxr.readers import csv_table, dicom_headers, dicom_pixels, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.dicom_headers import DicomHeader, read_headers
 

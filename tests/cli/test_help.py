@@ -61,7 +61,7 @@ def test_options_of_generate_are_grouped() -> None:
         "Checks and evaluation",
         "Other options",
     ]
-    assert sections["Other options"] == ["--verbose", "--help"]
+    assert sections["Other options"] == ["--verbose", "-h"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
