@@ -50,10 +50,7 @@ class Command(cloup.Command):
 
     def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
-
-    def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Name -h before --help; click's own order changes from run to run."""
-        return sorted(super().get_help_option_names(ctx), key=len)
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])
 
 
 class CommandGroup(cloup.Group):
@@ -68,10 +65,7 @@ class CommandGroup(cloup.Group):
 
     def __init__(self, *args: Any, params: Sequence[click.Parameter] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, params=[*(params or ()), _verbose_option()], **kwargs)
-
-    def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Name -h before --help; click's own order changes from run to run."""
-        return sorted(super().get_help_option_names(ctx), key=len)
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])
 
     def make_commands_help_section(self, ctx: click.Context, section: cloup.Section) -> HelpSection | None:
         """List the commands with their whole first sentence, which wraps instead of being cut."""
