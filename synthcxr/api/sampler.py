@@ -19,9 +19,10 @@ from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING, to_fin
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ConfigError
 from synthcxr.model_files import predictions
+from synthcxr.model_files.model_folder import PROPOSAL_FILE
 from synthcxr.storage import digests
 from synthcxr.synthesis.request.label_condition import LabelCondition
-from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, Proposal
+from synthcxr.synthesis.sampling.importance_guide import Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 

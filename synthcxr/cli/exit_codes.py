@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -79,7 +77,7 @@ class CommandGroup(cloup.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and end with the exit code of its error."""
-        _redact_library_messages()
+        redaction.redact_library_messages()
         try:
             with _one_line_usage_errors(ctx):
                 return super().invoke(ctx)
@@ -127,31 +125,6 @@ def _write_traceback() -> str:
     except OSError:
         return "that --verbose prints"
     return f"in {name}"
-
-
-def _redact_library_messages() -> None:
-    """Remove credentials from what libraries log and warn."""
-    if getattr(logging.getLogRecordFactory(), "redacts", False):
-        return
-    make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
-
-    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make_record(*args, **kwargs)
-        try:
-            message = record.getMessage()
-        except (TypeError, ValueError):
-            return record
-        redacted = redaction.redact_credentials(message)
-        if redacted != message:
-            record.msg, record.args = redacted, None
-        return record
-
-    def format_redacted_warning(*args: Any, **kwargs: Any) -> str:
-        return redaction.redact_credentials(format_warning(*args, **kwargs))
-
-    make_redacted_record.redacts = True  # type: ignore[attr-defined]
-    logging.setLogRecordFactory(make_redacted_record)
-    warnings.formatwarning = format_redacted_warning
 
 
 def _exit(ctx: click.Context, line: str, *, code: int) -> None:

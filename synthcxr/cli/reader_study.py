@@ -84,7 +84,7 @@ def reader_study() -> None:
         "--power",
         type=float,
         metavar="ACCURACY",
-        help="Only print how many readings are needed to detect this accuracy, such as 0.6; create nothing.",
+        help="Only print how many readings are needed to detect this accuracy of the readers, such as 0.6.",
     ),
 )
 @cloup.option_group(
@@ -103,25 +103,18 @@ def create(
     Each reader sees the images in a different order. The command prints an access code for each reader. The answer key
     is in the folder `key` of the study. It is never served.
     """
-    if power is not None:
-        from synthcxr.reader_study.power import analyse_power
+    from synthcxr.api import projects
 
-        analysis = analyse_power(power, n=n, readers=readers)
+    if power is not None:
+        analysis = projects.analyse_power(power, n=n, readers=readers)
         print_result(analysis.lines, analysis, as_json)
         return
     if dataset is None:
         raise ConfigError("missing option --dataset: the folder that `synthcxr generate` wrote")
-    from synthcxr.api import projects
-    from synthcxr.data.findings import canonicalize_finding
-    from synthcxr.reader_study.design import Design
-
-    design = Design(
-        n=n, readers=readers, repeats=n // 10 if repeats is None else repeats, practice=practice, pairs=pairs,
-        findings=tuple(canonicalize_finding(name) for name in findings),
-    )  # fmt: skip
     study = projects.create_reader_study(
-        design, films=films, dataset=dataset, model=model, title=title, seed=seed, out=out
-    )
+        films=films, dataset=dataset, n=n, readers=readers, repeats=repeats, practice=practice, pairs=pairs,
+        findings=findings, model=model, title=title, seed=seed, out=out,
+    )  # fmt: skip
     print_result(study.lines, dataclasses.asdict(study), as_json)
 
 

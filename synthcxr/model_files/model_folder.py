@@ -1,4 +1,4 @@
-"""model.json, the index of a folder of models: the sha256 of each file and the attribution of the training films."""
+"""The files of a model folder, and model.json, its index: the sha256 of each file and the attribution of the films."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from synthcxr.errors import ArtifactError, DataError
 from synthcxr.storage import digests, json_files
 
 INDEX_FILE = "model.json"
-ONNX_FILES = ("generator.onnx", "classifier.onnx", "judge.onnx")
-PROPOSAL_FILES = ("proposal.onnx", "proposal.json")
+GENERATOR_FILE, CLASSIFIER_FILE, JUDGE_FILE = "generator.onnx", "classifier.onnx", "judge.onnx"
+ONNX_FILES = (GENERATOR_FILE, CLASSIFIER_FILE, JUDGE_FILE)
+PROPOSAL_FILE, PROPOSAL_REPORT_FILE = "proposal.onnx", "proposal.json"
+PROPOSAL_FILES = (PROPOSAL_FILE, PROPOSAL_REPORT_FILE)
 """The files that `distill` adds to an export; a folder may lack them."""
 
 

@@ -155,10 +155,10 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ge
 
     folder = Path(path)
     device = dict(model_config or {}).get("device", "auto")
-    if (folder / "generator.onnx").is_file():
+    if (folder / model_folder.GENERATOR_FILE).is_file():
         return GeneratorModel(Sampler.open(folder, device=device))
     model_folder.verify_files(folder)
-    kind: Kind = "classifier" if (folder / "classifier.onnx").is_file() else "judge"
+    kind: Kind = "classifier" if (folder / model_folder.CLASSIFIER_FILE).is_file() else "judge"
     return ClassifierModel(Session.open(folder / f"{kind}.onnx", kind=kind, device=device))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from synthcxr.data import images, random_streams
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder, onnx_metadata
+from synthcxr.model_files.model_folder import GENERATOR_FILE
 from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files, revision
 from synthcxr.registry import client, model_card, promotion, publish, run_metrics, tracking_uri
@@ -67,7 +68,7 @@ def _build_model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.ui
 
 def _generate_example(starter: Path) -> NDArray[np.uint8]:
     """Return one synthetic image, uint8 [R, R]."""
-    session = Session.open(starter / "generator.onnx", kind="generator", device="cpu")
+    session = Session.open(starter / GENERATOR_FILE, kind="generator", device="cpu")
     latent = int(model_folder.read_index(starter)["latent"])
     generated = session.run(random_streams.draw_latents(0, 0, 1, latent))["image"]
     image: NDArray[np.uint8] = images.to_uint8(generated)[0]

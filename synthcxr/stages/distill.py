@@ -19,17 +19,12 @@ from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.random_streams import MAX_SEED
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import predictions
+from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.storage import json_files
 from synthcxr.storage.progress import track
 from synthcxr.synthesis.request.label_condition import LabelCondition
-from synthcxr.synthesis.sampling.importance_guide import (
-    PROPOSAL_FILE,
-    PROPOSAL_REPORT_FILE,
-    Guide,
-    GuidedSampler,
-    Proposal,
-)
+from synthcxr.synthesis.sampling.importance_guide import Guide, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
 from synthcxr.training.distillation import fit_latent_classifier
 

@@ -27,6 +27,7 @@ from synthcxr.evaluation.features import cache, extractors
 from synthcxr.evaluation.features.extractors import JUDGE, Extractor, Outputs, compute_features
 from synthcxr.evaluation.metrics import monotonicity
 from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
+from synthcxr.model_files.model_folder import JUDGE_FILE
 from synthcxr.report import plots
 from synthcxr.storage import atomic, digests, json_files
 from synthcxr.synthesis.runtime.onnx_session import Session
@@ -167,7 +168,7 @@ def _open_extractors(
         if name != JUDGE:
             opened[name] = extractors.open_extractor(name, device)
             continue
-        path = models / "judge.onnx"
+        path = models / JUDGE_FILE
         judge = Session.open(path, kind="judge", device=device)
         film_resolution = judge.metadata.resolution
         if resolution not in (None, film_resolution):

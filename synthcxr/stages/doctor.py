@@ -20,6 +20,7 @@ from synthcxr.config.schema import load_config
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import inception_weights
 from synthcxr.model_files import model_folder
+from synthcxr.model_files.model_folder import GENERATOR_FILE
 from synthcxr.networks import efficientnet_weights
 from synthcxr.project import packaged_files
 from synthcxr.registry import model_address, tracking_uri
@@ -131,7 +132,7 @@ def _check_providers() -> Iterator[Diagnostic]:
         yield Diagnostic("provider", "note", "not tested: no model ships with this installation")
         return
     try:
-        provider = onnx_session.Session.open(starter / "generator.onnx", kind="generator", threads=1).provider
+        provider = onnx_session.Session.open(starter / GENERATOR_FILE, kind="generator", threads=1).provider
     except ArtifactError as error:
         yield Diagnostic("provider", "TO DO", f"{error}; reinstall {PACKAGE}")
         return

@@ -41,6 +41,7 @@ from synthcxr.evaluation.sections import (
     reference_only,
     reference_prevalence,
 )
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, JUDGE_FILE
 from synthcxr.storage import json_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -80,8 +81,8 @@ def run(
     unavailable = _check_config(config)
     label_distribution = None if prevalence is None else reference_prevalence.load_prevalence(prevalence)
     synthetic = SyntheticSet.open(dataset, features_cache)
-    judge = _open_judge(models / "judge.onnx", synthetic, config.device)
-    classifier = None if films is None else _open_classifier(models / "classifier.onnx", synthetic, config.device)
+    judge = _open_judge(models / JUDGE_FILE, synthetic, config.device)
+    classifier = None if films is None else _open_classifier(models / CLASSIFIER_FILE, synthetic, config.device)
     inputs = _Inputs(config, synthetic, judge, classifier, models, out, say)
     if films is None:
         evidence = _compare_with_reference(inputs)

@@ -21,7 +21,14 @@ from synthcxr.evaluation.metrics import frechet
 from synthcxr.evaluation.metrics.calibration import fit_calibration
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
-from synthcxr.model_files.model_folder import INDEX_FILE, ONNX_FILES, PROPOSAL_FILES
+from synthcxr.model_files.model_folder import (
+    CLASSIFIER_FILE,
+    GENERATOR_FILE,
+    INDEX_FILE,
+    JUDGE_FILE,
+    ONNX_FILES,
+    PROPOSAL_FILES,
+)
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata, amend
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build_classifier, fold_norms
@@ -52,11 +59,11 @@ def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan
     for folder in (gan, classifier, judge):
         _require_same_films(folder, dataset)
     metadata = {
-        "generator.onnx": _export_generator(config, gan, gan_config, out / "generator.onnx"),
-        "classifier.onnx": _export_classifier(config, dataset, "classifier", classifier, resolution, out),
-        "judge.onnx": _export_classifier(config, dataset, "judge", judge, resolution, out),
+        GENERATOR_FILE: _export_generator(config, gan, gan_config, out / GENERATOR_FILE),
+        CLASSIFIER_FILE: _export_classifier(config, dataset, "classifier", classifier, resolution, out),
+        JUDGE_FILE: _export_classifier(config, dataset, "judge", judge, resolution, out),
     }
-    judge_session = Session.open(out / "judge.onnx", kind="judge", device="cpu")
+    judge_session = Session.open(out / JUDGE_FILE, kind="judge", device="cpu")
     earlier_films = TrainingFilms.read_earlier(gan / TRAINING_FILMS_FILE)
     _write_reference(config, dataset, resolution, judge_session, out / REFERENCE_FILE, earlier_films=earlier_films)
     index = {

@@ -12,9 +12,9 @@ from synthcxr.config.schema import Device
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.storage import json_files
-from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, RejectionSampler
+from synthcxr.synthesis.sampling.rejection import RejectionSampler
 
 DEFAULT_N_CANDIDATES = 2048
 SEED = 2**63

@@ -18,6 +18,7 @@ from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord
 from synthcxr.errors import DataError
 from synthcxr.evaluation.memorisation import pixel_index
 from synthcxr.model_files import predictions
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE
 from synthcxr.reader_study import build
 from synthcxr.reader_study.answer_key import KEY_FOLDER, ImageTruth, read_answer_key
 from synthcxr.reader_study.design import Design, StudyImage
@@ -229,9 +230,9 @@ def _label_films(
     """Label films with the classifier that labelled the dataset; without it, no labels and a note that says why."""
     if films is None:
         return {}, ("contains only synthetic images: the study can teach, but not test readers",)
-    if models is None or not (models / "classifier.onnx").is_file():
+    if models is None or not (models / CLASSIFIER_FILE).is_file():
         return {}, ("the classifier did not label the films: no model was found; give --model",)
-    session = Session.open(models / "classifier.onnx", kind="classifier")
+    session = Session.open(models / CLASSIFIER_FILE, kind="classifier")
     if session.digest != synthetic.about["digests"].get("classifier"):
         return {}, ("the classifier did not label the films: another one labelled the dataset; give its --model",)
     labels: dict[str, _ClassifierLabel] = {}

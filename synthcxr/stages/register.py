@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import image_reader
+from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
@@ -177,7 +178,7 @@ def _list_files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
     exported: tuple[str, ...] = (f"{kind}.onnx",)
     if kind == "generator":
         proposal = (name for name in model_folder.PROPOSAL_FILES if (models / name).is_file())
-        exported = (*model_folder.ONNX_FILES, "reference.npz", *proposal)
+        exported = (*model_folder.ONNX_FILES, REFERENCE_FILE, *proposal)
     weights = sorted(trained.glob("*.safetensors"))
     if not weights:
         raise ArtifactError(f"{trained}: contains no weights (*.safetensors); train the {kind} again")

@@ -31,9 +31,9 @@ from synthcxr.training.gan_state import GanState, InitialWeights
 from synthcxr.training.log_callbacks import ProgressCallbacks, StartLogging, ignore_rows
 from synthcxr.training.log_writer import TrainingLogWriter
 
-GENERATOR_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "discriminator.safetensors"
+GENERATOR_WEIGHTS_FILE, DISCRIMINATOR_WEIGHTS_FILE = "generator.safetensors", "discriminator.safetensors"
 CONFIG_FILE, METRICS_FILE = "config.json", "metrics.json"
-OUTPUT_FILES = (GENERATOR_FILE, DISCRIMINATOR_FILE, CONFIG_FILE, METRICS_FILE, TRAINING_FILMS_FILE)
+OUTPUT_FILES = (GENERATOR_WEIGHTS_FILE, DISCRIMINATOR_WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE, TRAINING_FILMS_FILE)
 _NOT_IN_FINGERPRINT = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot_nimg", "n_val_distance", "device"}
 _BATCH = 32
 
@@ -137,7 +137,7 @@ def _build_val_distance(config: GanConfig, dataset: FilmDataset) -> Distance | N
 
 
 def _find_initial_weights(folder: Path) -> InitialWeights:
-    weights = InitialWeights(folder / GENERATOR_FILE, folder / DISCRIMINATOR_FILE)
+    weights = InitialWeights(folder / GENERATOR_WEIGHTS_FILE, folder / DISCRIMINATOR_WEIGHTS_FILE)
     for path in (weights.generator, weights.discriminator):
         if not path.is_file():
             raise ArtifactError(
@@ -201,8 +201,8 @@ def _write_outputs(
     writer: TrainingLogWriter,
 ) -> dict[str, Any]:
     metadata = {"training_data": dataset.fingerprint, "phantom": str(provenance.phantom)}
-    safetensors_files.save(out / GENERATOR_FILE, state.ema, {"kind": "generator"} | metadata)
-    safetensors_files.save(out / DISCRIMINATOR_FILE, state.discriminator, {"kind": "discriminator"} | metadata)
+    safetensors_files.save(out / GENERATOR_WEIGHTS_FILE, state.ema, {"kind": "generator"} | metadata)
+    safetensors_files.save(out / DISCRIMINATOR_WEIGHTS_FILE, state.discriminator, {"kind": "discriminator"} | metadata)
     np.savez(out / TRAINING_FILMS_FILE, **provenance.seen_films)
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     json_files.write_json(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
+import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote
 
 MASK = "***"
@@ -44,6 +48,29 @@ def redact_credentials(text: str, *addresses: str) -> str:
 def strip_userinfo(address: str) -> str:
     """Return an address without user, password and secret query parameters."""
     return redact_credentials(address).replace(f"{MASK}@", "")
+
+
+@functools.cache
+def redact_library_messages() -> None:
+    """Remove credentials from what libraries log and warn, from now on and in the whole process."""
+    make_record, format_warning = logging.getLogRecordFactory(), warnings.formatwarning
+
+    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            return record
+        redacted = redact_credentials(message)
+        if redacted != message:
+            record.msg, record.args = redacted, None
+        return record
+
+    def format_redacted_warning(*args: Any, **kwargs: Any) -> str:
+        return redact_credentials(format_warning(*args, **kwargs))
+
+    logging.setLogRecordFactory(make_redacted_record)
+    warnings.formatwarning = format_redacted_warning
 
 
 def _find_secrets(addresses: tuple[str, ...]) -> Iterator[str]:

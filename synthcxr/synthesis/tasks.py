@@ -13,11 +13,11 @@ from pathlib import Path
 
 from synthcxr.config.schema import ResolvedMethod
 from synthcxr.errors import ArtifactError
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import CUDA
-from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, ImageBatch
-from synthcxr.synthesis.sampling.strategy import JUDGE_FILE, SamplingStrategy
+from synthcxr.synthesis.sampling.rejection import ImageBatch
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
 BATCHES_PER_TASK = 8
 """Enough that the cost of sending a task is small."""

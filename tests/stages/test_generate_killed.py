@@ -13,7 +13,7 @@ from support.kill_at_each_write import run_and_kill, run_generate_stage
 
 from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ArtifactError
-from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE
+from synthcxr.model_files.model_folder import PROPOSAL_FILE
 from synthcxr.writers import staging
 
 pytestmark = pytest.mark.slow

@@ -116,12 +116,19 @@ def cluster() -> Iterator[Cluster]:
             [*command, "--temp-dir", folder],
             env=os.environ | variables | {"PYTHONPATH": str(REPOSITORY)},
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # Ray writes its messages to either, depending on its standard input
             text=True,
             start_new_session=True,
         )
         assert head.stdout is not None
         try:
-            assert any("block forever" in line for line in head.stdout), "the cluster did not start"
+            output = []
+            for line in head.stdout:
+                output.append(line)
+                if "block forever" in line:
+                    break
+            else:
+                pytest.fail("the cluster did not start: " + "".join(output[-20:]))
             yield Cluster(variables, port, client_port)
         finally:
             os.killpg(head.pid, signal.SIGTERM)

@@ -30,7 +30,6 @@ from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler, 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-PROPOSAL_FILE, PROPOSAL_REPORT_FILE = "proposal.onnx", "proposal.json"
 TARGET_PROBABILITY = 0.55
 """Mean predicted probability, at the end of the schedule, that a candidate meets the condition."""
 PROBABILITY_CAP = 0.7

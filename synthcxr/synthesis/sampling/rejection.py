@@ -18,10 +18,9 @@ from synthcxr.data import images, random_streams
 from synthcxr.data.findings import to_finding_names
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import predictions
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
-
-GENERATOR_FILE, CLASSIFIER_FILE = "generator.onnx", "classifier.onnx"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,15 +14,15 @@ from synthcxr.data import images
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.model_files import predictions
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
 from synthcxr.storage import digests
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
-from synthcxr.synthesis.sampling.importance_guide import PROPOSAL_FILE, GuidedSampler, Proposal
+from synthcxr.synthesis.sampling.importance_guide import GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.latent_optimisation import DifferentiableLogits, LatentOptimiser
-from synthcxr.synthesis.sampling.rejection import CLASSIFIER_FILE, GENERATOR_FILE, ImageBatch, RejectionSampler
+from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
 Float64 = NDArray[np.float64]
-JUDGE_FILE = "judge.onnx"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,18 +14,12 @@ from synthcxr.config.schema import DistillConfig, load_config
 from synthcxr.data import random_streams
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import onnx_metadata, predictions
+from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.stages import distill
 from synthcxr.storage import json_files
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule
-from synthcxr.synthesis.sampling.importance_guide import (
-    PROPOSAL_FILE,
-    PROPOSAL_REPORT_FILE,
-    UNGUIDED_SHARE,
-    Guide,
-    GuidedSampler,
-    Proposal,
-)
+from synthcxr.synthesis.sampling.importance_guide import UNGUIDED_SHARE, Guide, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
 CONFIG: DistillConfig = dataclasses.replace(
