@@ -136,7 +136,7 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
 
 @cloup.command(cls=Command)
 @films_option
-@path_option("--models", "models/onnx", "Folder of the ONNX files, of which judge.onnx is used.")
+@path_option("--models", "models/onnx", "Folder that contains judge.onnx.")
 @path_option("--out", "results/disturb", "Folder of the table, figure and verdict.")
 @cloup.option(
     "--extractor",

@@ -1,7 +1,7 @@
 """Open image files of others: only in the formats that are meant, never with a subprocess, and up to a size limit.
 
-Pillow chooses a decoder by the content of a file, whatever its name. Without a list of formats that is any of fifty
-decoders, of which the one for PostScript starts another program.
+Pillow chooses a decoder by the content of a file, whatever its name. Without a list of formats, it tries about fifty
+decoders, and the one for PostScript starts another program.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ _TRIM_BYTES, _PAD_BYTES, _MMAP_BYTES = 1 << 30, 1 << 28, 1 << 25  # glibc accept
 def retain_freed_memory() -> None:
     """Make glibc keep freed memory for the next tensor instead of returning it to the kernel.
 
-    By default, glibc maps every tensor above 128 kB anew, and the kernel clears its pages one fault at a time: that
-    took a fifth of a training step at 128 px. With another C library, this does nothing.
+    By default, glibc maps new memory for every tensor above 128 kB, and the kernel clears its pages one fault at a
+    time: that took a fifth of a training step at 128 px. With another C library, this does nothing.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -27,7 +27,7 @@ MAX_STEPS = 40
 STEP_ANGLE = 0.1
 """Length of a step along the sphere, in radians; two independent latents are about 1.57 apart."""
 MAX_ANGLE = 0.8
-"""Largest angle between a latent and its start, in radians: keeps results similar to their starts, hence distinct."""
+"""Largest angle between a latent and its start, in radians: keeps results near their starts, and so distinct."""
 MIN_SEPARATION = 0.4
 """If two latents of a block end nearer than this, in radians, the later one is dropped."""
 LOGIT_MARGIN = 0.2
