@@ -96,6 +96,16 @@ def read_npz(
         return {name: _read_member(archive, name, sizes[name], expected) for name in names}
 
 
+def list_arrays(path: Path, *, error: ErrorType = DataError, advice: str = "") -> set[str]:
+    """Return the names of the arrays of an npz file; `error` where it is absent or damaged."""
+    with (
+        guarded_files.report_failure(path, "npz", error=error, advice=advice),
+        guarded_files.open_regular(path, MAX_NPZ_BYTES) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
 def _read_member(
     archive: zipfile.ZipFile, name: str, size: int, expected: Mapping[str, ArrayType] | None
 ) -> NDArray[Any]:
