@@ -24,7 +24,7 @@ from synthcxr.report.memorisation import build_memorisation_section
 from synthcxr.report.optional_experiments import Experiments, build_utility_section
 from synthcxr.report.section import Section
 from synthcxr.report.thumbnails import build_images_section
-from synthcxr.storage import atomic, json_files
+from synthcxr.storage import atomic, json_files, output_lock
 
 PRIVATE_FILE = "report-private.html"
 DISTURB_FILE, UTILITY_FILE = Path("disturb/disturb.json"), Path("utility/utility.json")
@@ -37,6 +37,7 @@ _PHANTOM_FILMS = (
 )
 
 
+@output_lock.writes_file()
 def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, films: Path | None) -> tuple[Path, ...]:
     """Write `out` and, given packed `films`, report-private.html beside it; return the files written.
 
