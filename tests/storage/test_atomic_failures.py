@@ -122,10 +122,10 @@ def test_finished_files_stay_when_they_cannot_be_moved(
     path = tmp_path / "out"
     with monkeypatch.context() as patch:
         refuse_renames_to(path / "b", code, patch)
-        with pytest.raises(DataError, match=r"finished files are in .*out/\.finished-by-synthcxr"):
-            with atomic.fill_folder(path) as partial:
-                for name in ("a", "b", "c"):
-                    (partial / name).write_text(name)
+        message = r"finished files are in .*out/\.finished-by-synthcxr"
+        with pytest.raises(DataError, match=message), atomic.fill_folder(path) as partial:
+            for name in ("a", "b", "c"):
+                (partial / name).write_text(name)
     with pytest.raises(ZeroDivisionError), atomic.fill_folder(path):
         raise ZeroDivisionError
     assert sorted(entry.name for entry in path.iterdir()) == ["a", "b", "c"]

@@ -18,9 +18,9 @@ CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 @pytest.mark.parametrize("code", CODES)
 def test_a_full_disk_is_one_line_with_the_path(code: int) -> None:
     """An error that names no path gets that of the output, and a line that says what to do."""
-    with pytest.raises(DataError, match=r"^out: the (disk|file) .*(again|elsewhere)$"):
-        with write_errors.report_full_disk(Path("out")):
-            raise OSError(code, os.strerror(code))
+    message = r"^out: the (disk|file) .*(again|elsewhere)$"
+    with pytest.raises(DataError, match=message), write_errors.report_full_disk(Path("out")):
+        raise OSError(code, os.strerror(code))
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -34,9 +34,9 @@ def test_the_written_path_is_named(code: int) -> None:
 
 def test_a_folder_that_cannot_be_copied_is_one_line() -> None:
     """The error of a copied folder names the target of the first file, its source and the reason."""
-    with pytest.raises(DataError, match=r"^to/x: cannot be copied from from/x \(No space left on device\)$"):
-        with write_errors.report_full_disk(Path("out")):
-            raise shutil.Error([("from/x", "to/x", "No space left on device")])
+    message = r"^to/x: cannot be copied from from/x \(No space left on device\)$"
+    with pytest.raises(DataError, match=message), write_errors.report_full_disk(Path("out")):
+        raise shutil.Error([("from/x", "to/x", "No space left on device")])
 
 
 def test_other_errors_pass_unchanged() -> None:
