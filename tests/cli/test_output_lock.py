@@ -46,9 +46,7 @@ def list_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, c
 
 def test_every_command_with_an_output_is_listed() -> None:
     """The cases below are the commands that have the option --out."""
-    names = {
-        name for name, command in list_commands(main) if any("--out" in option.opts for option in command.params)
-    }
+    names = {name for name, command in list_commands(main) if any("--out" in option.opts for option in command.params)}
     assert names == set(ARGUMENTS)
 
 
