@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import io
 import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,7 +82,9 @@ class ImageStack:
                 self._write_header()
                 self._file.flush()
                 os.fsync(self._file.fileno())
-                np.save(self._rows_path, np.array(self.rows, dtype=np.int64))
+                rows = io.BytesIO()  # np.save hides the reason when it cannot write to a file
+                np.save(rows, np.array(self.rows, dtype=np.int64))
+                self._rows_path.write_bytes(rows.getvalue())
 
     def _write_header(self) -> None:
         """Write the .npy header. Its length is constant: numpy pads it for growth along the first axis."""

@@ -95,6 +95,12 @@ def read_answer_key(folder: Path) -> AnswerKey:
         raise DataError(f"{path}: is not the answer key of a reader study ({error!r})") from error
 
 
+def read_access_codes(folder: Path) -> tuple[str, ...]:
+    """Read the access codes of the readers, in the order of their numbers."""
+    with (folder / CODES_FILE).open(newline="", encoding="utf-8") as file:
+        return tuple(row["code"] for row in csv.DictReader(file))
+
+
 def _truth_to_json(truth: ImageTruth) -> dict[str, Any]:
     return {
         "origin": truth.origin,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from synthcxr.registry.client import DIGEST_TAG, KIND_TAG, MODEL_FOLDER, MODEL_J
 from synthcxr.registry.model_address import CANDIDATE
 from synthcxr.registry.model_card import CARD_FILE
 from synthcxr.registry.run_metrics import MetricPoint, RunContents
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import digests, json_files, write_errors
 
 _NO_CARDS: Mapping[str, str] = {}
 _ALREADY_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -87,7 +88,8 @@ def build_model_folder(
         shutil.copyfile(source, out / name)
     texts = {CARD_FILE: card, **companion_cards}
     for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
+        with write_errors.name_path(out / name):
+            (out / name).write_text(text, encoding="utf-8")
     entries = {}
     for name in (*files, *texts):
         entry = index["files"].get(name, {"kind": _FILE_KINDS.get(Path(name).suffix, "config")})
@@ -114,7 +116,8 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
             _log_contents(client, run_id, contents, existing)
             for model in models:
                 name = f"synthcxr-{model.kind}"
-                versions[name], model_id = _register(client, run_id, model, name, why)
+                with _remove_models_of_a_full_disk(client, experiment_id, run_id, keep=model_ids):
+                    versions[name], model_id = _register(client, run_id, model, name, why)
                 model_ids.append(model_id)
             # Only now: MLflow gives a new model every metric that its run already has.
             for model, model_id in zip(models, model_ids, strict=True):
@@ -134,7 +137,7 @@ def add_to_run(run_id: str, file: Path, *, versions: Mapping[str, str], metrics:
     uri = tracking_uri.find() or tracking_uri.embedded_uri()
     client = connection.connect(uri)
     with connection.translate_errors(uri):
-        client.log_artifact(run_id, str(file))
+        _log_file(client, run_id, file, "")
         logged = _read_points(client, client.get_run(run_id)) if metrics else set()
         for measured in metrics:
             points = [point for point in measured.points if point not in logged]
@@ -163,7 +166,35 @@ def _log_contents(client: MlflowClient, run_id: str, contents: RunContents, exis
     run_metrics.log_points(client, run_id, [point for point in contents.points if point not in logged])
     client.log_inputs(run_id, datasets=[_films_input(contents.training_data)])
     for file, folder in contents.files.items():
-        client.log_artifact(run_id, str(file), folder or None)
+        _log_file(client, run_id, file, folder)
+
+
+def _log_file(client: MlflowClient, run_id: str, file: Path, folder: str) -> None:
+    """Log a file to a folder of a run; if that fails on this machine, remove what was written of it."""
+    root = tracking_uri.local_path(client.get_run(run_id).info.artifact_uri)
+    target = (root or file.parent) / folder / file.name
+    try:
+        with write_errors.name_path(target):
+            client.log_artifact(run_id, str(file), folder or None)
+    except OSError:
+        if root is not None:
+            target.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _remove_models_of_a_full_disk(
+    client: MlflowClient, experiment_id: str, run_id: str, *, keep: Sequence[str]
+) -> Iterator[None]:
+    """If files cannot be written in the block, remove the files of the run's models on this machine but `keep`."""
+    try:
+        yield
+    except OSError:
+        for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
+            folder = tracking_uri.local_path(model.artifact_location)
+            if model.model_id not in keep and folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _read_points(client: MlflowClient, run: Run) -> set[MetricPoint]:

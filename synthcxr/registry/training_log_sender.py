@@ -73,6 +73,7 @@ class _Sender(threading.Thread):
         self.waiting: deque[Metric] = deque()
         self._ending, self._end_status, self._reported = threading.Event(), "", False
         self._run: tuple[MlflowClient, str] | None = None
+        self._run_to_end: tuple[MlflowClient, str] | None = None
         self._sent_step = -1
 
     def add_row(self, row: Mapping[str, str]) -> None:
@@ -97,15 +98,24 @@ class _Sender(threading.Thread):
             try:
                 with connection.translate_errors(self.uri):
                     self._send()
-                    if ended and self._run is not None:
-                        client, run_id = self._run
-                        client.set_terminated(run_id, self._end_status)
             except (ArtifactError, OSError) as error:
                 if not self._reported:
                     self.say(f"{error}; training continues and its rows are sent later")
                 self._reported = True
             else:
                 self._reported = False
+        self._end_run()
+
+    def _end_run(self) -> None:
+        """End the run, also if rows could not be sent, so that it does not stay RUNNING."""
+        if self._run_to_end is None:
+            return
+        client, run_id = self._run_to_end
+        try:
+            with connection.translate_errors(self.uri):
+                client.set_terminated(run_id, self._end_status)
+        except (ArtifactError, OSError) as error:
+            self.say(f"{error}; the MLflow run stays RUNNING")
 
     def _send(self) -> None:
         client, run_id = self._run or self._start_run()
@@ -123,15 +133,16 @@ class _Sender(threading.Thread):
         client = connection.connect(self.uri)
         experiment_id = connection.get_or_create_experiment(client, self.uri, self.experiment)
         run = active_run.find_active_run(client, experiment_id, films=self.films, trainings={self.table: self.training})
-        if run is None:
-            run = client.create_run(experiment_id)
-            active_run.save_run_id(run.info.run_id)
-        run_id = run.info.run_id
-        client.update_run(run_id, status="RUNNING")
         tags = revision.build_run_tags() | {
             TRAINING_DATA_TAG: self.films,
             active_run.training_tag(self.table): self.training,
         }
+        if run is None:  # with its tags, so that it is found again if the following calls fail
+            run = client.create_run(experiment_id, tags=tags)
+            active_run.save_run_id(run.info.run_id)
+        run_id = run.info.run_id
+        self._run_to_end = client, run_id
+        client.update_run(run_id, status="RUNNING")
         client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
         params = {name: value for name, value in self.params.items() if name not in run.data.params}
         run_metrics.log_params(client, run_id, params)

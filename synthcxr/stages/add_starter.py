@@ -17,12 +17,13 @@ from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files, revision
 from synthcxr.registry import client, model_card, promotion, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import CHAMPION, GENERATOR_MODEL, STARTER
-from synthcxr.storage import guarded_files
+from synthcxr.storage import guarded_files, write_errors
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 WHY = "the starter that ships with synthcxr"
 
 
+@write_errors.report_full_disk(tracking_uri.EMBEDDED_DATABASE.parent)
 def run(experiment: str) -> publish.PublishedRun:
     """Register the starter as candidate, and as champion if there is none; ArtifactError if the install has none."""
     starter = packaged_files.find(STARTER)

@@ -13,11 +13,13 @@ from synthcxr.checks.gx_runner import DataDocs
 from synthcxr.data.film_dataset import ABOUT_FILE, open_film_dataset
 from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.errors import DataError
+from synthcxr.storage import output_lock
 
 SUITE_FOLDER = Path("expectations")
 _DATASET_SPECIFIC_CHECKS = {"films": {"resolution"}, "synthetic": {"rows", "sizes"}}
 
 
+@output_lock.fills_folder(argument="docs")
 def run(paths: Sequence[Path], *, docs: Path | None, suite: Path | None = None) -> dict[str, CheckResult]:
     """Check each folder and return the results by path. `docs` is a folder for Data Docs with a page for each suite.
 

@@ -21,7 +21,7 @@ from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.networks.onnx_export import export_onnx
-from synthcxr.storage import json_files
+from synthcxr.storage import atomic, json_files, output_lock
 from synthcxr.storage.progress import track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.importance_guide import Guide, GuidedSampler, Proposal
@@ -42,13 +42,22 @@ TRAINING_SHARE = 0.8
 """Share of the proposed candidates of each finding that the network is fitted to; the others measure its error."""
 
 
+@output_lock.fills_folder(argument="models")
 def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
     """Write proposal.onnx and proposal.json into `models`, the folder of an export; return proposal.json."""
+    with atomic.fill_folder(models) as partial:
+        report = _distill(config, models, partial)
+        json_files.write_json(partial / PROPOSAL_REPORT_FILE, report)
+    return report
+
+
+def _distill(config: DistillConfig, models: Path, out: Path) -> dict[str, Any]:
+    """Write proposal.onnx to `out`, and return the measured effect on guided sampling."""
     # Fit the network to random candidates.
     sampler = RejectionSampler.open(models, batch_size=BATCH, device=config.device)
     training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs)]
     validation_pairs = _draw_random_pairs(sampler, config.n_pairs + BATCH, config.n_held)
-    proposal = _fit_proposal(config, sampler, models, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))
+    proposal = _fit_proposal(config, sampler, out, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))
 
     # Fit it again to the candidates that it proposes for each finding.
     error_pairs: dict[str, list[Pairs]] = {finding: [] for finding in FINDINGS}
@@ -59,12 +68,10 @@ def run(config: DistillConfig, *, models: Path) -> dict[str, Any]:
             training_pairs.append((z[:n], logits[:n]))
             error_pairs[finding].append((z[n:], logits[n:]))
         unseen = {finding: _concatenate_pairs(pairs) for finding, pairs in error_pairs.items()}
-        proposal = _fit_proposal(config, sampler, models, training_pairs, unseen)
+        proposal = _fit_proposal(config, sampler, out, training_pairs, unseen)
 
     # Measure guided sampling for No Finding and each finding.
-    report = _measure_proposal(config, sampler, proposal, *validation_pairs)
-    json_files.write_json(models / PROPOSAL_REPORT_FILE, report)
-    return report
+    return _measure_proposal(config, sampler, proposal, *validation_pairs)
 
 
 def format_lines(report: Mapping[str, Any]) -> Iterator[str]:
@@ -79,14 +86,14 @@ def format_lines(report: Mapping[str, Any]) -> Iterator[str]:
 def _fit_proposal(
     config: DistillConfig,
     sampler: RejectionSampler,
-    models: Path,
+    out: Path,
     training_pairs: Sequence[Pairs],
     unseen_pairs: Mapping[str, Pairs],
 ) -> Proposal:
     """Fit the network, write proposal.onnx with its error for each finding on `unseen_pairs`, and open the file."""
     z, logits = _concatenate_pairs(training_pairs)
     network = fit_latent_classifier(config, z, logits)
-    path = models / PROPOSAL_FILE
+    path = out / PROPOSAL_FILE
     description: dict[str, Any] = {
         "latent": z.shape[1],
         "width": config.width,

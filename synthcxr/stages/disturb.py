@@ -29,7 +29,7 @@ from synthcxr.evaluation.metrics import monotonicity
 from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
 from synthcxr.model_files.model_folder import JUDGE_FILE
 from synthcxr.report import plots
-from synthcxr.storage import atomic, digests, json_files
+from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 JSON, CSV, FIGURE = "disturb.json", "disturb.csv", "disturb.svg"
@@ -38,6 +38,7 @@ BATCH = 64
 _COLUMNS = ("extractor", "disturbance", "level", "distance", "low", "high", "rise", "rise_low", "rise_high")
 
 
+@output_lock.fills_folder()
 def run(
     *,
     films: Path,
@@ -82,7 +83,8 @@ def run(
         "rules": {name: rule.rule for name, rule in DISTURBANCES.items()},
         "extractors": entries | {name: {"status": f"not computed: {advice}"} for name, advice in unavailable.items()},
     }
-    _write(out, result, curves)
+    with atomic.fill_folder(out) as partial:
+        _write(partial, result, curves)
     return result | {"wall_s": time.perf_counter() - started}
 
 

@@ -42,7 +42,7 @@ from synthcxr.evaluation.sections import (
     reference_prevalence,
 )
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, JUDGE_FILE
-from synthcxr.storage import json_files
+from synthcxr.storage import atomic, json_files, output_lock
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 _OTHER_CLASSIFIER = not_applicable("the classifier that labelled the images is not among the models")
@@ -61,6 +61,7 @@ class _Inputs:
     say: Callable[[str], None]
 
 
+@output_lock.fills_folder()
 def run(
     config: EvaluateConfig,
     *,
@@ -83,11 +84,17 @@ def run(
     synthetic = SyntheticSet.open(dataset, features_cache)
     judge = _open_judge(models / JUDGE_FILE, synthetic, config.device)
     classifier = None if films is None else _open_classifier(models / CLASSIFIER_FILE, synthetic, config.device)
-    inputs = _Inputs(config, synthetic, judge, classifier, models, out, say)
-    if films is None:
-        evidence = _compare_with_reference(inputs)
-    else:
-        evidence = _compare_with_films(inputs, open_film_dataset(films), unavailable, label_distribution)
+    with atomic.fill_folder(out) as partial:
+        inputs = _Inputs(config, synthetic, judge, classifier, models, partial, say)
+        if films is None:
+            evidence = _compare_with_reference(inputs)
+        else:
+            evidence = _compare_with_films(inputs, open_film_dataset(films), unavailable, label_distribution)
+        return _write_verdict(inputs, evidence)
+
+
+def _write_verdict(inputs: _Inputs, evidence: Evidence) -> Verdict:
+    synthetic, judge = inputs.synthetic, inputs.judge
     metrics: MetricsJson = {
         "models": {
             "generator": synthetic.generator_digest,
@@ -99,10 +106,10 @@ def run(
         **evidence,
     }
     metrics = round_metrics(metrics)
-    verdict = gates.apply_gates(metrics, config.gates)
-    json_files.write_json(out / METRICS_FILE, metrics)
-    json_files.write_json(out / VERDICT_FILE, verdict.as_dict())
-    json_files.write_json(out / SUMMARY_FILE, headline_metrics.summarise(metrics, verdict))
+    verdict = gates.apply_gates(metrics, inputs.config.gates)
+    json_files.write_json(inputs.out / METRICS_FILE, metrics)
+    json_files.write_json(inputs.out / VERDICT_FILE, verdict.as_dict())
+    json_files.write_json(inputs.out / SUMMARY_FILE, headline_metrics.summarise(metrics, verdict))
     return verdict
 
 

@@ -35,8 +35,7 @@ from synthcxr.networks.classifier import build_classifier, fold_norms
 from synthcxr.networks.generator import build_generator
 from synthcxr.networks.layers import fold_scales
 from synthcxr.networks.onnx_export import export_onnx
-from synthcxr.storage import digests, json_files
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 Float32 = NDArray[np.float32]
@@ -47,13 +46,20 @@ MAX_PAIRS = 2**23
 """The most distances in memory at a time, 64 MiB."""
 
 
+@output_lock.fills_folder((*OUTPUT_FILES, *PROPOSAL_FILES))
 def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
     """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; return model.json.
 
     `classifier`, `judge` and `gan` are the output folders of their trainings on `films`.
     """
-    refuse_foreign_files(out, (*OUTPUT_FILES, *PROPOSAL_FILES))
     dataset = open_film_dataset(films)
+    with atomic.fill_folder(out) as partial:
+        return _write_outputs(config, dataset, classifier=classifier, judge=judge, gan=gan, out=partial)
+
+
+def _write_outputs(
+    config: ExportConfig, dataset: FilmDataset, *, classifier: Path, judge: Path, gan: Path, out: Path
+) -> dict[str, Any]:
     gan_config = json_files.read_json(gan / "config.json")
     resolution = int(gan_config["resolution"])
     for folder in (gan, classifier, judge):
@@ -205,8 +211,7 @@ def _write_reference(
     positive = predictions.is_present(predictions.to_probabilities(val_logits), judge.metadata.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_measure_nearest_distances(val, train), np.linspace(0, 1, N_QUANTILES))
-    np.savez(
-        path,
+    arrays: dict[str, Any] = dict(
         counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
         n_val=np.int64(len(val)),
         judge_features=val[rows].astype(np.float16),
@@ -217,6 +222,8 @@ def _write_reference(
         attribution=np.str_("\n".join(dataset.attribution)),
         **TrainingFilms.from_dataset(dataset, SPLITS_SEEN_IN_TRAINING).to_arrays(earlier_films),
     )
+    with atomic.open_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def _run_on_films(dataset: FilmDataset, resolution: int, split: str, model: Session) -> tuple[Float32, Float32]:

@@ -13,7 +13,7 @@ from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.project import packaged_files
 from synthcxr.registry import ResolvedModel, client, model_card, resolve_model, tracking_uri
 from synthcxr.registry.model_address import STARTER
-from synthcxr.storage import atomic, guarded_files
+from synthcxr.storage import atomic, guarded_files, output_lock
 
 _JSON_KEYS = {"metadata": "contracts"}  # where they differ from the field's name
 
@@ -61,6 +61,12 @@ def list_models() -> tuple[ListedModel, ...]:
     return tuple(rows)
 
 
+def _refuse_other_content(out: Path) -> None:
+    """Raise ArtifactError if `out` contains files and is no copy of a model."""
+    if out.exists() and not (out.is_dir() and ((out / model_folder.INDEX_FILE).is_file() or not any(out.iterdir()))):
+        raise ArtifactError(f"{out}: contains something else; choose another --out")
+
+
 def show(address: str | None) -> ModelDetails:
     """Describe the model at an address; without one, the model that `generate` uses."""
     model = resolve_model(address)
@@ -77,6 +83,7 @@ def show(address: str | None) -> ModelDetails:
     )
 
 
+@output_lock.replaces_folder(_refuse_other_content)
 def pull(address: str | None, *, out: Path) -> ResolvedModel:
     """Copy a model to the folder `out` and verify it; the folder is complete or absent.
 
@@ -88,7 +95,8 @@ def pull(address: str | None, *, out: Path) -> ResolvedModel:
             f"{model.path}: has no {model_folder.INDEX_FILE} to verify a copy with; export the model with"
             " `synthcxr export`"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    atomic.finish_rename(out)
+    if out.exists() and any(out.iterdir()):
         if _contains_copy(out, model.path):
             return ResolvedModel(out, model.address, "already there")
         raise ArtifactError(f"{out}: contains something else; choose another --out")

@@ -10,12 +10,19 @@ from typing import Any
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import PrepareConfig
-from synthcxr.data.film_dataset import CHECKS_FILE, BuildReport, build_film_dataset, has_only_dataset_files
+from synthcxr.data.film_dataset import (
+    ABOUT_FILE,
+    CHECKS_FILE,
+    BuildReport,
+    build_film_dataset,
+    has_only_dataset_files,
+    open_film_dataset,
+)
 from synthcxr.data.films import Film
 from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers.sources import Source, merge_films, read_source
-from synthcxr.storage import atomic, json_files
+from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.storage.progress import print_line
 
 Report = Callable[[str], None]
@@ -39,19 +46,32 @@ class Summary:
 _MIN_TEST_FILMS = 50
 
 
+def _refuse_other_content(out: Path) -> None:
+    """Raise DataError if `out`, or a folder beside it that this stage replaces, contains anything but packed films."""
+    resolved = out.resolve()
+    partial, replaced = (atomic.partial_path(resolved, end) for end in (atomic.PARTIAL_SUFFIX, atomic.REPLACED_SUFFIX))
+    for folder in (out, partial, replaced):
+        if folder.exists() and not (folder.is_dir() and has_only_dataset_files(folder)):
+            raise DataError(f"{folder}: contains something other than packed films; choose another folder, or empty it")
+
+
+@output_lock.replaces_folder(_refuse_other_content)
 def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Summary:
     """Read, merge, split, pack and check the films of `config.sources`, and replace the folder `out`.
 
     `report` receives a line about everything that is left out. Raises ConfigError, with the key, for an invalid source,
     and DataError for invalid films, a full disk or a folder with other content; `out` is then unchanged.
     """
-    _refuse_other_content(out)
     if not config.sources:
         raise ConfigError("prepare.sources: no source of films; add one")
     sources = [read_source(f"prepare.sources[{index}]", entry, report) for index, entry in enumerate(config.sources)]
     films, counts_left_out = _select_films(sources, config.view, report)
     splits = split_patients(films, config.shares, config.seed)
-    with _replace_when_complete(out) as partial:
+    request = digests.fingerprint([dataclasses.asdict(config), sorted(film.origin for film in films)])
+    if atomic.finish_rename(out) == request:
+        report(f"{out}: was packed by an earlier run; only moved there now")
+        return _read_summary(out)
+    with _replace_when_complete(out, request) as partial:
         dataset = build_film_dataset(
             films,
             out=partial,
@@ -86,6 +106,21 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
     )
 
 
+def _read_summary(out: Path) -> Summary:
+    from synthcxr.checks.films import check_films  # great-expectations takes seconds to import
+
+    dataset, about = open_film_dataset(out), json_files.read_json(out / ABOUT_FILE)
+    return Summary(
+        path=out,
+        resolution=dataset.resolution,
+        fingerprint=dataset.fingerprint,
+        phantom=dataset.phantom,
+        counts=about["counts"],
+        unreadable=(),
+        checks=check_films(dataset.manifest, resolution=dataset.resolution),
+    )
+
+
 def _select_films(sources: Sequence[Source], view: str, report: Report) -> tuple[list[Film], dict[str, int]]:
     """Select the films with the view, each once; also return how many are left out, by reason."""
     all_films = [film for source in sources for film in source.films]
@@ -117,22 +152,16 @@ def _refuse_failed_checks(checks: CheckResult) -> None:
 
 
 @contextlib.contextmanager
-def _replace_when_complete(out: Path) -> Iterator[Path]:
+def _replace_when_complete(out: Path, request: str) -> Iterator[Path]:
     """Yield a partial folder that replaces `out` when the block ends, and is removed when the block fails.
 
     If the process is killed, the next run keeps the previous content of `out` and removes the partial folder.
     """
-    for suffix in (atomic.PARTIAL_SUFFIX, atomic.REPLACED_SUFFIX):
-        _refuse_other_content(atomic.partial_path(out.resolve(), suffix))
     try:
-        with atomic.open_folder(out) as partial:
+        with atomic.open_folder(out, request=request) as partial:
             yield partial
     except OSError as error:
         raise DataError(
-            f"{out}: cannot be written ({error.strerror or error}); the previous content is unchanged"
+            f"{error.filename or out}: cannot be written ({error.strerror or error}); the previous content of {out} is"
+            " unchanged"
         ) from error
-
-
-def _refuse_other_content(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and has_only_dataset_files(folder)):
-        raise DataError(f"{folder}: contains something other than packed films; choose another folder, or empty it")

@@ -17,8 +17,7 @@ from synthcxr.reader_study.public_files import read_served_study
 from synthcxr.reader_study.results_page import render_readers_csv, render_readings_csv, render_results_page
 from synthcxr.reader_study.scored_answers import Reading, score_readings
 from synthcxr.report import plots
-from synthcxr.storage import atomic, json_files
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage import atomic, json_files, output_lock
 
 OUTPUT_FILES = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
@@ -37,6 +36,7 @@ class StudyAnalysis:
         return (*self.sentences, f"{self.out}: {', '.join(sorted(OUTPUT_FILES))}")
 
 
+@output_lock.fills_folder(OUTPUT_FILES)
 def run(study: Path, *, key: Path, out: Path, seed: int) -> StudyAnalysis:
     """Write analysis.json, readings.csv, readers.csv and analysis.html into `out`.
 
@@ -45,7 +45,6 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> StudyAnalysis:
     served_study, answer_key = read_served_study(study), read_answer_key(key)
     if answer_key.study != served_study.study:
         raise DataError(f"{key}: is the answer key of another study, not of {study}; give --key")
-    refuse_foreign_files(out, OUTPUT_FILES)
     database = study / STUDY_DATABASE
     if not database.is_file():
         raise DataError(f"{study}: no reader has answered yet; run `synthcxr reader-study serve {study}`")
@@ -57,10 +56,11 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> StudyAnalysis:
     result = analyse_readings(rows, answer_key, seed=seed)
     sentences = draw_conclusions(result)
     page = render_results_page(result, sentences, _draw_figures(result), served_study.title)
-    json_files.write_json(out / "analysis.json", result | {"statements": list(sentences)})
-    atomic.write_text(out / "readings.csv", render_readings_csv(rows))
-    atomic.write_text(out / "readers.csv", render_readers_csv(result))
-    atomic.write_text(out / "analysis.html", page)
+    with atomic.fill_folder(out) as partial:
+        json_files.write_json(partial / "analysis.json", result | {"statements": list(sentences)})
+        atomic.write_text(partial / "readings.csv", render_readings_csv(rows))
+        atomic.write_text(partial / "readers.csv", render_readers_csv(result))
+        atomic.write_text(partial / "analysis.html", page)
     return StudyAnalysis(out, result, sentences)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,11 @@ from synthcxr.evaluation.memorisation import pixel_index
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE
 from synthcxr.reader_study import build
-from synthcxr.reader_study.answer_key import KEY_FOLDER, ImageTruth, read_answer_key
+from synthcxr.reader_study.answer_key import KEY_FOLDER, ImageTruth, read_access_codes, read_answer_key
 from synthcxr.reader_study.design import Design, StudyImage
 from synthcxr.reader_study.public_files import read_served_study
 from synthcxr.reader_study.teaching import LessonImage, write_lessons
-from synthcxr.storage import atomic, digests
+from synthcxr.storage import atomic, digests, output_lock
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -66,6 +67,7 @@ class _ClassifierLabel:
 _NO_LABEL = _ClassifierLabel({}, ())
 
 
+@output_lock.replaces_folder(functools.partial(refuse_foreign_files, own_names=()))
 def run(
     design: Design,
     *,
@@ -85,9 +87,16 @@ def run(
     damaged or of another size.
     """
     design.check()
-    refuse_foreign_files(out, ())
     synthetic = _SyntheticImages.open(dataset)
     real = None if films is None else _TestFilms.open(films, synthetic)
+    about: dict[str, Any] = {
+        "synthetic": synthetic.about,
+        "real": None if real is None else {"fingerprint": real.films.fingerprint, "phantom": real.films.phantom},
+        "design": dataclasses.asdict(design),
+    }
+    request = digests.fingerprint([about, title, seed, str(models)])
+    if atomic.finish_rename(out) == request:
+        return _read_created_study(out)
     seed = secrets.randbits(63) if seed is None else seed
     candidates = [*synthetic.list_images(), *([] if real is None else real.list_images())]
     cases = build.choose_cases(candidates, design, seed)
@@ -113,13 +122,8 @@ def run(
             present=label.present,
         )
 
-    about = {
-        "synthetic": synthetic.about,
-        "real": None if real is None else {"fingerprint": real.films.fingerprint, "phantom": real.films.phantom},
-        "films_labelled": bool(film_labels),
-        "design": dataclasses.asdict(design),
-    }
-    with atomic.open_folder(out) as partial:
+    about |= {"films_labelled": bool(film_labels)}
+    with atomic.open_folder(out, request=request) as partial:
         codes = build.write_study(
             partial, cases, design, seed=seed, title=title, read_pixels=read_pixels, get_truth=get_truth, about=about
         )
@@ -127,6 +131,15 @@ def run(
         n_screens = len(read_served_study(partial).readers[0].cases)
     n_real = len(film_names)
     return CreatedStudy(out, n_screens, n_real, len(cases.images) - n_real, codes, notes)
+
+
+def _read_created_study(out: Path) -> CreatedStudy:
+    """Describe a study that an earlier run has written and this one has only moved to `out`."""
+    images = {truth.image_id: truth.origin for truth in read_answer_key(out / KEY_FOLDER).truths.values()}
+    n_real = sum(origin == "real" for origin in images.values())
+    n_screens = len(read_served_study(out).readers[0].cases)
+    codes = read_access_codes(out / KEY_FOLDER)
+    return CreatedStudy(out, n_screens, n_real, len(images) - n_real, codes, ("created by an earlier run",))
 
 
 @dataclasses.dataclass(frozen=True)

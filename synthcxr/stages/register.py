@@ -22,7 +22,7 @@ from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import digests, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
@@ -41,6 +41,7 @@ class _Inputs:
     card: model_card.CardInputs
 
 
+@output_lock.writes_file()
 def run(
     config: RegisterConfig,
     *,

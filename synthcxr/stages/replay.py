@@ -7,7 +7,7 @@ from pathlib import Path
 from synthcxr.config.schema import Device
 from synthcxr.data.synthetic_dataset import read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
-from synthcxr.storage import atomic, digests
+from synthcxr.storage import atomic, digests, output_lock
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import CUDA
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
@@ -15,6 +15,7 @@ from synthcxr.writers.formats.store import open_store
 from synthcxr.writers.generation_request import GenerationRequest, collect_pins
 
 
+@output_lock.writes_file()
 def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     """Write the image of candidate `index` to `out` and return its sha256.
 

@@ -27,7 +27,7 @@ from synthcxr.report.optional_experiments import DisturbJson, Experiments, Utili
 from synthcxr.report.provenance import RegisteredJson
 from synthcxr.report.section import Section
 from synthcxr.report.thumbnails import build_images_section
-from synthcxr.storage import atomic, csv_files
+from synthcxr.storage import atomic, csv_files, output_lock
 
 PRIVATE_FILE, REGISTERED_FILE = "report-private.html", "registered.json"
 DISTURB_FILE, UTILITY_FILE = Path("disturb/disturb.json"), Path("utility/utility.json")
@@ -42,6 +42,7 @@ _PHANTOM_FILMS = (
 )
 
 
+@output_lock.writes_file()
 def run(config: ReportConfig, *, results: Path, dataset: Path, out: Path, films: Path | None) -> tuple[Path, ...]:
     """Write `out` and, given packed `films`, report-private.html beside it; return the files written.
 

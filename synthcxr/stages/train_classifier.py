@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
 from synthcxr.networks import densenet_weights, efficientnet_lite0, efficientnet_weights, safetensors_files
 from synthcxr.networks.classifier import Classifier, build_network_config, initialise_classifier
-from synthcxr.storage import atomic, digests, json_files
+from synthcxr.storage import atomic, digests, json_files, output_lock, write_errors
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage.progress import print_line
 from synthcxr.training.classifier import Epoch, LabelledFilms, predict_logits, train_classifier
 from synthcxr.training.log_callbacks import RowCallback, StartLogging, ignore_rows
 
@@ -33,6 +35,9 @@ _MIN_DENSENET_RESOLUTION = 32
 Float64 = NDArray[np.float64]
 
 
+@output_lock.replaces_folder(
+    functools.partial(refuse_foreign_files, own_names=(WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE))
+)
 def run(
     config: ClassifierConfig,
     *,
@@ -49,7 +54,6 @@ def run(
     """
     # Check the parameters and read the films.
     _check_parameters(config, split)
-    refuse_foreign_files(out, (WEIGHTS_FILE, CONFIG_FILE, METRICS_FILE))
     imagenet_weights = _find_imagenet_weights(config) if config.weights == "imagenet" else None
     dataset = open_film_dataset(films)
     side = _select_side(config, dataset.resolution)
@@ -58,6 +62,9 @@ def run(
     # Train, and select the best epoch.
     network = build_network_config(config, side)
     fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split])
+    if atomic.finish_rename(out) == fingerprint:
+        print_line(f"{out}: was trained by an earlier run; only moved there now")
+        return dict(json_files.read_json(out / METRICS_FILE))
     classifier = initialise_classifier(network, config.seed)
     if imagenet_weights is not None:
         _load_imagenet_weights(config, classifier, imagenet_weights)
@@ -154,12 +161,12 @@ def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
 def _build_log_writer(log: Path, on_row: RowCallback) -> Callable[[Epoch], None]:
     """Start the CSV file, and return a function that appends a row to it and passes the row to `on_row`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", newline="", encoding="utf-8") as file:
+    with write_errors.name_path(log), log.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(COLUMNS)
 
     def write_row(epoch: Epoch) -> None:
         row = {column: f"{getattr(epoch, column):.6g}" for column in COLUMNS}
-        with log.open("a", newline="", encoding="utf-8") as file:
+        with write_errors.name_path(log), log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row.values())
         on_row(row)
 
@@ -217,7 +224,7 @@ def _describe_classifier(
 
 
 def _write_outputs(out: Path, classifier: Classifier, description: dict[str, Any], metrics: dict[str, Any]) -> None:
-    with atomic.open_folder(out) as partial:
+    with atomic.open_folder(out, request=description["fingerprint"]) as partial:
         safetensors_files.save(partial / WEIGHTS_FILE, classifier.cpu(), {})
         json_files.write_json(partial / CONFIG_FILE, description)
         json_files.write_json(partial / METRICS_FILE, metrics)

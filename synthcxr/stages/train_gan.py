@@ -20,8 +20,7 @@ from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.networks import efficientnet_weights, safetensors_files
-from synthcxr.storage import digests, json_files
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.storage.progress import print_line
 from synthcxr.training.best_checkpoint import Distance
 from synthcxr.training.distributed import join_ranks
@@ -38,6 +37,7 @@ _NOT_IN_FINGERPRINT = {"start_from", "report_nimg", "checkpoint_nimg", "snapshot
 _BATCH = 32
 
 
+@output_lock.fills_folder(OUTPUT_FILES)
 def run(
     config: GanConfig,
     *,
@@ -56,7 +56,6 @@ def run(
     networks initialise these. `start_logging` receives the rows of the log. Of several processes that torchrun
     started, only rank 0 writes; the others return no metrics.
     """
-    refuse_foreign_files(out, OUTPUT_FILES)
     dataset = open_film_dataset(films)
     _require_films(config, dataset)
     weights = None if initial_weights is None else _find_initial_weights(initial_weights)
@@ -86,7 +85,10 @@ def run(
             val_distance=_build_val_distance(config, dataset) if ranks.is_first else None,
             feature_weights=None if config.feature_critic is None else efficientnet_weights.LITE1.find(),
         )
-    return _write_outputs(out, config, state, dataset, provenance, writer) if ranks.is_first else {}
+    if not ranks.is_first:
+        return {}
+    with atomic.fill_folder(out) as partial:
+        return _write_outputs(partial, config, state, dataset, provenance, writer)
 
 
 def _require_films(config: GanConfig, dataset: FilmDataset) -> None:
@@ -203,7 +205,8 @@ def _write_outputs(
     metadata = {"training_data": dataset.fingerprint, "phantom": str(provenance.phantom)}
     safetensors_files.save(out / GENERATOR_WEIGHTS_FILE, state.ema, {"kind": "generator"} | metadata)
     safetensors_files.save(out / DISCRIMINATOR_WEIGHTS_FILE, state.discriminator, {"kind": "discriminator"} | metadata)
-    np.savez(out / TRAINING_FILMS_FILE, **provenance.seen_films)
+    with atomic.open_file(out / TRAINING_FILMS_FILE) as file:
+        np.savez(file, **provenance.seen_films)
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     json_files.write_json(
         out / CONFIG_FILE,

@@ -28,7 +28,7 @@ from synthcxr.evaluation.metrics import auroc
 from synthcxr.evaluation.utility import Utility
 from synthcxr.networks.classifier import build_network_config, initialise_classifier
 from synthcxr.report import optional_experiments, plots
-from synthcxr.storage import atomic, digests, json_files
+from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.training.classifier import LabelledFilms, predict_logits, train_classifier
 
 JSON, CSV, FIGURE = "utility.json", "utility.csv", "utility.svg"
@@ -51,6 +51,7 @@ def make_small_config(config: ClassifierConfig) -> ClassifierConfig:
     )
 
 
+@output_lock.fills_folder()
 def run(
     config: ClassifierConfig,
     *,
@@ -111,7 +112,8 @@ def run(
         "generator": synthetic.generator_digest,
         "training": dataclasses.asdict(config) | {"n_seeds": n_seeds},
     } | comparison.as_dict()
-    _write(out, result, comparison)
+    with atomic.fill_folder(out) as partial:
+        _write(partial, result, comparison)
     return result | {"wall_s": time.perf_counter() - started}
 
 

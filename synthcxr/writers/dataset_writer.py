@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
+from synthcxr.storage import output_lock, output_path, write_errors
 from synthcxr.writers import disk_space, resume_plan, staging
 from synthcxr.writers.background_writer import BackgroundWriter
 from synthcxr.writers.formats.store import open_store
@@ -74,10 +75,11 @@ class DatasetWriter:
         Raises DataError if another process writes to `out`, if work of another command or other files would be lost,
         or if the disk is too small, and ConfigError if `out` is not writable. `out` is then as it was.
         """
-        out_resolved = staging.resolve_out(out)
-        with staging.lock_output(out_resolved), disk_space.report_full_disk(out):
-            staging.recover_interrupted_swap(out_resolved)
-            plan = resume_plan.make_plan(out_resolved, request, append=append, force=force)
+        staging.read_finished_run(out)  # reports other files in `out` before its lock
+        out_resolved = output_path.require_replaceable_folder(out)
+        with output_lock.lock_output(out), write_errors.report_full_disk(out):
+            is_recovered = staging.recover_interrupted_swap(out_resolved)
+            plan = resume_plan.make_plan(out_resolved, request, append=append, force=force, is_recovered=is_recovered)
             writer = cls(out_resolved, dataclasses.replace(request, threads=plan.threads), origin, plan.finished_run)
             if plan.finished_run is not None:
                 yield writer
@@ -95,7 +97,7 @@ class DatasetWriter:
         out: Path, request: GenerationRequest, origin: Origin, *, append: bool = False, force: bool = False
     ) -> DryRun:
         """Say what `open` would do, with its errors for `out` and for the disk space, without writing anything."""
-        out_resolved = staging.resolve_out(out)
+        out_resolved = output_path.require_replaceable_folder(out)
         plan = resume_plan.make_plan(out_resolved, request, append=append, force=force)
         n_bytes = _estimate_bytes(plan, request, origin)
         if plan.finished_run is None:

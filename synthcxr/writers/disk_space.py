@@ -1,12 +1,9 @@
-"""Disk space: estimate what a dataset needs before it is generated, and report a full disk as one line."""
+"""Disk space: estimate what a dataset needs before it is generated."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from synthcxr.errors import ConfigError, DataError
@@ -14,7 +11,6 @@ from synthcxr.writers.formats.store import ImageFormat
 
 _BYTES_PER_PIXEL = {"png": 0.5, "webdataset": 0.5, "dicom": 1.0}
 _BYTES_PER_RECORD = 1500
-_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 def estimate_image_bytes(image_format: ImageFormat, *, resolution: int, latent: int) -> int:
@@ -36,17 +32,6 @@ def check_free_space(out: Path, n_bytes: int) -> None:
             f"{out}: needs about {format_bytes(n_bytes)}, but only {format_bytes(free)} are free;"
             " free some space or request fewer images"
         )
-
-
-@contextlib.contextmanager
-def report_full_disk(out: Path) -> Iterator[None]:
-    """Turn the system's error for a full disk into a DataError that says how to continue."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL_ERRORS:
-            raise
-        raise DataError(f"{out}: the disk is full; free some space and run the same command again to resume") from error
 
 
 def format_bytes(n_bytes: int) -> str:

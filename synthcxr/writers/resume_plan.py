@@ -34,12 +34,18 @@ class ResumePlan:
         return request.n if self.source_run is not None else request.n - self.n_present
 
 
-def make_plan(out: Path, request: GenerationRequest, *, append: bool, force: bool) -> ResumePlan:
-    """Plan for the folder `out`; DataError if work of another command would be lost."""
+def make_plan(
+    out: Path, request: GenerationRequest, *, append: bool, force: bool, is_recovered: bool = False
+) -> ResumePlan:
+    """Plan for the folder `out`; DataError if work of another command would be lost.
+
+    `is_recovered` says that the dataset at `out` was finished by an earlier run, but moved there only now: even
+    with `force`, the same request does not generate it again.
+    """
     run, partial_request = staging.read_finished_run(out), staging.read_partial_request(out)
     plan = ResumePlan(threads=request.threads, discard_partial=partial_request is None)
     if run is not None:
-        plan = _plan_for_finished(plan, out, run, request, append=append, force=force)
+        plan = _plan_for_finished(plan, out, run, request, append=append, force=force, is_recovered=is_recovered)
         if plan.finished_run is not None:
             return plan
         staging.refuse_unknown_files(out)
@@ -49,7 +55,14 @@ def make_plan(out: Path, request: GenerationRequest, *, append: bool, force: boo
 
 
 def _plan_for_finished(
-    plan: ResumePlan, out: Path, run: Mapping[str, Any], request: GenerationRequest, *, append: bool, force: bool
+    plan: ResumePlan,
+    out: Path,
+    run: Mapping[str, Any],
+    request: GenerationRequest,
+    *,
+    append: bool,
+    force: bool,
+    is_recovered: bool,
 ) -> ResumePlan:
     """Use the finished dataset at `out`, extend it, or replace it with `force`."""
     existing, counts = GenerationRequest.from_run(run, out), run["counts"]
@@ -58,7 +71,7 @@ def _plan_for_finished(
     match = match_requests(same_threads, existing, n_images=n_images, draws=draws, unfinished=False, append=append)
     if match.kind == "other" and not force:
         raise DataError(f"{out}: {match.reason}, or choose another --out")
-    if match.kind == "same" and not force:
+    if match.kind == "same" and (is_recovered or not force):
         return dataclasses.replace(plan, threads=existing.threads, finished_run=run, n_present=n_images)
     if match.kind == "longer":
         return dataclasses.replace(plan, threads=existing.threads, source_run=run, n_present=n_images)

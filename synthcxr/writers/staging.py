@@ -1,22 +1,19 @@
 """A dataset appears complete or not at all: it is written to OUT.partial under a lock, then moved to OUT.
 
-The names beside OUT: OUT.partial is the unfinished dataset, OUT.lock the lock file, OUT.replaced the old dataset
-during the swap, and OUT.discarded an unfinished dataset that is being deleted.
+The names beside OUT: OUT.partial is the unfinished dataset, OUT.replaced the old dataset during the swap, and
+OUT.discarded an unfinished dataset that is being deleted. A dataset in OUT.partial without request.json is finished.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
-from synthcxr.errors import ConfigError, DataError
+from synthcxr.errors import DataError
 from synthcxr.storage import atomic, json_files
-from synthcxr.storage.locks import LockedError, file_lock
 from synthcxr.writers.formats.store import IMAGE_FOLDERS
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars import croissant, data_entry_csv
@@ -32,14 +29,6 @@ _UNFINISHED_FILES = {
 _PARTIAL_NAMES = _DATASET_NAMES | _UNFINISHED_FILES | {REQUEST_FILE, JOURNAL_FILE}
 
 
-def resolve_out(out: Path) -> Path:
-    """Resolve links and dots; ConfigError if the result is the root folder, to which nothing can be renamed."""
-    resolved = out.resolve()
-    if not resolved.name:
-        raise ConfigError(f"{out}: cannot be the folder of a dataset; choose another --out")
-    return resolved
-
-
 def partial_folder(out: Path) -> Path:
     """The folder of the unfinished dataset."""
     return atomic.partial_path(out)
@@ -53,23 +42,11 @@ def _discarded_folder(out: Path) -> Path:
     return out.with_name(out.name + ".discarded")
 
 
-@contextlib.contextmanager
-def lock_output(out: Path) -> Iterator[None]:
-    """Hold OUT.lock; DataError if another process holds it. Remove the folders that were created for it if empty."""
-    path = out.with_name(out.name + ".lock")
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(atomic.create_parents(path))
-            stack.enter_context(file_lock(path))
-        except LockedError:
-            raise DataError(f"{out}: another process is writing here; wait for it, or choose another --out") from None
-        except OSError as error:
-            raise ConfigError(f"{out}: is not writable ({error.strerror}); choose another --out") from error
-        yield
+def recover_interrupted_swap(out: Path) -> bool:
+    """Complete or undo the swap or deletion that a process left unfinished; return whether a swap was completed.
 
-
-def recover_interrupted_swap(out: Path) -> None:
-    """Complete or undo the swap or deletion that a killed process left unfinished."""
+    Raises DataError if the swap fails again.
+    """
     replaced, discarded = _replaced_folder(out), _discarded_folder(out)
     for folder in (discarded, replaced):
         if not _is_free(folder) and not _contains_only(folder, _PARTIAL_NAMES):
@@ -81,18 +58,21 @@ def recover_interrupted_swap(out: Path) -> None:
             shutil.rmtree(replaced)
         else:
             replaced.rename(out)
-    if (partial_folder(out) / RUN_FILE).is_file() and not (partial_folder(out) / REQUEST_FILE).exists():
-        swap_in(out)
+    if not _is_finished(partial_folder(out)):
+        return False
+    swap_in(out)
+    return True
 
 
 def swap_in(out: Path) -> None:
-    """Move the complete OUT.partial to OUT, and delete the dataset that was there."""
+    """Move the complete OUT.partial to OUT, and delete the dataset that was there.
+
+    Raises DataError if it cannot be moved; both datasets then stay where they are.
+    """
     partial, replaced = partial_folder(out), _replaced_folder(out)
     (partial / REQUEST_FILE).unlink(missing_ok=True)
     (partial / JOURNAL_FILE).unlink(missing_ok=True)
-    if out.exists() and any(out.iterdir()):
-        out.rename(replaced)
-    partial.rename(out)
+    atomic.replace_folder(partial, out, replaced)
     if replaced.exists():
         shutil.rmtree(replaced)
 
@@ -132,9 +112,9 @@ def open_partial(out: Path, request: dict[str, Any], *, discard: bool) -> Path:
 
 
 def remove_empty_partial(out: Path) -> None:
-    """Delete OUT.partial if it contains no image yet."""
+    """Delete OUT.partial if it contains no image yet; a finished dataset stays."""
     partial = partial_folder(out)
-    if partial.exists() and not Journal(partial / JOURNAL_FILE).has_line():
+    if partial.exists() and not _is_finished(partial) and not Journal(partial / JOURNAL_FILE).has_line():
         _discard_partial(out)
 
 
@@ -145,6 +125,10 @@ def refuse_unknown_files(out: Path) -> None:
         raise DataError(
             f"{out}: also contains {unknown}, which would be deleted; move it away, or choose another --out"
         )
+
+
+def _is_finished(partial: Path) -> bool:
+    return (partial / RUN_FILE).is_file() and not (partial / REQUEST_FILE).exists()
 
 
 def _discard_partial(out: Path) -> None:

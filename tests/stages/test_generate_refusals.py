@@ -16,6 +16,7 @@ from support.linear_models import (
 
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.storage.locks import file_lock
+from synthcxr.storage.output_lock import LOCK_SUFFIX
 
 
 @pytest.fixture
@@ -106,8 +107,8 @@ def test_models_of_different_resolution_are_refused(tmp_path: Path) -> None:
 
 def test_second_run_into_one_folder_is_refused(linear_models: Path, tmp_path: Path) -> None:
     """A run is refused while the folder is locked; a lock file that no process holds does not matter."""
-    with file_lock(tmp_path / "x.lock"), pytest.raises(DataError, match="another process is writing here"):
+    with file_lock(tmp_path / f"x{LOCK_SUFFIX}"), pytest.raises(DataError, match="another process is writing here"):
         generate_dataset(linear_models, tmp_path / "x")
-    (tmp_path / "x.lock").touch()
+    (tmp_path / f"x{LOCK_SUFFIX}").touch()
     assert generate_dataset(linear_models, tmp_path / "x").n_images == 20
     assert list_neighbours(tmp_path / "x") == ["x"]

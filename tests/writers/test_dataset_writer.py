@@ -15,6 +15,7 @@ from support.file_digests import digest_dataset
 from synthcxr.data.synthetic_dataset import read_image_records
 from synthcxr.errors import DataError
 from synthcxr.storage import json_files
+from synthcxr.storage.output_lock import LOCK_SUFFIX
 from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
 from synthcxr.writers.generation_request import GenerationRequest, RequestPart
 
@@ -46,7 +47,7 @@ def test_committed_dataset_is_in_place(tmp_path: Path) -> None:
         assert writer.open_parts == [OpenPart(RequestPart(("Edema",), (), 9), range(20), 9)]
         add_images(writer, 4)
         add_images(writer, 9)
-        assert (tmp_path / "x.lock").exists() and not out.exists()
+        assert (tmp_path / f"x{LOCK_SUFFIX}").exists() and not out.exists()
         run, outcome = writer.commit(accept)
     assert outcome == "x.partial has 9 images" and run == json_files.read_json(out / "run.json")
     assert [record.index for record in read_image_records(out)] == list(range(0, 18, 2))

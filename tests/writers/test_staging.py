@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from synthcxr.data.synthetic_dataset import ImageRecord
-from synthcxr.errors import ConfigError, DataError
+from synthcxr.errors import DataError
 from synthcxr.writers import staging
 from synthcxr.writers.journal import Journal, JournalLine
 
@@ -42,18 +41,6 @@ def test_swap_replaces_the_old_dataset(tmp_path: Path) -> None:
         assert (out / "metadata.csv").read_text() == "new"
         assert {path.name for path in out.iterdir()} == {"run.json", "metadata.csv"}
     assert {path.name for path in tmp_path.iterdir()} == {"fresh", "old"}
-
-
-def test_created_parent_folders_are_removed_if_empty(tmp_path: Path) -> None:
-    """Parent folders that were created for OUT stay if something was written, and are removed if not."""
-    for out in (tmp_path / "a" / "b" / "x", tmp_path / "existing" / "b" / "x"):
-        (tmp_path / "existing").mkdir(exist_ok=True)
-        with pytest.raises(DataError, match="no room"), staging.lock_output(out):
-            raise DataError("no room")
-    assert [path.name for path in tmp_path.rglob("*")] == ["existing"]
-    with staging.lock_output(tmp_path / "a" / "b" / "x"):
-        make_complete_partial(tmp_path / "a" / "b" / "x")
-    assert (tmp_path / "a" / "b" / "x.partial").is_dir()
 
 
 @pytest.mark.parametrize("n_done", [1, 2, 3, 4])
@@ -132,41 +119,28 @@ def test_finished_run_is_read_from_a_dataset_only(tmp_path: Path) -> None:
         staging.read_finished_run(tmp_path / "y")
 
 
-def test_impossible_output_folders_are_refused(tmp_path: Path) -> None:
-    """The root of the file system and a folder below a file are no folders for a dataset."""
-    with pytest.raises(ConfigError, match="cannot be the folder of a dataset"):
-        staging.resolve_out(Path("/"))
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="is not writable"), staging.lock_output(tmp_path / "file/x"):
-        pass
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EACCES, errno.ENOSPC])
+def test_a_swap_that_fails_loses_nothing(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The finished dataset stays in OUT.partial and the old one at OUT; the next recovery completes the swap."""
+    out = make_dataset(tmp_path / "x", "old")
+    partial = make_complete_partial(out)
+    rename = Path.rename
 
+    def fail_for_partial(source: Path, target: Path) -> Path:
+        if source == partial:
+            raise OSError(code, os.strerror(code), str(source), None, str(target))
+        return rename(source, target)
 
-HOLD_LOCK = """
-import sys, time
-from pathlib import Path
-from synthcxr.writers import staging
-with staging.lock_output(Path(sys.argv[1])):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    """The lock of a running process refuses others; after SIGKILL it is free, and no lock file is left in the end."""
-    out = tmp_path / "x"
-    with subprocess.Popen([sys.executable, "-c", HOLD_LOCK, str(out)], stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
-        with pytest.raises(DataError, match="another process is writing here"), staging.lock_output(out):
-            pass
-        holder.send_signal(signal.SIGKILL)
-    assert (tmp_path / "x.lock").exists()
-    with staging.lock_output(out):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_links_are_followed(tmp_path: Path) -> None:
-    """A link to an output folder is resolved, so that the swap stays on one file system."""
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "disk/x")
-    assert staging.resolve_out(tmp_path / "link") == (tmp_path / "disk/x").resolve()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail_for_partial)
+        with pytest.raises(DataError, match=f"finished result is in {partial}: run the same command again"):
+            staging.swap_in(out)
+        staging.remove_empty_partial(out)
+        with pytest.raises(DataError, match="finished result is in"):
+            staging.recover_interrupted_swap(out)
+    assert (partial / "metadata.csv").read_text() == "new"
+    assert (out / "metadata.csv").read_text() == "old"
+    assert staging.recover_interrupted_swap(out)
+    assert (out / "metadata.csv").read_text() == "new"
+    assert not staging.recover_interrupted_swap(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
