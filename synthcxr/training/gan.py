@@ -16,6 +16,7 @@ from synthcxr.data import images, random_streams
 from synthcxr.errors import ArtifactError
 from synthcxr.networks.device import select_device
 from synthcxr.networks.generator import Generator
+from synthcxr.storage import stop_signals
 from synthcxr.storage.progress import open_progress
 from synthcxr.training import mixed_precision, schedule, step
 from synthcxr.training.best_checkpoint import BestCheckpoint, Distance
@@ -31,7 +32,6 @@ from synthcxr.training.gan_state import (
     set_learning_rates,
     update_ema,
 )
-from synthcxr.training.graceful_stop import deferred_signals
 from synthcxr.training.log_callbacks import NO_CALLBACKS, LogRow, ProgressCallbacks
 from synthcxr.training.malloc import retain_freed_memory
 from synthcxr.training.schedule import SchedulePoint
@@ -88,7 +88,7 @@ def train_gan(
     last_report_s, last_report_nimg = time.monotonic(), state.nimg
     last_penalty = math.nan
     with (
-        deferred_signals() as stop,
+        stop_signals.deferred(interruptible=True) as stop,
         open_progress(
             "train-gan", total=end_nimg, unit="images", initial=state.nimg, enabled=ranks.is_first
         ) as progress,
@@ -146,7 +146,7 @@ def train_gan(
                     save_checkpoint(folder, state, identity)
                 ranks.barrier()
             if stop_requested:
-                raise KeyboardInterrupt
+                raise stop.build_stop()
 
             # Report a grid of images.
             if is_due(config.snapshot_nimg):
