@@ -76,7 +76,7 @@ def serve_app(
     proxy: str | None,
     print_line: PrintLine,
 ) -> None:
-    """Serve until a stop signal arrives, and raise its StopSignal. Only warnings are logged, never addresses or codes."""
+    """Serve until a stop signal arrives, and raise its StopSignal. No address and no code is logged."""
     config = uvicorn.Config(
         app,
         http=TimedProtocol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from synthcxr.networks.classifier import build_classifier, fold_norms
 from synthcxr.networks.generator import build_generator
 from synthcxr.networks.layers import fold_scales
 from synthcxr.networks.onnx_export import export_onnx
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import atomic, digests, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -50,14 +51,33 @@ MAX_PAIRS = 2**23
 def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan: Path, out: Path) -> dict[str, Any]:
     """Write generator.onnx, classifier.onnx, judge.onnx, reference.npz and model.json to `out`; return model.json.
 
+    `out` is replaced as a whole at the end; the files that `distill` added to it stay.
     `classifier`, `judge` and `gan` are the output folders of their trainings on `films`.
     """
     refuse_foreign_files(out, (*OUTPUT_FILES, *PROPOSAL_FILES))
     dataset = open_film_dataset(films)
     gan_config = json_files.read_json(gan / "config.json")
-    resolution = int(gan_config["resolution"])
     for folder in (gan, classifier, judge):
         _require_same_films(folder, dataset)
+    with atomic.open_folder(out) as partial:
+        index = _write_models(config, dataset, gan, gan_config, classifier, judge, partial)
+        for name in PROPOSAL_FILES:
+            if (out / name).is_file():
+                shutil.copyfile(out / name, partial / name)
+    return index
+
+
+def _write_models(
+    config: ExportConfig,
+    dataset: FilmDataset,
+    gan: Path,
+    gan_config: Mapping[str, Any],
+    classifier: Path,
+    judge: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Write the files of an export to the empty folder `out`; return model.json."""
+    resolution = int(gan_config["resolution"])
     metadata = {
         GENERATOR_FILE: _export_generator(config, gan, gan_config, out / GENERATOR_FILE),
         CLASSIFIER_FILE: _export_classifier(config, dataset, "classifier", classifier, resolution, out),

@@ -18,7 +18,7 @@ from synthcxr.reader_study.results_page import render_readers_csv, render_readin
 from synthcxr.reader_study.scored_answers import Reading, score_readings
 from synthcxr.report import plots
 from synthcxr.storage import atomic, json_files
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files, remove_partial_files
 
 OUTPUT_FILES = ("analysis.json", "readings.csv", "readers.csv", "analysis.html")
 
@@ -46,6 +46,7 @@ def run(study: Path, *, key: Path, out: Path, seed: int) -> StudyAnalysis:
     if answer_key.study != served_study.study:
         raise DataError(f"{key}: is the answer key of another study, not of {study}; give --key")
     refuse_foreign_files(out, OUTPUT_FILES)
+    remove_partial_files(out, OUTPUT_FILES)
     database = study / STUDY_DATABASE
     if not database.is_file():
         raise DataError(f"{study}: no reader has answered yet; run `synthcxr reader-study serve {study}`")

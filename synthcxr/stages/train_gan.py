@@ -20,7 +20,7 @@ from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.networks import efficientnet_weights, safetensors_files
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import atomic, digests, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.storage.progress import print_line
 from synthcxr.training.best_checkpoint import Distance
@@ -201,22 +201,6 @@ def _write_outputs(
     writer: TrainingLogWriter,
 ) -> dict[str, Any]:
     metadata = {"training_data": dataset.fingerprint, "phantom": str(provenance.phantom)}
-    safetensors_files.save(out / GENERATOR_WEIGHTS_FILE, state.ema, {"kind": "generator"} | metadata)
-    safetensors_files.save(out / DISCRIMINATOR_WEIGHTS_FILE, state.discriminator, {"kind": "discriminator"} | metadata)
-    np.savez(out / TRAINING_FILMS_FILE, **provenance.seen_films)
-    channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
-    json_files.write_json(
-        out / CONFIG_FILE,
-        {
-            "network": state.ema.build_network_config(channels),
-            "resolution": config.resolution,
-            "training_data": dataset.fingerprint,
-            "fingerprint": writer.folder.name,
-            "phantom": provenance.phantom,
-            "attribution": provenance.attribution,
-            "parameters": dataclasses.asdict(config),
-        },
-    )
     last = writer.rows[-1]
     metrics = {
         "nimg": int(last["nimg"]),
@@ -227,5 +211,25 @@ def _write_outputs(
         "n_parameters_generator": sum(p.numel() for p in state.ema.parameters()),
         "n_parameters_discriminator": sum(p.numel() for p in state.discriminator.parameters()),
     }
-    json_files.write_json(out / METRICS_FILE, metrics)
+    refuse_foreign_files(out, OUTPUT_FILES)
+    with atomic.open_folder(out) as partial:
+        safetensors_files.save(partial / GENERATOR_WEIGHTS_FILE, state.ema, {"kind": "generator"} | metadata)
+        safetensors_files.save(
+            partial / DISCRIMINATOR_WEIGHTS_FILE, state.discriminator, {"kind": "discriminator"} | metadata
+        )
+        np.savez(partial / TRAINING_FILMS_FILE, **provenance.seen_films)
+        channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
+        json_files.write_json(
+            partial / CONFIG_FILE,
+            {
+                "network": state.ema.build_network_config(channels),
+                "resolution": config.resolution,
+                "training_data": dataset.fingerprint,
+                "fingerprint": writer.folder.name,
+                "phantom": provenance.phantom,
+                "attribution": provenance.attribution,
+                "parameters": dataclasses.asdict(config),
+            },
+        )
+        json_files.write_json(partial / METRICS_FILE, metrics)
     return metrics

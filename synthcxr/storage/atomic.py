@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from synthcxr.storage import stop_signals
+
 PARTIAL_SUFFIX, REPLACED_SUFFIX = ".partial", ".replaced-by-synthcxr"
 
 
@@ -61,10 +63,11 @@ def open_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir()
             yield partial
-            if path.exists():
-                path.rename(replaced)
-            partial.rename(path)
-            shutil.rmtree(replaced, ignore_errors=True)
+            with stop_signals.deferred():
+                if path.exists():
+                    path.rename(replaced)
+                partial.rename(path)
+                shutil.rmtree(replaced, ignore_errors=True)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -138,19 +138,21 @@ def train_gan(
                 callbacks.on_row(row | measured)
                 last_report_s, last_report_nimg = now_s, state.nimg
 
-            # Save a checkpoint, and stop if a signal has requested it on any rank.
+            # Report a grid of images. It precedes the checkpoint, so that a killed run makes it again.
             stop_requested = ranks.any(stop.requested)
-            if is_due(config.checkpoint_nimg) or stop_requested:
+            checkpoint_due = is_due(config.checkpoint_nimg) or stop_requested
+            if checkpoint_due:
                 _require_finite(state, folder)
+            if is_due(config.snapshot_nimg):
+                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point))
+
+            # Save a checkpoint, and stop if a signal has requested it on any rank.
+            if checkpoint_due:
                 if ranks.is_first:
                     save_checkpoint(folder, state, identity)
                 ranks.barrier()
             if stop_requested:
                 raise stop.build_stop()
-
-            # Report a grid of images.
-            if is_due(config.snapshot_nimg):
-                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point))
 
     # Return the best averaged generator instead of the last one.
     if best is not None:
