@@ -211,10 +211,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _describe(error: Exception, uri: str) -> str:
     """Say in one line what happened and what to do, by the types and status codes of the error and its causes."""
-    for cause in _causes(error):
-        original = cause.orig if isinstance(cause, DBAPIError) else cause
-        if isinstance(original, sqlite3.Error) and (reason := sqlite_store.describe_error(original)):
-            return reason
+    if reason := _describe_sqlite_error(error):
+        return reason
     if tracking_uri.sqlite_path(uri) is None:  # for a file the text of the error says more
         for cause in _causes(error):
             if advice := _advise(cause):
@@ -222,6 +220,16 @@ def _describe(error: Exception, uri: str) -> str:
     if isinstance(error, MlflowException) and error.error_code == _UNCLASSIFIED and _has_other_schema(uri):
         return _OTHER_SCHEMA
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _describe_sqlite_error(error: BaseException | None) -> str:
+    """Say what SQLite found wrong with the file, whatever MLflow made of it; "" if it found nothing."""
+    while error is not None:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, sqlite3.Error) and (reason := sqlite_store.describe_error(original)):
+            return reason
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

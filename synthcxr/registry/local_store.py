@@ -9,7 +9,6 @@ from mlflow.store.db import utils
 from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.version import VERSION
 
 from synthcxr.errors import ArtifactError
@@ -69,6 +68,8 @@ def make(path: Path, *, name: str) -> None:
 
 
 def _build(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # its import warns; `connection` hides that
+
     uri = f"sqlite:///{path.absolute()}"
     try:
         SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)

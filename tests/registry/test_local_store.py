@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from mlflow import MlflowClient
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import connection, local_store, resolve_model, tracking_uri
@@ -41,14 +40,15 @@ def half_made_stores(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     def copy(*_: object) -> None:
         nonlocal n_statements
         n_statements += 1
-        if n_statements in STATEMENTS and (folder / "mlflow.db").exists():
+        partials = sorted(folder.glob("*.partial*"))  # the database and its journal
+        if n_statements in STATEMENTS and partials:
             stores.append(tmp_path_factory.mktemp("half-made") / "mlflow.db")
-            for file in folder.iterdir():  # also the journal
-                shutil.copyfile(file, stores[-1].parent / file.name)
+            for file in partials:
+                shutil.copyfile(file, f"{stores[-1]}{file.name.partition('.partial')[2]}")
 
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", copy)
     try:
-        SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", "./mlruns")
+        connection.connect(f"sqlite:///{folder}/mlflow.db", create=True)
     finally:
         sqlalchemy.event.remove(sqlalchemy.engine.Engine, "before_cursor_execute", copy)
     return stores
@@ -56,7 +56,7 @@ def half_made_stores(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.slow
 def test_every_half_made_store_is_recognised(half_made_stores: list[Path]) -> None:
-    """Wherever MLflow was killed while it made the store, the store counts as unfinished, and reading changes nothing."""
+    """Wherever MLflow was killed while it made the store, the store counts as unfinished and stays."""
     assert len(half_made_stores) == len(STATEMENTS)
     for path in half_made_stores:
         with pytest.raises(UnfinishedStoreError, match="its creation was interrupted, and nothing is in it"):
@@ -168,6 +168,7 @@ def test_damage_that_mlflow_meets_later_is_one_line(registry: Path, capfd: pytes
     client, uri = connection.connect(tracking_uri.embedded_uri()), tracking_uri.embedded_uri()
     data = bytearray(tracking_uri.EMBEDDED_DATABASE.read_bytes())
     data[4096:] = bytes(len(data) - 4096)
+    data[24:28] = b"\xff" * 4  # the change counter: SQLite then reads the pages again
     tracking_uri.EMBEDDED_DATABASE.write_bytes(data)
     with pytest.raises(ArtifactError, match="is damaged or cut short"), connection.translate_errors(uri):
         MlflowClient.search_experiments(client)
