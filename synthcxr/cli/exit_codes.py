@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import tempfile
 import time
 import traceback
@@ -17,7 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 from cloup.formatting import HelpSection
 
 from synthcxr.errors import GateError, SynthCXRError
-from synthcxr.storage import cache_dir, redaction
+from synthcxr.storage import cache_dir, clean_up, redaction, stop_signals
 
 EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
@@ -31,6 +32,9 @@ EXTRAS = {
 
 RESUMABLE = ("train-gan", "generate")
 """Commands that resume when they are run again; the others start over."""
+_CONTINUED = {"serve": "continue the study; all acknowledged answers are on disk"}
+_STOPS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up"}
+_SIGNAL_EXIT_CODE = 128
 
 _VERBOSE = "synthcxr.verbose"
 _SHORT_HELP_LIMIT = 200
@@ -54,7 +58,8 @@ class Command(cloup.Command):
 class CommandGroup(cloup.Group):
     """A group whose commands end in one line and the exit code of the error.
 
-    1: a gate failed or a request was met only in part. 2: bad input, bad use or a missing package. 130: interrupted.
+    1: a gate failed or a request was met only in part. 2: bad input, bad use or a missing package. 129, 130 and 143:
+    hung up (SIGHUP), interrupted (SIGINT) and terminated (SIGTERM), whatever the signal was turned into on its way.
     An error that we did not expect is one line too; its traceback is in a file of the cache folder.
     """
 
@@ -70,33 +75,51 @@ class CommandGroup(cloup.Group):
         commands = [(name, command.get_short_help_str(_SHORT_HELP_LIMIT)) for name, command in section.list_commands()]
         return HelpSection(heading=section.title, definitions=commands) if commands else None
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; a signal unwinds it, and clean-up is complete when this ends."""
+        with stop_signals.handled():
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                clean_up.run_remaining()
+
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the arguments of the group itself."""
-        with _one_line_usage_errors():
-            return super().make_context(*args, **kwargs)
+        try:
+            with _one_line_usage_errors():
+                return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            _print_line(_describe_stop(error, ""))
+            raise click.exceptions.Exit(_stop_code(error)) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and end with the exit code of its error."""
         redaction.redact_library_messages()
         try:
             with _one_line_usage_errors(ctx):
-                return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+                result = super().invoke(ctx)
+            if stop_signals.find_stop() is None:
+                return result
+            return _exit(ctx, "", code=0)
+        except click.exceptions.Exit:
             raise
+        except (click.ClickException, click.Abort):
+            if stop_signals.find_stop() is None:
+                raise
+            return _exit(ctx, "", code=0)
         except GateError as error:
             return _exit(ctx, f"Failed: {error}", code=1)
         except SynthCXRError as error:
             return _exit(ctx, f"Error: {error}", code=2)
-        except KeyboardInterrupt:
-            effect = "resume" if ctx.invoked_subcommand in RESUMABLE else "start over"
-            return _exit(ctx, f"Interrupted: run the same command again to {effect}", code=130)
+        except KeyboardInterrupt as error:
+            return _exit(ctx, _describe_stop(error, ctx.invoked_subcommand or ""), code=_stop_code(error))
         except ModuleNotFoundError as error:
             extra = _extra_of(error)
             if extra is None:
                 return _exit_unexpectedly(ctx, error)
             return _exit(ctx, f"Error: {error.name} is not installed; run: pip install 'synthcxr[{extra}]'", code=2)
         except OSError as error:
-            if error.errno == errno.EPIPE:
+            if error.errno == errno.EPIPE and stop_signals.find_stop() is None:
                 raise
             if error.errno is None:
                 return _exit_unexpectedly(ctx, error)
@@ -108,6 +131,8 @@ class CommandGroup(cloup.Group):
 
 def _exit_unexpectedly(ctx: click.Context, error: Exception) -> None:
     """End in one line that names the error, with its traceback in a file, or on stderr with --verbose."""
+    if stop_signals.find_stop() is not None:
+        return _exit(ctx, "", code=0)
     message = " ".join(str(error).split())[:_MESSAGE_LIMIT]
     line = f"Error: unexpected {type(error).__name__}{': ' if message else ''}{message}"
     place = "above" if ctx.meta.get(_VERBOSE) else _write_traceback()
@@ -128,10 +153,33 @@ def _write_traceback() -> str:
 
 
 def _exit(ctx: click.Context, line: str, *, code: int) -> None:
+    """End with a line and an exit code; after a signal, with those of the signal."""
+    if (number := stop_signals.find_stop()) is not None:
+        stop = stop_signals.StopSignal(number)
+        line, code = _describe_stop(stop, ctx.invoked_subcommand or ""), _stop_code(stop)
     if ctx.meta.get(_VERBOSE):
-        click.echo(redaction.redact_credentials(traceback.format_exc()), err=True)
-    click.echo(redaction.redact_credentials(line), err=True)
+        _print_line(traceback.format_exc())
+    _print_line(line)
     ctx.exit(code)
+
+
+def _print_line(line: str) -> None:
+    """Write to stderr, unless the terminal is gone."""
+    with contextlib.suppress(OSError):
+        click.echo(redaction.redact_credentials(line), err=True)
+
+
+def _describe_stop(error: KeyboardInterrupt, command: str) -> str:
+    effect = _CONTINUED.get(command, "resume" if command in RESUMABLE else "start over")
+    return f"{_STOPS[signal.Signals(_stop_number(error)).name]}: run the same command again to {effect}"
+
+
+def _stop_code(error: KeyboardInterrupt) -> int:
+    return _SIGNAL_EXIT_CODE + _stop_number(error)
+
+
+def _stop_number(error: KeyboardInterrupt) -> int:
+    return error.number if isinstance(error, stop_signals.StopSignal) else signal.SIGINT
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ MLflow loads this module with its own evaluators, so the module imports nothing 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,12 +49,13 @@ class Evaluator(ModelEvaluator):
     ) -> EvaluationResult:
         """Generate the requested images, evaluate them, log metrics, figures and report, and return the summary."""
         from synthcxr.plugins.mlflow_model import raise_as_bad_request
+        from synthcxr.storage import clean_up
 
-        with raise_as_bad_request(), tempfile.TemporaryDirectory(prefix="synthcxr-evaluate-") as scratch:
+        with raise_as_bad_request(), clean_up.temporary_folder("synthcxr-evaluate-") as scratch:
             folder, request = _find_model_folder(model), _read_request(dataset.features_data)
             config = _load_config(evaluator_config or {})
             films = (evaluator_config or {}).get("films")
-            evaluation = _Evaluation(Path(scratch) / "synthetic", Path(scratch) / "results")
+            evaluation = _Evaluation(scratch / "synthetic", scratch / "results")
             evaluation.generate(_apply_request(config.generate, request), folder)
             evaluation.evaluate(config, folder, None if films is None else Path(films))
             return evaluation.log(run_id, model_id)

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from synthcxr.errors import ConfigError
 from synthcxr.reader_study.request_guard import Origins
 from synthcxr.reader_study.request_timing import TimedProtocol
+from synthcxr.storage import stop_signals
 
 PrintLine = Callable[[str], None]
 _BACKLOG = 128
@@ -75,7 +76,7 @@ def serve_app(
     proxy: str | None,
     print_line: PrintLine,
 ) -> None:
-    """Serve until interrupted. Only warnings are logged, never addresses or codes."""
+    """Serve until a stop signal arrives, and raise its StopSignal. No address and no code is logged."""
     config = uvicorn.Config(
         app,
         http=TimedProtocol,
@@ -95,8 +96,19 @@ def serve_app(
         h11_max_incomplete_event_size=16_384,
     )
     print_line("press Ctrl+C to stop; all acknowledged answers are on disk")
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that completes the requests in progress after any stop signal, SIGHUP included."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with stop_signals.deferred(self._request_exit):
+            yield
+
+    def _request_exit(self) -> None:
+        self.should_exit = True
 
 
 def _is_loopback(host: str) -> bool:

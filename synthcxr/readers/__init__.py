@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synthcxr.data.films import Film
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert, dicom, folder, mimic, nih, phantom
+from synthcxr.storage import clean_up
 
 READERS: dict[str, Callable[..., Iterator[Film]]] = {
     "nih": nih.read_films,
@@ -55,7 +55,7 @@ def _try_reader(name: str, path: Path) -> None:
     if name != "dicom":
         READERS[name](str(path))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        salt = Path(folder) / "salt"
+    with clean_up.temporary_folder("synthcxr-") as folder:
+        salt = folder / "salt"
         salt.write_bytes(bytes(32).hex().encode())
         READERS[name](str(path), salt=str(salt))

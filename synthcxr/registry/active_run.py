@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking.context.registry import resolve_tags
 
 from synthcxr.errors import DataError
 from synthcxr.registry.client import TRAINING_DATA_TAG
-from synthcxr.storage import json_files
+from synthcxr.storage import clean_up, json_files, stop_signals
 
 RUN_ID_FILE = Path(".cache/synthcxr/mlflow_run.json")
 _NOT_FOUND = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
@@ -48,6 +51,39 @@ def find_active_run(
     )
     usable = run.info.lifecycle_stage == "active" and run.info.experiment_id == experiment_id
     return run if usable and same_films and same_trainings else None
+
+
+@contextlib.contextmanager
+def open_run(
+    client: MlflowClient, experiment_id: str, existing: Run | None, *, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Make a new run, or `existing`, the current run of MLflow's fluent functions in the block, and give its id.
+
+    It ends FINISHED, or KILLED after an interruption, or FAILED after an error; no signal leaves it RUNNING.
+    """
+    status, run_ids = "KILLED", list[str]()
+
+    def end() -> None:
+        while mlflow.active_run() is not None:
+            mlflow.end_run(status)
+        for run_id in run_ids:
+            if RunStatus.is_terminated(RunStatus.from_string(client.get_run(run_id).info.status)):
+                continue
+            client.set_terminated(run_id, status)
+
+    with clean_up.ensured(end):
+        with stop_signals.deferred():
+            if existing is None:
+                run = mlflow.start_run(experiment_id=experiment_id, tags=dict(tags))
+            else:
+                run = mlflow.start_run(run_id=existing.info.run_id, tags=resolve_tags(dict(tags)))
+            run_ids.append(run.info.run_id)
+        try:
+            yield run_ids[0]
+        except Exception:
+            status = "FAILED"
+            raise
+        status = "FINISHED"
 
 
 def save_run_id(run_id: str) -> None:

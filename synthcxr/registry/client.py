@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder
 from synthcxr.registry import connection, tracking_uri
-from synthcxr.storage import cache_dir, digests
+from synthcxr.storage import cache_dir, clean_up, digests
 
 MODEL_FOLDER = "model"
 _LOGGED_FOLDER = f"data/{MODEL_FOLDER}"  # where MLflow stores the folder that was passed as data_path
@@ -130,9 +129,9 @@ class Registry:
                 return path.read_bytes() if path.is_file() else None
             if name not in {file.path for file in self.client.list_artifacts(run_id)}:
                 return None
-            with tempfile.TemporaryDirectory(prefix="synthcxr-") as scratch:
+            with clean_up.temporary_folder("synthcxr-") as scratch:
                 file = mlflow.artifacts.download_artifacts(
-                    artifact_uri=address, dst_path=scratch, tracking_uri=self.uri
+                    artifact_uri=address, dst_path=str(scratch), tracking_uri=self.uri
                 )
                 return Path(file).read_bytes()
 
@@ -169,11 +168,11 @@ class Registry:
     def _download(self, address: str, path: Path, index_sha256: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as partial,
+            clean_up.temporary_folder(".partial-", parent=path.parent) as partial,
             connection.translate_errors(self.uri),
         ):
             folder = Path(
-                mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=partial, tracking_uri=self.uri)
+                mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(partial), tracking_uri=self.uri)
             )
             _verify(folder, index_sha256)
             if not path.exists():  # another process may have finished first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,15 +17,15 @@ import urllib3.exceptions
 from mlflow import MlflowClient
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, ErrorCode
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from synthcxr.errors import ArtifactError
 from synthcxr.registry import tracking_uri
-from synthcxr.storage import redaction
+from synthcxr.storage import redaction, sqlite_store
 
 PROBE_TIMEOUT_S = 5
 _PROBE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
-_SQLITE_MAGIC = b"SQLite format 3\0"
+_IN_MEMORY = ":memory:"
 _UNCLASSIFIED = ErrorCode.Name(INTERNAL_ERROR)
 _USE_OWN_REGISTRY = f"unset {tracking_uri.URI_VARIABLE} to use this folder's own registry"
 _CANNOT_CONNECT = f"cannot connect; start the server, or {_USE_OWN_REGISTRY}"
@@ -57,6 +58,7 @@ _FORMS = f"set {tracking_uri.URI_VARIABLE} to http://HOST:PORT, sqlite:///FILE o
 
 if "MLFLOW_LOGGING_LEVEL" not in os.environ:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback of what it raises
 
 
 def connect(uri: str, *, create: bool = False) -> MlflowClient:
@@ -172,21 +174,21 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
 
 
 def _check_database(uri: str, *, create: bool) -> None:
-    """Refuse a sqlite store that cannot work; MLflow itself would retry for minutes."""
-    path = tracking_uri.sqlite_path(uri)
-    if path is None:
+    """Refuse a sqlite store that cannot work, and make one where it is missing with `create`."""
+    path, name = tracking_uri.sqlite_path(uri), tracking_uri.redact(uri)
+    if path is None or str(path) == _IN_MEMORY:
         return
     if not path.exists() and not create:
-        raise ArtifactError(f"{tracking_uri.redact(uri)}: no such MLflow store; create it with `synthcxr register`")
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
-                raise ArtifactError(
-                    f"{tracking_uri.redact(uri)}: not an MLflow store; remove it and run `synthcxr register`"
-                )
+        raise ArtifactError(f"{name}: no such MLflow store; create it with `synthcxr register`")
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not os.access(existing, os.W_OK):
-        raise ArtifactError(f"{tracking_uri.redact(uri)}: not writable; MLflow needs write access to its store")
+        raise ArtifactError(f"{name}: not writable; MLflow needs write access to its store")
+    from synthcxr.registry import local_store  # seconds to import, and not needed for a server
+
+    with _quiet():
+        if create:
+            local_store.make(path, name=name)
+        local_store.require_usable(path, name=name)
 
 
 def _unset_probe_variables() -> dict[str, str]:
@@ -209,6 +211,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def _describe(error: Exception, uri: str) -> str:
     """Say in one line what happened and what to do, by the types and status codes of the error and its causes."""
+    if reason := _describe_sqlite_error(error):
+        return reason
     if tracking_uri.sqlite_path(uri) is None:  # for a file the text of the error says more
         for cause in _causes(error):
             if advice := _advise(cause):
@@ -216,6 +220,16 @@ def _describe(error: Exception, uri: str) -> str:
     if isinstance(error, MlflowException) and error.error_code == _UNCLASSIFIED and _has_other_schema(uri):
         return _OTHER_SCHEMA
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _describe_sqlite_error(error: BaseException | None) -> str:
+    """Say what SQLite found wrong with the file, whatever MLflow made of it; "" if it found nothing."""
+    while error is not None:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, sqlite3.Error) and (reason := sqlite_store.describe_error(original)):
+            return reason
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,6 +15,7 @@ from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder
 from synthcxr.project import packaged_files
 from synthcxr.registry import tracking_uri
+from synthcxr.storage.sqlite_store import UnfinishedStoreError
 
 if TYPE_CHECKING:
     from synthcxr.registry.client import Registry
@@ -56,11 +57,15 @@ def _resolve_default() -> ResolvedModel:
     uri = tracking_uri.find()
     note = "ships with synthcxr"
     if uri is not None:
-        registry = _open_registry(uri)
-        number = registry.get_aliases(GENERATOR_MODEL).get(CHAMPION)
+        note = f"{tracking_uri.redact(uri)} has no champion"
+        try:
+            registry = _open_registry(uri)
+        except UnfinishedStoreError:
+            number = None
+        else:
+            number = registry.get_aliases(GENERATOR_MODEL).get(CHAMPION)
         if number is not None:
             return _fetch_version(registry, GENERATOR_MODEL, number, note=CHAMPION)
-        note = f"{tracking_uri.redact(uri)} has no champion"
     starter = packaged_files.find(STARTER)
     if starter is None:
         problem, advice = note, f"name a version, such as `--model models:/{GENERATOR_MODEL}@{CANDIDATE}`"

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-from mlflow.tracking.context.registry import resolve_tags
 from numpy.typing import NDArray
 
 from synthcxr.model_files import model_folder
@@ -111,8 +109,7 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
             client, experiment_id, films=contents.training_data, trainings=contents.trainings
         )
         versions, model_ids = {}, []
-        with _start_run(experiment_id, existing, contents.tags) as run:
-            run_id = run.info.run_id
+        with active_run.open_run(client, experiment_id, existing, tags=contents.tags) as run_id:
             _log_contents(client, run_id, contents, existing)
             for model in models:
                 name = f"synthcxr-{model.kind}"
@@ -149,12 +146,6 @@ def add_to_run(run_id: str, file: Path, *, versions: Mapping[str, str], metrics:
                 # The source is models:/<MLflow's own id>; a sqlite store leaves the version's model_id empty.
                 model_id = (version.source or "").removeprefix("models:/")
                 run_metrics.log_points(client, run_id, points, model_id=model_id)
-
-
-def _start_run(experiment_id: str, existing: Run | None, tags: dict[str, str]) -> mlflow.ActiveRun:
-    if existing is None:
-        return mlflow.start_run(experiment_id=experiment_id, tags=tags)
-    return mlflow.start_run(run_id=existing.info.run_id, tags=resolve_tags(tags))
 
 
 def _log_contents(client: MlflowClient, run_id: str, contents: RunContents, existing: Run | None) -> None:

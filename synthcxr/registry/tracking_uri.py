@@ -40,6 +40,8 @@ def redact(uri: str) -> str:
 
 def sqlite_path(uri: str) -> Path | None:
     """Return the file behind a sqlite address, else None."""
+    if uri == embedded_uri():
+        return EMBEDDED_DATABASE.absolute()
     scheme, _, path = uri.partition(":///")
     return Path(unquote(path)) if scheme.partition("+")[0] == "sqlite" and path else None
 

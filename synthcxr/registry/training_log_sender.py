@@ -20,6 +20,7 @@ from synthcxr.errors import ArtifactError
 from synthcxr.project import revision
 from synthcxr.registry import active_run, connection, run_metrics
 from synthcxr.registry.client import TRAINING_DATA_TAG
+from synthcxr.storage import clean_up
 
 FLUSH_S = 10.0
 END_S = 15.0
@@ -41,17 +42,19 @@ def send_training_log(uri: str, *, experiment: str, table: str, say: Callable[[s
         senders[-1].start()
         return senders[-1].add_row
 
-    with connection.prepare_for_sender_thread():
-        status = "FAILED"
+    status = "KILLED"
+
+    def end() -> None:
+        for sender in senders:
+            sender.end(status)
+
+    with connection.prepare_for_sender_thread(), clean_up.ensured(end):
         try:
             yield start_logging
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
+        except Exception:
+            status = "FAILED"
             raise
-        finally:
-            for sender in senders:
-                sender.end(status)
+        status = "FINISHED"
 
 
 class _Sender(threading.Thread):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files, revision
 from synthcxr.registry import client, model_card, promotion, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import CHAMPION, GENERATOR_MODEL, STARTER
-from synthcxr.storage import guarded_files, write_errors
+from synthcxr.storage import clean_up, guarded_files, write_errors
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 WHY = "the starter that ships with synthcxr"
@@ -32,12 +31,12 @@ def run(experiment: str) -> publish.PublishedRun:
     model_folder.verify_files(starter)
     index = model_folder.read_complete_index(starter)
     example = _generate_example(starter)
-    with tempfile.TemporaryDirectory(prefix="synthcxr-starter-") as scratch:
-        folder = shutil.copytree(starter, Path(scratch) / "generator" / client.MODEL_FOLDER)
+    with clean_up.temporary_folder("synthcxr-starter-") as scratch:
+        folder = shutil.copytree(starter, scratch / "generator" / client.MODEL_FOLDER)
         to_publish = [_build_model("generator", starter, folder, example)]
         for kind in promotion.COMPANIONS:
             folder = publish.build_model_folder(
-                Path(scratch) / kind,
+                scratch / kind,
                 index=index,
                 files={f"{kind}.onnx": starter / f"{kind}.onnx"},
                 card=guarded_files.read_text(starter / model_card.companion_card_file(kind), error=ArtifactError),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
-from synthcxr.storage import digests, json_files, output_lock
+from synthcxr.storage import clean_up, digests, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
@@ -62,8 +61,8 @@ def run(
     decision = promotion_policy.decide_by_gates(inputs.card.verdict)
     contents = _collect_run_contents(params, inputs)
     _check_evidence(inputs)
-    with tempfile.TemporaryDirectory(prefix="synthcxr-register-") as scratch:
-        to_publish = [_build_model(kind, Path(scratch) / kind, inputs) for kind in KINDS]
+    with clean_up.temporary_folder("synthcxr-register-") as scratch:
+        to_publish = [_build_model(kind, scratch / kind, inputs) for kind in KINDS]
         published = publish.publish(to_publish, contents, experiment=config.experiment, why=decision.why)
     registry = client.Registry.open(tracking_uri.find() or tracking_uri.embedded_uri())
     outcome = promotion.promote(registry, published.versions[GENERATOR_MODEL])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from synthcxr.errors import DataError
-from synthcxr.storage import write_errors
+from synthcxr.storage import stop_signals, write_errors
 
 PARTIAL_SUFFIX, REPLACED_SUFFIX = ".partial", ".replaced-by-synthcxr"
 FINISHED_SUFFIX = ".partial.finished-by-synthcxr"
@@ -108,16 +108,17 @@ def replace_folder(new: Path, path: Path, replaced: Path) -> None:
     If that fails, both folders stay where they are; DataError names `new`.
     """
     try:
-        if path.exists():
-            if replaced.exists():
-                shutil.rmtree(replaced)
-            path.rename(replaced)
-        try:
-            new.rename(path)
-        except BaseException:
-            if replaced.exists() and not path.exists():
-                replaced.rename(path)
-            raise
+        with stop_signals.deferred():
+            if path.exists():
+                if replaced.exists():
+                    shutil.rmtree(replaced)
+                path.rename(replaced)
+            try:
+                new.rename(path)
+            except BaseException:
+                if replaced.exists() and not path.exists():
+                    replaced.rename(path)
+                raise
     except OSError as error:
         raise DataError(
             f"{path}: cannot be replaced ({error.strerror}); the finished result is in {new}: run the same command"
@@ -151,10 +152,11 @@ def fill_folder(path: Path) -> Iterator[Path]:
 def _move_files(finished: Path, path: Path) -> None:
     """Move every file below `finished` to the same place below `path`, then delete `finished`."""
     try:
-        for file in sorted(entry for entry in finished.rglob("*") if not entry.is_dir()):
-            target = path / file.relative_to(finished)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
+        with stop_signals.deferred():
+            for file in sorted(entry for entry in finished.rglob("*") if not entry.is_dir()):
+                target = path / file.relative_to(finished)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be filled ({error.strerror}); the finished files are in {finished}: run the same command"

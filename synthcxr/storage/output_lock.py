@@ -11,14 +11,14 @@ import functools
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.storage import atomic, output_path, write_errors
 from synthcxr.storage.locks import LockedError, file_lock
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files, remove_partial_files
 
 LOCK_SUFFIX = ".locked-by-synthcxr"
 _RANK_VARIABLE = "RANK"  # torchrun sets it in each process of a training; only rank 0 writes
@@ -43,15 +43,21 @@ def replaces_folder(refuse: Callable[[Path], None]) -> Decorator:
     return _hold_lock("out", check)
 
 
-def fills_folder(own_files: Iterable[str] | None = None, *, argument: str = "out") -> Decorator:
-    """A stage that writes files into a folder; with `own_files`, the folder must contain no others."""
+def fills_folder(own_files: Collection[str] | None = None, *, argument: str = "out") -> Decorator:
+    """A stage that writes files into a folder; with `own_files`, the folder must contain no others.
+
+    The partial files that a killed process left of `own_files` are removed.
+    """
 
     def check(out: Path) -> None:
         if own_files is not None:
             refuse_foreign_files(out, (*own_files, *atomic.STAGING_FOLDERS))
         output_path.require_writable_folder(out)
 
-    return _hold_lock(argument, check)
+    def clean(out: Path) -> None:
+        remove_partial_files(out, own_files or ())
+
+    return _hold_lock(argument, check, clean)
 
 
 def writes_file() -> Decorator:
@@ -91,8 +97,10 @@ def _temporary_lock_file(resolved: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"synthcxr-{digest}{LOCK_SUFFIX}"
 
 
-def _hold_lock(argument: str, check: Callable[[Path], object]) -> Decorator:
-    """Check the path in the keyword `argument`, hold its lock, and name a path in the errors of a full disk."""
+def _hold_lock(
+    argument: str, check: Callable[[Path], object], clean: Callable[[Path], None] = lambda _: None
+) -> Decorator:
+    """Check the path in the keyword `argument`, lock it, clean it, and name a path in the errors of a full disk."""
 
     def decorate(run: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(run)
@@ -102,6 +110,7 @@ def _hold_lock(argument: str, check: Callable[[Path], object]) -> Decorator:
                 return run(*args, **kwargs)
             check(out)
             with lock_output(out), write_errors.report_full_disk(out):
+                clean(out)
                 return run(*args, **kwargs)
 
         return run_locked

@@ -6,14 +6,33 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from synthcxr.errors import DataError
+from synthcxr.storage import atomic
 
 
 def refuse_foreign_files(folder: Path, own_names: Iterable[str]) -> None:
-    """Raise DataError if `folder` contains a file that is not among `own_names`, or is itself a file."""
+    """Raise DataError if `folder` contains a file that is not among `own_names`, or is itself a file.
+
+    The partial files that a killed process left of `own_names` are no other program's.
+    """
+    own_names = set(own_names)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; give another --out")
-    foreign = sorted({entry.name for entry in folder.iterdir()} - set(own_names)) if folder.is_dir() else []
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(name for name in names - own_names if not _is_partial(name, own_names))
     if foreign:
         raise DataError(
             f"{folder}: contains {foreign[0]}, which synthcxr did not write; give another --out or move it away"
         )
+
+
+def remove_partial_files(folder: Path, own_names: Iterable[str]) -> None:
+    """Remove the partial files that a killed process left of `own_names`."""
+    own_names = set(own_names)
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if _is_partial(entry.name, own_names):
+            entry.unlink(missing_ok=True)
+
+
+def _is_partial(name: str, own_names: set[str]) -> bool:
+    """Whether `name` is NAME.partial, or NAME.PID.partial of a file that several processes may write."""
+    return name.endswith(atomic.PARTIAL_SUFFIX) and any(name.startswith(f"{own_name}.") for own_name in own_names)

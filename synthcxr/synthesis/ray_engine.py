@@ -21,6 +21,7 @@ from ray import exceptions
 from ray._private import ray_constants
 
 from synthcxr.errors import ArtifactError, ConfigError, SynthCXRError
+from synthcxr.storage import stop_signals
 from synthcxr.storage.cores import count_usable_cores
 
 T = TypeVar("T")
@@ -119,7 +120,8 @@ def _connect(address: str | None, n_workers: int | None) -> Iterator[None]:
 def _start(address: str | None, options: dict[str, Any]) -> None:
     """Connect to a cluster or start a local Ray; every failure is a ConfigError of one line."""
     try:
-        ray.init(address=address or "local", **options)
+        with stop_signals.keep_handlers():  # Ray would exit with code 15 on SIGTERM, without any clean-up of ours
+            ray.init(address=address or "local", **options)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError, exceptions.AuthenticationError) as error:
         reason = str(error).strip().split("\n")[0]
         hint = "; if it requires a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" if address else ""

@@ -6,7 +6,6 @@ Task boundaries are multiples of the batch size, so no image depends on which pr
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from synthcxr.config.schema import ResolvedMethod
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
+from synthcxr.storage import clean_up
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import CUDA
 from synthcxr.synthesis.sampling.rejection import ImageBatch
@@ -83,11 +83,11 @@ class WorkerSpec:
 
     def __call__(self) -> Worker:
         """Open the models and make the worker; ArtifactError if this process cannot use the same execution provider."""
-        with tempfile.TemporaryDirectory() as folder:
+        with clean_up.temporary_folder("synthcxr-worker-") as folder:
             for name, content in self.files.items():
-                (Path(folder) / name).write_bytes(content)
+                (folder / name).write_bytes(content)
             strategy = SamplingStrategy.open(
-                Path(folder),
+                folder,
                 method=self.method,
                 batch_size=self.batch_size,
                 device="cuda" if self.provider == CUDA else "cpu",

@@ -16,6 +16,7 @@ from synthcxr.data import images, random_streams
 from synthcxr.errors import ArtifactError
 from synthcxr.networks.device import select_device
 from synthcxr.networks.generator import Generator
+from synthcxr.storage import stop_signals
 from synthcxr.storage.progress import open_progress
 from synthcxr.training import mixed_precision, schedule, step
 from synthcxr.training.best_checkpoint import BestCheckpoint, Distance
@@ -31,7 +32,6 @@ from synthcxr.training.gan_state import (
     set_learning_rates,
     update_ema,
 )
-from synthcxr.training.graceful_stop import deferred_signals
 from synthcxr.training.log_callbacks import NO_CALLBACKS, LogRow, ProgressCallbacks
 from synthcxr.training.malloc import retain_freed_memory
 from synthcxr.training.schedule import SchedulePoint
@@ -88,7 +88,7 @@ def train_gan(
     last_report_s, last_report_nimg = time.monotonic(), state.nimg
     last_penalty = math.nan
     with (
-        deferred_signals() as stop,
+        stop_signals.deferred(interruptible=True) as stop,
         open_progress(
             "train-gan", total=end_nimg, unit="images", initial=state.nimg, enabled=ranks.is_first
         ) as progress,
@@ -138,19 +138,21 @@ def train_gan(
                 callbacks.on_row(row | measured)
                 last_report_s, last_report_nimg = now_s, state.nimg
 
-            # Save a checkpoint, and stop if a signal has requested it on any rank.
+            # Report a grid of images. It precedes the checkpoint, so that a killed run makes it again.
             stop_requested = ranks.any(stop.requested)
-            if is_due(config.checkpoint_nimg) or stop_requested:
+            checkpoint_due = is_due(config.checkpoint_nimg) or stop_requested
+            if checkpoint_due:
                 _require_finite(state, folder)
+            if is_due(config.snapshot_nimg):
+                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point))
+
+            # Save a checkpoint, and stop if a signal has requested it on any rank.
+            if checkpoint_due:
                 if ranks.is_first:
                     save_checkpoint(folder, state, identity)
                 ranks.barrier()
             if stop_requested:
-                raise KeyboardInterrupt
-
-            # Report a grid of images.
-            if is_due(config.snapshot_nimg):
-                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point))
+                raise stop.build_stop()
 
     # Return the best averaged generator instead of the last one.
     if best is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,8 @@ class TrainingLogWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         side = int(len(images) ** 0.5)
         rows = [np.concatenate(list(images[i * side : (i + 1) * side]), axis=1) for i in range(side)]
-        Image.fromarray(np.concatenate(rows)).save(path)
+        with atomic.open_file(path) as file:
+            Image.fromarray(np.concatenate(rows)).save(file, format="PNG")
         self._copy_grid(path)
 
     def select_nimg(self) -> int:
@@ -91,4 +91,5 @@ class TrainingLogWriter:
 
     def _copy_grid(self, grid: Path) -> None:
         self.snapshots.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(grid, self.snapshots / grid.name)
+        with atomic.open_file(self.snapshots / grid.name) as file:
+            file.write(grid.read_bytes())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
-from synthcxr.storage import output_lock, output_path, write_errors
+from synthcxr.storage import output_lock, output_path, stop_signals, write_errors
 from synthcxr.writers import disk_space, resume_plan, staging
 from synthcxr.writers.background_writer import BackgroundWriter
 from synthcxr.writers.formats.store import open_store
@@ -135,7 +135,8 @@ class DatasetWriter:
         self._images.close()
         run = write_sidecars(self._partial, self.request, self._origin)
         result = check(self._partial, run)
-        staging.swap_in(self._out)
+        with stop_signals.deferred():
+            staging.swap_in(self._out)
         return run, result
 
     def _resume(self, plan: ResumePlan) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import warnings
 from pathlib import Path
 
+import click
 import cloup
 import pytest
 from click.testing import CliRunner, Result
@@ -89,6 +91,43 @@ def test_verbose_adds_the_traceback(arguments: str) -> None:
     assert "Traceback" in result.stderr
     assert result.stderr.endswith("Error: x.onnx: cut short\n")
     assert "Traceback" not in invoke_failing(error, *arguments.replace("--verbose", "").split()).stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated"), (signal.SIGHUP, 129, "Hung up")],
+)
+@pytest.mark.parametrize("turned_into", [None, OSError(errno.EIO, "Input/output error"), ValueError(), click.Abort()])
+def test_a_signal_ends_in_its_exit_code(
+    number: signal.Signals, code: int, word: str, turned_into: Exception | None
+) -> None:
+    """A signal ends in one line and its exit code, also if a library turns it into another error or drops it."""
+
+    @cloup.group(cls=CommandGroup)
+    def group() -> None:
+        pass
+
+    @group.command()
+    @click.option("--drop", is_flag=True)
+    def command(drop: bool) -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if drop:
+                return
+            if turned_into is not None:
+                raise turned_into from None
+            raise
+
+    previous = signal.signal(number, signal.SIG_DFL)  # tests may run under nohup
+    try:
+        for arguments in (["command"], ["command", "--drop"]):
+            result = CliRunner().invoke(group, arguments, catch_exceptions=False)
+            line = f"{word}: run the same command again to start over\n"
+            assert (result.exit_code, result.stderr, result.stdout) == (code, line, "")
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, previous)
 
 
 def test_an_interruption_says_what_the_same_command_does() -> None:

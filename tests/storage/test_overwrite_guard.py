@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synthcxr.errors import DataError
-from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage.overwrite_guard import refuse_foreign_files, remove_partial_files
 
 
 def test_absent_empty_and_own_folders_are_accepted(tmp_path: Path) -> None:
@@ -25,3 +25,18 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
         refuse_foreign_files(tmp_path, ["own.json"])
     with pytest.raises(DataError, match=r"thesis\.docx: is a file"):
         refuse_foreign_files(tmp_path / "thesis.docx", [])
+
+
+def test_partial_files_of_own_files_are_known(tmp_path: Path) -> None:
+    """What a killed process left of an own file is accepted and removed; a partial file of another name is not."""
+    for name in ("own.json", "own.json.partial", "own.json.4711.partial"):
+        (tmp_path / name).touch()
+    refuse_foreign_files(tmp_path, ["own.json"])
+    remove_partial_files(tmp_path, ["own.json"])
+    assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
+    for name in ("thesis.docx.partial", "own.jsonl.partial"):
+        (tmp_path / name).touch()
+        remove_partial_files(tmp_path, ["own.json"])
+        with pytest.raises(DataError, match=f"contains {name}"):
+            refuse_foreign_files(tmp_path, ["own.json"])
+        (tmp_path / name).unlink()
