@@ -46,6 +46,8 @@ def read_pixels(path: Path) -> Float32:
     with translate_errors(path):
         check_transfer_syntax(path)
         film = pydicom.dcmread(path)
+        if not film:  # pydicom drops all tags if the file ends inside compressed pixel data
+            raise DataError(f"{path}: not a readable DICOM film (the file ends early; copy it again)")
         check_size(path, int(film.Rows), int(film.Columns))
         pixel_budget.DECODING.reserve(int(film.Rows) * int(film.Columns))
         _check_image_type(path, film)

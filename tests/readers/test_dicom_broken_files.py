@@ -137,6 +137,14 @@ def test_truncated_files_are_one_line_errors(tmp_path: Path, n_bytes: int) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_ends_in_compressed_pixels_is_named_as_such(tmp_path: Path) -> None:
+    """The error of a compressed film that was copied in part says that the file ends early."""
+    path = write_film(build_film(draw_12_bit_phantom(0), compress=JPEGLSLossless), tmp_path / "x.dcm")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"x\.dcm: not a readable DICOM film \(the file ends early; copy it again\)"):
+        dicom_pixels.read_pixels(path)
+
+
 @pytest.mark.parametrize("syntax", ["", RLELossless, JPEG2000Lossless, JPEGLSLossless])
 def test_a_changed_byte_is_never_another_error(tmp_path: Path, syntax: str) -> None:
     """A byte changed anywhere gives pixels in [0, 1] or a DataError, never another error or a crash."""
