@@ -1,4 +1,7 @@
-"""A limit on the pixels that threads decode at the same time, so that many large images do not fill the memory."""
+"""A limit on the pixels that threads decode at the same time, so that many large images do not fill the memory.
+
+A thread also reserves the pixels of a film that it has a worker process decode.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from synthcxr.data import image_files, pixel_budget
 from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
-from synthcxr.readers import dicom_geometry, jpeg_header
+from synthcxr.readers import dicom_decoding, dicom_geometry, dicom_worker, jpeg_header
 
 _DECODER_ERRORS = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError),
@@ -46,6 +46,8 @@ def read_pixels(path: Path) -> Float32:
     with translate_errors(path):
         check_transfer_syntax(path)
         film = pydicom.dcmread(path)
+        if not film:  # pydicom drops all tags if the file ends inside compressed pixel data
+            raise DataError(f"{path}: not a readable DICOM film (the file ends early; copy it again)")
         check_size(path, int(film.Rows), int(film.Columns))
         pixel_budget.DECODING.reserve(int(film.Rows) * int(film.Columns))
         _check_image_type(path, film)
@@ -173,18 +175,43 @@ def _read_stored_values(path: Path, film: Any) -> Float32:
         values = (np.asarray(film.pixel_array) << n_above) >> n_unused
         film.BitsStored = bits
         return values.astype(np.float32)
-    try:
-        values = np.asarray(film.pixel_array)
-    except RuntimeError as error:
-        if film.file_meta.TransferSyntaxUID != _JPEG_EXTENDED_SYNTAX:
-            raise
-        raise DataError(
-            f"{path}: no decoder reads this JPEG Extended film of {bits} bits: pip install pylibjpeg-libjpeg, or "
-            "convert it to another transfer syntax"
-        ) from error
+    values = _decode(path, film) if is_compressed else np.asarray(film.pixel_array)
     if values.dtype.kind == "u":
         values = values & np.asarray((1 << bits) - 1, dtype=values.dtype)
     return values.astype(np.float32)
+
+
+def _decode(path: Path, film: Any) -> NDArray[Any]:
+    """Decode compressed pixel data in a worker process; DataError with the path and the reason if that fails."""
+    options = dicom_worker.Options(
+        rows=int(film.Rows),
+        columns=int(film.Columns),
+        bits_allocated=int(film.BitsAllocated),
+        bits_stored=int(film.BitsStored),
+        pixel_representation=int(film.PixelRepresentation),
+        photometric_interpretation=str(film.PhotometricInterpretation),
+        samples_per_pixel=1,
+        number_of_frames=1,
+    )
+    try:
+        return dicom_decoding.DECODERS.decode(str(film.file_meta.TransferSyntaxUID), options, film.PixelData)
+    except dicom_decoding.DecodingError as error:
+        if error.exception != "RuntimeError":
+            raise DataError(f"{path}: not a readable DICOM film ({error})") from error
+        raise DataError(f"{path}: {_explain_undecoded(film)}") from error
+
+
+def _explain_undecoded(film: Any) -> str:
+    """Say why all installed decoders refuse a stream: it is corrupt, or of a form that only a missing one reads."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax, bits = film.file_meta.TransferSyntaxUID, int(film.BitsStored)
+    if syntax == _JPEG_EXTENDED_SYNTAX and bits != 8 and "pylibjpeg" not in get_decoder(syntax).available_plugins:
+        return (
+            f"no decoder reads this JPEG Extended film of {bits} bits: pip install pylibjpeg-libjpeg, or convert it to "
+            "another transfer syntax"
+        )
+    return f"not a readable DICOM film (no decoder reads its {syntax.name} data of {bits} bits)"
 
 
 def _to_display_values(film: Any, stored_values: Float32) -> Float32:
