@@ -38,10 +38,7 @@ def prepare(params: Path, out: Path, as_json: bool) -> None:
     from synthcxr.stages import prepare as stage
 
     summary = stage.run(config, out=out)
-    counts = summary.counts
-    splits = ", ".join(f"{n:,} {split}" for split, n in counts["by_split"].items())
-    films = f"{counts['films']:,} films of {counts['patients']:,} patients"
-    print_result([f"{out}: {films}, up to {summary.resolution} px; {splits}"], summary, as_json)
+    print_result(stage.format_lines(summary), summary, as_json)
 
 
 @cloup.command(cls=Command)

@@ -7,10 +7,8 @@ whatever their order.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -20,21 +18,20 @@ from numpy.typing import NDArray
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Side
-from synthcxr.data import images, pyramid
+from synthcxr.data.film_packing import LeftOutFilm, OnBad, PackedFilms, pack_films
 from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.data.pyramid import SMALLEST_SIDE, ImageStack, list_packed_sides, name_array_file
+from synthcxr.data.left_out import Reason
+from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
 from synthcxr.errors import DataError
-from synthcxr.storage import digests, json_files, numpy_files
+from synthcxr.storage import json_files, numpy_files
 from synthcxr.storage.numpy_files import ArrayType
 
 ABOUT_FILE = "dataset.json"
 CHECKS_FILE = "checks.json"
-_BYTES_PER_ROW = 1024  # an upper bound for a film's share of the manifest and the row files
 
 Int64 = NDArray[np.int64]
-OnBad = Literal["error", "skip"]
 _ADVICE = "run `synthcxr prepare` again"
 
 
@@ -117,17 +114,23 @@ class FilmDataset:
 
 @dataclasses.dataclass(frozen=True)
 class BuildReport:
-    """What was packed: the manifest, the number of films by resolution, and a sentence for each film left out.
-
-    `unreadable` has all these sentences; `implausible` those of the films that can be read but show no film.
-    """
+    """What was packed: the manifest, the number of films by resolution, and the films that were left out."""
 
     manifest: pd.DataFrame
-    by_resolution: dict[int, int]
-    unreadable: tuple[str, ...]
-    implausible: tuple[str, ...]
+    by_resolution: Mapping[int, int]
+    left_out: tuple[LeftOutFilm, ...]
     fingerprint: str
     phantom: bool
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """A sentence for each film that was left out, whatever the reason."""
+        return tuple(film.sentence for film in self.left_out)
+
+    @property
+    def implausible(self) -> tuple[str, ...]:
+        """The sentences of the films that can be read but show no film."""
+        return tuple(film.sentence for film in self.left_out if film.reason is Reason.IMPLAUSIBLE)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -173,139 +176,49 @@ def build_film_dataset(
     splits: Mapping[str, str],
     on_bad: OnBad,
     sources: Sequence[Mapping[str, Any]] = (),
-    counts: Mapping[str, int] | None = None,
+) -> BuildReport:
+    """Pack films, of which `splits` maps each image index to a split, into the folder `out`.
+
+    Raises errors like `film_packing.pack_films`.
+    """
+    packed = pack_films(films, out=out, resolution=resolution, on_bad=on_bad)
+    return write_film_manifest(packed, splits=splits, sources=sources)
+
+
+def write_film_manifest(
+    packed: PackedFilms,
+    *,
+    splits: Mapping[str, str],
+    sources: Sequence[Mapping[str, Any]] = (),
+    counts: Mapping[str, Any] | None = None,
     attribution: Sequence[str] = (),
 ) -> BuildReport:
-    """Pack films into the folder `out`, in the order of their image indices, which `splits` maps to a split.
+    """Complete the folder of packed films by the manifest and dataset.json, which gets all arguments but `splits`.
 
-    `sources`, `counts` and `attribution` are written to dataset.json. Raises DataError for a resolution above that of
-    every film, for too little disk space (before anything is written) and, with `on_bad` "error", for an unreadable
-    film and for one that shows no film (`images.find_flaw`); OSError if writing fails.
+    `splits` maps the image index of each packed film to its split.
     """
-    unreadable = _UnreadableFilms(on_bad)
-    sized_films = _read_sizes(sorted(films, key=lambda film: film.image_index), unreadable)
-    _check_resolution(resolution, [size for _, size in sized_films])
-    out.mkdir(parents=True, exist_ok=True)
-    _check_disk_space(out, [pyramid.fit_side(size, resolution) for _, size in sized_films])
-    with contextlib.ExitStack() as stack_files:
-        stacks = {side: stack_files.enter_context(ImageStack(out, side)) for side in list_packed_sides(resolution)}
-        rows = list(_pack_films(sized_films, stacks, splits, unreadable))
-    if not stacks[resolution].rows:
-        raise DataError(f"no film of {resolution} px or more can be read; {unreadable.sentences[0]}")
+    rows = [
+        (film.image_index, film.patient_id, film.source, film.view, splits[film.image_index], size, sha256)
+        + film.findings
+        for film, size, sha256 in ((entry.film, entry.size, entry.sha256) for entry in packed.films)
+    ]
     manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
     manifest = manifest.astype(dict.fromkeys(FINDINGS, np.float32) | {"size": np.int64})
-    manifest.to_parquet(out / MANIFEST_FILE, index=False)
+    manifest.to_parquet(packed.path / MANIFEST_FILE, index=False)
     report = BuildReport(
         manifest=manifest,
-        by_resolution={side: len(stack.rows) for side, stack in stacks.items()},
-        unreadable=tuple(unreadable.sentences),
-        implausible=tuple(unreadable.implausible_sentences),
+        by_resolution=packed.by_resolution,
+        left_out=packed.left_out,
         fingerprint=fingerprint_films(manifest),
-        phantom=any(film.origin.startswith("phantom:") for film in films),
+        phantom=any(entry.film.origin.startswith("phantom:") for entry in packed.films),
     )
     about = {
         "fingerprint": report.fingerprint,
-        "resolution": resolution,
+        "resolution": packed.resolution,
         "phantom": report.phantom,
         "sources": list(sources),
         "attribution": list(attribution),
         "counts": dict(counts or {}) | report.counts,
     }
-    json_files.write_json(out / ABOUT_FILE, about)
+    json_files.write_json(packed.path / ABOUT_FILE, about)
     return report
-
-
-class _ImplausibleFilmError(DataError):
-    """A film that can be read, but is blank or has lost its contrast."""
-
-
-class _UnreadableFilms:
-    """Collects a sentence for each film that is unreadable or implausible, or raises for the first."""
-
-    def __init__(self, on_bad: OnBad) -> None:
-        self.on_bad = on_bad
-        self.sentences: list[str] = []
-        self.implausible_sentences: list[str] = []
-
-    def add(self, error: DataError) -> None:
-        if self.on_bad == "error":
-            raise DataError(f"{error}; replace or remove it, or set prepare.on_bad: skip") from error
-        self.sentences.append(str(error))
-        if isinstance(error, _ImplausibleFilmError):
-            self.implausible_sentences.append(str(error))
-
-
-def _read_sizes(films: Sequence[Film], unreadable: _UnreadableFilms) -> list[tuple[Film, int]]:
-    """The films whose header can be read, each with its shorter side in pixels."""
-    sized_films = []
-    with contextlib.closing(pyramid.map_in_threads(_read_size, films, title="sizes")) as futures:
-        for film, future in zip(films, futures, strict=True):
-            try:
-                sized_films.append((film, future.result()))
-            except DataError as error:
-                unreadable.add(error)
-    if not sized_films:
-        reason = unreadable.sentences[0] if unreadable.sentences else "the sources contain none"
-        raise DataError(f"no films to pack: {reason}")
-    return sized_films
-
-
-def _read_size(film: Film) -> int:
-    size = film.read_size()
-    if size < SMALLEST_SIDE:
-        raise DataError(f"{film.origin}: {size} px is below the smallest packed side, {SMALLEST_SIDE} px")
-    return size
-
-
-def _check_resolution(resolution: int, sizes: Sequence[int]) -> None:
-    if resolution not in list_packed_sides(resolution):
-        raise DataError(f"prepare.resolution: {resolution} is not a power of two from {SMALLEST_SIDE} up")
-    if max(sizes) < resolution:
-        raise DataError(
-            f"prepare.resolution: {resolution} px is above the resolution of every film; the largest film has"
-            f" {max(sizes)} px; set {pyramid.fit_side(max(sizes), resolution)} or less"
-        )
-
-
-def _check_disk_space(out: Path, largest_sides: Sequence[int]) -> None:
-    n_pixels = sum(side * side for largest in largest_sides for side in list_packed_sides(largest))
-    needed = n_pixels + _BYTES_PER_ROW * len(largest_sides)
-    free = shutil.disk_usage(out).free
-    if needed > free:
-        raise DataError(
-            f"{out}: {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free on that disk; "
-            "make room there or lower prepare.resolution"
-        )
-
-
-def _pack_films(
-    sized_films: Sequence[tuple[Film, int]],
-    stacks: Mapping[int, ImageStack],
-    splits: Mapping[str, str],
-    unreadable: _UnreadableFilms,
-) -> Iterator[tuple[Any, ...]]:
-    """Append each readable film to the stacks up to its own size, and yield its manifest row."""
-    tasks = [(film, pyramid.fit_side(size, max(stacks))) for film, size in sized_films]
-    row = 0
-    with contextlib.closing(pyramid.map_in_threads(_reduce_film, tasks, title="films")) as futures:
-        for (film, size), future in zip(sized_films, futures, strict=True):
-            try:
-                squares, sha256 = future.result()
-            except DataError as error:
-                unreadable.add(error)
-                continue
-            for square in squares:
-                stacks[square.shape[0]].append(square, row)
-            row += 1
-            split = splits[film.image_index]
-            yield film.image_index, film.patient_id, film.source, film.view, split, size, sha256, *film.findings
-
-
-def _reduce_film(task: tuple[Film, int]) -> tuple[list[UInt8], str]:
-    """The squares of a film, largest first, and the sha256 of the first; an error if the first shows no film."""
-    film, largest_side = task
-    squares = pyramid.build_pyramid(film.read(), largest_side)
-    flaw = images.find_flaw(squares[0])
-    if flaw:
-        raise _ImplausibleFilmError(f"{film.origin}: {flaw}")
-    return squares, digests.sha256_bytes(squares[0].tobytes())

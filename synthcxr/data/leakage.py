@@ -2,8 +2,9 @@
 
 Models carry digests of their training films that identify nobody. A film is known by its smallest packed square
 (4 x 4 px), which does not depend on its name, split, labels or packed resolution, and which nobody can find by trying
-a list of names. Patients are compared only where their numbers are public (NIH ChestX-ray14): the short patient
-number of another source could be recovered from its digest by trying all numbers, so none leaves its project.
+a list of names. `prepare` puts films that are equal by this measure into one split (`same_films`). Patients are
+compared only where their numbers are public (NIH ChestX-ray14): the short patient number of another source could be
+recovered from its digest by trying all numbers, so none leaves its project.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.pyramid import SMALLEST_SIDE
+from synthcxr.data.same_films import has_contrast
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.storage import numpy_files
 from synthcxr.storage.numpy_files import ArrayType
@@ -63,7 +65,7 @@ class TrainingFilms:
         patients = sorted(set(films.patients(rows[is_public[rows]])))
         return cls(
             training_data=films.fingerprint,
-            films=_compute_digests(square.tobytes() for square in squares if square.min() < square.max()),
+            films=_compute_digests(square.tobytes() for square in squares[has_contrast(squares)]),
             patients=_compute_digests(f"{PUBLIC_READER}:{patient}".encode() for patient in patients),
         )
 

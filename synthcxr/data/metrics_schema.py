@@ -33,9 +33,6 @@ COMPUTED = "computed"
 NOT_APPLICABLE: Final = "not applicable"
 NOT_COMPUTED = "not computed"
 
-MIN_FILMS_FOR_DISTANCE = 50
-"""With fewer real films, a comparison is not applicable."""
-
 PIXELS = "pixels"
 """The space of the section "privacy" that needs no extractor."""
 

@@ -46,6 +46,11 @@ def split_patients(films: Sequence[Film], shares: SplitShares, seed: int) -> dic
     return {film.image_index: splits[film.patient_id] for film in films}
 
 
+def check_patients(films: Sequence[Film], shares: SplitShares) -> None:
+    """Raise the errors of `split_patients` that do not depend on the pixels of the films."""
+    _allocate(len(_collect_official_lists(films)), dataclasses.asdict(shares))
+
+
 def _collect_official_lists(films: Sequence[Film]) -> dict[str, str]:
     """The official list of each patient, "" for none."""
     official_lists: dict[str, str] = {}

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from synthcxr.data import images
+from synthcxr.data import images, left_out
 from synthcxr.data.films import Film
+from synthcxr.data.left_out import Reason
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -51,17 +52,24 @@ def read_films(
     root = Path(path).expanduser()
     value_of_text = chexpert_labels.build_values(uncertain_as=uncertain_as, blank_as=blank_as)
     films: list[Film] = []
-    n_frontal = n_lateral = 0
     tables = [_read_table(file) for file in _find_tables(root, csv)]
+    files = film_files.find_images(root, report)
+    n_frontal, lateral, absent = 0, list[str](), list[str]()
+    listed_files: set[Path] = set()
     for table in tables:
         frontal_rows = [row for row in range(len(table)) if _is_frontal(table, row)]
-        n_lateral += len(table) - len(frontal_rows)
         read_row = functools.partial(chexpert_labels.read_findings, table, value_of_text=value_of_text)
         labelled_films = label_csv.merge_rows(
             table, [label_csv.read_row_findings(table, row, read_row) for row in frontal_rows], report
         )
-        n_frontal += len(labelled_films)
-        file_of_row = _locate_films(root, table, [film.row for film in labelled_films], report)
+        is_frontal = set(frontal_rows)
+        lateral_rows = [row for row in range(len(table)) if row not in is_frontal]
+        rows = [film.row for film in labelled_films]
+        file_of_row = _locate_films(root, table, [*rows, *lateral_rows], files, report)
+        n_frontal += len(rows)
+        lateral += [table["image"][row] for row in lateral_rows]
+        absent += [table["image"][row] for row in rows if row not in file_of_row]
+        listed_files |= set(file_of_row.values())
         films += [
             _build_film(table, film, file_of_row[film.row], source, root)
             for film in labelled_films
@@ -69,17 +77,20 @@ def read_films(
         ]
     if not films:
         names = [name for table in tables for name in table["image"]]
-        files = film_files.find_images(root, report)
         raise DataError(
             f"{root}: no films found: none of the {n_frontal:,} frontal films in the tables is here"
             f"{film_files.describe_mismatch(root, names, files)}"
         )
     labelled_table = next((table for table in tables if chexpert_labels.has_labels(table)), None)
     chexpert_labels.report_observations(root, labelled_table, report)
-    if n_lateral:
-        report(f"{root}: {n_lateral:,} lateral films are left out")
-    if len(films) < n_frontal:
-        report(f"{root}: {n_frontal - len(films):,} of {n_frontal:,} listed films are absent, {len(films):,} found")
+    report_lines = (
+        (lateral, Reason.NOT_FRONTAL, f"{len(lateral):,} lateral films are left out"),
+        (absent, Reason.ABSENT, f"{len(absent):,} of {n_frontal:,} listed films are absent, {len(films):,} found"),
+    )
+    for names, reason, line in report_lines:
+        if names:
+            left_out.report_left_out(report, f"{root}: {line}", reason, len(names), names[0])
+    film_files.report_unlisted(root, tables, files, listed_files, report)
     return iter(films)
 
 
@@ -131,14 +142,16 @@ def _is_frontal(table: CsvTable, row: int) -> bool:
     return "lateral" not in table["image"][row].lower()
 
 
-def _locate_films(root: Path, table: CsvTable, rows: Sequence[int], report: Callable[[str], None]) -> dict[int, Path]:
+def _locate_films(
+    root: Path, table: CsvTable, rows: Sequence[int], files: Sequence[Path], report: Callable[[str], None]
+) -> dict[int, Path]:
     """Find the files where the table says, and the others by the longest tail of their paths."""
     file_of_row = {row: file for row in rows if (file := _find_file(root, table["image"][row])) is not None}
     absent_rows = [row for row in rows if row not in file_of_row]
     if absent_rows:
         located = set(file_of_row.values())
-        files = [file for file in film_files.find_images(root, report) if file not in located]
-        file_of_row |= film_files.locate_films(root, files, table, absent_rows, report=report)
+        other_files = [file for file in files if file not in located]
+        file_of_row |= film_files.locate_films(root, other_files, table, absent_rows, report=report)
     return file_of_row
 
 
@@ -159,7 +172,7 @@ def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str
     patient = _PATIENT_PATTERN.search(table["image"][row])
     if patient is None:
         raise table.row_error(row, f"{table['image'][row]} contains no patient; expected a part like patient00001")
-    unreadable = functools.partial(label_csv.raise_data_error, labelled.error) if labelled.error else None
+    unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
     return Film(
         image_index=file.relative_to(root).as_posix(),
         patient_id=f"{source}:{patient[0]}",

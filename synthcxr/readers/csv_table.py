@@ -193,6 +193,11 @@ def names_lateral_view(text: str) -> bool:
     return _find_views(text) == {"LATERAL"}
 
 
+def is_lateral(view: str) -> bool:
+    """Return whether the text of a view column says lateral, in words or as the letter L."""
+    return view.strip().upper() == "L" or names_lateral_view(view)
+
+
 def _find_views(text: str) -> set[str]:
     words = _NOT_LETTERS.sub(" ", text.upper())
     for phrase, view in _VIEW_OF_PHRASE.items():

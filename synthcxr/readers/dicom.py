@@ -47,11 +47,11 @@ def read_films(
     """Read the frontal CR and DX films below the folder `path` that its CSV file lists, in the order of the CSV file.
 
     `salt` is the file with the secret for the hashes. The table names a film by its path, its file name or its SOP
-    Instance UID; its labels are parsed, and its rows merged, as in the folder reader, and its patients precede those of
-    the files. Without a table, the findings are unknown. Lateral views, other body parts, modalities that are not in
-    `modalities` (default CR, DX, DR, RG, XR) and films for processing are left out; `report` receives a line about
-    them, and about films that are turned, reduced or scaled. `view` is used if a file has no view. A broken file, or
-    contradictory labels, becomes a film that cannot be read, which `prepare.on_bad` handles. Raises DataError for a
+    Instance UID; its labels are parsed, and its rows merged, as in the folder reader, and its patients take precedence
+    over those of the files. Without a table, the findings are unknown. Lateral views, other body parts, modalities that
+    are not in `modalities` (default CR, DX, DR, RG, XR) and films for processing are left out; `report` receives a line
+    about them, and about films that are turned, reduced or scaled. `view` is used if a file has no view. A broken file,
+    or contradictory labels, becomes a film that cannot be read, which `prepare.on_bad` handles. Raises DataError for a
     missing folder or films and for a placeholder as the only patient, and ConfigError for an invalid option.
     """
     root = Path(path).expanduser()
@@ -87,9 +87,7 @@ def read_films(
         file_of_uid = {header.uid: file for file, header in headers.items() if header.uid}
         files, table_rows = list(headers), [film.row for film in labelled_films]
         file_of_row = film_files.locate_films(root, files, table, table_rows, extra_names=file_of_uid, report=report)
-        film_files.report_counts(
-            root, table, n_films=len(table_rows), n_located=len(file_of_row), files=files, report=report
-        )
+        film_files.report_counts(root, table, table_rows, file_of_row, files=files, report=report)
         films = [
             _build_film(
                 headers[file_of_row[film.row]],
@@ -124,10 +122,10 @@ def _build_film(
     patient: str = "",
     error: str = "",
 ) -> Film:
-    """Build the film of a header; `patient`, from the table, precedes the Patient ID of the file."""
+    """Build the film of a header; `patient`, from the table, takes precedence over the Patient ID of the file."""
     film_hash = hash_name(header.uid or header.file.relative_to(root).as_posix())
     patient = csv_table.normalise_patient_id(patient or header.patient)
-    unreadable = functools.partial(label_csv.raise_data_error, error) if error else None
+    unreadable = functools.partial(label_csv.refuse_contradiction, error) if error else None
     return Film(
         image_index=f"{source}-{film_hash}",
         patient_id=f"{source}-{hash_name(patient)}" if patient else f"{source}:{film_hash}",
@@ -200,7 +198,7 @@ def _check_patients(
         for header, named in zip(headers, are_named, strict=True)
     )
     n_patients = len({film.patient_id for film in films})
-    remedy = "add a column patient_id to the table of labels; it precedes the Patient ID of the files"
+    remedy = "add a column patient_id to the table of labels; it takes precedence over the Patient ID of the files"
     if len(films) > 1 and n_placeholders == len(films):
         raise DataError(
             f"{root}: the Patient ID of all {len(films):,} films is a placeholder of de-identification; {remedy}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason
 from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, dicom_geometry, dicom_pixels, film_files
 
@@ -64,7 +65,13 @@ def read_headers(
     exclusions = collections.Counter(header.exclusion for header in headers if header.exclusion)
     if exclusions:
         counts = ", ".join(f"{n:,} {exclusion}" for exclusion, n in sorted(exclusions.items()))
-        report(f"{root}: {exclusions.total():,} files are not frontal chest films and are left out: {counts}")
+        line = f"{root}: {exclusions.total():,} files are not frontal chest films and are left out: {counts}"
+        parts = [
+            LeftOut(_find_reason(header.exclusion), 1, header.file.relative_to(root).as_posix())
+            for header in headers
+            if header.exclusion
+        ]
+        report(LeftOutLine(line, *parts))
     if all(header.exclusion for header in headers):
         raise DataError(
             f"{root}: no films found: none of the {len(headers):,} DICOM files is a frontal chest film: {counts}"
@@ -137,6 +144,13 @@ def _find_exclusion(tags: Any, modalities: Collection[str]) -> str:
     if body_part and not any(word in body_part for word in _CHEST_BODY_PARTS):
         return f"of {body_part[:16]}"
     return "for processing" if _get_text(tags, "PresentationIntentType") == "FOR PROCESSING" else ""
+
+
+def _find_reason(exclusion: str) -> Reason:
+    """Find the reason in the table of `prepare` for a text of `_find_exclusion`."""
+    kinds = {"of modality": Reason.MODALITY, "of view": Reason.NOT_FRONTAL, "of a lateral": Reason.NOT_FRONTAL}
+    kinds |= {"for processing": Reason.FOR_PROCESSING, "directory": Reason.FOR_PROCESSING}
+    return next((reason for text, reason in kinds.items() if exclusion.startswith(text)), Reason.BODY_PART)
 
 
 def _find_view(tags: Any) -> str:

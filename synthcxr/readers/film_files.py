@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from synthcxr.data import left_out
+from synthcxr.data.left_out import Reason
 from synthcxr.errors import DataError
 from synthcxr.readers.csv_table import CsvTable
 
@@ -45,8 +47,10 @@ def find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
     files = list(walk_files(root, is_image))
     films = [file for file in files if not _is_mask(file.relative_to(root))]
     if len(films) < len(files):
-        example = next(file for file in files if _is_mask(file.relative_to(root))).relative_to(root)
-        report(f"{root}: {len(files) - len(films):,} masks are left out, such as {example.as_posix()}")
+        example = next(file for file in files if _is_mask(file.relative_to(root))).relative_to(root).as_posix()
+        n_masks = len(files) - len(films)
+        line = f"{root}: {n_masks:,} masks are left out, such as {example}"
+        left_out.report_left_out(report, line, Reason.MASK, n_masks, example)
     return films
 
 
@@ -148,22 +152,48 @@ def _resolve_claims(table: CsvTable, matches: Mapping[int, tuple[tuple[int, bool
 def report_counts(
     root: Path,
     table: CsvTable,
+    rows: Sequence[int],
+    file_of_row: Mapping[int, Path],
     *,
-    n_films: int,
-    n_located: int,
     files: Sequence[Path],
     report: Callable[[str], None],
 ) -> None:
     """Report how many films have no file and how many files have no row; DataError if no film has a file."""
+    n_films, n_located = len(rows), len(file_of_row)
     if not n_located:
         raise DataError(
             f"{root}: no films found: none of the {n_films:,} films in {table.path.name} is below this folder"
             f"{describe_mismatch(root, table['image'], files)}"
         )
-    if n_located < n_films:
-        report(f"{root}: {n_films - n_located:,} of {n_films:,} listed films are absent, {n_located:,} found")
-    if n_located < len(files):
-        report(f"{root}: {len(files) - n_located:,} image files are not listed in {table.path.name} and are left out")
+    report_absent(root, table, [row for row in rows if row not in file_of_row], n_films=n_films, report=report)
+    report_unlisted(root, [table], files, set(file_of_row.values()), report)
+
+
+def report_unlisted(
+    root: Path,
+    tables: Sequence[CsvTable],
+    files: Sequence[Path],
+    listed: Collection[Path],
+    report: Callable[[str], None],
+) -> None:
+    """Report how many files are not among the `listed` ones of the tables."""
+    unlisted = [file for file in files if file not in listed]
+    if unlisted:
+        names = " or ".join(table.path.name for table in tables)
+        line = f"{root}: {len(unlisted):,} image files are not listed in {names} and are left out"
+        left_out.report_left_out(
+            report, line, Reason.NOT_LISTED, len(unlisted), unlisted[0].relative_to(root).as_posix()
+        )
+
+
+def report_absent(
+    root: Path, table: CsvTable, absent_rows: Sequence[int], *, n_films: int, report: Callable[[str], None]
+) -> None:
+    """Report how many of the listed films have no file."""
+    if absent_rows:
+        n_absent = len(absent_rows)
+        line = f"{root}: {n_absent:,} of {n_films:,} listed films are absent, {n_films - n_absent:,} found"
+        left_out.report_left_out(report, line, Reason.ABSENT, n_absent, table["image"][absent_rows[0]])
 
 
 def describe_mismatch(root: Path, names: Sequence[str], files: Sequence[Path]) -> str:

@@ -174,13 +174,13 @@ def _read_table_rows(
     labelled_films = label_csv.merge_rows(table, labelled_rows, report)
     rows = [film.row for film in labelled_films]
     file_of_row = film_files.locate_films(root, files, table, rows, report=report)
-    film_files.report_counts(root, table, n_films=len(rows), n_located=len(file_of_row), files=files, report=report)
-    for film in labelled_films:
-        if film.row in file_of_row:
-            name, file = table["image"][film.row], file_of_row[film.row]
-            patient = table["patient"][film.row] if "patient" in table else ""
-            view = csv_table.parse_view(table["view"][film.row]) if "view" in table else ""
-            yield _Entry(name, file, film.findings, patient, view, film.error)
+    film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
+    located_films = [film for film in labelled_films if film.row in file_of_row]
+    for film in label_csv.leave_out_lateral(table, located_films, report):
+        name, file = table["image"][film.row], file_of_row[film.row]
+        patient = table["patient"][film.row] if "patient" in table else ""
+        view = csv_table.parse_view(table["view"][film.row]) if "view" in table else ""
+        yield _Entry(name, file, film.findings, patient, view, film.error)
 
 
 def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
@@ -190,7 +190,7 @@ def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, 
         patient = "" if match is None else csv_table.normalise_patient_id(match[1 if pattern.groups else 0] or "")
         if not patient:
             raise DataError(f"{entry.file}: patient_pattern {pattern.pattern!r} finds no patient in the file name")
-    unreadable = functools.partial(label_csv.raise_data_error, entry.error) if entry.error else None
+    unreadable = functools.partial(label_csv.refuse_contradiction, entry.error) if entry.error else None
     return Film(
         image_index=entry.image_index,
         patient_id=patient or _film_as_patient(source, entry.image_index),

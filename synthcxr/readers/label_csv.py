@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from synthcxr.data import left_out
 from synthcxr.data.findings import (
     FINDINGS,
     LABEL_SEPARATOR,
@@ -17,6 +18,7 @@ from synthcxr.data.findings import (
     canonicalize_finding,
     to_multi_hot,
 )
+from synthcxr.data.left_out import Reason
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table
 from synthcxr.readers.csv_table import ColumnNames, CsvTable
@@ -24,7 +26,7 @@ from synthcxr.readers.csv_table import ColumnNames, CsvTable
 IMAGE_COLUMNS = ("Image Index", "image", "image_path", "file_name", "filename", "file", "path", "image_id", "img")
 LABEL_COLUMNS = ("Finding Labels", "labels", "label", "findings", "finding", "class")
 PATIENT_COLUMNS = ("Patient ID", "patientid", "patient", "subject_id")
-VIEW_COLUMNS = ("View Position", "ViewPosition", "view")
+VIEW_COLUMNS = ("View Position", "ViewPosition", "view", "projection", "Frontal/Lateral", "frontal_lateral")
 _USUAL_FILE_NAMES = ("labels", "metadata")
 _TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".jsonl")
 _COLUMN_ALIASES = {"Pleural Effusion": "Effusion", "Pleural Thickening": "Pleural_Thickening"}
@@ -214,9 +216,24 @@ def _merge_group(table: CsvTable, group: Sequence[LabelledFilm]) -> LabelledFilm
     return LabelledFilm(group[0].row, findings, error=next((row.error for row in group if row.error), ""))
 
 
-def raise_data_error(message: str) -> NoReturn:
-    """Raise DataError; as the function that reads a film, it makes the film unreadable."""
-    raise DataError(message)
+def leave_out_lateral(
+    table: CsvTable, films: Sequence[LabelledFilm], report: Callable[[str], None]
+) -> list[LabelledFilm]:
+    """Leave out the films whose view, in the table, is lateral; report how many."""
+    if "view" not in table:
+        return list(films)
+    lateral = [film for film in films if csv_table.is_lateral(table["view"][film.row])]
+    if not lateral:
+        return list(films)
+    line = f"{table.path}: {len(lateral):,} films are lateral and are left out"
+    left_out.report_left_out(report, line, Reason.NOT_FRONTAL, len(lateral), table["image"][lateral[0].row])
+    rows = {film.row for film in lateral}
+    return [film for film in films if film.row not in rows]
+
+
+def refuse_contradiction(message: str) -> NoReturn:
+    """Raise ContradictoryLabelsError; as the function that reads a film, it makes the film unreadable."""
+    raise ContradictoryLabelsError(message)
 
 
 def report_unknown_findings(root: Path, findings: Collection[tuple[float, ...]], report: Callable[[str], None]) -> None:

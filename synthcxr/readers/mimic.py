@@ -10,9 +10,10 @@ import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from synthcxr.data import images
+from synthcxr.data import images, left_out
 from synthcxr.data.films import Film
 from synthcxr.data.findings import UNKNOWN_FINDINGS
+from synthcxr.data.left_out import Reason
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -53,14 +54,16 @@ def read_films(
     views = [_find_view(table, row) for row in range(len(table))]
     rows = [row for row, view in enumerate(views) if view]
     if len(rows) < len(table):
-        report(f"{root}: {len(table) - len(rows):,} films are lateral or of an unknown view and are left out")
+        n_other = len(table) - len(rows)
+        line = f"{root}: {n_other:,} films are lateral or of an unknown view and are left out"
+        left_out.report_left_out(report, line, Reason.NOT_FRONTAL, n_other, table["image"][views.index("")])
     files = film_files.find_images(root, report)
     file_of_row = film_files.locate_films(root, files, table, rows, report=report)
-    film_files.report_counts(root, table, n_films=len(rows), n_located=len(file_of_row), files=files, report=report)
+    film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
     films = []
     for row, file in file_of_row.items():
         labelled = labels_of_study.get(table["study"][row], LabelledFilm(row, UNKNOWN_FINDINGS))
-        unreadable = functools.partial(label_csv.raise_data_error, labelled.error) if labelled.error else None
+        unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
         films.append(
             Film(
                 image_index=file.relative_to(root).as_posix(),

@@ -44,19 +44,18 @@ def read_films(
     table = _read_table(_find_table(root, csv))
     parse_text = functools.partial(label_csv.parse_labels, separator=LABEL_SEPARATOR, aliases={}, others_absent=True)
     labelled_films = label_csv.merge_rows(table, label_csv.read_findings(table, parse_text), report)
-    files, file_of_row = _locate_films(root, table, [film.row for film in labelled_films], report)
-    film_files.report_counts(
-        root, table, n_films=len(labelled_films), n_located=len(file_of_row), files=files, report=report
-    )
+    rows = [film.row for film in labelled_films]
+    files, file_of_row = _locate_films(root, table, rows, report)
+    film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
     n_unlabelled = sum(all(map(math.isnan, film.findings)) and not film.error for film in labelled_films)
     if n_unlabelled:
         report(f"{table.path}: {n_unlabelled:,} rows have no labels; their findings are unknown")
     official_lists = _read_official_lists(root)
+    located_films = [film for film in labelled_films if film.row in file_of_row]
     return iter(
         [
             _build_film(table, film, file_of_row[film.row], official_lists, source)
-            for film in labelled_films
-            if film.row in file_of_row
+            for film in label_csv.leave_out_lateral(table, located_films, report)
         ]
     )
 
@@ -82,7 +81,7 @@ def _build_film(
     row, name = labelled.row, table["image"][labelled.row]
     if not table["patient"][row]:
         raise table.row_error(row, "no Patient ID")
-    unreadable = functools.partial(label_csv.raise_data_error, labelled.error) if labelled.error else None
+    unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
     return Film(
         image_index=name,
         patient_id=csv_table.normalise_patient_id(table["patient"][row]),

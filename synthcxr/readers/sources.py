@@ -6,9 +6,10 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from synthcxr.data.film_joining import unify_patients
 from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import ATTRIBUTIONS, READERS
@@ -57,12 +58,12 @@ def merge_films(films: Iterable[Film]) -> list[Film]:
     """Keep one film per Image Index: the largest, or the first of equal size, with the official list of any of them.
 
     Films with the same Image Index show the same patient. If sources name the patient differently, all films of that
-    patient get the first name, so that the split treats them as one person.
+    patient get one ID, so that the split treats them as one person.
     """
     groups: dict[str, list[Film]] = {}
     for film in films:
         groups.setdefault(film.image_index, []).append(film)
-    patients = _unify_patients(groups.values())
+    patients = unify_patients([film.patient_id for film in group] for group in groups.values())
     return [
         dataclasses.replace(
             max(group, key=_read_size) if len(group) > 1 else group[0],
@@ -71,22 +72,6 @@ def merge_films(films: Iterable[Film]) -> list[Film]:
         )
         for group in groups.values()
     ]
-
-
-def _unify_patients(groups: Iterable[Sequence[Film]]) -> dict[str, str]:
-    """Map each patient ID to one ID per person: the patients of one group are the same person (union-find)."""
-    parents: dict[str, str] = {}
-
-    def find_root(patient: str) -> str:
-        while parents.setdefault(patient, patient) != patient:
-            patient = parents[patient]
-        return patient
-
-    for group in groups:
-        root = find_root(group[0].patient_id)
-        for film in group[1:]:
-            parents[find_root(film.patient_id)] = root
-    return {patient: find_root(patient) for patient in tuple(parents)}
 
 
 def _read_size(film: Film) -> int:

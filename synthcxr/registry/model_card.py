@@ -9,7 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE, MetricsJson, VerdictJson
+from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.registry import model_card_tables
 

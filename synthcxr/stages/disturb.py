@@ -19,7 +19,7 @@ from synthcxr.data import random_streams
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.leakage import require_unseen
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import disturbance
 from synthcxr.evaluation.disturbance import DISTURBANCES

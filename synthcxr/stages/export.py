@@ -16,6 +16,7 @@ from synthcxr.data import images
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
+from synthcxr.data.minimum_films import MIN_FILMS_TO_TRAIN
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.evaluation.metrics.calibration import fit_calibration
@@ -201,7 +202,7 @@ def _write_reference(
     rng = np.random.default_rng(0)
     val, val_logits = _run_on_films(dataset, resolution, "val", judge)
     train, _ = _run_on_films(dataset, resolution, "train", judge)
-    if len(val) < 2 or len(train) < 2:
+    if min(len(val), len(train)) < MIN_FILMS_TO_TRAIN:
         raise ArtifactError(
             f"{dataset.path}: {len(val)} val and {len(train)} train films are too few for a reference; add films and"
             " run `synthcxr prepare` again"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from synthcxr.config.schema import ClassifierConfig
 from synthcxr.data import pyramid
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.minimum_films import MIN_FILMS_TO_TRAIN
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.metrics import auroc
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
@@ -147,7 +148,7 @@ def _select_rows(dataset: FilmDataset, side: int, split: str) -> NDArray[np.int6
 def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
     """Return the films of one split; their pixels stay on disk until they are read by position."""
     pixels, indices = dataset.memmap(side), dataset.indices(side, (split,))
-    if len(indices) < 2:
+    if len(indices) < MIN_FILMS_TO_TRAIN:
         raise DataError(
             f"{dataset.path}: {len(indices)} {split} films at {side} px are too few; "
             f"add films or raise prepare.shares.{split}, then run `synthcxr prepare` again"

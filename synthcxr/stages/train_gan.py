@@ -15,7 +15,7 @@ from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.films import GAN_TRAINING_SPLITS
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet

@@ -19,7 +19,7 @@ from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import to_multi_hot
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import require_unseen
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.data.number_format import format_interval
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import ConfigError, DataError

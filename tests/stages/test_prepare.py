@@ -127,14 +127,14 @@ def test_unreadable_films_are_reported_and_left_out(tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("left out: ") and "00000005_001.png" in line]
 
 
-def test_split_without_a_readable_film_is_an_error(tmp_path: Path) -> None:
-    """The error names the split whose films are all unreadable."""
+def test_too_few_patients_with_a_readable_film_are_an_error(tmp_path: Path) -> None:
+    """The split is made of readable films; the error says how many films could not be packed."""
     source = write_source(tmp_path / "films", range(4), 16)
     prepare.run(make_config(source), out=tmp_path / "cxr", report=lambda line: None)
     films = open_film_dataset(tmp_path / "cxr").manifest
     for name in films.loc[films["split"] == "test", "image_index"]:
         (tmp_path / "films" / name).write_bytes(b"")
-    with pytest.raises(DataError, match="no readable film in split test"):
+    with pytest.raises(DataError, match=r"3 patients are too few for the splits .* \(2 films cannot be packed\)"):
         prepare.run(make_config(source, on_bad="skip"), out=tmp_path / "cxr", report=lambda line: None)
 
 

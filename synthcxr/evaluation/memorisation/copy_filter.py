@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.films import GAN_TRAINING_SPLITS, HELD_OUT_SPLITS
 from synthcxr.data.images import UInt8
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import DataError
 from synthcxr.evaluation.memorisation import nearest_neighbour_test, pixel_index
 from synthcxr.evaluation.memorisation.pixel_index import PixelIndex

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.minimum_films import MIN_POSITIVES_FOR_AUROC
 
 Float64 = NDArray[np.float64]
 
-MIN_POSITIVES_FOR_AUROC = 3
-"""The positives, and the negatives, that a finding needs before its AUROC enters a mean."""
 _CHUNK = 4_000_000
 
 

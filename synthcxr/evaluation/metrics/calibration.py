@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_CALIBRATION
 from synthcxr.model_files.predictions import Calibration
 
 Float64 = NDArray[np.float64]
 
 PRIOR_SD = 0.25
 """Prior standard deviation of the shifts and of the log temperature; keeps a finding with few positives near 0."""
-MIN_FILMS_FOR_CALIBRATION = 30
 
 
 def fit_calibration(*, logits: NDArray[np.floating], findings: NDArray[np.floating]) -> Calibration:

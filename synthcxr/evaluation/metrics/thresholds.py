@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.minimum_films import MIN_VAL_POSITIVES
 
-MIN_VAL_POSITIVES = 3
 VAL, TRAIN_AND_VAL = "val", "train+val"
 
 

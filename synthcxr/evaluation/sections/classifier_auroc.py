@@ -12,7 +12,8 @@ import numpy as np
 
 from synthcxr.data.films import TEST_SPLITS, TRAIN_SPLITS
 from synthcxr.data.metrics_rows import Auroc, FindingAuroc
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, ClassifierAuroc, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, ClassifierAuroc, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel

@@ -10,7 +10,8 @@ import numpy as np
 
 from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.metrics_rows import CoverageRow, DistanceRow, InfinityRow, KernelDistanceRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Similarity, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, Similarity, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.features.extractors import Provenance
 from synthcxr.evaluation.metrics import frechet, frechet_infinity, kernel_distance, ms_ssim, prdc

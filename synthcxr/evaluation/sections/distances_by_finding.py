@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from synthcxr.data.films import TEST_SPLITS, TRAIN_SPLITS
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import FindingDistanceRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, FindingDistances, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, FindingDistances, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.evaluation.metrics.label_distribution import Bool, add_no_finding

@@ -13,7 +13,8 @@ import numpy as np
 from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import ShareRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Labels, Prevalence, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, Labels, Prevalence, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, JudgeLabels, detect_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel

@@ -11,7 +11,8 @@ import numpy as np
 
 from synthcxr.data.films import HELD_OUT_SPLITS
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, PIXELS, PrivacySection, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, PIXELS, PrivacySection, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.memorisation import distance_spaces
 from synthcxr.evaluation.memorisation.attacks import MemorisationResult

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.memorisation import attacks, distance_spaces, nearest_neighbour_test, pixel_index

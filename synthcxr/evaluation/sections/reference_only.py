@@ -20,13 +20,13 @@ from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import DistanceRow, ShareRow
 from synthcxr.data.metrics_schema import (
     COMPUTED,
-    MIN_FILMS_FOR_DISTANCE,
     PIXELS,
     Checks,
     Evidence,
     Labels,
     not_applicable,
 )
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.comparison import detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
