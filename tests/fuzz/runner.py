@@ -97,7 +97,7 @@ def run_parser(parser: Parser, n: int, options: Options) -> Result:
             return_code, log = _run_worker(job, folder)
             progress = worker.PROGRESS.unpack((folder / worker.PROGRESS_FILE).read_bytes())
             index, result.n_accepted, result.n_refused, result.n_failed = progress
-            if return_code == 0:
+            if return_code == 0 and index == stop:
                 break
             if index < start:
                 result.n_failed += 1

@@ -27,14 +27,14 @@ def _open_dvc_yaml(root: Path) -> OpenParser:
     """A pipeline of the user, to which `init` adds stages."""
     from synthcxr.project import dvc_pipeline
 
-    added = "stages:\n  prepare:\n    cmd: synthcxr prepare\n    outs:\n      - data\nmetrics:\n  - r.json\nplots:\n  - p.csv\n"
+    added = "stages:\n  prepare:\n    cmd: synthcxr prepare\nmetrics:\n  - r.json\nplots:\n  - p.csv\n"
     path = root / "dvc.yaml"
 
     def merge() -> None:
         text = path.read_bytes()
         dvc_pipeline.merge_pipelines(decode_text(text), added)
 
-    return OpenParser((DVC_YAML, b"stages: {}\n", b""), parse_file(path, merge))
+    return OpenParser((DVC_YAML, b""), parse_file(path, merge), (b"stages: {}\n",))
 
 
 def _open_upgrade(file: str) -> Callable[[Path], OpenParser]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ SAVE_REQUEST = {"answer": ANSWER, "version": 0, "token": "0123456789abcdef", "se
 
 
 def write_study(root: Path) -> Path:
-    """Create a small study of phantoms with lessons, and answer its first screens."""
+    """Create a small study of phantoms, and answer its first screens."""
     from support.small_study import DESIGN, StudyInputs, create_study, write_dataset, write_films
 
     inputs = StudyInputs(write_films(root / "cxr", 30), write_dataset(root / "synthetic", 30))
@@ -49,8 +48,8 @@ def _open_study(root: Path) -> OpenParser:
     return OpenParser((path.read_bytes(),), parse_file(path, lambda: read_served_study(study)))
 
 
-def _analyse(study: Path) -> None:
-    """Analyse a study without drawing its page."""
+def _score(study: Path, *, analyse: bool = False) -> None:
+    """Score all answers with the key, and analyse them, which takes long."""
     from synthcxr.reader_study.analysis import analyse_readings
     from synthcxr.reader_study.answer import answer_from_json
     from synthcxr.reader_study.answer_key import read_answer_key
@@ -61,38 +60,33 @@ def _analyse(study: Path) -> None:
     key = read_answer_key(study / "key")
     rows = AnswerStore(study / STUDY_DATABASE, key.study).read_all()
     readings = (Reading(reader, position, answer_from_json(text), seconds) for reader, position, text, seconds in rows)
-    draw_conclusions(analyse_readings(score_readings(key, readings), key, seed=1))
+    scored = score_readings(key, readings)
+    if analyse:
+        draw_conclusions(analyse_readings(scored, key, seed=1))
 
 
-def _open_key(root: Path) -> OpenParser:
-    study = write_study(root)
-    path = study / "key" / "key.json"
-    return OpenParser((path.read_bytes(),), parse_file(path, lambda: _analyse(study)))
+def _open_key(*, analyse: bool) -> Callable[[Path], OpenParser]:
+    def open_parser(root: Path) -> OpenParser:
+        study = write_study(root)
+        path = study / "key" / "key.json"
+        return OpenParser((path.read_bytes(),), parse_file(path, lambda: _score(study, analyse=analyse)))
+
+    return open_parser
 
 
 def _open_lessons(root: Path) -> OpenParser:
-    from synthcxr.data.findings import FINDINGS
     from synthcxr.reader_study import teaching
     from synthcxr.reader_study.public_files import read_served_study
 
     study = write_study(root)
     served = read_served_study(study)
-    names = [screen.images[0] for reader in served.readers for screen in reader.cases if not screen.is_pair]
-    images = study / "key" / teaching.LESSON_IMAGES_FOLDER
-    images.mkdir()
-    shutil.copyfile(study / "served" / "images" / names[0], images / names[0])
-    lesson = {
-        "classifier": dict.fromkeys(FINDINGS, 0.1),
-        "present": ["Edema"],
-        "finding": "Edema",
-        "alike": [names[0]],
-    }
     path = study / "key" / teaching.LESSONS_FILE
+    lessons = json.loads(path.read_bytes())
 
     def read() -> None:
         teaching.select_lesson_screens(served, teaching.read_lessons(study / "key"))
 
-    return OpenParser((json.dumps(dict.fromkeys(names[:3], lesson)).encode(),), parse_file(path, read))
+    return OpenParser((json.dumps(dict(list(lessons.items())[:3])).encode(),), parse_file(path, read))
 
 
 def _open_database(root: Path) -> OpenParser:
@@ -110,7 +104,7 @@ def _open_database(root: Path) -> OpenParser:
             other.unlink()
         path.write_bytes(data)
         _use_store(study)
-        _analyse(study)
+        _score(study)
 
     return OpenParser((example,), write_and_use)
 
@@ -144,7 +138,7 @@ def _open_rows(root: Path) -> OpenParser:
         finally:
             connection.close()
         _use_store(study)
-        _analyse(study)
+        _score(study)
 
     return OpenParser((json.dumps(example).encode(),), use)
 
@@ -214,10 +208,11 @@ async def _call(app: Any, body: bytes, path: str, method: str, cookie: bytes) ->
 
 PARSERS = [
     Parser("study_json", "json", _open_study),
-    Parser("key_json", "json", _open_key, share=0.2),
+    Parser("key_json", "json", _open_key(analyse=False)),
+    Parser("analysed_key_json", "json", _open_key(analyse=True), share=0.05),
     Parser("lessons_json", "json", _open_lessons),
-    Parser("answers_file", "binary", _open_database, share=0.2),
-    Parser("answers_rows", "json", _open_rows, share=0.2),
+    Parser("answers_file", "binary", _open_database),
+    Parser("answers_rows", "json", _open_rows),
     Parser("stored_answer", "json", _open_stored_answer),
     Parser("login_request", "json", _open_requests("/api/enter", "POST", None)),
     Parser("save_request", "json", _open_requests("/api/cases/{position}", "PUT", SAVE_REQUEST)),
