@@ -126,10 +126,11 @@ def _parse_json(data: bytes) -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _yaml_to_json(data: bytes) -> str:
+    """Return YAML as JSON; a text that is no JSON if it has no such form. Parsing is slow, so examples are kept."""
     try:
         return json.dumps(YAML(typ="safe", pure=True).load(data.decode("utf-8", "replace")))
-    except (YAMLError, TypeError, RecursionError) as error:
-        raise ValueError("not a tree") from error
+    except (YAMLError, TypeError, ValueError, RecursionError):
+        return "no tree"
 
 
 def _dump(tree: Any) -> str:
