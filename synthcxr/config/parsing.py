@@ -1,70 +1,197 @@
-"""Building frozen dataclasses from parsed YAML: every key must be known and present, and every value of its type."""
+"""Building typed values from parsed YAML or JSON: every key must be known and present, every value of its type."""
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
+import functools
+import math
 import types
 import typing
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, Union
 
-from synthcxr.errors import ConfigError
+from synthcxr.config.bounds import Bounds
+from synthcxr.errors import ConfigError, DataError
+from synthcxr.storage import guarded_files, json_files
+from synthcxr.storage.guarded_files import ErrorType
+
+T = TypeVar("T")
+
+_MAX_INTEGER = 2**64
+_MAX_SHOWN = 60
+
+
+class _MismatchError(Exception):
+    """A value that does not fit its type; the message begins with its path."""
+
+
+def read_json(target_type: type[T], path: Path, *, error: ErrorType = DataError, advice: str = "") -> T:
+    """Read a JSON file as a dataclass or TypedDict; `error` names the file and the path of a value that does not fit.
+
+    A TypedDict may have further keys, which are kept.
+    """
+    tree = json_files.read_json(path, error=error, advice=advice)
+    return build_as(target_type, tree, path, error=error, advice=advice)
+
+
+def parse_json(
+    target_type: type[T], data: bytes | str, name: Path | str, *, error: ErrorType = DataError, advice: str = ""
+) -> T:
+    """Parse JSON text like `read_json`; `name` takes the place of the path."""
+    tree = json_files.parse_json(data, name, error=error, advice=advice)
+    return build_as(target_type, tree, name, error=error, advice=advice)
+
+
+def build_as(target_type: type[T], tree: Any, name: Path | str, *, error: ErrorType = DataError, advice: str = "") -> T:
+    """Build a dataclass or TypedDict from parsed JSON; `error` begins with `name` and ends with `advice`."""
+    try:
+        built: T = _build(target_type, tree, str(name), ": ")
+    except _MismatchError as mismatch:
+        raise error(f"{mismatch}; {advice}" if advice else str(mismatch)) from None
+    return built
 
 
 def build(target_type: Any, value: Any, where: str, joiner: str = ".") -> Any:
-    """Build a `target_type` from `value`; a dataclass, tuple, dict, Literal, optional or plain type.
+    """Build a `target_type` from `value`: a dataclass, TypedDict, tuple, list, dict, Literal, union or plain type.
 
-    ConfigError names a missing, unknown or ill-typed key by its path: `where`, `joiner` and the keys.
+    ConfigError names a missing, unknown or ill-typed key, or a number out of bounds, by its path: `where`, `joiner`
+    and the keys.
     """
+    try:
+        return _build(target_type, value, where, joiner)
+    except _MismatchError as mismatch:
+        raise ConfigError(str(mismatch)) from None
+
+
+def _build(target_type: Any, value: Any, where: str, joiner: str = ".") -> Any:
     if dataclasses.is_dataclass(target_type):
-        return _build_dataclass(typing.cast("type[Any]", target_type), value, where, joiner)
+        return _build_dataclass(target_type, value, where, joiner)
+    if typing.is_typeddict(target_type):
+        return _build_typed_dict(target_type, value, where, joiner)
     origin, args = typing.get_origin(target_type), typing.get_args(target_type)
-    if origin is types.UnionType:
-        return None if value is None else build(args[0], value, where)
+    if origin is Annotated:
+        return _require_bounds(_build(args[0], value, where), args[1], where)
+    if origin in (types.UnionType, Union):
+        return _build_union(args, value, where)
     if origin is Literal:
-        if value not in args:
-            raise ConfigError(f"{where}: {value!r} is not one of {', '.join(map(str, args))}")
+        if not any(value == arg and type(value) is type(arg) for arg in args):
+            raise _MismatchError(f"{where}: {_show(value)} is not one of {', '.join(map(str, args))}")
         return value
     if origin is tuple:
         return _build_tuple(args, value, where)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where}: expected a mapping, got {_describe_type(value)}")
-        return {build(args[0], k, f"{where}.{k}"): build(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    if origin in (list, collections.abc.Sequence):
+        return list(_build_tuple((args[0], ...), value, where))
+    if origin in (dict, collections.abc.Mapping):
+        _require_mapping(value, where)
+        return {_build(args[0], k, f"{where}.{k}"): _build(args[1], v, f"{where}.{k}") for k, v in value.items()}
     return _build_plain(target_type, value, where)
 
 
-def _build_dataclass(target_type: type[Any], value: Any, where: str, joiner: str) -> Any:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected a mapping, got {_describe_type(value)}")
-    hints = typing.get_type_hints(target_type)
+def _build_dataclass(target_type: Any, value: Any, where: str, joiner: str) -> Any:
+    _require_mapping(value, where)
+    hints, fields = _read_hints(target_type), dataclasses.fields(target_type)
     for key in value:
         if key not in hints:
-            raise ConfigError(f"{where}{joiner}{key}: unknown key; known: {', '.join(hints)}")
-    for key in hints:
-        if key not in value:
-            raise ConfigError(f"{where}{joiner}{key}: missing")
-    return target_type(**{key: build(hint, value[key], f"{where}{joiner}{key}") for key, hint in hints.items()})
+            raise _MismatchError(f"{where}{joiner}{_show(key, str)}: unknown key; known: {', '.join(hints)}")
+    for field in fields:
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if field.name not in value and not has_default:
+            raise _MismatchError(f"{where}{joiner}{field.name}: missing")
+    return target_type(**{key: _build(hints[key], item, f"{where}{joiner}{key}") for key, item in value.items()})
+
+
+def _build_typed_dict(target_type: Any, value: Any, where: str, joiner: str) -> dict[str, Any]:
+    _require_mapping(value, where)
+    built = dict(value)
+    for key, hint in _read_hints(target_type).items():
+        is_optional = typing.get_origin(hint) is NotRequired
+        if key in value:
+            built[key] = _build(typing.get_args(hint)[0] if is_optional else hint, value[key], f"{where}{joiner}{key}")
+        elif not is_optional:
+            raise _MismatchError(f"{where}{joiner}{key}: missing")
+    return built
+
+
+@functools.cache
+def _read_hints(target_type: Any) -> dict[str, Any]:
+    return typing.get_type_hints(target_type, include_extras=True)
+
+
+def _build_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Build the first type that fits; the mismatch of the last of the types that a mapping may have is the deepest."""
+    if value is None and types.NoneType in args:
+        return None
+    mismatches = []
+    for arg in args:
+        if arg is types.NoneType:
+            continue
+        try:
+            return _build(arg, value, where)
+        except _MismatchError as mismatch:
+            mismatches.append(mismatch)
+    raise max(mismatches, key=lambda mismatch: len(str(mismatch).partition(": ")[0]))
 
 
 def _build_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ConfigError(f"{where}: expected a list, got {_describe_type(value)}")
+    if not isinstance(value, list | tuple):
+        raise _MismatchError(f"{where}: expected a list, got {_describe_type(value)}")
     if args[-1] is Ellipsis:
-        return tuple(build(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_build(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(args):
-        raise ConfigError(f"{where}: expected {len(args)} values, got {len(value)}")
-    return tuple(build(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
+        raise _MismatchError(f"{where}: expected {len(args)} values, got {len(value)}")
+    return tuple(_build(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
 
 
 def _build_plain(target_type: Any, value: Any, where: str) -> Any:
-    if target_type is Any:
+    if target_type is object:
         return value
-    if target_type is float and isinstance(value, int) and not isinstance(value, bool):
+    if target_type is Any:
+        return _require_plain(value, where)
+    if target_type is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_INTEGER:
         return float(value)
     if not isinstance(value, target_type) or (isinstance(value, bool) and target_type is not bool):
-        raise ConfigError(f"{where}: expected {target_type.__name__}, got {_describe_type(value)} {value!r}")
+        raise _MismatchError(f"{where}: expected {target_type.__name__}, got {_describe_type(value)} {_show(value)}")
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+        raise _MismatchError(f"{where}: expected an integer of at most 64 bits, got one of {value.bit_length()} bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _MismatchError(f"{where}: must be a finite number, is {value}")
+    if isinstance(value, str):
+        try:
+            guarded_files.require_encodable(value)
+        except guarded_files.RefusedContentError as error:
+            raise _MismatchError(f"{where}: {error}") from None
     return value
+
+
+def _require_plain(value: Any, where: str) -> Any:
+    """Require mappings, lists and plain values at any depth; YAML also has dates, bytes and sets."""
+    if isinstance(value, dict):
+        return {_build(str | int, key, where): _require_plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_require_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    return _build(str | bool | int | float | None, value, where)
+
+
+def _require_bounds(value: Any, bounds: Bounds, where: str) -> Any:
+    violation = bounds.describe_violation(value)
+    if violation is not None:
+        raise _MismatchError(f"{where}: must be {violation}, is {value:{'g' if isinstance(value, float) else ','}}")
+    return value
+
+
+def _require_mapping(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        raise _MismatchError(f"{where}: expected a mapping, got {_describe_type(value)}")
 
 
 def _describe_type(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__
+
+
+def _show(value: Any, show: typing.Callable[[Any], str] = repr) -> str:
+    """Show a value in a message, shortened; a huge integer cannot be shown."""
+    if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+        return f"of {value.bit_length()} bits"
+    text = " ".join(show(value).split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -6,11 +6,28 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from synthcxr.config import parsing
+from synthcxr.config.bounds import (
+    AdamBeta,
+    Amplitude,
+    BatchSize,
+    Count,
+    CountOrZero,
+    Depth,
+    Epochs,
+    LearningRate,
+    Nimg,
+    NimgOrZero,
+    Resamples,
+    Seed,
+    Share,
+    Side,
+    Weight,
+    Width,
+    WidthOrZero,
+)
 from synthcxr.errors import ConfigError
+from synthcxr.storage import yaml_files
 
 Device = Literal["auto", "cuda", "cpu"]
 Method = Literal["auto", "guided", "reject", "optimise"]
@@ -18,16 +35,18 @@ Method = Literal["auto", "guided", "reject", "optimise"]
 ResolvedMethod = Literal["guided", "reject", "optimise"]
 
 _MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 100
+_MAX_LAYER_VALUES = 2**34
+"""64 GiB in fp32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitShares:
     """The share of patients in each split; the shares sum to 1."""
 
-    train: float
-    judge: float
-    val: float
-    test: float
+    train: Share
+    judge: Share
+    val: Share
+    test: Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +58,10 @@ class PrepareConfig:
     """
 
     sources: tuple[dict[str, Any], ...]
-    resolution: int
+    resolution: Side
     view: Literal["PA", "AP", "both"]
     shares: SplitShares
-    seed: int
+    seed: Seed
     on_bad: Literal["error", "skip"]
 
 
@@ -56,14 +75,14 @@ class ClassifierConfig:
 
     backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     weights: Literal["none", "imagenet"]
-    resolution: int
-    width: int
-    n_epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    n_bootstrap: int
-    seed: int
+    resolution: Side
+    width: WidthOrZero
+    n_epochs: Epochs
+    batch: BatchSize
+    lr: LearningRate
+    weight_decay: Share
+    n_bootstrap: Resamples
+    seed: Seed
     device: Device
 
 
@@ -74,11 +93,11 @@ class AugmentConfig:
     `translate` and `cutout` are shares of the side of an image; `cutout_p` is the probability of a cutout.
     """
 
-    translate: float
-    brightness: float
-    contrast: float
-    cutout: float
-    cutout_p: float
+    translate: Share
+    brightness: Amplitude
+    contrast: Amplitude
+    cutout: Share
+    cutout_p: Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +109,11 @@ class FeatureCriticConfig:
     between the means and covariances of real and synthetic features in the generator's loss; 0 leaves it out.
     """
 
-    share: float
-    weight: float
-    penalty: float
-    penalty_interval: int
-    moments: float
+    share: Share
+    weight: Weight
+    penalty: Weight
+    penalty_interval: Count
+    moments: Weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,34 +127,34 @@ class GanConfig:
     8 px on, and `spectrum_moments` the same for their spectra, from 16 px on; 0 leaves either out.
     """
 
-    resolution: int
-    latent: int
+    resolution: Side
+    latent: Width
     blocks: Literal["paper", "lean"]
     start_from: str | None
-    channels: dict[int, int]
-    nimg: dict[int, int]
-    batch: dict[int, int]
-    fade_nimg: dict[int, int]
+    channels: dict[Side, Width]
+    nimg: dict[Side, NimgOrZero]
+    batch: dict[Side, BatchSize]
+    fade_nimg: dict[Side, NimgOrZero]
     loss: Literal["wgan-gp", "r1"]
-    penalty: float
-    penalty_interval: int
-    drift: float
-    lr_g: float
-    lr_d: float
-    lr_decay_share: float
-    betas: tuple[float, float]
-    ema_half_life_nimg: int
+    penalty: Weight
+    penalty_interval: Count
+    drift: Weight
+    lr_g: LearningRate
+    lr_d: LearningRate
+    lr_decay_share: Share
+    betas: tuple[AdamBeta, AdamBeta]
+    ema_half_life_nimg: Nimg
     augment: AugmentConfig
     feature_critic: FeatureCriticConfig | None
-    image_moments: float
-    spectrum_moments: float
+    image_moments: Weight
+    spectrum_moments: Weight
     precision: Literal["auto", "fp32", "bf16"]
     channels_last: bool
-    report_nimg: int
-    checkpoint_nimg: int
-    snapshot_nimg: int
-    n_val_distance: int
-    seed: int
+    report_nimg: Nimg
+    checkpoint_nimg: Nimg
+    snapshot_nimg: Nimg
+    n_val_distance: CountOrZero
+    seed: Seed
     device: Device
 
 
@@ -147,7 +166,7 @@ class ExportConfig:
     """
 
     fp16: bool
-    n_reference: int
+    n_reference: Count
     licence: str
 
 
@@ -159,16 +178,16 @@ class DistillConfig:
     itself. It is evaluated on `n_held` random latents, and for each finding on `n_measured` proposed ones.
     """
 
-    n_pairs: int
-    n_held: int
-    n_led: int
-    n_measured: int
-    width: int
-    depth: int
-    n_epochs: int
-    batch: int
-    lr: float
-    seed: int
+    n_pairs: Count
+    n_held: Count
+    n_led: Count
+    n_measured: Count
+    width: Width
+    depth: Depth
+    n_epochs: Epochs
+    batch: BatchSize
+    lr: LearningRate
+    seed: Seed
     device: Device
 
 
@@ -181,16 +200,16 @@ class GenerateConfig:
     `with_judge` also writes the judge's probabilities.
     """
 
-    n: int
-    seed: int
+    n: Count
+    seed: Seed
     labels: tuple[str, ...]
     without: tuple[str, ...]
-    per_label: int | None
+    per_label: Count | None
     mix: str | None
     method: Method
     with_judge: bool
-    max_draws: int
-    batch: int
+    max_draws: Nimg
+    batch: BatchSize
     device: Device
 
 
@@ -212,9 +231,9 @@ class EvaluateConfig:
     """
 
     extractors: tuple[str, ...]
-    n_bootstrap: int
-    max_label_kl: float
-    seed: int
+    n_bootstrap: Resamples
+    max_label_kl: Weight
+    seed: Seed
     device: Device
     gates: tuple[Gate, ...]
 
@@ -231,7 +250,7 @@ class ReportConfig:
     """The HTML report: its title, and the number of synthetic images that it shows."""
 
     title: str
-    n_images: int
+    n_images: Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,12 +279,7 @@ def default_max_draws(n: int, *, selective: bool) -> int:
 
 def load_config(path: Path) -> Config:
     """Read params.yaml; ConfigError names the path of a missing, unknown or ill-typed key or a value out of range."""
-    try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such parameter file; create one with `synthcxr init`") from None
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    tree = yaml_files.read_yaml(path, error=ConfigError, advice="correct it, or create one with `synthcxr init`")
     config: Config = parsing.build(Config, tree, where=str(path), joiner=": ")
     _check(config, path)
     return config
@@ -283,37 +297,23 @@ def _check(config: Config, path: Path) -> None:
             f"{path}: train_gan.resolution: {config.train_gan.resolution} px is above prepare.resolution,"
             f" {config.prepare.resolution} px"
         )
-    for name, value, smallest in _list_lower_bounds(config):
-        if value < smallest:
-            raise ConfigError(f"{path}: {name}: must be at least {smallest}, is {value}")
+    for name, n_values in _list_layer_sizes(config):
+        if n_values > _MAX_LAYER_VALUES:
+            raise ConfigError(
+                f"{path}: {name}: a batch of one layer has {4 * n_values / 2**30:,.0f} GiB; lower it, or the width or"
+                " resolution of the layer"
+            )
+    for section in ("train_classifier", "train_judge"):
+        classifier: ClassifierConfig = getattr(config, section)
+        if classifier.backbone == "small" and not classifier.width:
+            raise ConfigError(f"{path}: {section}.width: must be at least 1 for the backbone small, is 0")
 
 
-def _list_lower_bounds(config: Config) -> list[tuple[str, int, int]]:
-    """The name, value and smallest allowed value of every integer that has one."""
-    sections = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    bounds = [(f"{name}.seed", section.seed, 0) for name, section in sections.items() if hasattr(section, "seed")]
-    counts = {
-        "train_gan": (
-            "latent",
-            "penalty_interval",
-            "ema_half_life_nimg",
-            "report_nimg",
-            "checkpoint_nimg",
-            "snapshot_nimg",
-        ),
-        "train_classifier": ("batch", "n_epochs"),
-        "train_judge": ("batch", "n_epochs"),
-        "export": ("n_reference",),
-        "distill": ("n_pairs", "n_held", "n_led", "n_measured", "width", "n_epochs", "batch"),
-        "generate": ("n", "batch", "max_draws"),
-        "evaluate": ("n_bootstrap",),
-        "report": ("n_images",),
-    }
-    bounds += [(f"{name}.{key}", getattr(sections[name], key), 1) for name, keys in counts.items() for key in keys]
+def _list_layer_sizes(config: Config) -> list[tuple[str, int]]:
+    """The name of every batch size of a training, and the number of values of its largest layer."""
     gan = config.train_gan
-    bounds += [
-        (f"train_gan.{key}.{side}", n, 1) for key in ("batch", "channels") for side, n in getattr(gan, key).items()
-    ]
-    return bounds + [
-        (f"train_gan.{key}.{side}", n, 0) for key in ("nimg", "fade_nimg") for side, n in getattr(gan, key).items()
-    ]
+    sizes = [(f"train_gan.batch.{side}", n * gan.channels.get(side, 1) * side**2) for side, n in gan.batch.items()]
+    for section in ("train_classifier", "train_judge"):
+        classifier: ClassifierConfig = getattr(config, section)
+        sizes.append((f"{section}.batch", classifier.batch * max(classifier.width, 1) * classifier.resolution**2))
+    return [*sizes, ("distill.batch", config.distill.batch * config.distill.width)]

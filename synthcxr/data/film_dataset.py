@@ -12,19 +12,22 @@ import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Side
 from synthcxr.data import images, pyramid
 from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.pyramid import SMALLEST_SIDE, ImageStack, list_packed_sides, name_array_file
 from synthcxr.errors import DataError
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import digests, json_files, numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 ABOUT_FILE = "dataset.json"
 CHECKS_FILE = "checks.json"
@@ -32,6 +35,20 @@ _BYTES_PER_ROW = 1024  # an upper bound for a film's share of the manifest and t
 
 Int64 = NDArray[np.int64]
 OnBad = Literal["error", "skip"]
+_ADVICE = "run `synthcxr prepare` again"
+
+
+class _SourceJson(TypedDict):
+    reader: str
+    names: list[str]
+
+
+class _DatasetJson(TypedDict):
+    resolution: Side
+    fingerprint: str
+    phantom: bool
+    attribution: list[str]
+    sources: list[_SourceJson]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +78,9 @@ class FilmDataset:
     def rows(self, resolution: int) -> Int64:
         """The manifest row of each image of `memmap(resolution)`, ascending."""
         rows: Int64 = self._load("rows", resolution)
+        if rows.size and not (rows[0] >= 0 and rows[-1] < len(self.manifest) and (np.diff(rows) > 0).all()):
+            name = name_array_file("rows", resolution)
+            raise DataError(f"{self.path / name}: does not fit {MANIFEST_FILE}; {_ADVICE}")
         return rows
 
     def indices(self, resolution: int, splits: Sequence[str]) -> Int64:
@@ -91,10 +111,8 @@ class FilmDataset:
                 f" {resolution} px"
             )
         path = self.path / name_array_file(kind, resolution)
-        try:
-            return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: missing or broken; run `synthcxr prepare` again") from error
+        expected = ArrayType("i", (None,)) if kind == "rows" else ArrayType("u", (None, resolution, resolution))
+        return numpy_files.read_npy(path, expected, memory_map=mmap_mode is not None, advice=_ADVICE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,21 +146,16 @@ class BuildReport:
 def open_film_dataset(path: Path) -> FilmDataset:
     """Open a packed dataset; DataError if it is absent, incomplete or something else."""
     manifest = read_film_manifest(path)
-    about = json_files.read_json(path / ABOUT_FILE)
-    try:
-        return FilmDataset(
-            path=path,
-            manifest=manifest,
-            resolution=int(about["resolution"]),
-            fingerprint=str(about["fingerprint"]),
-            phantom=bool(about["phantom"]),
-            attribution=tuple(about["attribution"]),
-            sources=tuple(about["sources"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path / ABOUT_FILE}: does not describe a packed dataset; run `synthcxr prepare` again"
-        ) from error
+    about = parsing.read_json(_DatasetJson, path / ABOUT_FILE, advice=_ADVICE)
+    return FilmDataset(
+        path=path,
+        manifest=manifest,
+        resolution=about["resolution"],
+        fingerprint=about["fingerprint"],
+        phantom=about["phantom"],
+        attribution=tuple(about["attribution"]),
+        sources=tuple(about["sources"]),
+    )
 
 
 def has_only_dataset_files(folder: Path) -> bool:

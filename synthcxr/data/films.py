@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
-from synthcxr.storage import digests
+from synthcxr.storage import digests, parquet_files
+from synthcxr.storage.parquet_files import ColumnType
 
 SPLITS = ("train", "judge", "val", "test")
 GAN_TRAINING_SPLITS = ("train", "judge")
@@ -20,7 +21,14 @@ HELD_OUT_SPLITS = ("val", "test")
 TRAIN_SPLITS = ("train",)
 TEST_SPLITS = ("test",)
 MANIFEST_FILE = "manifest.parquet"
+_ADVICE = "run `synthcxr prepare` again"
 MANIFEST_COLUMNS = ("image_index", "patient_id", "source", "view", "split", "size", "sha256", *FINDINGS)
+
+_MANIFEST_TYPES: dict[str, ColumnType] = {
+    **dict.fromkeys(MANIFEST_COLUMNS, "text"),
+    "size": "integer",
+    **dict.fromkeys(FINDINGS, "number"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +57,24 @@ def read_film_manifest(folder: Path) -> pd.DataFrame:
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise DataError(f"{folder}: no {MANIFEST_FILE}; run `synthcxr prepare` first")
-    manifest = pd.read_parquet(path)
-    missing = [column for column in MANIFEST_COLUMNS if column not in manifest.columns]
-    if missing:
-        raise DataError(f"{path}: columns missing: {', '.join(missing)}; run `synthcxr prepare` again")
+    manifest = parquet_files.read_table(path, _MANIFEST_TYPES, advice=_ADVICE)
+    _check_manifest(path, manifest)
     return manifest
+
+
+def _check_manifest(path: Path, manifest: pd.DataFrame) -> None:
+    """Raise DataError for values that `prepare` does not write."""
+    findings = manifest[list(FINDINGS)].to_numpy(dtype=np.float64)
+    problems = {
+        "contains no film": manifest.empty,
+        f"has a split other than {', '.join(SPLITS)}": not manifest["split"].isin(SPLITS).all(),
+        "has a finding that is not 0, 1 or unknown": not (np.isnan(findings) | np.isin(findings, (0, 1))).all(),
+        "lists a film twice": manifest["image_index"].duplicated().any(),
+        "has a size that is not above 0": not (manifest["size"] > 0).all(),
+    }
+    for problem, is_present in problems.items():
+        if is_present:
+            raise DataError(f"{path}: {problem}; {_ADVICE}")
 
 
 def fingerprint_films(manifest: pd.DataFrame) -> str:

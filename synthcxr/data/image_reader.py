@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from math import isqrt
 from pathlib import Path
@@ -16,13 +14,12 @@ from numpy.typing import NDArray
 from synthcxr.data import images
 from synthcxr.data.synthetic_dataset import ImageRecord, refuse_names_outside
 from synthcxr.errors import DataError
-from synthcxr.storage import digests
+from synthcxr.storage import digests, guarded_files, tar_files
+from synthcxr.storage.tar_files import MemberIndex
 
 _SHARD_SUFFIX = ".tar"
+_MAX_IMAGE_BYTES = 2**28
 _DICOM_MAGIC, _PIXEL_DATA_TAG = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
-
-MemberIndex = dict[str, tuple[int, int]]
-"""Offset and size in bytes of the members of a tar file, by name."""
 
 
 def read(dataset: Path, file_names: Iterable[str]) -> Iterator[bytes | None]:
@@ -87,13 +84,13 @@ class ImageReader:
         return data
 
     def _read_from_shard(self, shard: str, member: str) -> bytes | None:
-        try:
-            with (self.dataset / shard).open("rb") as file:
-                if shard not in self._shards:
-                    self._shards[shard] = _index_members(file)
-                return _read_member(file, self._shards[shard], member)
-        except OSError:
+        path = self.dataset / shard
+        if not path.is_file():
             return None
+        with path.open("rb") as file:
+            if shard not in self._shards:
+                self._shards[shard] = tar_files.index_members(file, path)
+            return _read_member(file, self._shards[shard], member)
 
 
 def decode_pixels(data: bytes, *, name: str = "the image") -> NDArray[np.uint8]:
@@ -112,8 +109,8 @@ def _decode_dicom(data: bytes, name: str) -> NDArray[np.uint8]:
 
 def _read_file(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return guarded_files.read_bytes(path, "an image", max_bytes=_MAX_IMAGE_BYTES)
+    except DataError:
         return None
 
 
@@ -122,7 +119,7 @@ def _read_shard(path: Path, members: Iterable[str]) -> Iterator[bytes | None]:
         yield from (None for _ in members)
         return
     with path.open("rb") as file:
-        index = _index_members(file)
+        index = tar_files.index_members(file, path)
         for member in members:
             yield _read_member(file, index, member)
 
@@ -131,15 +128,5 @@ def _read_member(file: BinaryIO, index: MemberIndex, member: str) -> bytes | Non
     """Read a member of a tar file; None if the index lacks it or the file ends before the member does."""
     offset, size = index.get(member, (0, -1))
     file.seek(offset)
-    data = file.read(max(size, 0))
+    data = file.read(size) if 0 <= size <= _MAX_IMAGE_BYTES else b""
     return data if len(data) == size else None
-
-
-def _index_members(file: BinaryIO) -> MemberIndex:
-    """Index the members of a tar file up to the first unreadable header."""
-    index = {}
-    with contextlib.suppress(tarfile.TarError), tarfile.open(fileobj=file) as tar:
-        for info in tar:
-            if info.isreg() and not info.issparse():
-                index[info.name] = (info.offset_data, info.size)
-    return index

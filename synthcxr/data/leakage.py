@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import zipfile
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.pyramid import SMALLEST_SIDE
 from synthcxr.errors import ArtifactError, DataError
+from synthcxr.storage import numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 SPLITS_SEEN_IN_TRAINING = ("train", "judge", "val")
 """The splits that models learn from, or are chosen and calibrated on."""
@@ -34,7 +35,7 @@ _FILMS, _PATIENTS, _TRAINING_DATA = "films", "patients", "training_data"
 _OWN, _EARLIER = "seen_", "earlier_"
 
 Digests = NDArray[np.uint64]
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_ADVICE = "export or pull the models again"
 
 
 class Overlap(NamedTuple):
@@ -69,22 +70,21 @@ class TrainingFilms:
     @classmethod
     def read(cls, path: Path) -> TrainingFilms:
         """Read what `to_arrays` put into an .npz file; ArtifactError where it is absent or holds no digests."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(str(arrays[_TRAINING_DATA]), arrays[_OWN + _FILMS], arrays[_OWN + _PATIENTS])
-        except FileNotFoundError:
-            raise ArtifactError(f"{path}: no such file; export or pull the models again") from None
-        except _UNREADABLE as error:
-            raise ArtifactError(f"{path}: does not list the training films; export the models again") from error
+        arrays = numpy_files.read_npz(
+            path,
+            {_TRAINING_DATA: ArrayType("U", ()), **_digest_types(_OWN)},
+            error=ArtifactError,
+            advice=_ADVICE,
+        )
+        return cls(str(arrays[_TRAINING_DATA]), arrays[_OWN + _FILMS], arrays[_OWN + _PATIENTS])
 
     @classmethod
     def read_earlier(cls, path: Path) -> TrainingFilms:
         """Read the `earlier` of `to_arrays` from an .npz file; empty where the file holds none."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls("", arrays[_EARLIER + _FILMS], arrays[_EARLIER + _PATIENTS])
-        except _UNREADABLE:
-            return cls("", np.empty(0, np.uint64), np.empty(0, np.uint64))
+        if path.is_file() and _EARLIER + _FILMS in numpy_files.list_arrays(path, error=ArtifactError, advice=_ADVICE):
+            arrays = numpy_files.read_npz(path, _digest_types(_EARLIER), error=ArtifactError, advice=_ADVICE)
+            return cls("", arrays[_EARLIER + _FILMS], arrays[_EARLIER + _PATIENTS])
+        return cls("", np.empty(0, np.uint64), np.empty(0, np.uint64))
 
     def to_arrays(self, earlier: TrainingFilms | None = None) -> dict[str, Any]:
         """The arrays of an .npz file, sorted, so that their order reveals nothing.
@@ -139,3 +139,7 @@ def _compute_digests(values: Iterable[bytes]) -> Digests:
     """The first eight bytes of each value's sha256."""
     short = b"".join(hashlib.sha256(value).digest()[:8] for value in values)
     return np.frombuffer(short, dtype="<u8").astype(np.uint64)
+
+
+def _digest_types(prefix: str) -> dict[str, ArrayType]:
+    return {prefix + name: ArrayType("u", (None,)) for name in (_FILMS, _PATIENTS)}

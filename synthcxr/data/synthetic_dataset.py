@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from synthcxr.config import parsing
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
+from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
-from synthcxr.storage import json_files
+from synthcxr.storage import csv_files
 
 METADATA_FILE = "metadata.csv"
 RUN_FILE = "run.json"
@@ -33,6 +36,10 @@ TRAIN_DISTANCE_COLUMN = "train_distance"
 STEPS_COLUMN = "steps"
 _NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
+_TEXT_COLUMNS = ("file_name", "requested", "Finding Labels", "sha256")
+_INTEGER_COLUMNS = ("index", "seed", STEPS_COLUMN)
+_NUMBER_COLUMNS = (*PROBABILITY_COLUMNS, "weight", TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
+_ADVICE = "generate the dataset again"
 OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS)
 
 
@@ -94,17 +101,28 @@ def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.writerow([format(cell, spec) if isinstance(cell, float) else cell for cell, spec in cells])
 
 
-def read_metadata(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv as a table; DataError where it is absent, lacks a column or names a file elsewhere."""
+def read_unchecked_metadata(dataset: Path) -> pd.DataFrame:
+    """Read metadata.csv as a table; DataError where it is absent, lacks a column or names a file elsewhere.
+
+    Columns of numbers may have text: the checks of a dataset list the rows.
+    """
     path = dataset / METADATA_FILE
     if not path.is_file():
         raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
-    text_columns = dict.fromkeys(("file_name", "requested", "Finding Labels", "sha256"), str)
-    table = pd.read_csv(path, dtype=text_columns, keep_default_na=False)
-    missing = [column for column in METADATA_COLUMNS if column not in table.columns]
-    if missing:
-        raise DataError(f"{path}: columns missing: {', '.join(missing)}; generate the dataset again")
+    table = csv_files.read_table(
+        path, text_columns=_TEXT_COLUMNS, columns=METADATA_COLUMNS, blank_is_missing=False, advice=_ADVICE
+    )
     refuse_names_outside(dataset, table["file_name"])
+    return table
+
+
+def read_metadata(dataset: Path) -> pd.DataFrame:
+    """Read metadata.csv like `read_unchecked_metadata`; DataError also for a number that `generate` does not write."""
+    table = read_unchecked_metadata(dataset)
+    for column in table.columns.intersection([*_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
+        kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
+        if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not numbers; {_ADVICE}")
     return table
 
 
@@ -144,9 +162,8 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
     ]
 
 
-def read_run(dataset: Path) -> dict[str, Any]:
-    """Read run.json: how the dataset was generated; DataError where it is absent."""
+def read_run(dataset: Path) -> RunJson:
+    """Read run.json: how the dataset was generated; DataError where it is absent or not a run.json."""
     if not (dataset / RUN_FILE).is_file():
         raise DataError(f"{dataset}: no {RUN_FILE}; give the folder of a finished synthetic dataset")
-    run: dict[str, Any] = json_files.read_json(dataset / RUN_FILE)
-    return run
+    return parsing.read_json(RunJson, dataset / RUN_FILE, advice="generate the dataset again")

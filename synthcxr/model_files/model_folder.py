@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
-from synthcxr.errors import ArtifactError, DataError
-from synthcxr.storage import digests, json_files
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Side, Width
+from synthcxr.errors import ArtifactError
+from synthcxr.storage import digests
 
 INDEX_FILE = "model.json"
 GENERATOR_FILE, CLASSIFIER_FILE, JUDGE_FILE = "generator.onnx", "classifier.onnx", "judge.onnx"
@@ -14,16 +16,40 @@ ONNX_FILES = (GENERATOR_FILE, CLASSIFIER_FILE, JUDGE_FILE)
 PROPOSAL_FILE, PROPOSAL_REPORT_FILE = "proposal.onnx", "proposal.json"
 PROPOSAL_FILES = (PROPOSAL_FILE, PROPOSAL_REPORT_FILE)
 """The files that `distill` adds to an export; a folder may lack them."""
+_ADVICE = "export or pull the models again"
 
 
-def read_index(folder: Path) -> dict[str, Any]:
+class FileEntry(TypedDict):
+    """What model.json says of one file."""
+
+    sha256: str
+    kind: NotRequired[str]
+    digest: NotRequired[str]
+
+
+class ModelIndex(TypedDict):
+    """model.json."""
+
+    files: dict[str, FileEntry]
+    training_data: NotRequired[str]
+    phantom: NotRequired[bool]
+    attribution: NotRequired[list[str]]
+    resolution: NotRequired[Side]
+    latent: NotRequired[Width]
+    versions: NotRequired[dict[str, str]]
+
+
+def read_index(folder: Path) -> ModelIndex:
     """Read model.json; ArtifactError if it is absent or is not an index."""
-    try:
-        index = json_files.read_json(folder / INDEX_FILE)
-    except DataError as error:
-        raise ArtifactError(f"{error}; export or pull the models again") from error
-    if not isinstance(index, dict) or not isinstance(index.get("files"), dict):
-        raise ArtifactError(f"{folder / INDEX_FILE}: lists no files; export or pull the models again")
+    return parsing.read_json(ModelIndex, folder / INDEX_FILE, error=ArtifactError, advice=_ADVICE)
+
+
+def read_complete_index(folder: Path) -> ModelIndex:
+    """Read the model.json of exported models; ArtifactError also if it does not describe their films and sizes."""
+    index = read_index(folder)
+    missing = [key for key in ("training_data", "phantom", "resolution", "latent") if key not in index]
+    if missing:
+        raise ArtifactError(f"{folder / INDEX_FILE}: lacks {', '.join(missing)}; {_ADVICE}")
     return index
 
 
@@ -31,16 +57,16 @@ def read_attribution(folder: Path) -> tuple[str, ...]:
     """Read the attributions that the sources of the training films require; empty for a folder without an index."""
     if not (folder / INDEX_FILE).is_file():
         return ()
-    return tuple(map(str, read_index(folder).get("attribution", ())))
+    return tuple(read_index(folder).get("attribution", ()))
 
 
 def verify_files(folder: Path) -> None:
     """Check the sha256 of every file in the index; ArtifactError for the first that is absent or differs."""
     for name, entry in sorted(read_index(folder)["files"].items()):
         path = folder / name
-        if Path(name).name != name or name == "..":
-            raise ArtifactError(f"{folder / INDEX_FILE}: {name!r} is not a file name; export or pull the models again")
+        if Path(name).name != name or name in ("", "..") or "\\" in name:
+            raise ArtifactError(f"{folder / INDEX_FILE}: {name!r} is not a file name; {_ADVICE}")
         if not path.is_file():
-            raise ArtifactError(f"{path}: is listed in {INDEX_FILE} but absent; export or pull the models again")
-        if digests.sha256_file(path) != entry.get("sha256"):
-            raise ArtifactError(f"{path}: its sha256 differs from {INDEX_FILE}; export or pull the models again")
+            raise ArtifactError(f"{path}: is listed in {INDEX_FILE} but absent; {_ADVICE}")
+        if digests.sha256_file(path) != entry["sha256"]:
+            raise ArtifactError(f"{path}: its sha256 differs from {INDEX_FILE}; {_ADVICE}")

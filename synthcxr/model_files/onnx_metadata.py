@@ -6,17 +6,24 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import onnx
-from google.protobuf.message import DecodeError
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Bounds, Side, Weight, WidthOrZero
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
-from synthcxr.storage import atomic
+from synthcxr.storage import atomic, onnx_files
 
 Kind = Literal["generator", "classifier", "judge", "proposal"]
 METADATA_KEY = "synthcxr"
+_ADVICE = "export the model again"
+
+
+class _CalibrationJson(TypedDict):
+    temperature: Annotated[float, Bounds(above=0)]
+    shift: dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +39,10 @@ class ModelMetadata:
     """
 
     kind: Kind
-    resolution: int
-    latent: int
+    resolution: Side
+    latent: WidthOrZero
     findings: tuple[str, ...]
-    thresholds: dict[str, float]
+    thresholds: dict[str, Weight]
     network: dict[str, Any]
     training_data: str
     phantom: bool
@@ -63,7 +70,7 @@ def stamp(model: onnx.ModelProto, metadata: ModelMetadata) -> ModelMetadata:
 
 def amend(path: Path, metadata: ModelMetadata) -> ModelMetadata:
     """Replace the metadata of a model file without changing its graph, and return it with the digest."""
-    model = onnx.load(path)
+    model = onnx_files.read_model(path)
     amended = stamp(model, metadata)
     with atomic.open_file(path) as file:
         onnx.save(model, file)
@@ -72,22 +79,14 @@ def amend(path: Path, metadata: ModelMetadata) -> ModelMetadata:
 
 def read(path: Path, *, kind: Kind | None = None) -> ModelMetadata:
     """Read the metadata of a model file; ArtifactError unless file, kind, findings and digest are as expected."""
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such model file")
-    try:
-        model = onnx.load(path)
-    except DecodeError as error:
-        raise ArtifactError(f"{path}: not an ONNX file, or truncated") from error
+    model = onnx_files.read_model(path)
     text = {prop.key: prop.value for prop in model.metadata_props}.get(METADATA_KEY)
     if text is None:
         raise ArtifactError(f"{path}: has no synthcxr metadata; export it with `synthcxr export`")
-    try:
-        fields = json.loads(text)
-        metadata = ModelMetadata(
-            **fields | {"findings": tuple(fields["findings"]), "weak": tuple(fields.get("weak", ()))}
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise ArtifactError(f"{path}: its metadata is of another version ({error}); export it again") from error
+    metadata = parsing.parse_json(ModelMetadata, text, f"{path}: its metadata", error=ArtifactError, advice=_ADVICE)
+    if metadata.calibration:
+        where = f"{path}: its metadata: calibration"
+        parsing.build_as(_CalibrationJson, metadata.calibration, where, error=ArtifactError, advice=_ADVICE)
     if kind is not None and metadata.kind != kind:
         raise ArtifactError(f"{path}: is a {metadata.kind}, expected a {kind}")
     if metadata.findings != FINDINGS:

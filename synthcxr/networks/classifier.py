@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from synthcxr.config.bounds import Side, Width
 from synthcxr.config.schema import ClassifierConfig
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
@@ -23,6 +24,16 @@ from synthcxr.networks import efficientnet_lite0
 
 _IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 _STAGES = (1, 2, 4, 8)
+
+
+class ClassifierNetwork(TypedDict):
+    """The mapping from which `build_classifier` builds a network; the backbone "small" has a width."""
+
+    backbone: Literal["small", "densenet121", "efficientnet-lite0"]
+    resolution: Side
+    image_resolution: Side
+    width: NotRequired[Width]
+    folded: NotRequired[bool]
 
 
 class Classifier(nn.Module):

@@ -7,7 +7,6 @@ detect a wrong or damaged file, not a forged one. The file is read with `weights
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from synthcxr.errors import ArtifactError
+from synthcxr.networks import torch_files
 from synthcxr.networks.classifier import Classifier
 from synthcxr.storage import digests
 
@@ -43,11 +43,7 @@ def load_imagenet_weights(classifier: Classifier, path: Path, *, sha256_prefix: 
     digest = digests.sha256_file(path)
     if not digest.startswith(sha256_prefix):
         raise ArtifactError(f"{path}: its sha256 starts with {digest[:8]}, not {sha256_prefix}; download {_URL} again")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ArtifactError(f"{path}: not a torch weight file; download {_URL} again") from error
-    tensors = _rename_tensors(loaded) if isinstance(loaded, dict) else {}
+    tensors = _rename_tensors(torch_files.read_state_dict(path, advice=f"download {_URL} again"))
     try:
         missing, unknown = classifier.backbone.load_state_dict(tensors, strict=False)
     except RuntimeError as error:

@@ -6,15 +6,14 @@ on inputs (pixel - 127) / 128.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
-import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from synthcxr.errors import ArtifactError
+from synthcxr.networks import torch_files
 
 N_FEATURES = 1280
 STRIDE = 32
@@ -55,10 +54,7 @@ def fold_norms(network: nn.Module) -> None:
 
 def load_imagenet_weights(backbone: nn.Module, path: Path) -> None:
     """Load the convolutions and norms of a verified file into a Lite0 or Lite1; the 1000-class head is not loaded."""
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ArtifactError(f"{path}: not a torch weight file; reinstall the weights") from error
+    loaded = torch_files.read_state_dict(path, advice="reinstall the weights")
     tensors = {f"network.{name}": value for name, value in loaded.items() if not name.startswith("_fc.")}
     try:
         backbone.load_state_dict(tensors)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from synthcxr.config.bounds import Width
 from synthcxr.networks.layers import (
     GAIN_LEAKY,
     Blocks,
@@ -91,7 +92,15 @@ class Generator(nn.Module):
         }
 
 
-def build_generator(network: Mapping[str, Any]) -> Generator:
+class GeneratorNetwork(TypedDict):
+    """The mapping from which `build_generator` builds a network; channels are by resolution."""
+
+    latent: Width
+    channels: dict[str, Width]
+    blocks: Literal["paper", "lean"]
+
+
+def build_generator(network: GeneratorNetwork) -> Generator:
     """Build the generator that `network` describes, with random weights."""
     return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()}, network["blocks"])
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from synthcxr.config import parsing
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import ModelMetadata
-from synthcxr.networks.classifier import Classifier, build_classifier
-from synthcxr.networks.generator import Generator, build_generator
+from synthcxr.networks.classifier import Classifier, ClassifierNetwork, build_classifier
+from synthcxr.networks.generator import Generator, GeneratorNetwork, build_generator
 from synthcxr.networks.layers import fold_scales
+from synthcxr.storage import guarded_files, onnx_files
 
 _COUNTER = "num_batches_tracked"
 _Network = TypeVar("_Network", bound=nn.Module)
+_Description = TypeVar("_Description", GeneratorNetwork, ClassifierNetwork)
 
 
 def load_generator(path: Path) -> Generator:
@@ -29,7 +31,7 @@ def load_generator(path: Path) -> Generator:
     It returns images of its largest resolution only: the file lacks the `to_grey` layers of the smaller ones.
     """
     metadata = onnx_metadata.read(path, kind="generator")
-    network = _build_network(path, metadata, build_generator, "latent", "channels", "blocks")
+    network = _build_network(path, metadata, GeneratorNetwork, build_generator)
     largest = str(network.resolutions[-1])
     network.to_grey = nn.ModuleDict({largest: network.to_grey[largest]})
     fold_scales(network)
@@ -41,18 +43,16 @@ def load_classifier(path: Path) -> Classifier:
     metadata = onnx_metadata.read(path)
     if metadata.kind == "generator":
         raise ArtifactError(f"{path}: is a generator, expected a classifier")
-    return _load_initialisers(_build_network(path, metadata, build_classifier, "backbone", "resolution"), path)
+    return _load_initialisers(_build_network(path, metadata, ClassifierNetwork, build_classifier), path)
 
 
 def _build_network(
-    path: Path, metadata: ModelMetadata, build: Callable[[Mapping[str, Any]], _Network], *keys: str
+    path: Path, metadata: ModelMetadata, network_type: type[_Description], build: Callable[[_Description], _Network]
 ) -> _Network:
-    missing = [key for key in keys if key not in metadata.network]
-    if missing:
-        raise ArtifactError(
-            f"{path}: its metadata does not describe its network ({', '.join(missing)} missing); export it again"
-        )
-    return build(metadata.network)
+    where, advice = f"{path}: its metadata: network", "export the model again"
+    description = parsing.build_as(network_type, metadata.network, where, error=ArtifactError, advice=advice)
+    with guarded_files.report_failure(where, "the description of a network", error=ArtifactError, advice=advice):
+        return build(description)
 
 
 def _load_initialisers(network: _Network, path: Path) -> _Network:
@@ -73,7 +73,9 @@ def _load_initialisers(network: _Network, path: Path) -> _Network:
 
 def _read_initialisers(path: Path) -> dict[str, Tensor]:
     """The floating-point initialisers of the file by name, converted to fp32."""
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    model = onnx_files.read_model(path)
+    with guarded_files.report_failure(path, "ONNX", error=ArtifactError, advice="export or pull the model again"):
+        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     return {
         name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items() if array.dtype.kind == "f"
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
-from synthcxr.storage import atomic
+from synthcxr.storage import atomic, guarded_files, json_files
+from synthcxr.storage.guarded_files import RefusedContentError
 
 METADATA_KEY, DIGEST_KEY = "synthcxr", "sha256"
+MAX_BYTES, MAX_HEADER_BYTES = 2**36, 16 * guarded_files.MIB
+_LENGTH = struct.Struct("<Q")  # of the header
 
 
 def compute_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -48,14 +52,24 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and metadata of a file that `save` wrote; ArtifactError if it is damaged or not ours."""
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such weight file")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: truncated, or not a safetensors file") from error
-    if metadata.pop(DIGEST_KEY, None) != compute_digest(tensors, metadata):
-        raise ArtifactError(f"{path}: its contents do not match its digest")
+    with guarded_files.report_failure(path, "safetensors", error=ArtifactError):
+        with guarded_files.open_regular(path, MAX_BYTES) as file:
+            _refuse_long_header(file.read(_LENGTH.size))
+        with safetensors.safe_open(path, framework="pt") as archive:
+            metadata = _parse_metadata((archive.metadata() or {}).get(METADATA_KEY, "{}"))
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.pop(DIGEST_KEY, None) != compute_digest(tensors, metadata):
+            raise RefusedContentError("its contents do not match its digest")
     return tensors, metadata
+
+
+def _refuse_long_header(start: bytes) -> None:
+    if len(start) < _LENGTH.size or _LENGTH.unpack(start)[0] > MAX_HEADER_BYTES:
+        raise RefusedContentError("truncated, or not a safetensors file")
+
+
+def _parse_metadata(text: str) -> dict[str, str]:
+    fields = json_files.parse_json(text, "its metadata", error=ArtifactError)
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise RefusedContentError("its metadata are not texts by name")
+    return fields

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
 from synthcxr.data.metrics_schema import MetricsJson
 from synthcxr.data.number_format import format_decimals, format_number
+from synthcxr.data.run_schema import RunJson
 from synthcxr.report import plots
 from synthcxr.report.distances import list_extractors
 from synthcxr.report.section import Plot, Row, Section
+
+
+class RegisteredJson(TypedDict):
+    """What the report reads of registered.json, which `synthcxr register` writes; versions are by model."""
+
+    run_id: str
+    versions: dict[str, str]
+    champion: bool
+    why: str
 
 
 def build_training_section(logs: Mapping[str, pd.DataFrame]) -> Section | None:
@@ -30,9 +40,7 @@ def build_training_section(logs: Mapping[str, pd.DataFrame]) -> Section | None:
     return Section("Training", plots=tuple(training_plots)) if training_plots else None
 
 
-def build_provenance_section(
-    run: Mapping[str, Any], metrics: MetricsJson, registered: Mapping[str, Any] | None
-) -> Section:
+def build_provenance_section(run: RunJson, metrics: MetricsJson, registered: RegisteredJson | None) -> Section:
     """The command, models, packages and extractors; `registered` is registered.json, if the results are registered."""
     facts = (*_list_run(run), *list_extractors(metrics), *_list_registration(registered))
     return Section("Provenance", facts=facts)
@@ -44,9 +52,9 @@ def build_protocol_section(metrics: MetricsJson) -> Section | None:
     return Section("Protocol", facts=sentences) if sentences else None
 
 
-def build_attribution_section(run: Mapping[str, Any]) -> Section | None:
+def build_attribution_section(run: RunJson) -> Section | None:
     """The sources of the films, as their licences require."""
-    lines = tuple(map(str, run["model"].get("attribution", ())))
+    lines = tuple(run["model"].get("attribution", ()))
     return Section("Attribution", notes=lines) if lines else None
 
 
@@ -64,7 +72,7 @@ def _plot_gan_log(log: pd.DataFrame) -> list[Plot]:
     ]
 
 
-def _list_run(run: Mapping[str, Any]) -> tuple[Row, ...]:
+def _list_run(run: RunJson) -> tuple[Row, ...]:
     model = run["model"]
     return (
         ("Command", shlex.join(run["command"])),
@@ -83,7 +91,7 @@ def _list_run(run: Mapping[str, Any]) -> tuple[Row, ...]:
     )
 
 
-def _list_registration(registered: Mapping[str, Any] | None) -> tuple[Row, ...]:
+def _list_registration(registered: RegisteredJson | None) -> tuple[Row, ...]:
     if registered is None:
         return (("Registered", "no"),)
     versions = ", ".join(f"{name} version {version}" for name, version in sorted(registered["versions"].items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from synthcxr.data.metrics_rows import CheckRow, NearestNeighbourTestRow, PrivacyRow
 from synthcxr.data.metrics_schema import (
@@ -18,6 +18,7 @@ from synthcxr.data.metrics_schema import (
     privacy_spaces,
 )
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number, format_percent
+from synthcxr.data.run_schema import RunJson
 from synthcxr.report.section import Section, StatusLine
 from synthcxr.report.text import format_n, format_share_estimate, name_features, spell_finding
 
@@ -92,7 +93,7 @@ def build_gates_section(verdict: VerdictJson) -> Section:
     return Section(title="Quality gates", status_lines=lines, notes=() if lines else ("No gate was set.",))
 
 
-def list_warnings(*, run: Mapping[str, Any], metrics: MetricsJson, verdict: VerdictJson) -> tuple[str, ...]:
+def list_warnings(*, run: RunJson, metrics: MetricsJson, verdict: VerdictJson) -> tuple[str, ...]:
     """The limits of the results that a reader must know before anything else."""
     counts = run["counts"]
     warnings = []
@@ -112,7 +113,7 @@ def list_warnings(*, run: Mapping[str, Any], metrics: MetricsJson, verdict: Verd
     return tuple(warnings)
 
 
-def summarise_run(run: Mapping[str, Any]) -> str:
+def summarise_run(run: RunJson) -> str:
     """What was generated, by which model, and for which request."""
     request, counts, model = run["request"], run["counts"], run["model"]
     labels = " and ".join(map(spell_finding, request["labels"]))

@@ -17,6 +17,7 @@ from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.project import packaged_files, revision
 from synthcxr.registry import client, model_card, promotion, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import CHAMPION, GENERATOR_MODEL, STARTER
+from synthcxr.storage import guarded_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 WHY = "the starter that ships with synthcxr"
@@ -28,7 +29,7 @@ def run(experiment: str) -> publish.PublishedRun:
     if starter is None:
         raise ArtifactError("this install contains no starter; install a released wheel of synthcxr")
     model_folder.verify_files(starter)
-    index = model_folder.read_index(starter)
+    index = model_folder.read_complete_index(starter)
     example = _generate_example(starter)
     with tempfile.TemporaryDirectory(prefix="synthcxr-starter-") as scratch:
         folder = shutil.copytree(starter, Path(scratch) / "generator" / client.MODEL_FOLDER)
@@ -38,7 +39,7 @@ def run(experiment: str) -> publish.PublishedRun:
                 Path(scratch) / kind,
                 index=index,
                 files={f"{kind}.onnx": starter / f"{kind}.onnx"},
-                card=(starter / model_card.companion_card_file(kind)).read_text(encoding="utf-8"),
+                card=guarded_files.read_text(starter / model_card.companion_card_file(kind), error=ArtifactError),
             )
             to_publish.append(_build_model(kind, starter, folder, example))
         contents = run_metrics.RunContents(
@@ -69,7 +70,7 @@ def _build_model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.ui
 def _generate_example(starter: Path) -> NDArray[np.uint8]:
     """Return one synthetic image, uint8 [R, R]."""
     session = Session.open(starter / GENERATOR_FILE, kind="generator", device="cpu")
-    latent = int(model_folder.read_index(starter)["latent"])
+    latent = model_folder.read_complete_index(starter)["latent"]
     generated = session.run(random_streams.draw_latents(0, 0, 1, latent))["image"]
     image: NDArray[np.uint8] = images.to_uint8(generated)[0]
     return image

@@ -13,7 +13,7 @@ from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.project import packaged_files
 from synthcxr.registry import ResolvedModel, client, model_card, resolve_model, tracking_uri
 from synthcxr.registry.model_address import STARTER
-from synthcxr.storage import atomic
+from synthcxr.storage import atomic, guarded_files
 
 _JSON_KEYS = {"metadata": "contracts"}  # where they differ from the field's name
 
@@ -70,8 +70,10 @@ def show(address: str | None) -> ModelDetails:
         name=str(model),
         path=model.path,
         metadata={path.name: _read_metadata(path) for path in files},
-        index=model_folder.read_index(model.path) if index_file.is_file() else {},
-        card=card_file.read_text(encoding="utf-8") if card_file.is_file() else "",
+        index=dict(model_folder.read_index(model.path)) if index_file.is_file() else {},
+        card=guarded_files.read_text(card_file, error=ArtifactError, advice="pull the model again")
+        if card_file.is_file()
+        else "",
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 
+from synthcxr.config import parsing
 from synthcxr.config.schema import ReportConfig
 from synthcxr.data import image_reader
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
+from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import read_metadata, read_run
 from synthcxr.errors import DataError
 from synthcxr.report import nearest_films, provenance, verdict
@@ -21,14 +23,17 @@ from synthcxr.report.distances import build_distance_section
 from synthcxr.report.findings import build_findings_section
 from synthcxr.report.html import Report, render_report
 from synthcxr.report.memorisation import build_memorisation_section
-from synthcxr.report.optional_experiments import Experiments, build_utility_section
+from synthcxr.report.optional_experiments import DisturbJson, Experiments, UtilityJson, build_utility_section
+from synthcxr.report.provenance import RegisteredJson
 from synthcxr.report.section import Section
 from synthcxr.report.thumbnails import build_images_section
-from synthcxr.storage import atomic, json_files
+from synthcxr.storage import atomic, csv_files
 
-PRIVATE_FILE = "report-private.html"
+PRIVATE_FILE, REGISTERED_FILE = "report-private.html", "registered.json"
 DISTURB_FILE, UTILITY_FILE = Path("disturb/disturb.json"), Path("utility/utility.json")
 COOCCURRENCE_FILE = Path("curves/cooccurrence.csv")
+_ADVICE = "run `synthcxr evaluate` again"
+_T = TypeVar("_T")
 _REAL_FILMS = (
     "Private: this file shows real films of patients. Do not share it. The report in the same folder shows none."
 )
@@ -62,10 +67,10 @@ class _Inputs:
 
     dataset: Path
     records: pd.DataFrame
-    run: dict[str, Any]
+    run: RunJson
     metrics: MetricsJson
     verdict: VerdictJson
-    registered: dict[str, Any] | None
+    registered: RegisteredJson | None
     training_logs: dict[str, pd.DataFrame]
     cooccurrence: pd.DataFrame
     experiments: Experiments
@@ -75,19 +80,20 @@ class _Inputs:
         for name in (METRICS_FILE, VERDICT_FILE):
             if not (results / name).is_file():
                 raise DataError(f"{results}: no {name}; run `synthcxr evaluate` first")
-        metrics: MetricsJson = json_files.read_json(results / METRICS_FILE)
+        metrics = parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE)
         logs = {name: _read_table(results / f"train_{name}.csv") for name in ("gan", "classifier", "judge")}
-        disturb, utility = _read_optional_json(results / DISTURB_FILE), _read_optional_json(results / UTILITY_FILE)
+        disturb = _read_optional(DisturbJson, results / DISTURB_FILE)
+        utility = _read_optional(UtilityJson, results / UTILITY_FILE)
         return cls(
             dataset=dataset,
             records=read_metadata(dataset),
             run=read_run(dataset),
             metrics=metrics,
-            verdict=json_files.read_json(results / VERDICT_FILE),
-            registered=_read_optional_json(results / "registered.json") or None,
+            verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
+            registered=_read_optional(RegisteredJson, results / REGISTERED_FILE),
             training_logs={name: log for name, log in logs.items() if len(log)},
             cooccurrence=_read_table(results / COOCCURRENCE_FILE),
-            experiments=Experiments.select(disturb=disturb, utility=utility, metrics=metrics),
+            experiments=Experiments.select(disturb=disturb or {}, utility=utility or {}, metrics=metrics),
         )
 
     def read_images(self, file_names: Sequence[str]) -> list[bytes]:
@@ -129,7 +135,7 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
             summary=verdict.summarise_run(run),
             sections=tuple(section for section in sections if section is not None),
         )
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise DataError(
             f"the results and {inputs.dataset} were written by different versions of synthcxr ({error!r}); run"
             " `synthcxr evaluate` again"
@@ -155,7 +161,7 @@ def _add_films(public: Report, config: ReportConfig, inputs: _Inputs, films: Fil
     return dataclasses.replace(public, privacy_notice=notice, sections=tuple(sections))
 
 
-def _log_to_run(experiments: Experiments, registered: Mapping[str, Any], out: Path) -> None:
+def _log_to_run(experiments: Experiments, registered: RegisteredJson, out: Path) -> None:
     """Log the report, and the results of disturb and utility to the judge's and the generator's version, or the run."""
     # MLflow takes seconds to import, and a report without a run does not need it.
     from synthcxr.registry.publish import ModelMetrics, add_to_run
@@ -175,8 +181,8 @@ def _log_to_run(experiments: Experiments, registered: Mapping[str, Any], out: Pa
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    return csv_files.read_table(path) if path.is_file() else pd.DataFrame()
 
 
-def _read_optional_json(path: Path) -> dict[str, Any]:
-    return dict(json_files.read_json(path)) if path.is_file() else {}
+def _read_optional(target_type: type[_T], path: Path) -> _T | None:
+    return parsing.read_json(target_type, path) if path.is_file() else None

@@ -12,8 +12,11 @@ import numpy as np
 import PIL
 
 import synthcxr
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Count, NimgOrZero, Seed
 from synthcxr.config.schema import ResolvedMethod
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.writers.formats import store
@@ -23,7 +26,8 @@ CANDIDATES_PER_PART = 2**32
 """Part k of a request draws candidates k * 2**32 and following."""
 DEVICE_PINS = ("provider", "precision")
 """The pins that are not versions of packages."""
-_JSON_KEYS = {"copy_filter": "apart"}  # of request.json and run.json, where they differ from the field's name
+_FIELD_OF_KEY = {"apart": "copy_filter"}  # of request.json and run.json, where they differ from the field's name
+_KEY_OF_FIELD = {field: key for key, field in _FIELD_OF_KEY.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,7 @@ class RequestPart:
 
     labels: tuple[str, ...]
     without: tuple[str, ...]
-    n: int
+    n: Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +50,15 @@ class GenerationRequest:
     describe.
     """
 
-    n: int
-    seed: int
+    n: Count
+    seed: Seed
     labels: tuple[str, ...]
-    max_draws: int
-    batch: int
+    max_draws: NimgOrZero
+    batch: Count
     format: ImageFormat
     models: Mapping[str, str]
     pins: Mapping[str, str]
-    threads: int
+    threads: Count
     copy_filter: str = ""
     method: ResolvedMethod = "reject"
     without: tuple[str, ...] = ()
@@ -64,31 +68,26 @@ class GenerationRequest:
     def from_dict(cls, fields: Mapping[str, Any], path: Path) -> GenerationRequest:
         """Read the content of request.json; DataError names the `path` of the dataset."""
         try:
-            required = {name: value for name, value in fields.items() if name not in _JSON_KEYS.values()}
-            return cls(**{**required, "labels": tuple(fields["labels"]), **_parse_optional_fields(fields)})
-        except (KeyError, TypeError) as error:
+            return parsing.build_as(cls, {_FIELD_OF_KEY.get(name, name): value for name, value in fields.items()}, path)
+        except DataError as error:
             raise _unreadable(path) from error
 
     @classmethod
-    def from_run(cls, run: Mapping[str, Any], path: Path) -> GenerationRequest:
+    def from_run(cls, run: RunJson, path: Path) -> GenerationRequest:
         """Read the request from the run.json of a finished dataset; DataError names the `path` of the dataset."""
         precision = run.get("precision", "fp32")
-        try:
-            return cls(
-                **{name: run["request"][name] for name in ("n", "seed", "max_draws", "batch")},
-                labels=tuple(run["request"]["labels"]),
-                **_parse_optional_fields(run["request"]),
-                format=run["format"],
-                models=run["model"]["digests"],
-                pins={"provider": run["provider"], **_precision_pin(precision), **run["versions"]},
-                threads=run["threads"],
-            )
-        except (KeyError, TypeError) as error:
-            raise _unreadable(path) from error
+        fields = {
+            **run["request"],
+            "format": run["format"],
+            "models": run["model"]["digests"],
+            "pins": {"provider": run["provider"], **_precision_pin(precision), **run["versions"]},
+            "threads": run["threads"],
+        }
+        return cls.from_dict(fields, path)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of request.json."""
-        return {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+        return {_KEY_OF_FIELD.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
     def all_parts(self) -> tuple[RequestPart, ...]:
         """The parts; a request for one set of findings has one."""
@@ -201,17 +200,6 @@ def match_requests(
         reason = f"was generated with {'; '.join(changed)}; resume it with the same, or use --force to start over"
         return RequestMatch("other", reason)
     return RequestMatch("same" if same else "longer")
-
-
-def _parse_optional_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that earlier versions did not write, or that run.json omits if they have their default."""
-    parts = (RequestPart(tuple(part["labels"]), tuple(part["without"]), part["n"]) for part in fields.get("parts", ()))
-    return {
-        "copy_filter": fields.get(_JSON_KEYS["copy_filter"], ""),
-        "method": fields.get("method", "reject"),
-        "without": tuple(fields.get("without", ())),
-        "parts": tuple(parts),
-    }
 
 
 def _precision_pin(precision: str) -> dict[str, str]:

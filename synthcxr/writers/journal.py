@@ -14,7 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import NimgOrZero
 from synthcxr.data.synthetic_dataset import ImageRecord
+from synthcxr.errors import DataError
+from synthcxr.storage import json_files
 
 JOURNAL_FILE = "journal.jsonl"
 _JUDGE_KEY = "judged"
@@ -29,10 +33,10 @@ class JournalLine:
     optimised block; it is empty if each image has the latent of its candidate.
     """
 
-    draws: int
+    draws: NimgOrZero
     wall_s: float
     records: tuple[ImageRecord, ...]
-    runs: int = 0
+    runs: NimgOrZero = 0
     latents: str = ""
 
 
@@ -98,20 +102,19 @@ def encode_latents(latents: NDArray[np.float32] | None) -> str:
 
 def decode_latents(latents: str, size: int) -> NDArray[np.float32]:
     """Decode latents [k, size] in the byte order of this machine."""
-    return np.frombuffer(base64.b64decode(latents), "<f4").reshape(-1, size).astype(np.float32)
+    try:
+        return np.frombuffer(base64.b64decode(latents, validate=True), "<f4").reshape(-1, size).astype(np.float32)
+    except ValueError as error:
+        raise DataError(f"{JOURNAL_FILE}: has damaged latents ({error}); generate the dataset again") from error
 
 
 def _parse_line(raw: bytes) -> JournalLine | None:
     if not raw.endswith(b"\n"):
         return None
     try:
-        fields = json.loads(raw)
-        records = tuple(_parse_record(row) for row in fields["records"])
-        return JournalLine(fields["draws"], fields["wall_s"], records, fields.get("runs", 0), fields.get("latents", ""))
-    except (ValueError, KeyError, TypeError):
+        fields = json_files.parse_json(raw, JOURNAL_FILE)
+        for record in fields["records"]:
+            record["judge_probabilities"] = record.pop(_JUDGE_KEY)
+        return parsing.build_as(JournalLine, fields, JOURNAL_FILE)
+    except (DataError, LookupError, TypeError, AttributeError):
         return None
-
-
-def _parse_record(fields: dict[str, object]) -> ImageRecord:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    return ImageRecord(judge_probabilities=values.pop(_JUDGE_KEY), **values)  # type: ignore[arg-type]

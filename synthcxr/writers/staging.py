@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.storage import atomic, json_files
@@ -22,6 +23,7 @@ from synthcxr.writers.sidecars import croissant, data_entry_csv
 from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
 
 REQUEST_FILE = "request.json"
+_ADVICE = "delete the folder, or choose another --out"
 _SIDECARS = {METADATA_FILE, RUN_FILE, data_entry_csv.DATA_ENTRY_FILE, LATENTS_FILE, croissant.CROISSANT_FILE}
 _DATASET_NAMES = _SIDECARS | set(IMAGE_FOLDERS.values())
 _UNFINISHED_FILES = {
@@ -95,7 +97,7 @@ def swap_in(out: Path) -> None:
         shutil.rmtree(replaced)
 
 
-def read_finished_run(out: Path) -> dict[str, Any] | None:
+def read_finished_run(out: Path) -> RunJson | None:
     """Read the run.json of the dataset at `out`; None if `out` is absent or empty, DataError for anything else."""
     if _is_free(out):
         return None
@@ -113,7 +115,9 @@ def read_partial_request(out: Path) -> dict[str, Any] | None:
         raise DataError(f"{partial}: {_describe_content(partial)}; move it away, or choose another --out")
     if not Journal(partial / JOURNAL_FILE).has_line():
         return None
-    request: dict[str, Any] = json_files.read_json(partial / REQUEST_FILE)
+    request = json_files.read_json(partial / REQUEST_FILE, advice=_ADVICE)
+    if not isinstance(request, dict):
+        raise DataError(f"{partial / REQUEST_FILE}: is not a request; {_ADVICE}")
     return request
 
 

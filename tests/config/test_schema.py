@@ -1,12 +1,19 @@
 """Reading params.yaml: the profiles, and errors that name the path of a key."""
 
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from support.paths import REPOSITORY
 
-from synthcxr.config.schema import default_max_draws, load_config
+from synthcxr.config.schema import Config, default_max_draws, load_config
 from synthcxr.errors import ConfigError
+from synthcxr.readers.sources import read_source
 
 PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
 TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
@@ -80,3 +87,94 @@ def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
 def test_default_max_draws(n: int, selective: bool, max_draws: int) -> None:
     """One candidate per image, or 100 and at least 1,000 in all if not every candidate is accepted."""
     assert default_max_draws(n, selective=selective) == max_draws
+
+
+def list_numbers(tree: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The path of every number of parsed YAML."""
+    if isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from list_numbers(value, (*keys, key))
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield keys
+
+
+def build_complete_tree() -> dict[str, Any]:
+    """The default profile with a number for every key that may be null."""
+    tree: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
+    critic = {"share": 0.5, "weight": 1.0, "penalty": 1.0, "penalty_interval": 4, "moments": 1.0}
+    tree["train_gan"]["feature_critic"] = critic
+    tree["generate"]["per_label"] = 5
+    tree["evaluate"]["gates"][0]["min"] = 1.0
+    return tree
+
+
+NUMBERS = list(list_numbers(build_complete_tree()))
+MAY_BE_NULL = {
+    ("generate", "per_label"),
+    *(("evaluate", "gates", i, bound) for i in range(3) for bound in ("max", "min")),
+}
+MAY_BE_NEGATIVE = {path for path in MAY_BE_NULL if path[0] == "evaluate"}
+
+
+def test_every_number_is_covered() -> None:
+    """The numbers that the next test replaces are those of every field that holds one."""
+    fields = {
+        f"{section.name}.{field.name}"
+        for section in dataclasses.fields(Config)
+        for field in dataclasses.fields(typing.get_type_hints(Config)[section.name])
+        if re.search(
+            r"\b(int|float)\b", str(typing.get_type_hints(typing.get_type_hints(Config)[section.name])[field.name])
+        )
+    }
+    assert fields <= {".".join(map(str, path[:2])) for path in NUMBERS}
+
+
+@pytest.mark.parametrize("keys", NUMBERS, ids=lambda keys: ".".join(map(str, keys)))
+def test_a_number_that_cannot_be_used_is_refused_by_its_path(tmp_path: Path, keys: tuple[str | int, ...]) -> None:
+    """NaN, infinity, -1, 10**400, true, "3" and null are refused wherever they are in place of a number."""
+    section = ".".join(str(key) for key in keys if isinstance(key, str))
+    reader_decides = keys[:2] == ("prepare", "sources")
+    for value in (float("nan"), float("inf"), -1, 10**400, True, "3", None):
+        if (value is None and keys in MAY_BE_NULL) or (value == -1 and keys in MAY_BE_NEGATIVE):
+            continue
+        tree = build_complete_tree()
+        node: Any = tree
+        for key in keys[:-1]:
+            node = node[key]
+        node[keys[-1]] = value
+        path = tmp_path / "params.yaml"
+        with path.open("w", encoding="utf-8") as file:
+            YAML(typ="safe", pure=True).dump(tree, file)
+        with pytest.raises(ConfigError) as error_info:  # noqa: PT012  the options of a source are checked by its reader
+            config = load_config(path)
+            if reader_decides:
+                read_source("prepare.sources[0]", config.prepare.sources[0], report=lambda line: None)
+        message = re.sub(r"\[\d+\]", "", str(error_info.value))
+        assert section in message, value
+        assert len(message) < 300
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("lr_g: 2.0e-3", "lr_g: 0", r"train_gan\.lr_g: must be above 0, is 0"),
+        ("betas: [0.0, 0.99]", "betas: [0.0, 1.0]", r"train_gan\.betas\[1\]: must be below 1, is 1"),
+        ("batch: {4: 32, 8: 32, 16: 32, 32: 32}", "batch: {4: 32, 8: 32, 16: 32, 32: 70000}", "at most 65,536"),
+        ("channels: {4: 64, 8: 64, 16: 32, 32: 16}", "channels: {4: 64, 8: 64, 16: 32, 32: 8000}", ""),
+        ("batch: {4: 32, 8: 32, 16: 32, 32: 32}", "batch: {4: 32, 8: 32, 16: 32, 1024: 60000}", "GiB"),
+        ("  width: 16", "  width: 0", r"train_classifier\.width: must be at least 1 for the backbone small"),
+        ("title: Drawn phantoms, 32 px", 'title: "\\ud800"', r"report\.title: contains characters that are not text"),
+        ("resolution: 32, seed: 1", "resolution: 32, seed: 2001-01-01", r"sources\[0\]\.seed: expected"),
+    ],
+)
+def test_a_value_out_of_bounds_says_what_it_must_be(tmp_path: Path, before: str, after: str, message: str) -> None:
+    """Bounds that are excluded, absurd sizes, text that no file can hold and other types of YAML are named."""
+    assert before in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(before, after, 1), encoding="utf-8")
+    if not message:  # wide, but possible
+        assert load_config(path)
+        return
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)

@@ -68,13 +68,13 @@ def test_a_file_that_is_not_densenet_121_is_refused(classifier: Classifier, tmp_
     for content, message in (
         ({"features.conv0.weight": torch.zeros(64, 3, 7, 7)}, "603 tensors missing"),
         ({"features.conv0.weight": torch.zeros(64, 1, 7, 7)}, "tensor shapes do not fit"),
-        ([1, 2], "604 tensors missing"),
+        ([1, 2], "with tensors by name"),
     ):
         torch.save(content, path)
         with pytest.raises(ArtifactError, match=message):
             densenet_weights.load_imagenet_weights(classifier, path, sha256_prefix="")
     path.write_bytes(b"not a weight file")
-    with pytest.raises(ArtifactError, match="not a torch weight file"):
+    with pytest.raises(ArtifactError, match="not readable as a torch weight file"):
         densenet_weights.load_imagenet_weights(classifier, path, sha256_prefix="")
 
 

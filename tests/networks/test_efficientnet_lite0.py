@@ -38,5 +38,5 @@ def test_the_file_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"other.pth: its tensors do not fit EfficientNetLite0"):
         efficientnet_lite0.load_imagenet_weights(efficientnet_lite0.EfficientNetLite0(), path)
     path.write_bytes(b"no zip")
-    with pytest.raises(ArtifactError, match=r"other.pth: not a torch weight file"):
+    with pytest.raises(ArtifactError, match=r"other.pth: not readable as a torch weight file"):
         efficientnet_lite0.load_imagenet_weights(efficientnet_lite0.EfficientNetLite0(), path)

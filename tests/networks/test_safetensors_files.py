@@ -37,6 +37,6 @@ def test_flipped_bits_and_truncation_are_detected(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """The error says that there is no such weight file."""
-    with pytest.raises(ArtifactError, match="no such weight file"):
+    """The error says that there is no such file."""
+    with pytest.raises(ArtifactError, match="no such file"):
         safetensors_files.load(tmp_path / "x.safetensors")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from synthcxr.data.images import Float32, UInt8
+from synthcxr.errors import ArtifactError
 from synthcxr.networks import efficientnet_weights
 
 NAME = "efficientnet-lite0"
@@ -37,8 +38,14 @@ def load(weights: Path, device: str) -> Callable[[UInt8], Float32]:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
+    from synthcxr.networks import torch_files
+
     network = EfficientNet.from_name(NAME)
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    tensors = torch_files.read_state_dict(weights, advice="reinstall the weights")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"{weights}: its tensors do not fit {NAME}; reinstall the weights") from error
     network.eval().to(device, memory_format=torch.channels_last)
 
     def compute(pixels: UInt8) -> Float32:

@@ -7,14 +7,12 @@ neither resizes nor scales the pixels.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.errors import ArtifactError
 
 NAME = "inception"
 N_FEATURES = 2048
@@ -28,13 +26,9 @@ def load(weights: Path, device: str) -> Callable[[UInt8], Float32]:
     """
     import torch
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch has no other reader for the original's format
-            network = torch.jit.load(str(weights), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{weights}: not a TorchScript file ({reason}); download it again") from error
+    from synthcxr.networks import torch_files
+
+    network = torch_files.read_script(weights, device=device, advice="download it again")
 
     def compute(pixels: UInt8) -> Float32:
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):

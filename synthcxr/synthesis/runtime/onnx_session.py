@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
@@ -21,6 +20,7 @@ from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
+from synthcxr.storage import guarded_files, onnx_files
 from synthcxr.storage.cores import count_usable_cores
 from synthcxr.synthesis.runtime import cpu_fusion, fp16
 
@@ -32,9 +32,10 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Convolution algorithms chosen by timing differ between runs, and TF32 rounds: both would change the image bytes.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
 _NATIVE_ERRORS = (
-    *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf, native.NotImplemented),
-    *(native.EPFail, native.RuntimeException, RuntimeError, ValueError),
+    *(error for error in vars(native).values() if isinstance(error, type) and issubclass(error, Exception)),
+    *(RuntimeError, ValueError, MemoryError),
 )
+_ADVICE = "export or pull the model again"
 _OUTPUTS = {
     "generator": ("image",),
     "classifier": ("logits", "features"),
@@ -74,10 +75,8 @@ class Session:
         """
         metadata = onnx_metadata.read(path, kind=kind)
         model = _ModelFile(path, metadata, precision)
-        try:
+        with guarded_files.report_failure(path, "a model for onnxruntime", error=ArtifactError, advice=_ADVICE):
             inference, precision = _start_inference(model, device, threads or count_usable_cores())
-        except _NATIVE_ERRORS as error:
-            raise ArtifactError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from error
         _check_inputs_and_outputs(path, metadata, inference)
         return cls(metadata, inference.get_providers()[0], precision, inference)
 
@@ -110,7 +109,20 @@ class Session:
             values = binding.copy_outputs_to_cpu()
         except _NATIVE_ERRORS as error:
             raise ArtifactError(f"the {self.metadata.kind} failed on {self.provider}: {_first_line(error)}") from error
-        return dict(zip(names, values, strict=True))
+        outputs = dict(zip(names, values, strict=True))
+        self._check_outputs(outputs, len(array))
+        return outputs
+
+    def _check_outputs(self, outputs: dict[str, Float32], n: int) -> None:
+        """Raise ArtifactError for outputs of other shapes than the graph declares, or that are not finite."""
+        for name, values in outputs.items():
+            row = _output_shape(self.metadata, name)
+            if values.dtype != np.float32 or len(values) != n or values.ndim < 2 or (row and values.shape[1:] != row):
+                raise ArtifactError(
+                    f"the {self.metadata.kind} returned {name} {list(values.shape)} for {n} inputs; {_ADVICE}"
+                )
+            if not np.isfinite(values).all():
+                raise ArtifactError(f"the {self.metadata.kind} returned {name} that are not finite; {_ADVICE}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +142,10 @@ class _ModelFile:
     def load_for(self, provider: str) -> Path | bytes:
         """The file itself, or for a generator its graph in fp16 (agrees to 1e-2) or fused for a CPU (to 1e-4)."""
         if self.resolve_precision(provider) == "fp16":
-            return bytes(fp16.convert_to_fp16(onnx.load(self.path)).SerializeToString())
+            return bytes(fp16.convert_to_fp16(onnx_files.read_model(self.path)).SerializeToString())
         if self.metadata.kind != "generator" or provider == CUDA:
             return self.path
-        fused, n_fused = cpu_fusion.fuse_for_cpu(onnx.load(self.path))
+        fused, n_fused = cpu_fusion.fuse_for_cpu(onnx_files.read_model(self.path))
         return bytes(fused.SerializeToString()) if n_fused else self.path
 
 
@@ -199,17 +211,20 @@ def _input_shape(metadata: ModelMetadata) -> tuple[int, ...]:
     return (1, metadata.resolution, metadata.resolution)
 
 
+def _output_shape(metadata: ModelMetadata, name: str) -> tuple[int, ...]:
+    """The shape of one row of an output, by the metadata; () for features, which may have any length."""
+    if name == "image":
+        return (1, metadata.resolution, metadata.resolution)
+    return (len(FINDINGS),) if name == "logits" else ()
+
+
 def _check_inputs_and_outputs(path: Path, metadata: ModelMetadata, inference: ort.InferenceSession) -> None:
     """Raise ArtifactError unless names and shapes match the metadata; an empty expected shape matches any."""
     inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
     outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
-    row = list(_input_shape(metadata))
-    if metadata.kind == "generator":
-        expected_inputs, expected_outputs = {"z": row}, {"image": [1, metadata.resolution, metadata.resolution]}
-    elif metadata.kind == "proposal":
-        expected_inputs, expected_outputs = {"z": row}, {"logits": [len(FINDINGS)]}
-    else:
-        expected_inputs, expected_outputs = {"image": row}, {"logits": [len(FINDINGS)], "features": []}
+    expected_inputs = {"z" if metadata.kind in ("generator", "proposal") else "image": list(_input_shape(metadata))}
+    expected_outputs = {name: list(_output_shape(metadata, name)) for name in _OUTPUTS[metadata.kind]}
+    if metadata.kind in ("classifier", "judge"):
         missing = [finding for finding in FINDINGS if finding not in metadata.thresholds]
         if missing:
             raise ArtifactError(
@@ -222,7 +237,8 @@ def _check_inputs_and_outputs(path: Path, metadata: ModelMetadata, inference: or
             if name not in shapes:
                 raise ArtifactError(f"{path}: has no {role} {name!r}; it has {', '.join(shapes)}")
             sizes = zip(shapes[name][1:], shape, strict=False)
-            if any(isinstance(size, int) and size != expected_size for size, expected_size in sizes):
+            has_other_rank = len(shapes[name]) < 2 or (shape and len(shapes[name]) != len(shape) + 1)
+            if has_other_rank or any(isinstance(size, int) and size != expected_size for size, expected_size in sizes):
                 raise ArtifactError(
                     f"{path}: its {role} {name!r} {shapes[name]} does not match its metadata, N and {shape}"
                 )

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from synthcxr.data import images
 from synthcxr.data.synthetic_dataset import ImageRecord, to_metadata_row
-from synthcxr.storage import digests
+from synthcxr.errors import DataError
+from synthcxr.storage import digests, tar_files
 
 SHARD_FOLDER = "shards"
 IMAGES_PER_SHARD = 1000
@@ -104,7 +105,9 @@ def _encode_row(record: ImageRecord) -> bytes:
 def _truncate_shard(file: BinaryIO, n_images: int) -> None:
     """Truncate an open shard after its first `n_images` images, each a PNG and a JSON member, and stay at its end."""
     for _ in range(2 * n_images):
-        info = tarfile.TarInfo.frombuf(file.read(_BLOCK), "ascii", "strict")
+        info = tar_files.read_header(file)
+        if info is None:
+            raise DataError(f"{file.name}: is damaged; delete the unfinished dataset, or choose another --out")
         file.seek(info.size + -info.size % _BLOCK, 1)
     file.truncate()
 
@@ -118,9 +121,8 @@ def _read_image(file: BinaryIO, record: ImageRecord) -> bytes | None:
 
 
 def _read_member(file: BinaryIO, name: str) -> bytes | None:
-    try:
-        info = tarfile.TarInfo.frombuf(file.read(_BLOCK), "ascii", "strict")
-    except tarfile.HeaderError:
+    info = tar_files.read_header(file)
+    if info is None:
         return None
     data = file.read(info.size + -info.size % _BLOCK)
     complete = len(data) == info.size + -info.size % _BLOCK

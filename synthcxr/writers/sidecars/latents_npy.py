@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import random_streams
+from synthcxr.storage import numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 from synthcxr.writers.journal import Journal, JournalLine, decode_latents
 
 LATENTS_FILE = "latents.npy"
+_ADVICE = "generate the dataset again"
 _ROWS_PER_WRITE = 4096
 
 
@@ -28,7 +31,8 @@ def write_latents(folder: Path, journal: Journal, *, seed: int, size: int) -> No
 
 def read_latents(dataset: Path) -> NDArray[np.float32]:
     """Read the latents float32 [n, Z] of a finished dataset."""
-    latents: NDArray[np.float32] = np.load(dataset / LATENTS_FILE, allow_pickle=False)
+    expected = ArrayType("f", (None, None))
+    latents: NDArray[np.float32] = numpy_files.read_npy(dataset / LATENTS_FILE, expected, advice=_ADVICE)
     return latents
 
 

@@ -123,7 +123,7 @@ def test_a_wrong_file_is_rejected_before_it_is_loaded(tmp_path: Path, monkeypatc
     with pytest.raises(ArtifactError, match=r"other.pt: sha256 .* is not that of the original Inception"):
         extractors.open_extractor("inception", "cpu")
     monkeypatch.setattr(inception_weights, "SHA256", digests.sha256_file(path))
-    with pytest.raises(ArtifactError, match="other.pt: not a TorchScript file"):
+    with pytest.raises(ArtifactError, match="other.pt: not readable as a TorchScript file"):
         extractors.open_extractor("inception", "cpu")
     monkeypatch.setenv(inception_weights.VARIABLE, str(tmp_path / "absent.pt"))
     with pytest.raises(ArtifactError, match="absent.pt: no such file; correct SYNTHCXR_INCEPTION"):
