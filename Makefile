@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export NO_MKDOCS_2_WARNING := true
 
-.PHONY: demo pipeline test test-all check docs install clean
+.PHONY: demo pipeline test test-all fuzz check docs install clean
 
 install: .venv/installed
 
@@ -42,6 +42,14 @@ test: install
 test-all: install
 	pytest $(TWO)
 
+# N inputs of SEED over all parsers, or those that match PARSER, such as 'dicom*'. REPLAY=FILE tries a saved input again,
+# CORPUS=FOLDER tries the files of a folder on every parser.
+N ?= 100000
+SEED ?= 1
+PARSER ?= *
+fuzz: install
+	PYTHONPATH=tests python -m fuzz $(if $(REPLAY),--replay $(REPLAY),--n $(N) --seed $(SEED) --parser '$(PARSER)' --corpus '$(CORPUS)')
+
 check: install
 	ruff format --check .
 	ruff check .
@@ -54,4 +62,4 @@ docs: install
 	mkdocs serve --strict --dev-addr 127.0.0.1:8000
 
 clean:
-	rm -rf data models results demo site checkpoints registry/mlflow.db registry/artifacts
+	rm -rf data models results demo site checkpoints fuzz_failures registry/mlflow.db registry/artifacts

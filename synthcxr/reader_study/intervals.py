@@ -57,7 +57,7 @@ def estimate_over_readers_and_cases(
     variance component is multiplied by R / (R - 1), and the normal quantile is replaced by the quantile of Student's t
     with the degrees of freedom of both components (Satterthwaite).
 
-    Returns None for one reader, one cluster, or a value of 0 or 1.
+    Returns None for one reader, one cluster, a value of 0 or 1, or a value that no resampling changes.
     """
     n_clusters = len(clusters)
     value = float(statistic(np.ones((1, n_readers)), np.ones((1, clusters.shape[1])))[0])
@@ -68,11 +68,10 @@ def estimate_over_readers_and_cases(
     reader_variance = _variance(statistic(reader_weights, np.ones_like(case_weights))) * n_readers / (n_readers - 1)
     case_variance = _variance(statistic(np.ones_like(reader_weights), case_weights)) * n_clusters / (n_clusters - 1)
     variance = _variance(statistic(reader_weights, case_weights)) + reader_variance / n_readers
-    if variance == 0:
+    components = reader_variance**2 / (n_readers - 1) + case_variance**2 / (n_clusters - 1)
+    if variance == 0 or components == 0:
         return None
-    degrees_of_freedom = (reader_variance + case_variance) ** 2 / (
-        reader_variance**2 / (n_readers - 1) + case_variance**2 / (n_clusters - 1)
-    )
+    degrees_of_freedom = (reader_variance + case_variance) ** 2 / components
     quantile = float(student_t.ppf((1 + CONFIDENCE_LEVEL) / 2, degrees_of_freedom))
     half_width = quantile * math.sqrt(variance) / (value * (1 - value))
     return StudyEstimate(value, float(expit(logit(value) - half_width)), float(expit(logit(value) + half_width)), n)

@@ -40,3 +40,14 @@ def test_films_of_a_patient_are_resampled_together() -> None:
     assert independent is not None
     assert clustered is not None
     assert clustered.high - clustered.low > 2 * (independent.high - independent.low)  # type: ignore[operator]
+
+
+def test_readers_who_always_answer_the_same_get_an_interval() -> None:
+    """An AUC that neither other readers nor other cases change has an interval, if readers read only some cases."""
+    confidence = np.full((2, 14), 2.0)
+    confidence[0, [1, 3, 6, 9]] = confidence[1, [0, 5, 8, 10]] = np.nan
+    is_synthetic = np.arange(14) >= 7
+    estimate = accuracy.pool_auc(confidence, is_synthetic, CASES[:14], np.random.default_rng(1))
+    assert estimate is not None
+    assert estimate.value == 0.5
+    assert 0 < estimate.low < 0.5 < estimate.high < 1  # type: ignore[operator]

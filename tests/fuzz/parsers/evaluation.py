@@ -1,0 +1,160 @@
+"""What reads the results of `evaluate`: gates, promotion, the card of a model, MLflow, suites of expectations."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fuzz.parser import OpenParser, Parser, parse_file
+
+
+def make_metrics() -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json and verdict.json of an evaluation, as the tests of the report have them."""
+    from support.report_project import METRICS, VERDICT
+
+    return copy.deepcopy(METRICS), copy.deepcopy(VERDICT)
+
+
+def _read_results(root: Path) -> tuple[Any, Any]:
+    """metrics.json and verdict.json, read and validated by `register` and by the loader of the product."""
+    from synthcxr.storage import json_files
+
+    return json_files.read_json(root / "metrics.json"), json_files.read_json(root / "verdict.json")
+
+
+def _open_results(file: str, use: Callable[[Any, Any], object]) -> Callable[[Path], OpenParser]:
+    def open_parser(root: Path) -> OpenParser:
+        from synthcxr.storage import json_files
+
+        metrics, verdict = make_metrics()
+        json_files.write_json(root / "metrics.json", metrics)
+        json_files.write_json(root / "verdict.json", verdict)
+        return OpenParser(((root / file).read_bytes(),), parse_file(root / file, lambda: use(*_read_results(root))))
+
+    return open_parser
+
+
+def _decide(metrics: Any, verdict: Any) -> None:
+    from synthcxr.registry import promotion_policy
+    from synthcxr.registry.promotion_policy import EvaluatedVersion
+
+    valid_metrics, valid_verdict = make_metrics()
+    candidate = EvaluatedVersion("f", metrics, verdict)
+    promotion_policy.decide(candidate, EvaluatedVersion("f", valid_metrics, valid_verdict))
+    promotion_policy.decide(EvaluatedVersion("f", valid_metrics, valid_verdict), candidate)
+
+
+def _flatten(metrics: Any, verdict: Any) -> None:
+    from synthcxr.registry import run_metrics
+
+    run_metrics.flatten_metrics(metrics)
+    run_metrics.flatten_metrics(verdict)
+
+
+def _apply_gates(metrics: Any, _verdict: Any) -> None:
+    from synthcxr.config.schema import Gate
+    from synthcxr.evaluation import gates, headline_metrics
+
+    limits = (Gate("checks.failed", 0.0, None), Gate("distance.judge.relative", 3.0, None))
+    verdict = gates.apply_gates(metrics, (*limits, Gate("labels.total_variation", 0.5, None)))
+    headline_metrics.summarise(metrics, verdict)
+    _ = verdict.failures
+
+
+def _open_gates(root: Path) -> OpenParser:
+    """The gates of params.yaml, applied to valid metrics."""
+    from synthcxr.config import parsing
+    from synthcxr.config.schema import Gate
+    from synthcxr.evaluation import gates
+
+    metrics, _ = make_metrics()
+    example = [
+        {"metric": "distance.judge.relative", "max": 3.0, "min": None},
+        {"metric": "labels.shares.Edema.ratio", "max": None, "min": 0.1},
+        {"metric": "checks.failed", "max": 0, "min": None},
+    ]
+
+    def apply(data: bytes) -> None:
+        try:
+            tree = json.loads(data)
+        except (ValueError, RecursionError):
+            return  # params.yaml has a parser of its own
+        limits = parsing.build(tuple[Gate, ...], tree, "evaluate.gates")
+        gates.check_gates(limits, ["judge"])
+        _ = gates.apply_gates(metrics, limits).failures
+
+    return OpenParser((json.dumps(example).encode(),), apply)
+
+
+def _open_card(file: str) -> Callable[[Path], OpenParser]:
+    """The card of a generator, and of a classifier with its scores."""
+
+    def open_parser(root: Path) -> OpenParser:
+        from support.stub_models import write_stub_models
+
+        from synthcxr.model_files import model_folder, onnx_metadata
+        from synthcxr.registry import model_card
+        from synthcxr.storage import json_files
+
+        models = write_stub_models(root / "models")
+        metadata = {kind: onnx_metadata.read(models / f"{kind}.onnx") for kind in ("generator", "classifier")}
+        metrics, verdict = make_metrics()
+        auroc = {"value": 0.8, "interval": [0.7, 0.9]}
+        scores = {"findings": {"Edema": {"n": 60, "n_positive": 9, "auroc": auroc, "average_precision": auroc}}}
+        for name, tree in (("metrics.json", metrics), ("verdict.json", verdict), ("scores.json", scores)):
+            json_files.write_json(models / name, tree)
+
+        def render() -> None:
+            inputs = model_card.CardInputs(
+                index=model_folder.read_index(models),
+                metrics=json_files.read_json(models / "metrics.json"),
+                verdict=json_files.read_json(models / "verdict.json"),
+                scores={"classifier": json_files.read_json(models / "scores.json")},
+            )
+            for one in metadata.values():
+                model_card.render_card(one, inputs)
+
+        return OpenParser(((models / file).read_bytes(),), parse_file(models / file, render))
+
+    return open_parser
+
+
+def _open_suite(root: Path) -> OpenParser:
+    """A suite of expectations: read only; the library runs it."""
+    from synthcxr.checks import suite_file
+    from synthcxr.stages import check
+
+    path = root / "suite.json"
+    suites = tuple(text.encode() for text in check.render_suites().values())
+    return OpenParser(suites, parse_file(path, lambda: suite_file.read_suite(path)))
+
+
+def _open_suite_run(root: Path) -> OpenParser:
+    """A suite of one expectation, run on a table of films."""
+    from fuzz.parsers.packed_films import write_films
+
+    from synthcxr.stages import check
+
+    films = write_films(root)
+    path = root / "suite.json"
+    (suite,) = [text for place, text in check.render_suites().items() if place.stem == "films"]
+    rows = json.loads(suite)["expectations"]
+    examples = tuple(json.dumps({"name": "films", "expectations": [row]}).encode() for row in rows)
+    return OpenParser(examples, parse_file(path, lambda: check.run([films], docs=None, suite=path)))
+
+
+PARSERS = [
+    Parser("metrics_gates", "json", _open_results("metrics.json", _apply_gates)),
+    Parser("metrics_promotion", "json", _open_results("metrics.json", _decide)),
+    Parser("verdict_promotion", "json", _open_results("verdict.json", _decide)),
+    Parser("metrics_flat", "json", _open_results("metrics.json", _flatten)),
+    Parser("gates", "json", _open_gates),
+    Parser("card_metrics", "json", _open_card("metrics.json")),
+    Parser("card_scores", "json", _open_card("scores.json")),
+    Parser("card_index", "json", _open_card("model.json")),
+    Parser("suite", "json", _open_suite),
+    Parser("suite_run", "json", _open_suite_run, share=0.1),
+]

@@ -1,0 +1,36 @@
+"""A few invalid inputs for every parser; `make fuzz` tries 100,000."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuzz import execution
+from fuzz.parser import load_parsers
+
+PARSERS = load_parsers()
+MIN_SHARE = 0.3
+"""Parsers with a smaller share of the inputs take long, and are left to `make fuzz` and `make test-all`."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if parser.share >= MIN_SHARE else pytest.mark.slow)
+        for name, parser in PARSERS.items()
+    ],
+)
+def test_a_parser_accepts_valid_inputs_and_refuses_others(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every valid example is accepted, and an invalid input ends in an error of ours."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parser").mkdir()
+    parser = PARSERS[name]
+    opened = parser.open(tmp_path / "parser")
+    n_examples = len(opened.examples)
+    n = n_examples + (15 if parser.share >= MIN_SHARE else 3)
+    for index in range(n):
+        data = execution.make_input(parser, opened, (), seed=2, index=index)
+        outcome = execution.run_input(opened, data, is_example=index < n_examples)
+        assert outcome.failure is None, f"{outcome.failure.kind}\n{outcome.failure.detail}\n{data[:300]!r}"
