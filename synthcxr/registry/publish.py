@@ -108,7 +108,8 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
         existing = active_run.find_active_run(
             client, experiment_id, films=contents.training_data, trainings=contents.trainings
         )
-        versions, model_ids = {}, []
+        versions: dict[str, str] = {}
+        model_ids: list[str] = []
         with active_run.open_run(client, experiment_id, existing, tags=contents.tags) as run_id:
             _log_contents(client, run_id, contents, existing)
             for model in models:

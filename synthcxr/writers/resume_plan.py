@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.writers import staging
 from synthcxr.writers.generation_request import GenerationRequest, match_requests
@@ -24,8 +25,8 @@ class ResumePlan:
     """
 
     threads: int
-    finished_run: Mapping[str, Any] | None = None
-    source_run: Mapping[str, Any] | None = None
+    finished_run: RunJson | None = None
+    source_run: RunJson | None = None
     discard_partial: bool = False
     n_present: int = 0
 
@@ -57,7 +58,7 @@ def make_plan(
 def _plan_for_finished(
     plan: ResumePlan,
     out: Path,
-    run: Mapping[str, Any],
+    run: RunJson,
     request: GenerationRequest,
     *,
     append: bool,
