@@ -105,7 +105,7 @@ def _replace_folder(path: Path) -> None:
 def replace_folder(new: Path, path: Path, replaced: Path) -> None:
     """Rename the folder `new` to `path`, and the folder that is there to `replaced`.
 
-    If that fails, both folders stay where they are; DataError names `new`.
+    If that fails, both folders stay, where they were if possible; DataError names `new`.
     """
     try:
         with stop_signals.deferred():
@@ -117,7 +117,8 @@ def replace_folder(new: Path, path: Path, replaced: Path) -> None:
                 new.rename(path)
             except BaseException:
                 if replaced.exists() and not path.exists():
-                    replaced.rename(path)
+                    with contextlib.suppress(OSError):  # the next call of `finish_rename` tries again
+                        replaced.rename(path)
                 raise
     except OSError as error:
         raise DataError(

@@ -53,15 +53,15 @@ def recover_interrupted_swap(out: Path) -> bool:
             raise DataError(f"{folder}: {_describe_content(folder)}; move it away, or choose another --out")
     if discarded.exists():
         shutil.rmtree(discarded)
+    if _is_finished(partial_folder(out)):
+        swap_in(out)
+        return True
     if replaced.exists():
         if out.exists():
             shutil.rmtree(replaced)
         else:
             replaced.rename(out)
-    if not _is_finished(partial_folder(out)):
-        return False
-    swap_in(out)
-    return True
+    return False
 
 
 def swap_in(out: Path) -> None:

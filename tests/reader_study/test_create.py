@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 from support.cli_runner import invoke
 from support.png_chunks import list_png_chunks
+from support.refused_renames import refuse_renames_to
 from support.small_study import DESIGN, StudyInputs, create_study, read_codes, write_dataset, write_films
 from support.stub_models import SIDE, write_stub_models
 
@@ -174,3 +175,18 @@ def test_without_films_the_study_only_teaches(inputs: StudyInputs, tmp_path: Pat
     )
     assert (study.n_real, study.n_synthetic, study.n_screens) == (0, 10, 10)
     assert "teach" in study.notes[0]
+
+
+def test_a_finished_study_that_cannot_be_moved_is_moved_by_the_next_run(inputs: StudyInputs, tmp_path: Path) -> None:
+    """The second run creates no other study: it has the same codes and counts."""
+    with (
+        refuse_renames_to(tmp_path / "study"),
+        pytest.raises(DataError, match="finished result is in .*study.partial: run the same command again"),
+    ):
+        create_study(inputs, tmp_path / "study")
+    expected = tuple(read_codes(tmp_path / "study.partial"))
+    study = create_study(inputs, tmp_path / "study")
+    assert study.codes == expected == tuple(read_codes(tmp_path / "study"))
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+    other = create_study(inputs, tmp_path / "other")
+    assert (study.n_screens, study.n_real, study.n_synthetic) == (other.n_screens, other.n_real, other.n_synthetic)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.evaluation_project import EvaluationProject, write_labelling_model, write_synthetic_dataset
 
 from synthcxr.config.schema import Gate
+from synthcxr.data.metrics_schema import VERDICT_FILE
 from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.storage import json_files
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,22 @@ def test_a_dataset_with_a_wrong_run_json_is_refused(project: EvaluationProject) 
     (broken / "run.json").write_text("{}")
     with pytest.raises(DataError, match="not the run.json of a dataset"):
         project.evaluate(synthetic=broken)
+
+
+def test_a_full_disk_leaves_the_earlier_results(project: EvaluationProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line names the file; privacy.csv and the curves, which are written first, are not replaced either."""
+    results = project.root / "results"
+    results.mkdir()
+    (results / "privacy.csv").write_text("earlier")
+    write_json = json_files.write_json
+
+    def fail_for_verdict(path: Path, value: Any) -> None:
+        if path.name == VERDICT_FILE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_json(path, value)
+
+    monkeypatch.setattr(json_files, "write_json", fail_for_verdict)
+    with pytest.raises(DataError, match=r"results/.*verdict\.json: the disk is full; free some space and run"):
+        project.evaluate()
+    assert (results / "privacy.csv").read_text() == "earlier"
+    assert [path.name for path in results.iterdir()] == ["privacy.csv"]

@@ -13,6 +13,8 @@ from support.linear_models import (
     write_linear_classifier,
     write_linear_generator,
 )
+from support.refused_renames import refuse_renames_to
+from support.small_disk import mount_small_disk
 
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.storage.locks import file_lock
@@ -112,3 +114,41 @@ def test_second_run_into_one_folder_is_refused(linear_models: Path, tmp_path: Pa
     (tmp_path / f"x{LOCK_SUFFIX}").touch()
     assert generate_dataset(linear_models, tmp_path / "x").n_images == 20
     assert list_neighbours(tmp_path / "x") == ["x"]
+
+
+def test_a_mount_point_is_refused_before_the_first_image(linear_models: Path, tmp_path: Path) -> None:
+    """The line says that a folder in the mount point can be chosen, which works; so does a dry run."""
+    with mount_small_disk(tmp_path / "disk", "size=2m"):
+        for flags in ({}, {"dry_run": True}):
+            with pytest.raises(ConfigError, match="is a mount point, .* choose a folder in it, such as --out .*/new"):
+                generate_dataset(linear_models, tmp_path / "disk", flags=flags)
+        assert list((tmp_path / "disk").iterdir()) == []
+        assert generate_dataset(linear_models, tmp_path / "disk/new").n_images == 20
+    assert list_neighbours(tmp_path / "disk") == ["disk"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_finished_dataset_that_cannot_be_moved_is_moved_by_the_next_run(
+    force: bool, linear_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names OUT.partial; the same command then draws nothing, also with --force, which dvc.yaml has."""
+    with refuse_renames_to(tmp_path / "x"), pytest.raises(DataError, match="finished result is in .*x.partial: run"):
+        generate_dataset(linear_models, tmp_path / "x", flags={"force": force})
+    assert list_neighbours(tmp_path / "x") == ["x.partial"]
+    with monkeypatch.context() as patch:
+        patch.setattr("synthcxr.stages.generate._draw_open_parts", None)
+        assert generate_dataset(linear_models, tmp_path / "x", flags={"force": force}).status == "already finished"
+    assert list_neighbours(tmp_path / "x") == ["x"]
+    if force:
+        assert generate_dataset(linear_models, tmp_path / "x", flags={"force": True}).status == "made"
+
+
+def test_a_foreign_file_is_reported_before_the_lock(linear_models: Path, tmp_path: Path) -> None:
+    """A locked folder with another program's file: the file is named."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/thesis.txt").write_text("mine")
+    with (
+        file_lock(tmp_path / f"x{LOCK_SUFFIX}"),
+        pytest.raises(DataError, match="contains something other than a dataset"),
+    ):
+        generate_dataset(linear_models, tmp_path / "x")

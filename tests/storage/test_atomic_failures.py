@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
+from support.refused_renames import refuse_renames_to
 from support.small_disk import mount_small_disk
 
 from synthcxr.errors import DataError
 from synthcxr.storage import atomic
 
 RENAME_ERRORS = [errno.EBUSY, errno.EACCES, errno.ENOSPC, errno.EXDEV]
-
-
-def refuse_renames_to(target: Path, code: int, patch: pytest.MonkeyPatch) -> None:
-    """Let every rename to `target` fail."""
-    for name in ("rename", "replace"):
-        original = getattr(Path, name)
-
-        def fail(source: Path, path: Path, original: object = original) -> Path:
-            if path == target:
-                raise OSError(code, os.strerror(code), str(source), None, str(path))
-            return original(source, path)  # type: ignore[operator]
-
-        patch.setattr(Path, name, fail)
 
 
 def write_new(path: Path, request: str = "new") -> None:
@@ -35,17 +22,14 @@ def write_new(path: Path, request: str = "new") -> None:
 
 @pytest.mark.parametrize("code", RENAME_ERRORS)
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_finished_folder_stays_when_it_cannot_be_renamed(
-    code: int, exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_folder_stays_when_it_cannot_be_renamed(code: int, exists: bool, tmp_path: Path) -> None:
     """The error names OUT.partial; the old folder is unchanged; `finish_rename` only renames, and says of what."""
     path = tmp_path / "out"
     if exists:
         with atomic.open_folder(path) as partial:
             (partial / "old").write_text("")
     assert atomic.finish_rename(path) is None
-    with monkeypatch.context() as patch:
-        refuse_renames_to(path if not exists else atomic.partial_path(path, atomic.REPLACED_SUFFIX), code, patch)
+    with refuse_renames_to(path if not exists else atomic.partial_path(path, atomic.REPLACED_SUFFIX), code):
         for attempt in (write_new, atomic.finish_rename):
             with pytest.raises(DataError, match=f"finished result is in {path}.partial: run the same command again"):
                 attempt(path)
@@ -115,13 +99,10 @@ def test_files_fill_a_folder_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", RENAME_ERRORS)
-def test_finished_files_stay_when_they_cannot_be_moved(
-    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_files_stay_when_they_cannot_be_moved(code: int, tmp_path: Path) -> None:
     """The error names the folder of the finished files, from where the next call moves the rest."""
     path = tmp_path / "out"
-    with monkeypatch.context() as patch:
-        refuse_renames_to(path / "b", code, patch)
+    with refuse_renames_to(path / "b", code):
         message = r"finished files are in .*out/\.finished-by-synthcxr"
         with pytest.raises(DataError, match=message), atomic.fill_folder(path) as partial:
             for name in ("a", "b", "c"):

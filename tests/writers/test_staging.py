@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
+from support.refused_renames import refuse_renames_to
 
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.errors import DataError
@@ -120,26 +120,20 @@ def test_finished_run_is_read_from_a_dataset_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EBUSY, errno.EACCES, errno.ENOSPC])
-def test_a_swap_that_fails_loses_nothing(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The finished dataset stays in OUT.partial and the old one at OUT; the next recovery completes the swap."""
+@pytest.mark.parametrize("name", ["x", "x.replaced"])
+def test_a_swap_that_fails_loses_nothing(name: str, code: int, tmp_path: Path) -> None:
+    """Both datasets stay, at the first or the second rename; the next recovery completes the swap."""
     out = make_dataset(tmp_path / "x", "old")
     partial = make_complete_partial(out)
-    rename = Path.rename
-
-    def fail_for_partial(source: Path, target: Path) -> Path:
-        if source == partial:
-            raise OSError(code, os.strerror(code), str(source), None, str(target))
-        return rename(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", fail_for_partial)
+    with refuse_renames_to(tmp_path / name, code):
         with pytest.raises(DataError, match=f"finished result is in {partial}: run the same command again"):
             staging.swap_in(out)
         staging.remove_empty_partial(out)
         with pytest.raises(DataError, match="finished result is in"):
             staging.recover_interrupted_swap(out)
     assert (partial / "metadata.csv").read_text() == "new"
-    assert (out / "metadata.csv").read_text() == "old"
+    old = out if name == "x.replaced" else tmp_path / "x.replaced"
+    assert (old / "metadata.csv").read_text() == "old"
     assert staging.recover_interrupted_swap(out)
     assert (out / "metadata.csv").read_text() == "new"
     assert not staging.recover_interrupted_swap(out)
