@@ -110,7 +110,8 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
         existing = active_run.find_active_run(
             client, experiment_id, films=contents.training_data, trainings=contents.trainings
         )
-        versions, model_ids = {}, []
+        versions: dict[str, str] = {}
+        model_ids: list[str] = []
         with _start_run(experiment_id, existing, contents.tags) as run:
             run_id = run.info.run_id
             _log_contents(client, run_id, contents, existing)
