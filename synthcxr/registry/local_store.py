@@ -72,7 +72,7 @@ def _build(path: Path) -> None:
 
     uri = f"sqlite:///{path.absolute()}"
     try:
-        SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        SqlAlchemyStore(uri, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
     finally:
         if engine := SqlAlchemyStore._engine_map.pop(uri, None):
             engine.dispose()
