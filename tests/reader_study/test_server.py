@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import ssl
 import subprocess
 from pathlib import Path
@@ -103,3 +104,26 @@ def test_teaching_is_refused_while_a_reader_is_not_finished(study: Path) -> None
         StudyClient(server, read_codes(study)[0]).save(0)
     with pytest.raises(DataError, match="has not finished"):
         serve(study, teach=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "Terminated"), (signal.SIGHUP, 129, "Hung up")]
+)
+def test_a_stopped_server_ends_in_one_line(study: Path, number: signal.Signals, code: int, word: str) -> None:
+    """A stop signal ends the server with its exit code and one line; the acknowledged answer is in the study."""
+    previous = signal.signal(number, signal.SIG_DFL)  # tests may run under nohup, and the server inherits that
+    server = StudyServer(study)
+    try:
+        server.start()
+        assert StudyClient(server, server.codes[0]).save(0).status == 200
+        exit_code, log = server.stop(number)
+    finally:
+        server.kill()
+        signal.signal(number, previous)
+    assert (exit_code, log.splitlines()[-1]) == (
+        code,
+        f"{word}: run the same command again to continue the study; all acknowledged answers are on disk",
+    )
+    assert "Traceback" not in log
+    with StudyServer(study) as again:
+        assert StudyClient(again, again.codes[0]).request("GET", "/api/session").status == 200

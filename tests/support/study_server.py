@@ -53,6 +53,13 @@ class StudyServer:
                 return
         raise TimeoutError(self.url)
 
+    def stop(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal; return the exit code and what the server has logged."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        code, self._process = self._process.wait(), None
+        return code, self.study.with_suffix(".log").read_text()
+
     def kill(self) -> None:
         """Kill the process at once, without any cleanup."""
         if self._process is not None:
