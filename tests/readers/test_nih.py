@@ -93,7 +93,7 @@ def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
 def test_labels_csv_with_source(tmp_path: Path) -> None:
     """A labels.csv can be the table; its column Source gives the source, or the option where it is empty."""
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,Source"
-    write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,LL,", name="labels.csv", header=header)
+    write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,,", name="labels.csv", header=header)
     write_film(tmp_path / "a.png")
     write_film(tmp_path / "b.png")
     lines: list[str] = []
