@@ -6,7 +6,8 @@ recognises films by the first rule, because digests of squares show nothing of a
 
 MAX_DIFFERENCE, by side, is a share of the contrast of a film. Measured on 10,868 films of NIH ChestX-ray14 at 64 px:
 0.01 to 0.08 for JPEG of quality 95 to 30, other sizes and gamma 0.9 to 1.2; at least 0.21 for films that differ (0.19
-at 32 px, 0.15 at 16 px), of 59 million pairs. Films are compared in full only if they are among the NEIGHBOURS most similar ones at 4 px.
+at 32 px, 0.15 at 16 px), of 59 million pairs. Films are compared in full only if they are among the NEIGHBOURS most
+similar ones at 4 px.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from synthcxr.data.film_joining import join_same_films, unify_patients
 from synthcxr.data.films import Film
 from synthcxr.data.findings import FINDINGS, NO_FINDING, UNKNOWN_FINDINGS, to_finding_names, to_multi_hot
 
+HEALTHY = to_multi_hot([NO_FINDING])
 
-def _film(
-    name: str, patient: str, findings: tuple[float, ...] = to_multi_hot([NO_FINDING]), official: str = ""
-) -> Film:
+
+def _film(name: str, patient: str, findings: tuple[float, ...] = HEALTHY, official: str = "") -> Film:
     def refuse() -> object:
         raise AssertionError("pixels are not read")
 
@@ -53,6 +53,5 @@ def test_patient_on_both_official_lists_is_no_test_patient() -> None:
     films = [_film("a", "1", official="test"), _film("b", "2", official="train_val"), _film("c", "1", official="test")]
     joined = join_same_films(films, [(0, 1)])
     assert {film.official for film in joined.films} == {"train_val"}
-    assert joined.contradictions == (
-        "a and b show the same picture, but their patients are on different official lists",
-    )
+    (contradiction,) = joined.contradictions
+    assert contradiction == "a and b show the same picture, but their patients are on different official lists"
