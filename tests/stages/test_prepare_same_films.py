@@ -45,7 +45,7 @@ def write_pairs(tmp_path: Path, labels: Sequence[str], other_labels: Sequence[st
     """Two sources with the same films, as PNG and as JPEG, of other names and patients."""
     first = write_source(tmp_path / "first", [f"a{index:02}.png" for index in range(len(labels))], labels)
     names = [f"person{index}.jpg" for index in range(len(other_labels))]
-    return [first, write_source(tmp_path / "second", names, other_labels, quality=60)]
+    return [first, write_source(tmp_path / "second", names, other_labels, quality=85)]
 
 
 LABELS = ["Mass" if index % 3 else "No Finding" for index in range(N_PAIRS)]
