@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Self
+from typing import Self
 
 
 class Reason(enum.Enum):
@@ -28,8 +29,13 @@ class Reason(enum.Enum):
         """The key in dataset.json."""
         return self.name.lower()
 
+    def __str__(self) -> str:
+        """The key, also in JSON."""
+        return self.key
 
-class LeftOut(NamedTuple):
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
     """How many films are left out for one reason, and the first of them."""
 
     reason: Reason
@@ -59,5 +65,5 @@ def sum_by_reason(parts: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
     totals: dict[Reason, LeftOut] = {}
     for part in parts:
         known = totals.get(part.reason, LeftOut(part.reason, 0, part.first))
-        totals[part.reason] = known._replace(n=known.n + part.n)
+        totals[part.reason] = dataclasses.replace(known, n=known.n + part.n)
     return tuple(totals[reason] for reason in Reason if reason in totals)

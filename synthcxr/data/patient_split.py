@@ -85,8 +85,14 @@ def _allocate(n: int, shares: Mapping[str, float]) -> dict[str, int]:
     """The size of each split of `n` patients, by the largest remainder method, and at least 1 for a positive share."""
     positive = {split: share for split, share in shares.items() if share > 0}
     if n < len(positive) or not positive:
+        cause = (
+            "all films have the same patient ID, which de-identification may have written; give a column of patient IDs"
+            " in the table of labels, or "
+            if n == 1
+            else ""
+        )
         raise DataError(
-            f"{n} patients are too few for the splits {', '.join(positive)}; add patients, or set a share to 0"
+            f"{n} patients are too few for the splits {', '.join(positive)}; {cause}add patients, or set a share to 0"
         )
     total = math.fsum(positive.values())
     exact = {split: n * share / total for split, share in positive.items()}

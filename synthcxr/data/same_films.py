@@ -4,9 +4,10 @@ Two films are the same if their smallest packed squares (4 x 4 px) are equal, or
 that both have, 16 to 64 px, differ by less than MAX_DIFFERENCE after brightness and contrast are set aside. `leakage`
 recognises films by the first rule, because digests of squares show nothing of a film.
 
-MAX_DIFFERENCE is a share of the contrast of a film. Measured on 10,868 films of NIH ChestX-ray14 at 64 px: 0.01 to 0.08
-for JPEG of quality 95 to 30, other sizes and gamma 0.9 to 1.2; 0.24 for the most similar films that differ, of 59
-million pairs. Films are compared in full only if they are among the NEIGHBOURS most similar ones at 4 px.
+MAX_DIFFERENCE, by side, is a share of the contrast of a film. Measured on 10,868 films of NIH ChestX-ray14 at 64 px:
+0.01 to 0.08 for JPEG of quality 95 to 30, other sizes and gamma 0.9 to 1.2; at least 0.21 for films that differ (0.19
+at 32 px, 0.15 at 16 px), of 59 million pairs. Drawn films are more alike: at least 0.11 at 32 px and 0.15 at 64 px.
+Films are compared in full only if they are among the NEIGHBOURS most similar ones at 4 px.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
 from synthcxr.storage.cores import count_usable_cores
 
-MAX_DIFFERENCE = 0.10
+MAX_DIFFERENCE = {16: 0.04, 32: 0.06, 64: 0.10}
 NEIGHBOURS = 16
-_COMPARED_SIDES = (16, 32, 64)
-_MAX_DIFFERENCE_AT_4_PX = 0.12
+_MAX_DIFFERENCE_AT_4_PX = 0.10
 _PAIRS_PER_CHUNK = 1024
 
 Int64 = NDArray[np.int64]
@@ -41,7 +41,7 @@ def find_same_films(folder: Path, resolution: int) -> list[tuple[int, ...]]:
     stacks = {
         side: _Images(folder, side)
         for side in list_packed_sides(resolution)
-        if side in {SMALLEST_SIDE, *_COMPARED_SIDES}
+        if side in {SMALLEST_SIDE, *MAX_DIFFERENCE}
     }
     smallest = np.asarray(stacks[SMALLEST_SIDE].pixels)
     pairs = np.concatenate([_pair_equal_films(smallest), *_pair_similar_films(smallest, stacks)])
@@ -84,7 +84,7 @@ def _pair_equal_films(smallest: UInt8) -> Int64:
 def _pair_similar_films(smallest: UInt8, stacks: dict[int, _Images]) -> Iterator[Int64]:
     """Yield pairs [k, 2] of films that differ by less than MAX_DIFFERENCE at the largest compared side of both."""
     largest_side = np.zeros(len(smallest), dtype=np.int64)
-    for side in sorted(set(stacks) & set(_COMPARED_SIDES)):
+    for side in sorted(set(stacks) & set(MAX_DIFFERENCE)):
         largest_side[stacks[side].rows] = side
     rows = np.flatnonzero((largest_side > 0) & has_contrast(smallest))
     if len(rows) < 2:
@@ -96,7 +96,7 @@ def _pair_similar_films(smallest: UInt8, stacks: dict[int, _Images]) -> Iterator
         for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
             chunk = pairs[start : start + _PAIRS_PER_CHUNK]
             first, second = (stacks[int(side)].normalise(chunk[:, column]) for column in (0, 1))
-            yield chunk[np.sqrt(((first - second) ** 2).sum(axis=1)) < MAX_DIFFERENCE]
+            yield chunk[np.sqrt(((first - second) ** 2).sum(axis=1)) < MAX_DIFFERENCE[int(side)]]
 
 
 def _pair_neighbours(points: Float32) -> Int64:

@@ -156,9 +156,13 @@ def report_counts(
     file_of_row: Mapping[int, Path],
     *,
     files: Sequence[Path],
+    listed: Collection[Path] = (),
     report: Callable[[str], None],
 ) -> None:
-    """Report how many films have no file and how many files have no row; DataError if no film has a file."""
+    """Report how many films have no file and how many files have no row; DataError if no film has a file.
+
+    `listed` are files of other rows than `rows`.
+    """
     n_films, n_located = len(rows), len(file_of_row)
     if not n_located:
         raise DataError(
@@ -166,7 +170,7 @@ def report_counts(
             f"{describe_mismatch(root, table['image'], files)}"
         )
     report_absent(root, table, [row for row in rows if row not in file_of_row], n_films=n_films, report=report)
-    report_unlisted(root, [table], files, set(file_of_row.values()), report)
+    report_unlisted(root, [table], files, {*listed, *file_of_row.values()}, report)
 
 
 def report_unlisted(

@@ -58,8 +58,10 @@ def read_films(
         line = f"{root}: {n_other:,} films are lateral or of an unknown view and are left out"
         left_out.report_left_out(report, line, Reason.NOT_FRONTAL, n_other, table["image"][views.index("")])
     files = film_files.find_images(root, report)
-    file_of_row = film_files.locate_films(root, files, table, rows, report=report)
-    film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
+    all_files = film_files.locate_films(root, files, table, range(len(table)), report=report)
+    file_of_row = {row: all_files[row] for row in rows if row in all_files}
+    listed = set(all_files.values())
+    film_files.report_counts(root, table, rows, file_of_row, files=files, listed=listed, report=report)
     films = []
     for row, file in file_of_row.items():
         labelled = labels_of_study.get(table["study"][row], LabelledFilm(row, UNKNOWN_FINDINGS))

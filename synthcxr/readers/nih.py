@@ -50,6 +50,12 @@ def read_films(
     n_unlabelled = sum(all(map(math.isnan, film.findings)) and not film.error for film in labelled_films)
     if n_unlabelled:
         report(f"{table.path}: {n_unlabelled:,} rows have no labels; their findings are unknown")
+    n_without_patient = sum(not table["patient"][row] for row in file_of_row)
+    if n_without_patient:
+        report(
+            f"{root}: warning: {n_without_patient:,} films have no Patient ID and count as one patient each, so films"
+            " of one person may be in two splits"
+        )
     official_lists = _read_official_lists(root)
     located_films = [film for film in labelled_films if film.row in file_of_row]
     return iter(
@@ -79,12 +85,11 @@ def _build_film(
     table: CsvTable, labelled: LabelledFilm, file: Path, official_lists: Mapping[str, str], source: str
 ) -> Film:
     row, name = labelled.row, table["image"][labelled.row]
-    if not table["patient"][row]:
-        raise table.row_error(row, "no Patient ID")
+    patient = csv_table.normalise_patient_id(table["patient"][row])
     unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
     return Film(
         image_index=name,
-        patient_id=csv_table.normalise_patient_id(table["patient"][row]),
+        patient_id=patient or f"{source}:{name}",
         source=(table["source"][row] if "source" in table else "") or source,
         view=csv_table.parse_view(table["view"][row]),
         findings=labelled.findings,

@@ -18,10 +18,13 @@ from synthcxr.writers.formats.store import IMAGE_FOLDERS
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars import croissant, data_entry_csv
 from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
+from synthcxr.writers.sidecars.readme_md import README_FILE
 
 REQUEST_FILE = "request.json"
 _ADVICE = "delete the folder, or choose another --out"
-_SIDECARS = {METADATA_FILE, RUN_FILE, data_entry_csv.DATA_ENTRY_FILE, LATENTS_FILE, croissant.CROISSANT_FILE}
+_SIDECARS = {
+    *(METADATA_FILE, RUN_FILE, data_entry_csv.DATA_ENTRY_FILE, LATENTS_FILE, croissant.CROISSANT_FILE, README_FILE),
+}
 _DATASET_NAMES = _SIDECARS | set(IMAGE_FOLDERS.values())
 _UNFINISHED_FILES = {
     atomic.partial_path(Path(name)).name for name in (REQUEST_FILE, croissant.CROISSANT_FILE, RUN_FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from synthcxr.config.schema import SplitShares
 from synthcxr.data.films import SPLITS, Film
 from synthcxr.data.findings import FINDINGS, UNKNOWN_FINDINGS, to_multi_hot
-from synthcxr.data.patient_split import split_patients
+from synthcxr.data.patient_split import check_patients, split_patients
 from synthcxr.errors import DataError
 from synthcxr.readers import nih
 
@@ -129,6 +130,14 @@ def test_four_patients_fill_four_splits_and_three_are_too_few() -> None:
     assert set(split_patients([_film(str(p), str(p)) for p in range(4)], SHARES, seed=1).values()) == set(SPLITS)
     with pytest.raises(DataError, match="patients are too few for the splits"):
         split_patients([_film(str(p), str(p)) for p in range(3)], SHARES, seed=1)
+
+
+def test_one_patient_for_all_films_is_an_error_with_cause_and_remedy() -> None:
+    """The error names de-identification as a possible cause, and a column of patient IDs as the remedy."""
+    films = [_film(str(index), "anon-7") for index in range(20)]
+    for split in (functools.partial(split_patients, seed=1), check_patients):
+        with pytest.raises(DataError, match="the same patient ID, which de-identification may have written; give a"):
+            split(films, SHARES)
 
 
 def test_a_split_with_share_0_is_empty() -> None:

@@ -91,7 +91,7 @@ def test_csv_columns_with_usual_names(tmp_path: Path) -> None:
         "Filename,LABEL,patient_id,View,age\n"
         "a.png,edema|Effusion,007,pa,5\n"
         "b,Normal,7,AP,5\n"
-        "sub/c.jpg,,,lateral,5\n"
+        "sub/c.jpg,,,unknown,5\n"
         "gone.png,Mass,9,PA,5\n"
     )
     lines: list[str] = []

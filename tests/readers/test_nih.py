@@ -93,7 +93,7 @@ def test_reads_a_flat_folder(tmp_path: Path, folder: str) -> None:
 def test_labels_csv_with_source(tmp_path: Path) -> None:
     """A labels.csv can be the table; its column Source gives the source, or the option where it is empty."""
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,Source"
-    write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,LL,", name="labels.csv", header=header)
+    write_table(tmp_path, "a.png,Mass,0,0007,1,M,PA,here", "b.png,,0,7,1,M,,", name="labels.csv", header=header)
     write_film(tmp_path / "a.png")
     write_film(tmp_path / "b.png")
     lines: list[str] = []
@@ -143,7 +143,6 @@ def test_missing_films_are_errors(tmp_path: Path) -> None:
         ("00000003_000.png,Mass,0,4,1,M,PA,1,1,1,1", "csv:6: 00000003_000.png is listed for two patients"),
         ("00000009_000.png,Mass", "csv:6: 2 fields, but the header has 11"),
         (",Mass,0,3,1,M,PA,1,1,1,1", "csv:6: the row names no film"),
-        ("00000004_000.png,Mass,0,,1,M,PA,1,1,1,1", "csv:6: no Patient ID"),
     ],
 )
 def test_invalid_rows_are_errors(release: Path, row: str, message: str) -> None:
@@ -152,6 +151,19 @@ def test_invalid_rows_are_errors(release: Path, row: str, message: str) -> None:
     write_table(release, *ROWS, row)
     with pytest.raises(DataError, match=message.replace("|", r"\|")):
         nih.read_films(str(release))
+
+
+def test_film_without_a_patient_is_its_own_patient(release: Path) -> None:
+    """Films with neither patient nor label are read: each is a patient, with a warning, of unknown findings."""
+    for name in ("u1.png", "u2.png"):
+        write_film(release / name)
+    write_table(release, *ROWS, "u1.png,,,,,,,1,1,1,1", "u2.png,,,,,,PA,1,1,1,1")
+    lines: list[str] = []
+    films = list(nih.read_films(str(release), report=lines.append))[-2:]
+    assert [film.patient_id for film in films] == ["nih:u1.png", "nih:u2.png"]
+    assert [to_finding_names(film.findings) for film in films] == [(), ()]
+    assert np.isnan([film.findings for film in films]).all()
+    assert any("2 films have no Patient ID and count as one patient each" in line for line in lines)
 
 
 def test_missing_columns_are_errors(release: Path) -> None:

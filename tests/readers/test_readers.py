@@ -8,6 +8,7 @@ import pytest
 
 from synthcxr import readers
 from synthcxr.data import images
+from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason
 from synthcxr.errors import DataError
 from synthcxr.readers import phantom
 
@@ -60,3 +61,27 @@ def test_films_without_labels_are_detected(tmp_path: Path) -> None:
     """Films without a table and class folders are read by the folder reader, with unknown findings."""
     write_film(tmp_path / "a.png")
     assert readers.detect_reader(tmp_path) == "folder"
+
+
+@pytest.mark.parametrize(
+    ("reader", "columns"),
+    [
+        ("nih", "Image Index,Finding Labels,Patient ID,View Position"),
+        ("folder", "image,label,patient_id,view"),
+        ("folder", "image,label,patient_id,Projection"),
+        ("folder", "image,label,patient_id,Frontal/Lateral"),
+    ],
+)
+def test_films_with_a_lateral_view_in_the_table_are_left_out(reader: str, columns: str, tmp_path: Path) -> None:
+    """Lateral films are left out and counted, with the first of them; frontal films and unknown views are read."""
+    views = ["PA", "AP", "Frontal", "", "Lateral", "LL", "L", "left lateral"]
+    rows = [f"{index}.png,Mass,{index},{view}" for index, view in enumerate(views)]
+    (tmp_path / "labels.csv").write_text("\n".join((columns, *rows, "")))
+    for index in range(len(views)):
+        (tmp_path / f"{index}.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, index, 16))))
+    lines: list[str] = []
+    films = list(readers.READERS[reader](str(tmp_path), report=lines.append))
+    assert [film.image_index for film in films] == ["0.png", "1.png", "2.png", "3.png"]
+    (line,) = [line for line in lines if isinstance(line, LeftOutLine)]
+    assert line.parts == (LeftOut(Reason.NOT_FRONTAL, 4, "4.png"),)
+    assert "4 films are lateral and are left out" in line

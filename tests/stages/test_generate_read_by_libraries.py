@@ -67,6 +67,24 @@ def test_hugging_face_imagefolder_reads_every_image(datasets: Path, tmp_path: Pa
     assert sorted(lines) == sorted(describe_images(datasets / "png"))
 
 
+SHARDS = """
+import sys
+import numpy as np
+from datasets import load_dataset
+for row in load_dataset(sys.argv[1], split="train"):
+    fields = row["json"]
+    pixels = np.asarray(row["png"]).astype(int)
+    print(fields["index"], fields["sha256"], fields["Finding Labels"], int(pixels.sum()), sep=";")
+"""
+
+
+def test_hugging_face_reads_the_shards_of_a_folder(datasets: Path, tmp_path: Path) -> None:
+    """`load_dataset(FOLDER)` finds every image and its row in shards, and takes no table beside them for images."""
+    pytest.importorskip("datasets", reason="datasets is not installed: pip install datasets")
+    lines = run_script(SHARDS, datasets / "webdataset", cache=tmp_path)
+    assert sorted(lines) == sorted(describe_images(datasets / "webdataset"))
+
+
 WEBDATASET = """
 import glob, sys
 import webdataset

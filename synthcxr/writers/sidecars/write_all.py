@@ -11,6 +11,7 @@ from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars.croissant import write_croissant
 from synthcxr.writers.sidecars.data_entry_csv import write_data_entry
 from synthcxr.writers.sidecars.latents_npy import write_latents
+from synthcxr.writers.sidecars.readme_md import write_readme
 from synthcxr.writers.sidecars.run_json import write_run
 
 
@@ -21,6 +22,7 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
     write_data_entry(folder, journal.records(), side=origin.generator.resolution)
     write_latents(folder, journal, seed=request.seed, size=origin.generator.latent)
     write_croissant(folder, request, origin)
+    write_readme(folder, request.format)
     n_images, draws = journal.count_images_and_draws()
     wall_s = sum(line.wall_s for line in journal.lines())
     return write_run(folder, request, origin, n_images=n_images, draws=draws, runs=journal.count_runs(), wall_s=wall_s)
