@@ -14,6 +14,7 @@ from synthcxr.data.metrics_rows import (
     AgreementRow,
     Auroc,
     CheckRow,
+    CoFindingsRow,
     CoverageRow,
     DistanceRow,
     FindingAuroc,
@@ -21,6 +22,7 @@ from synthcxr.data.metrics_rows import (
     InfinityRow,
     Interval,
     KernelDistanceRow,
+    LabelRatioRow,
     PrevalenceRow,
     PrivacyRow,
     ShareRow,
@@ -60,6 +62,33 @@ class Similarity(TypedDict):
     n_scales: NotRequired[int]
 
 
+class Variety(TypedDict):
+    """How much an image resembles the image most like it, by correlation at 32 px, and the same for films.
+
+    `correlation` and `real_correlation` are medians over the first `n_compared` images and as many films, of another
+    patient each; the shares of near-duplicates are of all `n` images
+    and of the same films.
+    """
+
+    status: str
+    near_duplicates: NotRequired[float]
+    near_duplicates_interval: NotRequired[Interval]
+    real_near_duplicates: NotRequired[float | None]
+    correlation: NotRequired[float]
+    real_correlation: NotRequired[float | None]
+    n: NotRequired[int]
+    n_compared: NotRequired[int]
+
+
+class Weights(TypedDict):
+    """The effective sample size of the images by their importance weights, and its share of their number `n`."""
+
+    status: str
+    effective_size: float
+    effective_share: float
+    n: int
+
+
 class PermutationTestRow(TypedDict):
     """A permutation test of equal label distributions, and the size of the effect."""
 
@@ -85,6 +114,10 @@ class Prevalence(TypedDict):
     jensen_shannon: float
 
 
+LabelRatioSection = dict[str, LabelRatioRow | Interval | str | float | None]
+"""A row per finding, "status", and "mean" with "mean_interval" over the findings that are gated and have a value."""
+
+
 class Labels(TypedDict):
     """Label distributions of real films and synthetic images; `shares` has "No Finding" first."""
 
@@ -99,6 +132,8 @@ class Labels(TypedDict):
     test: NotRequired[PermutationTestRow]
     cooccurrence: NotRequired[CooccurrenceFigures]
     prevalence: NotRequired[Prevalence]
+    validity: NotRequired[LabelRatioSection]
+    specificity: NotRequired[LabelRatioSection]
 
 
 class ClassifierAuroc(TypedDict):
@@ -125,6 +160,8 @@ PrivacySection = dict[str, PrivacyRow | str | int]
 """A row per space, "status", and where it is computed "n_flagged_in_any" and "n_flagged_in_all"."""
 AgreementSection = dict[str, AgreementRow | str]
 """A row per finding and "status"."""
+CoFindingsSection = dict[str, CoFindingsRow | str | float | None]
+"""A row per finding that enough images carry; "status", and the findings per image "synthetic" and per film "real"."""
 FindingDistances = dict[str, FindingDistanceRow | str]
 """A row per finding, "No Finding" first; or "status" alone."""
 
@@ -151,6 +188,9 @@ class Evidence(TypedDict):
     privacy: PrivacySection
     labels: Labels
     agreement: AgreementSection
+    cofindings: CoFindingsSection
+    variety: Variety
+    weights: Weights
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]
@@ -188,6 +228,9 @@ class SummaryJson(TypedDict):
     kernel_distance: NotRequired[dict[str, float]]
     relative_coverage: NotRequired[dict[str, float]]
     label_total_variation: NotRequired[float]
+    label_validity: NotRequired[float]
+    label_specificity: NotRequired[float]
+    effective_share: NotRequired[float]
     share_nearer_than_null: NotRequired[float]
     classifier_auroc: NotRequired[float]
     classifier_auroc_within_source: NotRequired[float]
@@ -207,6 +250,16 @@ def privacy_spaces(privacy: PrivacySection) -> dict[str, PrivacyRow]:
 def agreement_rows(agreement: AgreementSection) -> dict[str, AgreementRow]:
     """The rows of "agreement" by finding, without the section's status."""
     return {finding: row for finding, row in agreement.items() if not isinstance(row, str)}
+
+
+def label_ratio_rows(section: LabelRatioSection) -> dict[str, LabelRatioRow]:
+    """The rows of "validity" or "specificity" by finding, without the status and the mean."""
+    return {name: row for name, row in section.items() if isinstance(row, Mapping)}
+
+
+def cofindings_rows(section: CoFindingsSection) -> dict[str, CoFindingsRow]:
+    """The rows of "cofindings" by finding, without the figures of all images."""
+    return {name: row for name, row in section.items() if isinstance(row, Mapping)}
 
 
 def finding_distances(section: FindingDistances) -> dict[str, FindingDistanceRow]:

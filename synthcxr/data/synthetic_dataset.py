@@ -36,11 +36,12 @@ TRAIN_DISTANCE_COLUMN = "train_distance"
 STEPS_COLUMN = "steps"
 _NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
-_TEXT_COLUMNS = ("file_name", "requested", "Finding Labels", "sha256")
+JUDGE_FINDINGS_COLUMN = "Judge Findings"
+_TEXT_COLUMNS = ("file_name", "requested", "Finding Labels", JUDGE_FINDINGS_COLUMN, "sha256")
 _INTEGER_COLUMNS = ("index", "seed", STEPS_COLUMN)
 _NUMBER_COLUMNS = (*PROBABILITY_COLUMNS, "weight", TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
 _ADVICE = "generate the dataset again"
-OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS)
+OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ImageRecord:
 
     `requested` are the findings of the request, `findings` those that the classifier found. Optional are
     `train_distance`, the distance to the nearest training film; `steps`, the number of optimisation steps from the
-    candidate's latent; and `judge_probabilities`.
+    candidate's latent; and `judge_probabilities`, with the `judge_findings` that reach the judge's thresholds.
     """
 
     file_name: str
@@ -63,6 +64,7 @@ class ImageRecord:
     train_distance: float | None = None
     steps: int | None = None
     judge_probabilities: tuple[float, ...] = ()
+    judge_findings: tuple[str, ...] = ()
 
 
 def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
@@ -81,6 +83,8 @@ def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
             row[column] = value
     if record.judge_probabilities:
         row |= dict(zip(JUDGE_COLUMNS, record.judge_probabilities, strict=True))
+    if record.judge_findings:
+        row[JUDGE_FINDINGS_COLUMN] = LABEL_SEPARATOR.join(record.judge_findings)
     return row
 
 
@@ -157,6 +161,7 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
             judge_probabilities=(
                 tuple(float(row[column]) for column in JUDGE_COLUMNS) if JUDGE_COLUMNS[0] in row else ()
             ),
+            judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
         )
         for row in read_metadata(dataset).to_dict(orient="records")
     ]

@@ -22,6 +22,7 @@ from synthcxr.report.classifier import build_classifier_section
 from synthcxr.report.distances import build_distance_section
 from synthcxr.report.findings import build_findings_section
 from synthcxr.report.html import Report, render_report
+from synthcxr.report.label_validity import build_validity_section
 from synthcxr.report.memorisation import build_memorisation_section
 from synthcxr.report.optional_experiments import DisturbJson, Experiments, UtilityJson, build_utility_section
 from synthcxr.report.provenance import RegisteredJson
@@ -119,6 +120,7 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
                 records, inputs.read_images(records["file_name"].tolist()), n_total=len(inputs.records)
             ),
             build_findings_section(metrics["labels"], inputs.cooccurrence),
+            build_validity_section(metrics, run["request"]["labels"]),
             build_classifier_section(metrics, run["request"]["labels"]),
             build_distance_section(metrics, inputs.experiments),
             build_memorisation_section(metrics.get("privacy", {})),

@@ -112,3 +112,17 @@ def test_judge_card_lists_scores_by_finding(metadata: dict[str, ModelMetadata]) 
     assert "| Hernia | not defined | not defined | 150 | 0 |" in text
     assert "based on fewer than 3 positive val films, and the findings enter no gate: Hernia" in text
     assert "Only 10 real test films" in text
+
+
+def test_generator_card_states_label_validity(metadata: dict[str, ModelMetadata]) -> None:
+    """The card has validity and specificity of each measured label, and names caricatures and small weights."""
+    row = {"status": "computed", "value": 1.6, "interval": [1.2, 2.0], "real": 0.7, "synthetic": 0.82}
+    row |= {"n_real_positive": 12, "n_synthetic_positive": 60, "gated": False, "exaggerates": True}
+    section = {"status": "computed", "mean": None, "Edema": row, "Mass": row | {"value": None, "exaggerates": False}}
+    weights = {"status": "computed", "effective_size": 2.0, "effective_share": 0.02, "n": 100}
+    inputs = make_inputs(labels={"validity": section, "specificity": section}, weights=weights)
+    card = render_card(metadata["generator"], inputs)
+    assert "| Edema (not gated) | 1.6 (1.2 to 2) | 1.6 (1.2 to 2) | 0.7 | 0.82 | 12 / 60 |" in card
+    assert "| Mass" not in card
+    assert "more obvious on the images than on films: Edema." in card
+    assert "effective sample size of 2 of 100 images" in card
