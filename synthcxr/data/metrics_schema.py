@@ -88,6 +88,14 @@ class Prevalence(TypedDict):
     jensen_shannon: float
 
 
+class ClassifierLabels(TypedDict):
+    """The divergence of the labels in metadata.csv from the same classifier's labels of real test films, in nats."""
+
+    status: str
+    kl: NotRequired[float]
+    not_judged: NotRequired[Sequence[str]]
+
+
 class Labels(TypedDict):
     """Label distributions of real films and synthetic images; `shares` has "No Finding" first."""
 
@@ -102,6 +110,7 @@ class Labels(TypedDict):
     test: NotRequired[PermutationTestRow]
     cooccurrence: NotRequired[CooccurrenceFigures]
     prevalence: NotRequired[Prevalence]
+    classifier: NotRequired[ClassifierLabels]
 
 
 class ClassifierAuroc(TypedDict):
@@ -164,7 +173,10 @@ class MetricsJson(Subject, Evidence):
 
 
 class GateRow(TypedDict):
-    """One gate: a metric, its bound and the outcome; `value` is None where the gate is not applicable."""
+    """One gate: a metric, its bound and the outcome; `value` is None where the gate is not applicable.
+
+    `detail` names each failed check that the value counts, with its value and its bound.
+    """
 
     metric: str
     value: float | None
@@ -172,6 +184,7 @@ class GateRow(TypedDict):
     direction: GateDirection
     status: GateStatus
     sentence: str
+    detail: NotRequired[str]
 
 
 class VerdictJson(TypedDict):
