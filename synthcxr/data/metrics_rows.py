@@ -230,6 +230,51 @@ class FindingAuroc(Auroc):
     n_positive: int
 
 
+class LabelRatioRow(TypedDict):
+    """Validity or specificity of one finding: (AUROC on images - 0.5) / (AUROC on films - 0.5), with both AUROCs.
+
+    `gated` is False with too few positive films; the row then enters no gate and no mean. `exaggerates` means that the
+    finding is far more obvious on images than on films.
+    """
+
+    status: str
+    value: float | None
+    interval: Interval | None
+    real: float | None
+    real_interval: Interval | None
+    synthetic: float | None
+    synthetic_interval: Interval | None
+    n_real_positive: int
+    n_real_negative: int
+    n_synthetic_positive: int
+    n_synthetic_negative: int
+    gated: bool
+    exaggerates: bool
+
+
+class CompanionRow(TypedDict):
+    """One finding that occurs with another: the share of its images, and of its films, that carry it too."""
+
+    finding: str
+    synthetic: float
+    real: float | None
+
+
+class CoFindingsRow(TypedDict):
+    """The mean number of findings on the images, and films, that carry one finding, and its companions on images.
+
+    Images have the labels of the dataset and films their own; `real_by_classifier` counts the labels that the dataset's
+    classifier gives to the same films.
+    """
+
+    synthetic: float
+    n_synthetic: int
+    real: float | None
+    real_by_classifier: float | None
+    n_real: int
+    companions: list[CompanionRow]
+
+
 class CheckRow(TypedDict):
     """One check of the dataset: what it requires, what it found and the rows that fail it."""
 

@@ -14,6 +14,7 @@ from synthcxr.data.metrics_rows import (
     AgreementRow,
     Auroc,
     CheckRow,
+    CoFindingsRow,
     CoverageRow,
     DistanceRow,
     FindingAuroc,
@@ -21,6 +22,7 @@ from synthcxr.data.metrics_rows import (
     InfinityRow,
     Interval,
     KernelDistanceRow,
+    LabelRatioRow,
     PrevalenceRow,
     PrivacyRow,
     ShareRow,
@@ -63,6 +65,31 @@ class Similarity(TypedDict):
     n_scales: NotRequired[int]
 
 
+class Variety(TypedDict):
+    """How much an image resembles the image most like it, by correlation at 32 px, and the same for films.
+
+    `correlation` and `real_correlation` are medians over the first `n_compared` images and as many films, of another
+    patient each; `near_duplicates` is the share of all `n` images that have a near-duplicate.
+    """
+
+    status: str
+    near_duplicates: NotRequired[float]
+    near_duplicates_interval: NotRequired[Interval]
+    correlation: NotRequired[float]
+    real_correlation: NotRequired[float | None]
+    n: NotRequired[int]
+    n_compared: NotRequired[int]
+
+
+class Weights(TypedDict):
+    """The effective sample size of the images by their importance weights, and its share of their number `n`."""
+
+    status: str
+    effective_size: float
+    effective_share: float
+    n: int
+
+
 class PermutationTestRow(TypedDict):
     """A permutation test of equal label distributions, and the size of the effect."""
 
@@ -96,6 +123,10 @@ class ClassifierLabels(TypedDict):
     not_judged: NotRequired[Sequence[str]]
 
 
+LabelRatioSection = dict[str, LabelRatioRow | Interval | str | float | None]
+"""A row per finding, "status", and "mean" with "mean_interval" over the findings that are gated and have a value."""
+
+
 class Labels(TypedDict):
     """Label distributions of real films and synthetic images; `shares` has "No Finding" first."""
 
@@ -111,6 +142,8 @@ class Labels(TypedDict):
     cooccurrence: NotRequired[CooccurrenceFigures]
     prevalence: NotRequired[Prevalence]
     classifier: NotRequired[ClassifierLabels]
+    validity: NotRequired[LabelRatioSection]
+    specificity: NotRequired[LabelRatioSection]
 
 
 class ClassifierAuroc(TypedDict):
@@ -137,6 +170,8 @@ PrivacySection = dict[str, PrivacyRow | str | int]
 """A row per space, "status", and where it is computed "n_flagged_in_any" and "n_flagged_in_all"."""
 AgreementSection = dict[str, AgreementRow | str]
 """A row per finding and "status"."""
+CoFindingsSection = dict[str, CoFindingsRow | str | float | None]
+"""A row per finding that enough images carry; "status", and the findings per image "synthetic" and per film "real"."""
 FindingDistances = dict[str, FindingDistanceRow | str]
 """A row per finding, "No Finding" first; or "status" alone."""
 
@@ -150,7 +185,10 @@ class Subject(TypedDict):
 
 
 class Evidence(TypedDict):
-    """The sections. `distance`, `kernel`, `infinity`, `coverage` and `by_finding` have an entry per extractor."""
+    """The sections. `distance`, `kernel`, `infinity`, `coverage` and `by_finding` have an entry per extractor.
+
+    `names` has the extractors, the judge and the classifier in words.
+    """
 
     n_real_test: int
     phantom: bool
@@ -163,9 +201,13 @@ class Evidence(TypedDict):
     privacy: PrivacySection
     labels: Labels
     agreement: AgreementSection
+    cofindings: NotRequired[CoFindingsSection]
+    variety: NotRequired[Variety]
+    weights: NotRequired[Weights]
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]
+    names: NotRequired[dict[str, str]]
 
 
 class MetricsJson(Subject, Evidence):
@@ -194,16 +236,32 @@ class VerdictJson(TypedDict):
     gates: list[GateRow]
 
 
+class AnswerJson(TypedDict):
+    """The answer to one question of the summary: "passed", "open" or "failed", and the answer in a few words."""
+
+    state: str
+    verdict: str
+
+
 class SummaryJson(TypedDict):
-    """summary.json: the figures that `dvc metrics show` compares; figures that were not computed are absent."""
+    """summary.json: answers and figures that `dvc metrics show` compares; figures that were not computed are absent.
+
+    `state` is the worst state of the answers: "passed", "open" or "failed".
+    """
 
     gates_passed: bool
+    state: str
+    headline: str
+    answers: dict[str, AnswerJson]
     n_synthetic: NotRequired[int]
     n_real_test: NotRequired[int]
     relative_distance: NotRequired[dict[str, float]]
     kernel_distance: NotRequired[dict[str, float]]
     relative_coverage: NotRequired[dict[str, float]]
     label_total_variation: NotRequired[float]
+    label_validity: NotRequired[float]
+    label_specificity: NotRequired[float]
+    effective_share: NotRequired[float]
     share_nearer_than_null: NotRequired[float]
     classifier_auroc: NotRequired[float]
     classifier_auroc_within_source: NotRequired[float]
@@ -223,6 +281,16 @@ def privacy_spaces(privacy: PrivacySection) -> dict[str, PrivacyRow]:
 def agreement_rows(agreement: AgreementSection) -> dict[str, AgreementRow]:
     """The rows of "agreement" by finding, without the section's status."""
     return {finding: row for finding, row in agreement.items() if not isinstance(row, str)}
+
+
+def label_ratio_rows(section: LabelRatioSection) -> dict[str, LabelRatioRow]:
+    """The rows of "validity" or "specificity" by finding, without the status and the mean."""
+    return {name: cast(LabelRatioRow, row) for name, row in section.items() if isinstance(row, Mapping)}
+
+
+def cofindings_rows(section: CoFindingsSection) -> dict[str, CoFindingsRow]:
+    """The rows of "cofindings" by finding, without the figures of all images."""
+    return {name: cast(CoFindingsRow, row) for name, row in section.items() if isinstance(row, Mapping)}
 
 
 def finding_distances(section: FindingDistances) -> dict[str, FindingDistanceRow]:

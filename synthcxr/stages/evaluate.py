@@ -22,6 +22,7 @@ from synthcxr.data.metrics_schema import (
     not_applicable,
     round_metrics,
 )
+from synthcxr.data.synthetic_dataset import read_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import gates, headline_metrics
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, JudgeLabels
@@ -36,6 +37,7 @@ from synthcxr.evaluation.sections import (
     judge_agreement,
     labels,
     memorisation,
+    names,
     protocol,
     reference_only,
     reference_prevalence,
@@ -84,10 +86,11 @@ def run(
     judge = _open_judge(models / JUDGE_FILE, synthetic, config.device)
     classifier = None if films is None else _open_classifier(models / CLASSIFIER_FILE, synthetic, config.device)
     inputs = _Inputs(config, synthetic, judge, classifier, models, out, say)
-    if films is None:
+    film_dataset = None if films is None else open_film_dataset(films)
+    if film_dataset is None:
         evidence = _compare_with_reference(inputs)
     else:
-        evidence = _compare_with_films(inputs, open_film_dataset(films), unavailable, label_distribution)
+        evidence = _compare_with_films(inputs, film_dataset, unavailable, label_distribution)
     metrics: MetricsJson = {
         "models": {
             "generator": synthetic.generator_digest,
@@ -97,12 +100,14 @@ def run(
         "dataset": synthetic.digest,
         "n_synthetic": len(synthetic.records),
         **evidence,
+        "names": names.name_models(judge.metadata, classifier and classifier.metadata, films=film_dataset),
     }
     metrics = round_metrics(metrics)
     verdict = gates.apply_gates(metrics, (*config.gates, Gate(_LABEL_DIVERGENCE, max=config.max_label_kl, min=None)))
     json_files.write_json(out / METRICS_FILE, metrics)
     json_files.write_json(out / VERDICT_FILE, verdict.as_dict())
-    json_files.write_json(out / SUMMARY_FILE, headline_metrics.summarise(metrics, verdict))
+    summary = headline_metrics.summarise(metrics, verdict.as_dict(), read_run(dataset))
+    json_files.write_json(out / SUMMARY_FILE, summary)
     return verdict
 
 

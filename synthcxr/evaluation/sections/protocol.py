@@ -80,8 +80,8 @@ def describe_protocol(
             " Divergences compare label distributions with one count per image and judged finding, or one count for No"
             " Finding when none is present; KL adds half a count to every bin. The permutation test exchanges whole"
             f" patients and images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement compares the judge with"
-            " the classifier, on images and on all test films. The label divergence of the classifier compares its labels"
-            " in metadata.csv with its labels of the real test films."
+            " the classifier, on images and on all test films. The label divergence of the classifier compares its"
+            " labels in metadata.csv with its labels of the real test films."
         ),
     }
     return sentences | ({"weights": _WEIGHTED} if synthetic.is_weighted else {})

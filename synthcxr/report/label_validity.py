@@ -1,0 +1,108 @@
+"""The section on label validity: whether the labels of the images mean what they mean on films, by finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from synthcxr.data.evidence.label_quality import judge_label_quality, list_usable_findings, read_label_ratios
+from synthcxr.data.metrics_rows import LabelRatioRow
+from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, label_ratio_rows
+from synthcxr.data.number_format import format_count, format_number
+from synthcxr.report import plots
+from synthcxr.report.section import Plot, Row, Section, Table
+from synthcxr.report.text import format_estimate, format_share, spell_finding
+
+_HEADINGS = (
+    "Finding",
+    "Validity (95 % CI)",
+    "Specificity (95 % CI)",
+    "AUROC on images (95 % CI)",
+    "AUROC on films (95 % CI)",
+    "Images / films with it",
+)
+_COMPANION_HEADINGS = ("Finding", "Findings per image", "Findings per film", "Most frequent companions (on films)")
+_METHOD = (
+    "Validity is (AUROC of the judge on images - 0.5) / (its AUROC on films - 0.5): 1 means that the judge separates"
+    " the images by their labels as it separates films by theirs, 0 that the labels mean nothing, below 0 that they are"
+    " the wrong way round, and far above 1 that the images exaggerate the finding.",
+    "Specificity is the same ratio against images, and films, that carry other findings: labels that only mean abnormal"
+    " have validity and no specificity. No threshold enters, so the judge's calibration has no influence.",
+)
+
+
+def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str]) -> Section | None:
+    """The section, with the `requested` findings first; None where `evaluate` did not measure validity."""
+    section = metrics["labels"].get("validity")
+    if section is None:
+        return None
+    ordered = sorted(label_ratio_rows(section), key=lambda finding: finding not in requested)
+    specificity = label_ratio_rows(metrics["labels"].get("specificity") or {})
+    rows = tuple(
+        _tabulate(finding, label_ratio_rows(section)[finding], specificity.get(finding), requested)
+        for finding in ordered
+    )
+    plot = build_validity_plot(metrics, requested)
+    faults = [reason.sentence for reason in judge_label_quality(metrics, requested)]
+    companions = _tabulate_companions(metrics, requested)
+    return Section(
+        title="Do the labels mean what they say?",
+        conclusion=_conclude(metrics, requested, str(section.get("status", ""))),
+        plots=() if plot is None else (plot,),
+        notes=tuple(faults),
+        table=Table(_HEADINGS, rows) if rows else None,
+        subsections=() if companions is None else (Section("Findings on one image", table=companions),),
+        method=_METHOD,
+    )
+
+
+def build_validity_plot(metrics: MetricsJson, requested: Sequence[str], *, is_small: bool = False) -> Plot | None:
+    """Validity and specificity by finding as a chart; None where no finding has a value."""
+    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
+    ordered = sorted(validity, key=lambda finding: finding not in requested)
+    if not ordered:
+        return None
+    values = "; ".join(f"{spell_finding(name)} {format_number(validity[name]['value'], digits=2)}" for name in ordered)
+    svg = plots.draw_label_ratios(
+        {finding: (validity[finding], specificity.get(finding)) for finding in ordered}, is_small=is_small
+    )
+    return Plot.from_svg(svg, title="Label validity (1: as on films, 0: no meaning)", alt=f"Label validity: {values}")
+
+
+def _conclude(metrics: MetricsJson, requested: Sequence[str], status: str) -> str:
+    usable = ", ".join(map(spell_finding, list_usable_findings(metrics, requested)))
+    if usable:
+        return f"The labels separate images much as they separate films for: {usable}."
+    if read_label_ratios(metrics, "validity"):
+        return "No label that was tested separates the images as it separates films."
+    return f"It is not known whether the labels mean what they say: {status}."
+
+
+def _tabulate(finding: str, row: LabelRatioRow, specificity: LabelRatioRow | None, requested: Sequence[str]) -> Row:
+    marks = (" (requested)" if finding in requested else "") + ("" if row["gated"] else " *")
+    return (
+        spell_finding(finding) + marks,
+        row["status"] if row["value"] is None else format_estimate(row["value"], row["interval"]),
+        "" if specificity is None else format_estimate(specificity["value"], specificity["interval"]),
+        format_estimate(row["synthetic"], row["synthetic_interval"]),
+        format_estimate(row["real"], row["real_interval"]),
+        f"{format_count(row['n_synthetic_positive'])} / {format_count(row['n_real_positive'])}",
+    )
+
+
+def _tabulate_companions(metrics: MetricsJson, requested: Sequence[str]) -> Table | None:
+    rows = cofindings_rows(metrics.get("cofindings", {}))
+    ordered = sorted(rows, key=lambda finding: finding not in requested)
+    cells = tuple(
+        (
+            spell_finding(finding),
+            format_number(rows[finding]["synthetic"]),
+            format_number(rows[finding]["real"]),
+            ", ".join(
+                f"{spell_finding(companion['finding'])} {format_share(companion['synthetic'])}"
+                f" ({format_share(companion['real'])})"
+                for companion in rows[finding]["companions"]
+            ),
+        )
+        for finding in ordered
+    )
+    return Table(_COMPANION_HEADINGS, cells) if cells else None
