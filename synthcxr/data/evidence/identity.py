@@ -13,7 +13,7 @@ from synthcxr.data.model_names import name_network
 from synthcxr.data.number_format import format_count, format_percent
 
 QUESTION = "What is it?"
-UNKNOWN_DATE = "not recorded"
+_UNKNOWN = "not recorded"
 
 
 def answer_identity(metrics: MetricsJson, gates: GateCounts, run: Mapping[str, Any]) -> Answer:
@@ -62,12 +62,12 @@ def describe_request(run: Mapping[str, Any]) -> str:
 
 
 def _judge_run(run: Mapping[str, Any]) -> list[Reason]:
-    if run["complete"]:
-        return []
     counts = run["counts"]
+    if run.get("complete", counts["found"] == counts["requested"]):
+        return []
     sentence = (
         f"The dataset is incomplete: {counts['found']:,} of {counts['requested']:,} requested images were found"
-        f" among {counts['draws']:,} candidates."
+        f" among {format_count(counts.get('draws'))} candidates."
     )
     return [Reason("open", sentence)]
 
@@ -79,16 +79,16 @@ def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str
     checks = metrics["checks"]
     n_checks, n_failed = len(checks["lines"]), checks["failed"]
     return (
-        ("Model", f"{model['name']}, trained on {films} {model['training_data']}"),
+        ("Model", f"{model.get('name', _UNKNOWN)}, trained on {films} {model['training_data']}"),
         ("Request", describe_request(run)),
         (
             "Count",
             f"{format_count(counts['found'])} of {format_count(counts['requested'])} requested images, from"
-            f" {format_count(counts['draws'])} candidates ({format_percent(counts['acceptance_rate'], digits=3)}"
+            f" {format_count(counts.get('draws'))} candidates ({format_percent(counts.get('acceptance_rate'), digits=3)}"
             " accepted)",
         ),
-        ("Seed", str(run["request"]["seed"])),
-        ("Date", str(run.get("date", UNKNOWN_DATE))),
+        ("Seed", str(run["request"].get("seed", _UNKNOWN))),
+        ("Date", str(run.get("date", _UNKNOWN))),
         ("Labels", f"given by the {name_network('classifier', names)}"),
         ("Checks of files and labels", f"{n_failed} of {n_checks} failed" if n_failed else f"all {n_checks} passed"),
     )
