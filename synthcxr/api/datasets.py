@@ -110,14 +110,16 @@ def evaluate_dataset(
     models: Path | None = None,
     out: Path,
     prevalence: str | None = None,
+    baseline: Path | None = None,
     say: Callable[[str], None] = _ignore,
 ) -> Verdict:
     """Compare a dataset with the test films of packed films, write the results to `out` and return the verdict.
 
     Without `films`, the comparison is with the reference stored with the model. `models` is the folder of the ONNX
     files that generated the dataset; None means models/onnx of a project, else the champion, else the starter model.
-    `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `say` gets a line for each
-    step.
+    `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `baseline` is an unconditional
+    dataset of the same model, for the label validity of images that were requested by label; without it one is drawn.
+    `say` gets a line for each step.
     """
     from synthcxr.stages import evaluate
 
@@ -126,7 +128,16 @@ def evaluate_dataset(
     if films is None:
         say("no films given: comparing with the reference stored with the model")
     say(f"evaluating {dataset}: takes minutes, less if the features are cached")
-    return evaluate.run(config, films=films, models=models, dataset=dataset, out=out, prevalence=prevalence, say=say)
+    return evaluate.run(
+        config,
+        films=films,
+        models=models,
+        dataset=dataset,
+        out=out,
+        prevalence=prevalence,
+        baseline=baseline,
+        say=say,
+    )
 
 
 def replay_image(*, dataset: Path, index: int, out: Path, model: str | None = None) -> str:

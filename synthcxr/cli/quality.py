@@ -53,16 +53,22 @@ PACKED_FILMS = Path("data/cxr")
     help="Also compare the share of each finding with another reference: nih, or a CSV file with the columns finding"
     " and share.",
 )
+@path_option(
+    "--baseline",
+    None,
+    "Unconditional dataset of the same model, with which requested images are compared for their label validity."
+    "  [default: drawn with the generator in --models]",
+)
 @record_option
 @json_option
 def evaluate(
     dataset: Path, params: Path | None, films: Path | None, models: Path | None, out: Path, prevalence: str | None,
-    record: bool, as_json: bool,
+    baseline: Path | None, record: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare a synthetic dataset with real test films and apply the quality gates.
 
-    Measures distances with 95 % confidence intervals, coverage, near copies of training films and shares of findings,
-    and checks the files. Exits with code 1 if a gate fails.
+    Measures distances with 95 % confidence intervals, coverage, near copies of training films, shares of findings and
+    the validity of labels, and checks the files. Exits with code 1 if a gate fails.
     """
     if films is None and PACKED_FILMS.is_dir():
         films = PACKED_FILMS
@@ -70,7 +76,14 @@ def evaluate(
     from synthcxr.api import datasets
 
     verdict = datasets.evaluate_dataset(
-        config, dataset=dataset, films=films, models=models, out=out, prevalence=prevalence, say=print_to_stderr
+        config,
+        dataset=dataset,
+        films=films,
+        models=models,
+        out=out,
+        prevalence=prevalence,
+        baseline=baseline,
+        say=print_to_stderr,
     )
     print_verdict(verdict, dataset=dataset, results=out, record=record, as_json=as_json)
 

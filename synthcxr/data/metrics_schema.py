@@ -69,12 +69,14 @@ class Variety(TypedDict):
     """How much an image resembles the image most like it, by correlation at 32 px, and the same for films.
 
     `correlation` and `real_correlation` are medians over the first `n_compared` images and as many films, of another
-    patient each; `near_duplicates` is the share of all `n` images that have a near-duplicate.
+    patient each; the shares of near-duplicates are of all `n` images
+    and of the same films.
     """
 
     status: str
     near_duplicates: NotRequired[float]
     near_duplicates_interval: NotRequired[Interval]
+    real_near_duplicates: NotRequired[float | None]
     correlation: NotRequired[float]
     real_correlation: NotRequired[float | None]
     n: NotRequired[int]
@@ -201,9 +203,9 @@ class Evidence(TypedDict):
     privacy: PrivacySection
     labels: Labels
     agreement: AgreementSection
-    cofindings: NotRequired[CoFindingsSection]
-    variety: NotRequired[Variety]
-    weights: NotRequired[Weights]
+    cofindings: CoFindingsSection
+    variety: Variety
+    weights: Weights
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]
@@ -285,12 +287,12 @@ def agreement_rows(agreement: AgreementSection) -> dict[str, AgreementRow]:
 
 def label_ratio_rows(section: LabelRatioSection) -> dict[str, LabelRatioRow]:
     """The rows of "validity" or "specificity" by finding, without the status and the mean."""
-    return {name: cast(LabelRatioRow, row) for name, row in section.items() if isinstance(row, Mapping)}
+    return {name: row for name, row in section.items() if isinstance(row, Mapping)}
 
 
 def cofindings_rows(section: CoFindingsSection) -> dict[str, CoFindingsRow]:
     """The rows of "cofindings" by finding, without the figures of all images."""
-    return {name: cast(CoFindingsRow, row) for name, row in section.items() if isinstance(row, Mapping)}
+    return {name: row for name, row in section.items() if isinstance(row, Mapping)}
 
 
 def finding_distances(section: FindingDistances) -> dict[str, FindingDistanceRow]:

@@ -23,8 +23,9 @@ from synthcxr.data.metrics_schema import (
 from synthcxr.data.number_format import format_interval, format_number
 from synthcxr.errors import ConfigError
 from synthcxr.evaluation.gate_patterns import is_pattern, match_metrics
+from synthcxr.evaluation.metrics.label_validity import MIN_GATED_POSITIVES
 
-_PER_FINDING = ("labels.shares.", "by_finding.", "agreement.")
+_PER_FINDING = ("labels.shares.", "labels.validity.", "labels.specificity.", "by_finding.", "agreement.")
 _LABELS = {
     "total_variation": "total variation between the label distributions of synthetic images and real test films",
     "jensen_shannon": (
@@ -96,6 +97,17 @@ _SHARES = {
     "synthetic": "share of synthetic images that the judge labels {0}",
     "ratio": "share of {0} among synthetic images, divided by that among real test films",
 }
+_LABEL_RATIOS = {
+    "validity": (
+        "label validity of {0}: how well the judge separates images with and without the label, relative to real test"
+        " films (1: as films, 0: not at all)"
+    ),
+    "specificity": (
+        "label specificity of {0}: the same against images and real test films with other findings (1: as films, 0: not"
+        " at all)"
+    ),
+}
+_EFFECTIVE_SHARE = "effective sample size of the weighted images, as a share of their number"
 _AGREEMENT = "share of the images labelled {0} by the classifier in which the judge also detects it"
 
 
@@ -142,6 +154,10 @@ def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
     """What each metric that a gate may name means, by its dotted path, for these extractors."""
     findings = (NO_FINDING, *FINDINGS)
     meanings = {"checks.failed": "number of failed checks of the synthetic dataset"}
+    meanings |= {"weights.effective_share": _EFFECTIVE_SHARE}
+    for kind, meaning in _LABEL_RATIOS.items():
+        meanings[f"labels.{kind}.mean"] = meaning.format("all findings that can be gated, on average")
+        meanings |= {f"labels.{kind}.{finding}.value": meaning.format(finding) for finding in FINDINGS}
     meanings |= {f"labels.{key}": meaning for key, meaning in _LABELS.items()}
     meanings |= {"similarity.synthetic": "mean MS-SSIM of random pairs of synthetic images"}
     for name in extractors:
@@ -170,8 +186,10 @@ def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
             raise ConfigError(
                 f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r};"
                 f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio,"
-                " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic;"
-                " * stands for every space, extractor or finding with a value, as in privacy.*.share_low"
+                " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic,"
+                " labels.validity.mean, labels.validity.<finding>.value, labels.specificity.mean,"
+                " labels.specificity.<finding>.value; * stands for every space, extractor or finding with a value, as"
+                " in privacy.*.share_low"
             )
         if (gate.max is None) == (gate.min is None):
             raise ConfigError(f"evaluate.gates[{index}]: {gate.metric}: give either max or min, and null for the other")
@@ -234,17 +252,24 @@ def _in_brackets(detail: str) -> str:
 
 
 def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
-    """The number at a dotted path, or None and the reason, from the nearest "status" on the way."""
+    """The number at a dotted path, or None and the reason.
+
+    The reason is the last "status" on the way: a part of a section may be computed where the section is not.
+    """
     node: Any = metrics
+    reason = ""
     for key in path.split("."):
         status = str(node.get("status", ""))
-        if status.startswith((NOT_APPLICABLE, NOT_COMPUTED)):
+        if status.startswith(NOT_COMPUTED):
             return None, status
+        reason = status if status.startswith(NOT_APPLICABLE) else "" if status else reason
         if node.get("judged") is False:
             return None, not_applicable("its threshold is based on too few val films")
+        if node.get("gated") is False:
+            return None, not_applicable(f"{node['n_real_positive']} positive films, fewer than {MIN_GATED_POSITIVES}")
         node = node.get(key)
-        if node is None:
-            return None, not_applicable("it has no value")
+        if node is None or (reason and not isinstance(node, dict)):
+            return None, reason or not_applicable("it has no value")
     return float(node), ""
 
 

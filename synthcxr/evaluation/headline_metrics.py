@@ -15,6 +15,9 @@ _PER_EXTRACTOR = {
 }
 _SINGLE = {
     "label_total_variation": ("labels", "total_variation"),
+    "label_validity": ("labels", "validity", "mean"),
+    "label_specificity": ("labels", "specificity", "mean"),
+    "effective_share": ("weights", "effective_share"),
     "share_nearer_than_null": ("privacy", PIXELS, "share"),
     "classifier_auroc": ("classifier", "mean_auroc", "value"),
     "classifier_auroc_within_source": ("classifier", "within_source", "value"),

@@ -81,6 +81,16 @@ class SyntheticSet:
         """Whether images were accepted or rejected by their labels."""
         return bool(self.requested or self.excluded or self.n_label_sets)
 
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """The labels of all images in metadata.csv, which are the classifier's, bool [n, 14]."""
+        return np.array([[finding in record.findings for finding in FINDINGS] for record in self.records], np.bool_)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """The importance weight of each image, float64 [n]."""
+        return np.array([record.weight for record in self.records], np.float64)
+
     def outputs(self, extractor: Extractor) -> Outputs:
         """Every output for all images, cached on disk; DataError names an image that is missing or damaged."""
         key = _extractor_key(extractor, self.resolution) | {"images": self.digest}

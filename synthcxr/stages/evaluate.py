@@ -25,26 +25,33 @@ from synthcxr.data.metrics_schema import (
 from synthcxr.data.synthetic_dataset import read_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import gates, headline_metrics
+from synthcxr.evaluation.baseline import MAX_IMAGES, SEED_OFFSET, Baseline
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.features import cache, extractors
 from synthcxr.evaluation.features.extractors import JUDGE
 from synthcxr.evaluation.gates import Verdict
-from synthcxr.evaluation.image_sets import SyntheticSet
+from synthcxr.evaluation.image_sets import BATCH_SIZE, SyntheticSet
 from synthcxr.evaluation.sections import (
     classifier_auroc,
+    cofindings,
     distances,
     distances_by_finding,
     judge_agreement,
+    label_validity,
     labels,
     memorisation,
     names,
     protocol,
     reference_only,
     reference_prevalence,
+    variety,
 )
-from synthcxr.model_files.model_folder import CLASSIFIER_FILE, JUDGE_FILE
+from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE
 from synthcxr.storage import json_files
+from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.sampling.rejection import RejectionSampler
 
 _LABEL_DIVERGENCE = "labels.classifier.kl"
 _OTHER_CLASSIFIER = not_applicable("the classifier that labelled the images is not among the models")
@@ -52,12 +59,16 @@ _OTHER_CLASSIFIER = not_applicable("the classifier that labelled the images is n
 
 @dataclasses.dataclass(frozen=True)
 class _Inputs:
-    """What is evaluated, how, and where the results go; `classifier` is None unless it labelled the images."""
+    """What is evaluated, how, and where the results go; `classifier` is None unless it labelled the images.
+
+    `baseline` is the dataset given as the baseline of requested images.
+    """
 
     config: EvaluateConfig
     synthetic: SyntheticSet
     judge: Session
     classifier: Session | None
+    baseline: Path | None
     models: Path
     out: Path
     say: Callable[[str], None]
@@ -72,20 +83,25 @@ def run(
     out: Path,
     features_cache: Path = cache.DEFAULT_FOLDER,
     prevalence: str | None = None,
+    baseline: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Write metrics.json, verdict.json, summary.json, privacy.csv and curves/ to `out`, and return the verdict.
 
     Without packed `films` the images are compared with reference.npz of the models. `prevalence`, "nih" or a CSV file,
-    is one more label distribution to compare with. `say` gets a line for each step. Raises ConfigError, before any
-    work, for a gate that cannot be applied; DataError or ArtifactError for films, images or models that do not match.
+    is one more label distribution to compare with. `baseline` is an unconditional dataset of the same model, for the
+    label validity of requested images; without it, the generator in `models` draws one if it made the dataset. `say`
+    gets a line for each step. Raises ConfigError, before any work, for a gate that cannot be applied; DataError or
+    ArtifactError for films, images or models that do not match.
     """
     unavailable = _check_config(config)
     label_distribution = None if prevalence is None else reference_prevalence.load_prevalence(prevalence)
     synthetic = SyntheticSet.open(dataset, features_cache)
+    if baseline is not None and not synthetic.is_conditional:
+        raise ConfigError(f"--baseline: {dataset} was not requested by label and needs no baseline; leave it out")
     judge = _open_judge(models / JUDGE_FILE, synthetic, config.device)
     classifier = None if films is None else _open_classifier(models / CLASSIFIER_FILE, synthetic, config.device)
-    inputs = _Inputs(config, synthetic, judge, classifier, models, out, say)
+    inputs = _Inputs(config, synthetic, judge, classifier, baseline, models, out, say)
     film_dataset = None if films is None else open_film_dataset(films)
     if film_dataset is None:
         evidence = _compare_with_reference(inputs)
@@ -140,7 +156,9 @@ def _compare_with_films(
         prevalence = reference_prevalence.compare_with_prevalence(judge_labels, *label_distribution)
     label_evidence = labels.compare_labels(judge_labels, prevalence=prevalence)
     label_evidence.write_tables(inputs.out)
-    label_evidence.section["classifier"] = labels.compare_classifier_labels(comparison, classifier)
+    film_labels = label_validity.measure_test_films(judge_features)
+    baseline = _open_baseline(inputs)
+    label_ratios = label_validity.compare_with_films(judge_features, film_labels, baseline)
 
     inputs.say("nearest films")
     spaces = memorisation.measure_spaces(comparison, features)
@@ -154,10 +172,17 @@ def _compare_with_films(
         "by_finding": distances_by_finding.compute_finding_distances(features, judge_labels, unavailable),
         "similarity": distances.compute_similarity(comparison),
         "privacy": memorisation.build_section(comparison, spaces, unavailable),
-        "labels": label_evidence.section,
+        "labels": {
+            **label_evidence.section,
+            **label_ratios,
+            "classifier": labels.compare_classifier_labels(comparison, classifier),
+        },
         "agreement": (
             judge_agreement.compute_agreement(judge_labels, classifier) if classifier else {"status": _OTHER_CLASSIFIER}
         ),
+        "cofindings": cofindings.compare_with_films(comparison, film_labels, classifier),
+        "variety": variety.compare_with_films(comparison),
+        "weights": variety.compute_weights(synthetic),
         "classifier": (
             classifier_auroc.compute_classifier_auroc(comparison, classifier)
             if classifier
@@ -169,15 +194,18 @@ def _compare_with_films(
             n_patients=len(set(comparison.real.patients(TEST_SPLITS))),
             judge_digest=judge.digest,
             trained_on_same_films=trained_on_same_films,
+            baseline=baseline,
         ),
     }
 
 
 def _compare_with_reference(inputs: _Inputs) -> Evidence:
-    reference = reference_only.Reference.read(inputs.models / REFERENCE_FILE, judge_digest=inputs.judge.digest)
+    reference = reference_only.Reference.read(
+        inputs.models / REFERENCE_FILE, judge_digest=inputs.judge.digest, config=inputs.config
+    )
     checks = _check_dataset(inputs, n_test=None)
     evidence = reference_only.compare_with_reference(
-        inputs.config, inputs.synthetic, inputs.judge, reference, checks=checks
+        inputs.config, inputs.synthetic, inputs.judge, reference, baseline=_open_baseline(inputs), checks=checks
     )
     labels.write_shares(inputs.out / labels.SHARES_FILE, evidence["labels"]["shares"])
     return evidence
@@ -212,6 +240,37 @@ def _open_classifier(path: Path, synthetic: SyntheticSet, device: Device) -> Ses
         return None
     classifier = Session.open(path, kind="classifier", device=device)
     return classifier if classifier.digest == synthetic.classifier_digest else None
+
+
+def _open_baseline(inputs: _Inputs) -> Baseline | None:
+    """The baseline of images that were requested by label: the given dataset, or drawn with the generator in `models`.
+
+    None for other images, or if `models` did not make the dataset.
+    """
+    config, synthetic, models = inputs.config, inputs.synthetic, inputs.models
+    extractor = extractors.extractor_from_model(inputs.judge)
+    if not synthetic.is_conditional:
+        return None
+    if inputs.baseline is not None:
+        return Baseline.from_dataset(SyntheticSet.open(inputs.baseline, synthetic.cache_folder), synthetic, extractor)
+    made_by = {GENERATOR_FILE: synthetic.generator_digest, CLASSIFIER_FILE: synthetic.classifier_digest}
+    for name, digest in made_by.items():
+        if not (models / name).is_file() or onnx_metadata.read(models / name).digest != digest:
+            return None
+    n, seed = min(len(synthetic.records), MAX_IMAGES), config.seed + SEED_OFFSET
+    inputs.say(f"baseline: {n:,} images without a request")
+    sampler = RejectionSampler.open(models, batch_size=BATCH_SIZE, device=config.device)
+    return Baseline.draw(
+        (
+            (block.pixels, sampler.detect(block.probabilities))
+            for block in sampler.draw(LabelCondition(), seed=seed, start=0, stop=n)
+        ),
+        synthetic,
+        extractor,
+        n=n,
+        seed=seed,
+        thresholds=sampler.classifier.metadata.thresholds,
+    )
 
 
 def _extract_features(inputs: _Inputs, name: str, comparison: Comparison) -> ComparisonFeatures:

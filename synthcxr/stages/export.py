@@ -17,8 +17,12 @@ from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.errors import ArtifactError
+from synthcxr.evaluation.memorisation.pixel_index import smooth_and_reduce
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.evaluation.metrics.calibration import fit_calibration
+from synthcxr.evaluation.metrics.film_labels import FilmLabels
+from synthcxr.evaluation.metrics.film_variety import FilmVariety
+from synthcxr.evaluation.metrics.ms_ssim import FilmSimilarity
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import (
@@ -42,6 +46,9 @@ from synthcxr.synthesis.runtime.onnx_session import Session
 Float32 = NDArray[np.float32]
 OUTPUT_FILES = (*ONNX_FILES, REFERENCE_FILE, INDEX_FILE)
 N_QUANTILES = 101
+N_BOOTSTRAP = 1000
+MAX_COMPARED_FILMS = 1000
+"""The most val films that are compared with each other."""
 BATCH = 64
 MAX_PAIRS = 2**23
 """The most distances in memory at a time, 64 MiB."""
@@ -191,7 +198,7 @@ def _write_reference(
     *,
     earlier_films: TrainingFilms,
 ) -> None:
-    """Write label counts, features and distances of the val films; no pixels, no test films, no names.
+    """Write label counts, features, AUROCs, variety and distances of the val films; no pixels, test films or names.
 
     The judge computes them all. The floor of the Fréchet distance and the null distribution of nearest-neighbour
     distances compare val films with the training films of the classifier; the judge has seen neither.
@@ -218,9 +225,27 @@ def _write_reference(
         floor_n=np.int64(n),
         digest_judge=np.str_(judge.digest),
         nn_null_quantiles_judge=quantiles,
+        **_measure_val_films(dataset, resolution, val_logits),
         attribution=np.str_("\n".join(dataset.attribution)),
         **TrainingFilms.from_dataset(dataset, SPLITS_SEEN_IN_TRAINING).to_arrays(earlier_films),
     )
+
+
+def _measure_val_films(dataset: FilmDataset, resolution: int, logits: Float32) -> dict[str, Any]:
+    """What `evaluate` without films compares labels and variety with: numbers of the val films, by their own labels."""
+    indices, rng = dataset.indices(resolution, ("val",)), np.random.default_rng(0)
+    rows = dataset.rows(resolution)[indices]
+    patients = dataset.patients(rows)
+    labels = FilmLabels.measure(
+        logits=logits, labels=dataset.findings(rows), patients=patients, n_bootstrap=N_BOOTSTRAP, rng=rng
+    )
+    some = np.unique(np.linspace(0, len(indices) - 1, min(len(indices), MAX_COMPARED_FILMS)).round().astype(np.int64))
+    pixels = np.asarray(dataset.memmap(resolution)[indices[some]])
+    squares = np.concatenate([smooth_and_reduce(pixels[k : k + BATCH]) for k in range(0, len(pixels), BATCH)])
+    variety = FilmVariety.measure(squares, patients[some])
+    similarity = FilmSimilarity.measure(pixels, patients[some], n_bootstrap=N_BOOTSTRAP, rng=rng)
+    optional = (part.to_arrays() for part in (variety, similarity) if part is not None)
+    return labels.to_arrays() | {name: array for arrays in optional for name, array in arrays.items()}
 
 
 def _run_on_films(dataset: FilmDataset, resolution: int, split: str, model: Session) -> tuple[Float32, Float32]:

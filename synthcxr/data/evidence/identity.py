@@ -84,8 +84,8 @@ def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str
         (
             "Count",
             f"{format_count(counts['found'])} of {format_count(counts['requested'])} requested images, from"
-            f" {format_count(counts.get('draws'))} candidates ({format_percent(counts.get('acceptance_rate'), digits=3)}"
-            " accepted)",
+            f" {format_count(counts.get('draws'))} candidates"
+            f" ({format_percent(counts.get('acceptance_rate'), digits=3)} accepted)",
         ),
         ("Seed", str(run["request"].get("seed", _UNKNOWN))),
         ("Date", str(run.get("date", _UNKNOWN))),

@@ -8,9 +8,10 @@ weights normalised to a sum of 1. A generator that repeats one image gives pairs
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import correlate1d
 
 from synthcxr.data.images import UInt8
@@ -25,6 +26,7 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _CHUNK = 64
+_FILM_ARRAY = "film_ms_ssim"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,36 @@ class MsSsimComparison:
     real_interval: Interval
     n_pairs: int
     n_scales: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmSimilarity:
+    """Mean MS-SSIM of random pairs of films, and its 95 % interval: numbers that a model can carry without pixels."""
+
+    value: float
+    interval: Interval
+
+    @classmethod
+    def measure(
+        cls, pixels: UInt8, patients: NDArray[np.object_], *, n_bootstrap: int, rng: np.random.Generator
+    ) -> FilmSimilarity | None:
+        """Measure films [n, R, R]; None for films that are too small, or of one patient."""
+        if not count_scales(pixels.shape[1]) or len(set(patients)) < 2:
+            return None
+        value, interval, _ = measure_ms_ssim(pixels, patients, n_bootstrap=n_bootstrap, rng=rng)
+        return cls(value, interval)
+
+    def to_arrays(self) -> dict[str, ArrayLike]:
+        """The arrays of an .npz file."""
+        return {_FILM_ARRAY: np.array([self.value, *self.interval])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> FilmSimilarity | None:
+        """From the arrays of `to_arrays`; None where the file has none."""
+        if _FILM_ARRAY not in arrays:
+            return None
+        value, low, high = arrays[_FILM_ARRAY].astype(np.float64).tolist()
+        return cls(value, (low, high))
 
 
 def ms_ssim(a: UInt8, b: UInt8) -> Float64:
@@ -82,6 +114,21 @@ def compare_ms_ssim(
         n_pairs=n_pairs,
         n_scales=count_scales(synthetic.shape[1]),
     )
+
+
+def measure_ms_ssim(
+    pixels: UInt8, patients: NDArray[np.object_] | None, *, n_bootstrap: int, rng: np.random.Generator
+) -> tuple[float, Interval, int]:
+    """Mean MS-SSIM of random pairs of one set [n, R, R], its interval, and the number of pairs.
+
+    `patients` are given for films, whose pairs are of two patients.
+    """
+    groups = np.arange(len(pixels)).astype(object) if patients is None else patients
+    pairs = _draw_pairs(len(pixels), groups, rng)
+    if not len(pairs):
+        raise DataError("MS-SSIM needs at least two images, or films of at least two patients")
+    values = _measure_pairs(pixels, pairs)
+    return float(values.mean()), _mean_interval(values, n_bootstrap, rng), len(pairs)
 
 
 def _draw_pairs(n: int, groups: NDArray[np.object_], rng: np.random.Generator) -> NDArray[np.int64]:

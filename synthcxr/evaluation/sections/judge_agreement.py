@@ -7,6 +7,8 @@ classifier without showing the finding.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from synthcxr.data.metrics_schema import COMPUTED, AgreementSection
 from synthcxr.evaluation.comparison import JudgeLabels, detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
+from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.label_distribution import Bool
@@ -30,9 +33,7 @@ def compute_agreement(labels: JudgeLabels, classifier: OnnxModel) -> AgreementSe
     comparison = labels.comparison
     real = comparison.real.unrestricted
     classifier_outputs = real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
-    classifier_synthetic = np.array(
-        [[finding in record.findings for finding in FINDINGS] for record in comparison.synthetic.records]
-    )
+    classifier_synthetic = comparison.synthetic.labels
     classifier_real = detect_findings(classifier_outputs, classifier.metadata)
     judge_synthetic, judge_real = labels.synthetic, labels.unrestricted_films(TEST_SPLITS)
     weak_findings = {*labels.weak_findings, *find_weak_findings(classifier.metadata)}
@@ -46,6 +47,24 @@ def compute_agreement(labels: JudgeLabels, classifier: OnnxModel) -> AgreementSe
             judged=finding not in weak_findings,
             n_bootstrap=comparison.config.n_bootstrap,
             rng=rng,
+        )
+    return section
+
+
+def compute_agreement_without_films(
+    synthetic: SyntheticSet, judge_labels: Bool, *, not_judged: Collection[str]
+) -> AgreementSection:
+    """Compute the section for the images alone, by the judge's labels bool [n, 14] of them."""
+    labels, no_labels = synthetic.labels, np.zeros(0, np.bool_)
+    section: AgreementSection = {"status": COMPUTED}
+    for column, finding in enumerate(FINDINGS):
+        section[finding] = measure_agreement(
+            synthetic=(labels[:, column], judge_labels[:, column]),
+            real=(no_labels, no_labels),
+            real_patients=np.zeros(0, np.object_),
+            judged=finding not in not_judged,
+            n_bootstrap=0,
+            rng=np.random.default_rng(0),
         )
     return section
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.baseline import Baseline
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.memorisation import attacks, distance_spaces, nearest_neighbour_test, pixel_index
-from synthcxr.evaluation.metrics import frechet_infinity, kernel_distance, label_permutation_test, ms_ssim, prdc
+from synthcxr.evaluation.metrics import (
+    frechet_infinity,
+    kernel_distance,
+    label_permutation_test,
+    label_validity,
+    ms_ssim,
+    near_duplicates,
+    prdc,
+)
 
 _WEIGHTED = (
     "The proposal network helped to find these images, and the weight of each image states how many images of its kind"
@@ -17,7 +26,12 @@ _WEIGHTED = (
 
 
 def describe_protocol(
-    comparison: Comparison, *, n_patients: int, judge_digest: str, trained_on_same_films: bool
+    comparison: Comparison,
+    *,
+    n_patients: int,
+    judge_digest: str,
+    trained_on_same_films: bool,
+    baseline: Baseline | None,
 ) -> dict[str, str]:
     """The content of the section; `n_patients` is that of the test films."""
     n_bootstrap, synthetic = comparison.config.n_bootstrap, comparison.synthetic
@@ -83,11 +97,19 @@ def describe_protocol(
             " the classifier, on images and on all test films. The label divergence of the classifier compares its"
             " labels in metadata.csv with its labels of the real test films."
         ),
+        "validity": _describe_validity("all test films", baseline),
+        "variety": (
+            "Each image is correlated with the image most like it, after both are smoothed and reduced to"
+            f" {pixel_index.SIDE_PX} px; from {near_duplicates.NEAR_DUPLICATE:g} on, two images are near-duplicates."
+            " Films are compared with films of other patients, at the same number of images and films."
+        ),
     }
     return sentences | ({"weights": _WEIGHTED} if synthetic.is_weighted else {})
 
 
-def describe_protocol_without_films(*, n_val: int, n_bootstrap: int, judge_digest: str) -> dict[str, str]:
+def describe_protocol_without_films(
+    *, n_val: int, n_bootstrap: int, judge_digest: str, baseline: Baseline | None
+) -> dict[str, str]:
     """The content of the section when no films were given."""
     return {
         "films": (
@@ -100,7 +122,22 @@ def describe_protocol_without_films(*, n_val: int, n_bootstrap: int, judge_diges
             f"95 % CI from {n_bootstrap:,} resamples of images and of val films. Films of one patient count as"
             " independent, so the intervals are too narrow. Shares have Wilson intervals."
         ),
+        "validity": _describe_validity("the val films of the model, from reference.npz", baseline),
     }
+
+
+def _describe_validity(films: str, baseline: Baseline | None) -> str:
+    """How validity and specificity are computed, as sentences."""
+    negatives = "the other images of the dataset" if baseline is None else f"a baseline ({baseline.source})"
+    return (
+        "Validity = (AUROC on images - 0.5) / (AUROC on films - 0.5) of the judge's score for a finding, without a"
+        f" threshold. Films: {films}, by their own labels. Images: those that the dataset labels with the finding,"
+        f" against {negatives} without that label. Specificity is the same against the films and images that carry"
+        " another finding and not this one; it is 0 if hardly any image with another finding lacks this one. Intervals"
+        " resample patients and images. A finding is not applicable if the interval of the AUROC on films holds 0.5,"
+        f" and enters no gate and no mean with fewer than {label_validity.MIN_GATED_POSITIVES} positive films. A value"
+        f" above {label_validity.EXAGGERATION_LIMIT:g} with an interval above 1 is named: the images exaggerate."
+    )
 
 
 def _describe_criteria(synthetic: SyntheticSet) -> str:

@@ -1,8 +1,8 @@
 """All sections of metrics.json when no films are given: images against reference.npz, which a model carries.
 
-reference.npz describes the val films by the judge: its features of a sample of them, the counts of its labels, and
-the distance of training films to them. The val films set the judge's thresholds and selected its weights, so this is
-a first look and not a test.
+reference.npz describes the val films by the judge: its features of a sample of them, the counts of its labels, the
+distance of training films to them, its AUROC for each finding, and how much the films vary. The val films set the
+judge's thresholds and selected its weights, so this is a first look and not a test.
 """
 
 from __future__ import annotations
@@ -25,17 +25,25 @@ from synthcxr.data.metrics_schema import (
     Checks,
     Evidence,
     Labels,
+    Similarity,
     not_applicable,
 )
 from synthcxr.errors import ArtifactError
+from synthcxr.evaluation.baseline import Baseline
 from synthcxr.evaluation.comparison import detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import JUDGE, OnnxModel, Provenance
 from synthcxr.evaluation.image_sets import SyntheticSet
-from synthcxr.evaluation.metrics import bootstrap, frechet, label_distribution
+from synthcxr.evaluation.metrics import bootstrap, frechet, label_distribution, ms_ssim
+from synthcxr.evaluation.metrics.film_labels import FilmLabels
+from synthcxr.evaluation.metrics.film_variety import FilmVariety
 from synthcxr.evaluation.metrics.label_distribution import Bool
-from synthcxr.evaluation.sections import protocol
+from synthcxr.evaluation.metrics.ms_ssim import FilmSimilarity
+from synthcxr.evaluation.sections import protocol, variety
+from synthcxr.evaluation.sections.cofindings import compute_cofindings
 from synthcxr.evaluation.sections.distances import build_empty_row
+from synthcxr.evaluation.sections.judge_agreement import compute_agreement_without_films
+from synthcxr.evaluation.sections.label_validity import compute_label_ratios
 from synthcxr.evaluation.sections.labels import build_empty_section
 
 Float64 = NDArray[np.float64]
@@ -56,9 +64,12 @@ class Reference:
     n_val: int
     floor: float
     floor_n: int
+    film_labels: FilmLabels | None
+    film_variety: FilmVariety | None
+    film_similarity: FilmSimilarity | None
 
     @classmethod
-    def read(cls, path: Path, *, judge_digest: str) -> Reference:
+    def read(cls, path: Path, *, judge_digest: str, config: EvaluateConfig) -> Reference:
         """Read reference.npz; ArtifactError when it is missing, broken, of an older format or of another judge."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -68,6 +79,11 @@ class Reference:
                     n_val=int(arrays["n_val"]),
                     floor=float(arrays["floor_judge"]),
                     floor_n=int(arrays["floor_n"]),
+                    film_labels=FilmLabels.from_arrays(
+                        arrays, n_bootstrap=config.n_bootstrap, rng=np.random.default_rng(config.seed)
+                    ),
+                    film_variety=FilmVariety.from_arrays(arrays),
+                    film_similarity=FilmSimilarity.from_arrays(arrays),
                 )
                 reference_judge_digest = str(arrays["digest_judge"])
         except FileNotFoundError:
@@ -81,14 +97,33 @@ class Reference:
         return reference
 
     def without_films(self) -> Reference:
-        """The reference for images that were requested by label: none of its films is known to meet the request."""
-        return dataclasses.replace(self, features=self.features[:0], counts=0 * self.counts, n_val=0)
+        """The reference for images that were requested by label: none of its films is known to meet the request.
+
+        What the films' own labels say of each finding remains.
+        """
+        return dataclasses.replace(
+            self,
+            features=self.features[:0],
+            counts=0 * self.counts,
+            n_val=0,
+            film_variety=None,
+            film_similarity=None,
+        )
 
 
 def compare_with_reference(
-    config: EvaluateConfig, synthetic: SyntheticSet, judge: OnnxModel, reference: Reference, *, checks: Checks
+    config: EvaluateConfig,
+    synthetic: SyntheticSet,
+    judge: OnnxModel,
+    reference: Reference,
+    *,
+    baseline: Baseline | None,
+    checks: Checks,
 ) -> Evidence:
-    """Compute the sections from a reference; all that need films are not applicable."""
+    """Compute the sections from a reference; all that need films are not applicable.
+
+    `baseline` is for images that were requested by label.
+    """
     extractor, n_val = extractors.extractor_from_model(judge), reference.n_val
     if synthetic.is_conditional:
         reference = reference.without_films()
@@ -105,7 +140,12 @@ def compare_with_reference(
         else DistanceRow(status=NO_FILMS)
         for name in config.extractors
     }
-    spaces = (PIXELS, *config.extractors)
+    spaces, not_judged = (PIXELS, *config.extractors), find_weak_findings(judge.metadata)
+    judge_labels, rng = detect_findings(outputs, judge.metadata), np.random.default_rng(config.seed)
+    labels = compare_labels(reference, judge_labels, not_judged=not_judged)
+    ratios = compute_label_ratios(
+        reference.film_labels, synthetic, outputs["logits"], baseline, n_bootstrap=config.n_bootstrap, rng=rng
+    )
     return {
         "n_real_test": 0,
         "phantom": synthetic.phantom or judge.metadata.phantom,
@@ -114,18 +154,17 @@ def compare_with_reference(
         "infinity": {name: {"status": NO_FILMS} for name in config.extractors},
         "coverage": {name: {"status": NO_FILMS} for name in config.extractors},
         "by_finding": {name: {"status": NO_FILMS} for name in config.extractors},
-        "similarity": {"status": NO_FILMS},
+        "similarity": compute_similarity(synthetic, reference.film_similarity, config=config),
         "privacy": {"status": NO_FILMS, **{space: {"status": NO_FILMS} for space in spaces}},
-        "labels": compare_labels(
-            reference,
-            detect_findings(outputs, judge.metadata),
-            not_judged=find_weak_findings(judge.metadata),
-        ),
-        "agreement": {"status": NO_FILMS},
+        "labels": {**labels, **ratios},
+        "agreement": compute_agreement_without_films(synthetic, judge_labels, not_judged=not_judged),
+        "cofindings": compute_cofindings(synthetic.labels, reference.film_labels),
+        "variety": variety.compute_variety(synthetic, reference.film_variety),
+        "weights": variety.compute_weights(synthetic),
         "classifier": {"status": NO_FILMS},
         "checks": checks,
         "protocol": protocol.describe_protocol_without_films(
-            n_val=n_val, n_bootstrap=config.n_bootstrap, judge_digest=judge.digest
+            n_val=n_val, n_bootstrap=config.n_bootstrap, judge_digest=judge.digest, baseline=baseline
         ),
     }
 
@@ -192,6 +231,22 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
         "n_real": n_real,
         "n_synthetic": n,
     }
+
+
+def compute_similarity(synthetic: SyntheticSet, films: FilmSimilarity | None, *, config: EvaluateConfig) -> Similarity:
+    """MS-SSIM of random pairs of images, beside that of the films of the reference if it has one."""
+    n = len(synthetic.records)
+    if n < MIN_FILMS_FOR_DISTANCE or not ms_ssim.count_scales(synthetic.resolution):
+        return {"status": not_applicable(f"n = {n}")}
+    pixels = synthetic.pixels(2 * ms_ssim.N_PAIRS)
+    value, interval, n_pairs = ms_ssim.measure_ms_ssim(
+        pixels, None, n_bootstrap=config.n_bootstrap, rng=np.random.default_rng(config.seed)
+    )
+    section: Similarity = {"status": COMPUTED, "synthetic": value, "synthetic_interval": interval, "n_pairs": n_pairs}
+    section["n_scales"] = ms_ssim.count_scales(synthetic.resolution)
+    if films is not None:
+        section |= {"real": films.value, "real_interval": films.interval}
+    return section
 
 
 def _resample_distance(real: Float64, synthetic: NDArray[np.float32], rng: np.random.Generator) -> float:
