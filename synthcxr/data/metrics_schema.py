@@ -187,10 +187,7 @@ class Subject(TypedDict):
 
 
 class Evidence(TypedDict):
-    """The sections. `distance`, `kernel`, `infinity`, `coverage` and `by_finding` have an entry per extractor.
-
-    `names` has the extractors, the judge and the classifier in words.
-    """
+    """The sections. `distance`, `kernel`, `infinity`, `coverage` and `by_finding` have an entry per extractor."""
 
     n_real_test: int
     phantom: bool
@@ -209,11 +206,12 @@ class Evidence(TypedDict):
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]
-    names: NotRequired[dict[str, str]]
 
 
 class MetricsJson(Subject, Evidence):
-    """metrics.json."""
+    """metrics.json; `names` has the extractors, the judge and the classifier in words."""
+
+    names: NotRequired[dict[str, str]]
 
 
 class GateRow(TypedDict):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,17 @@ def build_images_section(
 
     `records` are the rows of metadata.csv. At most `n_images` images are shown, each once.
     """
-    selected = select_images(records, n_images=n_images, requested=requested)
-    names = [name for rows in selected.values() for name in records.loc[rows, "file_name"]]
+    selected, rows_by_number = (
+        select_images(records, n_images=n_images, requested=requested),
+        records.to_dict("records"),
+    )
+    names = [rows_by_number[row]["file_name"] for rows in selected.values() for row in rows]
     data = dict(zip(names, read_files(names), strict=True))
     n = format_count(len(records))
     subsections = tuple(
         Section(
             f"{spell_finding(finding)}: {format_count(_count(records, finding))} of {n} images",
-            grid=Grid(tuple(_build_labelled(records.loc[row], finding, data) for row in rows)),
+            grid=Grid(tuple(_build_labelled(rows_by_number[row], finding, data) for row in rows)),
         )
         for finding, rows in selected.items()
     )
@@ -85,7 +89,7 @@ def resize_pixels(pixels: UInt8, side: int) -> UInt8:
     return images.quantise(images.resize(pixels.astype(np.float32) / np.float32(255), side))
 
 
-def _build_labelled(record: pd.Series, finding: str, data: Mapping[str, bytes]) -> Thumbnail:
+def _build_labelled(record: Mapping[Hashable, Any], finding: str, data: Mapping[str, bytes]) -> Thumbnail:
     labels = spell_labels(record["Finding Labels"])
     opinions = [f"{network} {opinion}" for network, opinion in _list_opinions(record, finding).items()]
     return build_thumbnail(
@@ -95,7 +99,7 @@ def _build_labelled(record: pd.Series, finding: str, data: Mapping[str, bytes]) 
     )
 
 
-def _list_opinions(record: pd.Series, finding: str) -> dict[str, str]:
+def _list_opinions(record: Mapping[Hashable, Any], finding: str) -> dict[str, str]:
     """The probability that the classifier, and the judge if it was asked to, gives to the finding."""
     columns = {"classifier": f"p_{finding}", "judge": f"judge_{finding}"}
     return {
@@ -106,8 +110,7 @@ def _list_opinions(record: pd.Series, finding: str) -> dict[str, str]:
 
 
 def _find_rows(records: pd.DataFrame, finding: str) -> list[int]:
-    labels = records["Finding Labels"].str.split(LABEL_SEPARATOR, regex=False)
-    return [int(row) for row, names in labels.items() if finding in names]
+    return [row for row, labels in enumerate(records["Finding Labels"]) if finding in labels.split(LABEL_SEPARATOR)]
 
 
 def _count(records: pd.DataFrame, finding: str) -> int:

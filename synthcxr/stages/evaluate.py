@@ -116,7 +116,7 @@ def run(
         "dataset": synthetic.digest,
         "n_synthetic": len(synthetic.records),
         **evidence,
-        "names": names.name_models(judge.metadata, classifier and classifier.metadata, films=film_dataset),
+        "names": names.name_models(judge.metadata, classifier.metadata if classifier else None, films=film_dataset),
     }
     metrics = round_metrics(metrics)
     verdict = gates.apply_gates(metrics, (*config.gates, Gate(_LABEL_DIVERGENCE, max=config.max_label_kl, min=None)))

@@ -55,13 +55,12 @@ class GateCounts:
 
     def select(self, families: Sequence[FamilyName]) -> GateCounts:
         """Only the gates of these kinds of evidence."""
-        return GateCounts(
-            *(
-                tuple(gate for gate in gates if find_family(gate["metric"]) in families)
-                for gates in (self.failed, self.passed, self.not_applicable)
-            ),
-            tuple(family for family in self.not_set if family in families),
+        failed, passed, not_applicable = (
+            tuple(gate for gate in gates if find_family(gate["metric"]) in families)
+            for gates in (self.failed, self.passed, self.not_applicable)
         )
+        not_set = tuple(family for family in self.not_set if family in families)
+        return GateCounts(failed, passed, not_applicable, not_set)
 
 
 def find_family(metric: str) -> FamilyName:

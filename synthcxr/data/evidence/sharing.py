@@ -36,11 +36,10 @@ def answer_sharing(metrics: MetricsJson, gates: GateCounts) -> Answer:
     skipped = {space: row["status"] for space, row in spaces.items() if space not in computed}
     reasons = [
         *(_judge_space(name_space(space, names), row) for space, row in computed.items()),
-        *(_judge_power(name_space(space, names), row) for space, row in computed.items()),
+        *(reason for space, row in computed.items() for reason in _judge_power(name_space(space, names), row)),
         *_judge_gates(gates, computed),
         *_judge_skipped(computed, skipped, names),
     ]
-    reasons = [reason for reason in reasons if reason is not None]
     state = find_worst(reason.state for reason in reasons)
     return Answer(
         key="shared",
@@ -73,12 +72,12 @@ def _judge_space(space: str, row: PrivacyRow) -> Reason:
     return Reason("passed", f"In {space}, not more images than by chance are close to a training film: {share}.")
 
 
-def _judge_power(space: str, row: PrivacyRow) -> Reason | None:
+def _judge_power(space: str, row: PrivacyRow) -> list[Reason]:
     detectable = row.get("detectable")
     if detectable is not None and detectable <= MAX_DETECTABLE_SHARE:
-        return None
+        return []
     limit = "no share of copies" if detectable is None else f"only copies that are {format_percent(detectable)} or more"
-    return Reason("open", f"In {space}, a set of this size would show {limit}.")
+    return [Reason("open", f"In {space}, a set of this size would show {limit}.")]
 
 
 def _judge_gates(gates: GateCounts, computed: Mapping[str, PrivacyRow]) -> list[Reason]:
