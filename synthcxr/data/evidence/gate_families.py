@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateRow, VerdictJson
@@ -79,7 +79,20 @@ def describe_gate(gate: GateRow) -> str:
     return f"{gate['metric']} = {format_number(gate['value'], digits=4)} ({bound}{detail})"
 
 
+def describe_not_applicable(gates: Iterable[GateRow]) -> list[str]:
+    """A sentence for each reason why gates do not apply, with the gates that have it."""
+    metrics_by_reason: dict[str, list[str]] = {}
+    for gate in gates:
+        metrics_by_reason.setdefault(find_reason(gate), []).append(gate["metric"])
+    return [f"Not applicable: {', '.join(metrics)} ({reason})." for reason, metrics in metrics_by_reason.items()]
+
+
 def find_reason(gate: GateRow) -> str:
-    """Why a gate is not applicable, from its sentence."""
-    _, found, reason = gate["sentence"].partition(f": {NOT_APPLICABLE}")
-    return f"{NOT_APPLICABLE}{reason.rstrip('.')}" if found else NOT_APPLICABLE
+    """Why a gate is not applicable, from the end of its sentence."""
+    return strip_status(gate["sentence"].rpartition(f": {NOT_APPLICABLE}")[2].rstrip("."))
+
+
+def strip_status(status: str) -> str:
+    """A status without the words "not applicable" before its reason."""
+    reason = status.removeprefix(NOT_APPLICABLE).strip()
+    return reason[1:-1] if reason.startswith("(") and reason.endswith(")") else reason or status

@@ -89,7 +89,7 @@ def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str
         ),
         ("Seed", str(run["request"].get("seed", _UNKNOWN))),
         ("Date", str(run.get("date", _UNKNOWN))),
-        ("Labels", f"given by the {name_network('classifier', names)}"),
+        ("Labelled by", name_network("classifier", names)),
         ("Checks of files and labels", f"{n_failed} of {n_checks} failed" if n_failed else f"all {n_checks} passed"),
     )
 

@@ -26,31 +26,36 @@ def read_label_ratios(metrics: MetricsJson, name: str) -> dict[str, LabelRatioRo
 
 def judge_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> list[Reason]:
     """What speaks for and against the labels; a fault of a requested finding is a failure, of another one a caution."""
-    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
-    reasons = []
-    for finding in validity:
-        state: State = "failed" if finding in requested else "open"
-        if (fault := _find_fault(finding, validity, specificity)) is not None:
-            reasons.append(Reason(state, fault))
-    reasons += [
-        Reason("open", f"Whether the images show {_spell(finding)} is not known: {_find_status(metrics, finding)}.")
-        for finding in requested
-        if finding not in validity
+    faults = _find_faults(metrics)
+    states: dict[str, State] = {finding: "failed" if finding in requested else "open" for finding in faults}
+    unknown = [finding for finding in requested if finding not in read_label_ratios(metrics, "validity")]
+    return [
+        *(
+            Reason("open", f"Whether the images show {_spell(finding)} is not known: {_find_status(metrics, finding)}.")
+            for finding in unknown
+        ),
+        *_judge_weights(metrics),
+        *_judge_companions(metrics, requested),
+        *(Reason(states[finding], fault) for finding, fault in faults.items()),
     ]
-    return [*reasons, *_judge_weights(metrics), *_judge_companions(metrics, requested)]
+
+
+def list_faulty_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
+    """The requested findings that the images do not show as films do."""
+    return [finding for finding in _find_faults(metrics) if finding in requested]
 
 
 def list_usable_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
     """The findings, of the requested ones if there are any, whose labels separate the images as they separate films."""
-    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
+    faults = _find_faults(metrics)
     return [
         finding
-        for finding, row in validity.items()
+        for finding, row in read_label_ratios(metrics, "validity").items()
         if (not requested or finding in requested)
         and (row["value"] or 0) >= MIN_VALIDITY
         and row["interval"]
         and row["interval"][0] > 0
-        and _find_fault(finding, validity, specificity) is None
+        and finding not in faults
     ]
 
 
@@ -69,7 +74,15 @@ def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> It
     yield "Findings per image", _describe_companions(metrics, requested)
     weights = metrics.get("weights")
     if weights is not None and is_computed(weights) and weights["effective_share"] < 1:
-        yield "Effective sample size", _describe_weights(weights["effective_size"], weights["effective_share"])
+        size, share = format_number(weights["effective_size"]), format_percent(weights["effective_share"], digits=2)
+        yield "Effective sample size", f"{size} of {format_count(weights['n'])} images ({share})"
+
+
+def _find_faults(metrics: MetricsJson) -> dict[str, str]:
+    """What is wrong with the labels, by finding."""
+    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
+    faults = {finding: _find_fault(finding, validity, specificity) for finding in validity}
+    return {finding: fault for finding, fault in faults.items() if fault is not None}
 
 
 def _find_fault(
@@ -97,12 +110,11 @@ def _judge_weights(metrics: MetricsJson) -> list[Reason]:
     weights = metrics.get("weights")
     if weights is None or not is_computed(weights) or weights["effective_share"] >= MIN_EFFECTIVE_SHARE:
         return []
-    size = _describe_weights(weights["effective_size"], weights["effective_share"])
-    return [Reason("open", f"The weights of the {format_count(weights['n'])} images leave {size}.")]
-
-
-def _describe_weights(size: float, share: float) -> str:
-    return f"an effective sample size of {format_number(size)} ({format_percent(share, digits=2)})"
+    size, share = format_number(weights["effective_size"]), format_percent(weights["effective_share"], digits=2)
+    sentence = (
+        f"The weights of the {format_count(weights['n'])} images leave an effective sample size of {size} ({share})."
+    )
+    return [Reason("open", sentence)]
 
 
 def _judge_companions(metrics: MetricsJson, requested: Sequence[str]) -> list[Reason]:

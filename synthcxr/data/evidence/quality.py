@@ -6,8 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from synthcxr.data.evidence.answer import Answer, Reason, find_worst, order_reasons
-from synthcxr.data.evidence.gate_families import FAMILIES, FamilyName, GateCounts, describe_gate, find_family
-from synthcxr.data.evidence.label_quality import describe_label_quality, judge_label_quality, list_usable_findings
+from synthcxr.data.evidence.gate_families import FAMILIES, FamilyName, GateCounts, describe_not_applicable, find_family
+from synthcxr.data.evidence.label_quality import (
+    describe_label_quality,
+    judge_label_quality,
+    list_faulty_findings,
+    list_usable_findings,
+)
 from synthcxr.data.evidence.sharing import EXPECTED_SHARE, name_space
 from synthcxr.data.metrics_rows import DistanceRow
 from synthcxr.data.metrics_schema import MetricsJson, is_computed, privacy_spaces
@@ -29,20 +34,28 @@ _PHANTOM = (
 
 
 def answer_quality(
-    metrics: MetricsJson, gates: GateCounts, *, requested: Sequence[str], utility: Mapping[str, Any]
+    metrics: MetricsJson,
+    gates: GateCounts,
+    *,
+    requested: Sequence[str],
+    is_phantom: bool,
+    utility: Mapping[str, Any],
 ) -> Answer:
-    """Answer from the distances, the variety, the labels and, where it was measured, utility.json."""
+    """Answer from the distances, the variety, the labels and, where it was measured, utility.json.
+
+    `is_phantom` says that the generator was trained on phantoms, whatever the films of the comparison are.
+    """
     gates = gates.select(_FAMILIES)
     reasons = [
-        *_judge_gates(gates),
+        *([Reason("open", _NO_FILMS)] if not metrics["n_real_test"] else []),
+        *([Reason("open", _PHANTOM)] if metrics["phantom"] or is_phantom else []),
+        *(Reason("failed", gate["sentence"]) for gate in gates.failed),
         *judge_label_quality(metrics, requested),
         *_judge_counts(metrics),
         *_judge_duplicates(metrics),
+        *(Reason("open", sentence) for sentence in describe_not_applicable(gates.not_applicable)),
+        *(Reason("open", f"No gate on {FAMILIES[family]} is set.") for family in gates.not_set),
     ]
-    if metrics["phantom"]:
-        reasons.append(Reason("open", _PHANTOM))
-    if not metrics["n_real_test"]:
-        reasons.append(Reason("open", _NO_FILMS))
     state = find_worst(reason.state for reason in reasons)
     return Answer(
         key="good",
@@ -58,8 +71,12 @@ def _describe_verdict(metrics: MetricsJson, state: str, requested: Sequence[str]
     usable = list_usable_findings(metrics, requested)
     findings = ", ".join(_spell(name) for name in usable)
     if state == "failed":
-        failed = dict.fromkeys(_name_failed(gates))
-        return f"No: {', '.join(failed)} failed" if failed else "No: the labels do not show the requested finding"
+        failed = list(dict.fromkeys(_name_failed(gates)))
+        faulty = list_faulty_findings(metrics, requested)
+        use = f", not for {' and '.join(map(_spell, faulty))}" if faulty else ""
+        return f"No{use}: {' and '.join(failed)} failed" if failed else f"No{use}"
+    if state == "open" and not metrics["n_real_test"]:
+        return "Not known: it was not compared with test films"
     if state == "open":
         return f"In part; labels valid for {findings}" if findings else "Not shown in full"
     return f"Yes; labels valid for {findings}" if findings else "Yes, without the labels"
@@ -68,14 +85,6 @@ def _describe_verdict(metrics: MetricsJson, state: str, requested: Sequence[str]
 def _name_failed(gates: GateCounts) -> Iterable[str]:
     for gate in gates.failed:
         yield FAMILIES.get(find_family(gate["metric"]), gate["metric"])
-
-
-def _judge_gates(gates: GateCounts) -> list[Reason]:
-    return [
-        *(Reason("failed", gate["sentence"]) for gate in gates.failed),
-        *(Reason("open", f"Not applicable: {describe_gate(gate)}.") for gate in gates.not_applicable),
-        *(Reason("open", f"No gate on {FAMILIES[family]} is set.") for family in gates.not_set),
-    ]
 
 
 def _judge_counts(metrics: MetricsJson) -> list[Reason]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from synthcxr.data.evidence.answer import Answer, Reason, find_worst, order_reasons
-from synthcxr.data.evidence.gate_families import GateCounts, describe_gate
+from synthcxr.data.evidence.gate_families import GateCounts, describe_gate, describe_not_applicable, strip_status
 from synthcxr.data.metrics_rows import PrivacyRow
 from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, privacy_spaces
 from synthcxr.data.model_names import name_features
@@ -37,7 +37,7 @@ def answer_sharing(metrics: MetricsJson, gates: GateCounts) -> Answer:
     reasons = [
         *(_judge_space(name_space(space, names), row) for space, row in computed.items()),
         *(reason for space, row in computed.items() for reason in _judge_power(name_space(space, names), row)),
-        *_judge_gates(gates, computed),
+        *_judge_gates(gates.select(("copying",)), computed),
         *_judge_skipped(computed, skipped, names),
     ]
     state = find_worst(reason.state for reason in reasons)
@@ -58,8 +58,7 @@ def name_space(space: str, names: Mapping[str, str]) -> str:
 
 def _judge_space(space: str, row: PrivacyRow) -> Reason:
     share = f"{format_percent(row['share'])} {format_shares(row['share_interval'], template=_IN_TEXT)}"
-    low = row["share_interval"][0]
-    if low > EXPECTED_SHARE:
+    if _is_flagged(row):
         return Reason(
             "failed",
             f"In {space}, {share} of the images are closer to a training film than 99 % of the held-out films are;"
@@ -81,26 +80,36 @@ def _judge_power(space: str, row: PrivacyRow) -> list[Reason]:
 
 
 def _judge_gates(gates: GateCounts, computed: Mapping[str, PrivacyRow]) -> list[Reason]:
-    copying = gates.select(("copying",))
-    reasons = [Reason("failed", f"Failed: {describe_gate(gate)}.") for gate in copying.failed]
+    """The gates whose outcome the spaces do not say already."""
+    flagged = {f"privacy.{space}.share_low" for space, row in computed.items() if _is_flagged(row)}
+    reasons = [
+        Reason("failed", f"Failed: {describe_gate(gate)}.") for gate in gates.failed if gate["metric"] not in flagged
+    ]
     if computed:
-        reasons += [Reason("open", f"Not applicable: {describe_gate(gate)}.") for gate in copying.not_applicable]
-    return reasons + ([Reason("open", "No gate on copying is set.")] if copying.not_set else [])
+        reasons += [Reason("open", sentence) for sentence in describe_not_applicable(gates.not_applicable)]
+    return reasons + ([Reason("open", "No gate on copying is set.")] if gates.not_set else [])
+
+
+def _is_flagged(row: PrivacyRow) -> bool:
+    return row["share_interval"][0] > EXPECTED_SHARE
 
 
 def _judge_skipped(
     computed: Mapping[str, PrivacyRow], skipped: Mapping[str, str], names: Mapping[str, str]
 ) -> list[Reason]:
     if not computed:
-        statuses = list(dict.fromkeys(skipped.values())) or ["not measured"]
+        statuses = list(dict.fromkeys(map(strip_status, skipped.values()))) or ["not measured"]
         return [Reason("open", f"Nothing was examined for copies of training films: {'; '.join(statuses)}.")]
-    return [Reason("open", f"{name_space(space, names)}: {status}.") for space, status in skipped.items()]
+    return [
+        Reason("open", f"Not examined in {name_space(space, names)}: {strip_status(status)}.")
+        for space, status in skipped.items()
+    ]
 
 
 def _list_facts(
     computed: Mapping[str, PrivacyRow], skipped: Mapping[str, str], names: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    not_examined = [f"{name_space(space, names)} ({status})" for space, status in skipped.items()]
+    not_examined = [f"{name_space(space, names)}: {strip_status(status)}" for space, status in skipped.items()]
     if kinds := find_missed_kinds(list(computed.values())):
         not_examined.append(f"copies that are {' or '.join(kinds)}, which no space detects reliably")
     not_examined.append(_ALWAYS)

@@ -45,7 +45,13 @@ def summarise_evidence(
     gates = GateCounts.count(verdict)
     answers = (
         answer_sharing(metrics, gates),
-        answer_quality(metrics, gates, requested=run["request"]["labels"], utility=utility or {}),
+        answer_quality(
+            metrics,
+            gates,
+            requested=run["request"]["labels"],
+            is_phantom=run["model"]["phantom"],
+            utility=utility or {},
+        ),
         answer_identity(metrics, gates, run),
     )
     states = [answer.state for answer in answers]
