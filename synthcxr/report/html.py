@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from synthcxr.data.evidence.label_quality import VALIDITY_FACT
 from synthcxr.data.evidence.summary import EvidenceSummary
 from synthcxr.data.number_format import NO_BREAK_SPACE
 from synthcxr.project.html_templates import render_page
@@ -36,7 +37,7 @@ class Report:
 
 def render_report(report: Report) -> str:
     """Render the page. All text is escaped; only our own SVG is not."""
-    return render_page(_TEMPLATE, filters={"prose": _format_prose}, report=report)
+    return render_page(_TEMPLATE, filters={"prose": _format_prose}, report=report, chart_fact=VALIDITY_FACT)
 
 
 def _format_prose(text: str) -> Markup:

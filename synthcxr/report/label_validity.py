@@ -21,6 +21,7 @@ _HEADINGS = (
     "Images / films with it",
 )
 _COMPANION_HEADINGS = ("Finding", "Findings per image", "Findings per film", "Most frequent companions (on films)")
+_MAX_SMALL_ROWS = 8
 _METHOD = (
     "Validity is (AUROC of the judge on images - 0.5) / (its AUROC on films - 0.5): 1 means that the judge separates"
     " the images by their labels as it separates films by theirs, 0 that the labels mean nothing, below 0 that they are"
@@ -37,20 +38,28 @@ def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str])
         return None
     ordered = sorted(label_ratio_rows(section), key=lambda finding: finding not in requested)
     specificity = label_ratio_rows(metrics["labels"].get("specificity") or {})
-    rows = tuple(
-        _tabulate(finding, label_ratio_rows(section)[finding], specificity.get(finding), requested)
-        for finding in ordered
+    computed = read_label_ratios(metrics, "validity")
+    rows, unknown = (
+        tuple(
+            _tabulate(finding, label_ratio_rows(section)[finding], specificity.get(finding), requested)
+            for finding in ordered
+            if (finding in computed or finding in requested) is has_value
+        )
+        for has_value in (True, False)
+    )
+    parts = (
+        Section("Findings on one image", table=_tabulate_companions(metrics, requested)),
+        Section("Findings without a value", table=Table(_HEADINGS, unknown) if unknown else None, is_folded=True),
     )
     plot = build_validity_plot(metrics, requested)
     faults = [reason.sentence for reason in judge_label_quality(metrics, requested)]
-    companions = _tabulate_companions(metrics, requested)
     return Section(
         title="Do the labels mean what they say?",
         conclusion=_conclude(metrics, requested, str(section.get("status", ""))),
         plots=() if plot is None else (plot,),
         notes=tuple(faults),
         table=Table(_HEADINGS, rows) if rows else None,
-        subsections=() if companions is None else (Section("Findings on one image", table=companions),),
+        subsections=tuple(part for part in parts if part.table is not None),
         method=_METHOD,
     )
 
@@ -58,7 +67,7 @@ def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str])
 def build_validity_plot(metrics: MetricsJson, requested: Sequence[str], *, is_small: bool = False) -> Plot | None:
     """Validity and specificity by finding as a chart; None where no finding has a value."""
     validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
-    ordered = sorted(validity, key=lambda finding: finding not in requested)
+    ordered = sorted(validity, key=lambda finding: finding not in requested)[: _MAX_SMALL_ROWS if is_small else None]
     if not ordered:
         return None
     values = "; ".join(f"{spell_finding(name)} {format_number(validity[name]['value'], digits=2)}" for name in ordered)

@@ -13,6 +13,8 @@ MIN_VALIDITY = 0.5
 """A label with a lower validity separates the images less than half as well as it separates films."""
 MIN_EFFECTIVE_SHARE = 0.1
 """With a lower share, the weights leave few independent images, and every figure of a weighted set is uncertain."""
+VALIDITY_FACT = "Label validity (films: 1, no meaning: 0)"
+"""The fact that the report shows as a chart instead."""
 _EXTRA_FINDINGS = 2.0
 _IN_TEXT = "(95 % CI {} to {})"
 
@@ -70,7 +72,7 @@ def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> It
     validity = read_label_ratios(metrics, "validity")
     ordered = sorted(validity, key=lambda finding: finding not in requested)
     values = [f"{_spell(finding)} {_format_ratio(validity[finding])}" for finding in ordered]
-    yield "Label validity (films: 1, no meaning: 0)", "; ".join(values) or _describe_absence(metrics)
+    yield VALIDITY_FACT, "; ".join(values) or _describe_absence(metrics)
     yield "Findings per image", _describe_companions(metrics, requested)
     weights = metrics.get("weights")
     if weights is not None and is_computed(weights) and weights["effective_share"] < 1:
