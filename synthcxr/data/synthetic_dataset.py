@@ -33,7 +33,8 @@ TRAIN_DISTANCE_COLUMN = "train_distance"
 STEPS_COLUMN = "steps"
 _NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
-OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS)
+JUDGE_FINDINGS_COLUMN = "Judge Findings"
+OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ImageRecord:
 
     `requested` are the findings of the request, `findings` those that the classifier found. Optional are
     `train_distance`, the distance to the nearest training film; `steps`, the number of optimisation steps from the
-    candidate's latent; and `judge_probabilities`.
+    candidate's latent; and `judge_probabilities`, with the `judge_findings` that reach the judge's thresholds.
     """
 
     file_name: str
@@ -56,6 +57,7 @@ class ImageRecord:
     train_distance: float | None = None
     steps: int | None = None
     judge_probabilities: tuple[float, ...] = ()
+    judge_findings: tuple[str, ...] = ()
 
 
 def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
@@ -74,6 +76,8 @@ def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
             row[column] = value
     if record.judge_probabilities:
         row |= dict(zip(JUDGE_COLUMNS, record.judge_probabilities, strict=True))
+    if record.judge_findings:
+        row[JUDGE_FINDINGS_COLUMN] = LABEL_SEPARATOR.join(record.judge_findings)
     return row
 
 
@@ -99,7 +103,7 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
     path = dataset / METADATA_FILE
     if not path.is_file():
         raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
-    text_columns = dict.fromkeys(("file_name", "requested", "Finding Labels", "sha256"), str)
+    text_columns = dict.fromkeys(("file_name", "requested", "Finding Labels", JUDGE_FINDINGS_COLUMN, "sha256"), str)
     table = pd.read_csv(path, dtype=text_columns, keep_default_na=False)
     missing = [column for column in METADATA_COLUMNS if column not in table.columns]
     if missing:
@@ -139,6 +143,7 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
             judge_probabilities=(
                 tuple(float(row[column]) for column in JUDGE_COLUMNS) if JUDGE_COLUMNS[0] in row else ()
             ),
+            judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
         )
         for row in read_metadata(dataset).to_dict(orient="records")
     ]

@@ -279,7 +279,8 @@ def _describe_value(metrics: MetricsJson, path: str, value: float) -> str:
     node: Any = metrics
     for parent in parents:
         node = node[parent]
-    details = [format_interval(node.get(f"{key}_interval"), _format, template="95 % CI {} to {}")]
+    interval = node.get("interval" if key == "value" else f"{key}_interval")
+    details = [format_interval(interval, _format, template="95 % CI {} to {}")]
     if parents[0] == "distance" and node.get("n_synthetic") is not None:
         details.append(f"N = {node['n_synthetic']:,} images")
     text = ", ".join(detail for detail in details if detail)

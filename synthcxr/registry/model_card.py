@@ -138,6 +138,7 @@ def _describe_evidence(metadata: ModelMetadata, inputs: CardInputs) -> str:
         parts = [
             model_card_tables.render_distances(inputs.metrics),
             model_card_tables.render_coverage(inputs.metrics),
+            model_card_tables.render_label_validity(inputs.metrics),
             model_card_tables.render_memorisation(inputs.metrics),
             "Gates:\n\n" + "\n".join(f"- {gate['sentence']}" for gate in inputs.verdict.get("gates", ())),
         ]
@@ -153,6 +154,7 @@ def _describe_limits(metadata: ModelMetadata, inputs: CardInputs) -> str:
         lines.insert(0, "- No real film was used for training.")
     if metadata.kind == "generator":
         lines += model_card_tables.list_memorisation_limits(inputs.metrics)
+        lines += model_card_tables.list_label_limits(inputs.metrics)
     lines += _describe_weak_thresholds(metadata, inputs)
     n_test = inputs.metrics.get("n_real_test", 0)
     if n_test < MIN_FILMS_FOR_DISTANCE:

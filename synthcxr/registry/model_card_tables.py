@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, label_ratio_rows, privacy_spaces
 from synthcxr.data.model_names import name_features, name_network
 from synthcxr.data.number_format import (
     format_count,
@@ -85,6 +85,53 @@ def render_memorisation(metrics: MetricsJson) -> str:
         " chance."
     )
     return "\n".join(header + rows) + "\n\n" + notes
+
+
+def render_label_validity(metrics: MetricsJson) -> str:
+    """Return validity and specificity of each finding that has one; "" if not measured."""
+    labels = metrics.get("labels", {})
+    validity, specificity = (
+        label_ratio_rows(labels.get("validity", {})),
+        label_ratio_rows(labels.get("specificity", {})),
+    )
+    rows = []
+    for finding, row in validity.items():
+        if row["value"] is None:
+            continue
+        other = specificity[finding]
+        note = "" if row["gated"] else " (not gated)"
+        rows.append(
+            f"| {finding}{note} | {_estimate(row['value'], row['interval'])}"
+            f" | {_estimate(other['value'], other['interval'])} | {_number(row['real'])} | {_number(row['synthetic'])}"
+            f" | {_counts(row['n_real_positive'], row['n_synthetic_positive'])} |"
+        )
+    if not rows:
+        return ""
+    header = [
+        "| label | validity (95 % CI) | specificity (95 % CI) | judge's AUROC on films | on images"
+        " | N positive films / images |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes = (
+        "Validity is how well the judge separates images by a label, relative to films: 1 is as on films, 0 not at all."
+        " Specificity is the same against images and films with other findings."
+    )
+    return "\n".join(header + rows) + "\n\n" + notes
+
+
+def list_label_limits(metrics: MetricsJson) -> list[str]:
+    """Return a limit for labels that exaggerate, and for weights that leave few images."""
+    rows = label_ratio_rows(metrics.get("labels", {}).get("validity", {}))
+    limits = []
+    if exaggerated := [finding for finding, row in rows.items() if row["exaggerates"]]:
+        limits.append(f"- These findings are more obvious on the images than on films: {', '.join(exaggerated)}.")
+    weights = metrics.get("weights")
+    if weights is not None and weights["effective_share"] < 1:
+        limits.append(
+            f"- The weights have an effective sample size of {_number(weights['effective_size'])} of"
+            f" {format_count(weights['n'])} images."
+        )
+    return limits
 
 
 def list_memorisation_limits(metrics: MetricsJson) -> list[str]:

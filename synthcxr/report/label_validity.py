@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from synthcxr.data.evidence.label_quality import judge_label_quality, list_usable_findings, read_label_ratios
 from synthcxr.data.metrics_rows import LabelRatioRow
-from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, label_ratio_rows
+from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, is_computed, label_ratio_rows
 from synthcxr.data.number_format import format_count, format_number
 from synthcxr.report import plots
 from synthcxr.report.section import Plot, Row, Section, Table
-from synthcxr.report.text import format_estimate, format_share, spell_finding
+from synthcxr.report.text import format_estimate, format_share, format_share_estimate, spell_finding
 
 _HEADINGS = (
     "Finding",
@@ -57,7 +57,7 @@ def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str])
         title="Do the labels mean what they say?",
         conclusion=_conclude(metrics, requested, str(section.get("status", ""))),
         plots=() if plot is None else (plot,),
-        notes=tuple(faults),
+        notes=(*faults, *_describe_variety(metrics)),
         table=Table(_HEADINGS, rows) if rows else None,
         subsections=tuple(part for part in parts if part.table is not None),
         method=_METHOD,
@@ -84,6 +84,19 @@ def _conclude(metrics: MetricsJson, requested: Sequence[str], status: str) -> st
     if read_label_ratios(metrics, "validity"):
         return "No label that was tested separates the images as it separates films."
     return f"It is not known whether the labels mean what they say: {status}."
+
+
+def _describe_variety(metrics: MetricsJson) -> list[str]:
+    variety = metrics.get("variety")
+    if variety is None or not is_computed(variety):
+        return []
+    share = format_share_estimate(variety["near_duplicates"], variety["near_duplicates_interval"], in_text=True)
+    real_share, median = format_share(variety["real_near_duplicates"]), format_number(variety["correlation"])
+    return [
+        f"Near-duplicates of another image: {share}; of real films {real_share}. The median image correlates with the"
+        f" one most like it at {median}, the median film with that of another patient at"
+        f" {format_number(variety['real_correlation'])}."
+    ]
 
 
 def _tabulate(finding: str, row: LabelRatioRow, specificity: LabelRatioRow | None, requested: Sequence[str]) -> Row:

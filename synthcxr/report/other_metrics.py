@@ -32,7 +32,7 @@ def _describe_similarity(metrics: MetricsJson) -> tuple[str, ...]:
     if similarity is None or not is_computed(similarity):
         return ()
     synthetic = format_estimate(similarity["synthetic"], similarity["synthetic_interval"], in_text=True)
-    real = format_estimate(similarity["real"], similarity["real_interval"], in_text=True)
+    real = format_estimate(similarity.get("real"), similarity.get("real_interval"), in_text=True)
     return (
         f"Mean MS-SSIM of random pairs: synthetic images {synthetic}, real films {real}. A higher value for images"
         " means less diversity.",

@@ -17,8 +17,10 @@ from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import GenerateConfig
 from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ConfigError, DataError, GateError
-from synthcxr.model_files.model_folder import read_attribution
+from synthcxr.evaluation import dataset_summary
+from synthcxr.model_files.model_folder import PROPOSAL_REPORT_FILE, read_attribution
 from synthcxr.model_files.onnx_metadata import ModelMetadata
+from synthcxr.storage import json_files
 from synthcxr.storage.progress import Progress, open_progress
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.request.label_mixture import Quotas, plan_quotas
@@ -113,7 +115,8 @@ def run(
     generator, classifier = strategy.sampler.generator.metadata, strategy.sampler.classifier.metadata
     source = _Source(strategy, model, engine, build_copy_filter(generator) if build_copy_filter else None)
     request = _build_request(config, quotas, source, image_format)
-    origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model))
+    judge = None if strategy.judge is None else strategy.judge.metadata
+    origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model), judge)
     if append and request.parts:
         raise ConfigError("--append: cannot extend a request for several sets of findings; choose another --out")
     if dry_run:
@@ -121,13 +124,22 @@ def run(
 
     with DatasetWriter.open(out, request, origin, append=append, force=force) as writer:
         if writer.finished_run is not None:
-            return _report("already finished", out, request, writer.finished_run)
+            return _report("already finished", out, request, writer.finished_run, rates=_read_rates(source))
         n_resumed, keeps_threads = writer.n_images, writer.request.threads != request.threads
         if keeps_threads:  # the bytes may depend on the number of threads, so use that of the existing images
             source = dataclasses.replace(source, strategy=_open_strategy(config, model, writer.request.threads))
         _draw_open_parts(source, writer)
         written_run, checks = writer.commit(functools.partial(_check_dataset, request=request))
-        return _report("made", out, request, written_run, checks, n_resumed=n_resumed, keeps_threads=keeps_threads)
+        return _report(
+            "made",
+            out,
+            request,
+            written_run,
+            checks,
+            rates=_read_rates(source),
+            n_resumed=n_resumed,
+            keeps_threads=keeps_threads,
+        )
 
 
 def _open_strategy(config: GenerateConfig, model: Path, threads: int | None) -> SamplingStrategy:
@@ -164,6 +176,17 @@ def _build_request(
         threads=strategy.sampler.generator.threads,
         copy_filter=source.copy_filter.fingerprint if source.copy_filter else "",
     )
+
+
+def _read_rates(source: _Source) -> dict[str, tuple[int, int]]:
+    """How many of how many random candidates show each finding, as `distill` measured; empty if it did not."""
+    proposal, path = source.strategy.proposal, source.model / PROPOSAL_REPORT_FILE
+    if proposal is None or not path.is_file():
+        return {}
+    report = json_files.read_json(path)
+    if report.get("digest") != proposal.session.digest:
+        return {}
+    return {name: (int(row["n_shown"]), int(report["n_held"])) for name, row in report["findings"].items()}
 
 
 def _draw_open_parts(source: _Source, writer: DatasetWriter) -> None:
@@ -232,7 +255,7 @@ def _report_dry_run(
 ) -> GenerateReport:
     plan = DatasetWriter.dry_run(out, request, origin, append=append, force=force)
     if plan.finished_run is not None:
-        return _report("already finished", out, request, plan.finished_run)
+        return _report("already finished", out, request, plan.finished_run, rates={})
     lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan)
     return GenerateReport("dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines)
 
@@ -244,6 +267,7 @@ def _report(
     run: Mapping[str, Any],
     checks: CheckResult | None = None,
     *,
+    rates: Mapping[str, tuple[int, int]],
     n_resumed: int = 0,
     keeps_threads: bool = False,
 ) -> GenerateReport:
@@ -267,6 +291,6 @@ def _report(
         n_images=counts["found"],
         draws=counts["draws"],
         provider=run["provider"],
-        lines=(*lines, *messages.list_warnings(run, request)),
+        lines=(*lines, *dataset_summary.describe_dataset(out, run, rates=rates), *messages.list_warnings(run, request)),
         checks=checks,
     )

@@ -127,7 +127,8 @@ class GenerationRequest:
 class Origin:
     """Where the images come from: the address of the model, the metadata of its two files, and the command line.
 
-    `attribution` are the texts that the sources of the training films require to be passed on.
+    `attribution` are the texts that the sources of the training films require to be passed on. `judge` is the judge
+    if the request includes its probabilities.
     """
 
     model_name: str
@@ -135,6 +136,7 @@ class Origin:
     classifier: ModelMetadata
     command: tuple[str, ...]
     attribution: tuple[str, ...] = ()
+    judge: ModelMetadata | None = None
 
     @property
     def phantom(self) -> bool:

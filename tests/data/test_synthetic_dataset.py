@@ -51,7 +51,13 @@ def test_very_small_weights_keep_their_digits(tmp_path: Path) -> None:
 
 def test_optional_columns_are_written_and_read(tmp_path: Path) -> None:
     """The training distance, optimisation steps and judge's probabilities are read as they were written."""
-    record = dataclasses.replace(make_record(3), train_distance=1.5, steps=7, judge_probabilities=(0.25,) * 14)
+    record = dataclasses.replace(
+        make_record(3),
+        train_distance=1.5,
+        steps=7,
+        judge_probabilities=(0.25,) * 14,
+        judge_findings=("Edema", "Mass"),
+    )
     write_metadata(tmp_path / METADATA_FILE, [to_metadata_row(record)])
     assert read_image_records(tmp_path) == [record]
     assert list(read_metadata(tmp_path).columns) == [*METADATA_COLUMNS, *OPTIONAL_COLUMNS]

@@ -196,3 +196,53 @@ def test_a_pattern_that_matches_no_metric_is_refused(metric: str) -> None:
     """A `*` stands for one whole part of a path; a pattern without a metric is a mistake in the parameters."""
     with pytest.raises(ConfigError, match="unknown metric"):
         check_gates((at_most(metric, 1),), ["judge"])
+
+
+def build_labels(**row: Any) -> dict[str, Any]:
+    """A section "labels" without comparable films, in which validity is computed."""
+    ratio = {"status": "computed", "value": 0.8, "interval": [0.6, 1.0], "n_real_positive": 40, "gated": True} | row
+    section = {"status": "computed", "mean": 0.7, "mean_interval": [0.5, 0.9], "Edema": ratio}
+    return {"status": "not applicable (n = 7)", "shares": {}, "validity": section, "specificity": section}
+
+
+def test_label_validity_can_be_gated_where_label_shares_cannot() -> None:
+    """The status of the section "labels" is about shares; validity has its own. A gate names its interval."""
+    gates = (
+        at_least("labels.validity.Edema.value", 0.7),
+        at_least("labels.validity.mean", 0.75),
+        at_least("labels.specificity.Edema.value", 0.9),
+    )
+    verdict = apply_gates(build_metrics(labels=build_labels()), gates)
+    assert [gate.status for gate in verdict.gates] == ["passed", "failed", "failed"]
+    assert "Label validity of Edema" in verdict.gates[0].sentence
+    assert "0.8 (95 % CI 0.6 to 1), target at least 0.7: passed" in verdict.gates[0].sentence
+    assert "0.7 (95 % CI 0.5 to 0.9)" in verdict.gates[1].sentence
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"gated": False, "n_real_positive": 14}, "not applicable (14 positive films, fewer than 15)"),
+        ({"status": "not applicable (n = 2 films)", "value": None}, "not applicable (n = 2 films)"),
+    ],
+)
+def test_a_finding_with_few_positive_films_is_not_gated(row: dict[str, Any], reason: str) -> None:
+    """Its value is reported; the gate is not applicable and says why."""
+    verdict = apply_gates(build_metrics(labels=build_labels(**row)), (at_least("labels.validity.Edema.value", 0.99),))
+    assert (verdict.gates[0].status, verdict.gates[0].value) == ("not applicable", None)
+    assert verdict.gates[0].sentence.endswith(f": {reason}.")
+
+
+def test_a_finding_without_a_row_takes_the_reason_of_its_section() -> None:
+    """Without a baseline no finding of a requested set has validity."""
+    labels = build_labels() | {"validity": {"status": "not applicable (no baseline)", "mean": None}}
+    for metric in ("labels.validity.Edema.value", "labels.validity.mean"):
+        verdict = apply_gates(build_metrics(labels=labels), (at_least(metric, 0.5),))
+        assert verdict.gates[0].sentence.endswith(": not applicable (no baseline).")
+
+
+def test_the_effective_sample_size_can_be_gated() -> None:
+    """Two of a hundred images: the gate at 10 % fails."""
+    weights = {"status": "computed", "effective_size": 2.0, "effective_share": 0.02, "n": 100}
+    verdict = apply_gates(build_metrics(weights=weights), (at_least("weights.effective_share", 0.1),))
+    assert verdict.gates[0].status == "failed"

@@ -16,7 +16,14 @@ from support.paths import REPOSITORY
 from synthcxr.config.schema import load_config
 from synthcxr.data import image_reader, images
 from synthcxr.data.findings import FINDINGS
-from synthcxr.data.synthetic_dataset import JUDGE_COLUMNS, PROBABILITY_COLUMNS, read_image_records, read_metadata
+from synthcxr.data.synthetic_dataset import (
+    JUDGE_COLUMNS,
+    JUDGE_FINDINGS_COLUMN,
+    PROBABILITY_COLUMNS,
+    read_image_records,
+    read_metadata,
+    read_run,
+)
 from synthcxr.errors import ConfigError, GateError
 from synthcxr.model_files import onnx_metadata, predictions
 from synthcxr.stages import distill, generate, list_labels
@@ -128,6 +135,23 @@ def test_the_judges_probabilities_are_those_of_the_written_files(model: Path, tm
     np.testing.assert_allclose(judge_table, predictions.to_probabilities(logits), atol=2e-6)
     assert read_image_records(dataset)[0].judge_probabilities == tuple(judge_table.iloc[0])
     assert JUDGE_COLUMNS[0] in (dataset / "croissant.json").read_text()
+    assert JUDGE_FINDINGS_COLUMN in (dataset / "croissant.json").read_text()
+
+
+def test_judge_findings_are_those_at_the_thresholds_in_run_json(model: Path, tmp_path: Path) -> None:
+    """With a calibrated judge, columns and thresholds are calibrated alike, and the column names what reaches them."""
+    folder, dataset = shutil.copytree(model, tmp_path / "calibrated_judge"), tmp_path / "dataset"
+    metadata = onnx_metadata.read(folder / "judge.onnx")
+    onnx_metadata.amend(folder / "judge.onnx", dataclasses.replace(metadata, calibration=CALIBRATION))
+    run_generate(folder, dataset, with_judge=True, n=40)
+    table, thresholds = read_metadata(dataset), read_run(dataset)["model"]["judge_thresholds"]
+    for _, row in table.iterrows():
+        names = [name for name in FINDINGS if name in thresholds and row[f"judge_{name}"] >= thresholds[name]]
+        assert row[JUDGE_FINDINGS_COLUMN].split("|") == (names or ["No Finding"])
+    raw = predictions.calibrate(predictions.stack_thresholds(metadata.thresholds), CALIBRATION)
+    assert [thresholds[name] for name in FINDINGS if name in thresholds] == pytest.approx(
+        raw[np.isfinite(raw)], abs=1e-6
+    )
 
 
 CALIBRATION = {"temperature": 2.0, "shift": dict.fromkeys(FINDINGS, -0.5), "n_films": 100}

@@ -158,6 +158,10 @@ def _describe_variety(metrics: MetricsJson) -> str:
     if similarity is not None and is_computed(similarity):
         synthetic, real = format_number(similarity["synthetic"]), format_number(similarity["real"])
         parts.append(f"MS-SSIM of pairs {synthetic}, of pairs of films {real} (higher: less variety)")
+    variety = metrics.get("variety")
+    if variety is not None and is_computed(variety):
+        share, real = format_percent(variety["near_duplicates"]), format_percent(variety.get("real_near_duplicates"))
+        parts.append(f"near-duplicates {share}, of films {real}")
     return "; ".join(parts) or "not measured"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import Device, Method, ResolvedMethod
 from synthcxr.data import images
-from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, to_finding_names
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
@@ -97,7 +97,7 @@ class SamplingStrategy:
     ) -> list[ImageRecord]:
         """The manifest records of a batch, with calibrated probabilities; file name and digest are still empty."""
         calibrated = predictions.calibrate(batch.probabilities, self.sampler.classifier.metadata.calibration)
-        judge_probabilities = batch.judge_probabilities
+        judge_probabilities, judge_findings = batch.judge_probabilities, self._name_judge_findings(batch)
         return [
             ImageRecord(
                 file_name="",
@@ -111,9 +111,18 @@ class SamplingStrategy:
                 train_distance=None if train_distances is None else float(train_distances[row]),
                 steps=None if batch.steps is None else int(batch.steps[row]),
                 judge_probabilities=() if judge_probabilities is None else _round(judge_probabilities[row]),
+                judge_findings=judge_findings[row],
             )
             for row, index in enumerate(batch.indices)
         ]
+
+    def _name_judge_findings(self, batch: ImageBatch) -> list[tuple[str, ...]]:
+        """The findings of each image that reach the judge's thresholds, both calibrated; empty without a judge."""
+        if batch.judge_probabilities is None or self.judge is None:
+            return [()] * len(batch.indices)
+        metadata = self.judge.metadata
+        thresholds = predictions.calibrate(predictions.stack_thresholds(metadata.thresholds), metadata.calibration)
+        return [to_finding_names(row.astype(float)) for row in batch.judge_probabilities >= thresholds]
 
     def collect_digests(self) -> dict[str, str]:
         """The digests that identify the models, and fingerprints of how their logits become findings."""

@@ -8,6 +8,7 @@ from typing import Any
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.synthetic_dataset import (
     JUDGE_COLUMNS,
+    JUDGE_FINDINGS_COLUMN,
     METADATA_FILE,
     PROBABILITY_COLUMNS,
     STEPS_COLUMN,
@@ -57,7 +58,7 @@ _OPTIMISATION_COLUMNS = {
 _JUDGE_COLUMNS = {
     column: ("sc:Float", f"The probability of {finding} by the judge, which did not choose the image.")
     for column, finding in zip(JUDGE_COLUMNS, FINDINGS, strict=True)
-}
+} | {JUDGE_FINDINGS_COLUMN: ("sc:Text", "Findings whose judge_ probability passes the judge's threshold, joined by |.")}
 _FILE_PATTERNS: dict[ImageFormat, tuple[str, str]] = {
     "png": ("*/*.png", "image/png"),
     "dicom": ("*/*.dcm", "application/dicom"),

@@ -38,6 +38,8 @@ def write_run(
         "weak": list(origin.classifier.weak),
         "thresholds": _calibrate_thresholds(origin.classifier),
     }
+    if origin.judge is not None:
+        model |= {"judge_thresholds": _calibrate_thresholds(origin.judge), "judge_weak": list(origin.judge.weak)}
     commit, dirty = revision.read_git_commit()
     versions = {name: version for name, version in request.pins.items() if name not in DEVICE_PINS}
     run = {
@@ -75,9 +77,9 @@ def write_run(
     return run
 
 
-def _calibrate_thresholds(classifier: ModelMetadata) -> dict[str, float]:
-    """The calibrated probability, as metadata.csv has it, from which each finding counts as present."""
-    thresholds = predictions.calibrate(predictions.stack_thresholds(classifier.thresholds), classifier.calibration)
+def _calibrate_thresholds(model: ModelMetadata) -> dict[str, float]:
+    """The calibrated probability, as metadata.csv has it, from which the model counts each finding as present."""
+    thresholds = predictions.calibrate(predictions.stack_thresholds(model.thresholds), model.calibration)
     return {name: round(float(p), 6) for name, p in zip(FINDINGS, thresholds, strict=True) if np.isfinite(p)}
 
 
