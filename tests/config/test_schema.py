@@ -6,7 +6,9 @@ import pytest
 from support.paths import REPOSITORY
 
 from synthcxr.config.schema import default_max_draws, load_config
+from synthcxr.data.evidence.gate_families import FAMILIES, find_family
 from synthcxr.errors import ConfigError
+from synthcxr.evaluation.gates import check_gates
 
 PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
 TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
@@ -80,3 +82,13 @@ def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
 def test_default_max_draws(n: int, selective: bool, max_draws: int) -> None:
     """One candidate per image, or 100 and at least 1,000 in all if not every candidate is accepted."""
     assert default_max_draws(n, selective=selective) == max_draws
+
+
+@pytest.mark.parametrize("profile", sorted((REPOSITORY / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_profiles_for_real_films_gate_every_kind_of_evidence(profile: Path) -> None:
+    """File checks, distance, label distribution, copying in every space and label validity decide by default."""
+    config = load_config(profile).evaluate
+    gates = {gate.metric: gate for gate in config.gates}
+    assert {find_family(metric) for metric in gates} == set(FAMILIES)
+    assert gates["privacy.*.share_low"].max == 0.01
+    check_gates(config.gates, config.extractors)
