@@ -110,7 +110,7 @@ def test_images_are_shown_unchanged_by_finding_and_in_order(tmp_path: Path) -> N
         with Image.open(tmp_path / f"synthetic/images/00000/{candidate:08d}.png") as image:
             assert np.array_equal(page.pixels[position], np.asarray(image))
     assert "No Finding: 13 of 20 images" in page.text
-    assert "Effusion: 7 of 20 images classifier 10\u00a0%" in page.text
+    assert "Effusion: 7 of 20 images classifier 10 %" in page.text
 
 
 def test_an_image_that_was_changed_is_refused(tmp_path: Path) -> None:
