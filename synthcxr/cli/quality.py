@@ -89,8 +89,12 @@ def evaluate(
 
 
 def print_verdict(verdict: Verdict, *, dataset: Path, results: Path, record: bool, as_json: bool) -> None:
-    """Print each gate; GateError for a failed one unless `record`."""
-    print_result([gate.sentence for gate in verdict.gates], verdict.as_dict(), as_json)
+    """Print the summary and each gate; GateError for a failed one unless `record`."""
+    from synthcxr.data.evidence.summary import format_lines, read_summary
+
+    summary = read_summary(results=results, dataset=dataset)
+    lines = [*format_lines(summary), "Gates:", *(f"  {gate.sentence}" for gate in verdict.gates)]
+    print_result(lines, verdict.as_dict() | {"summary": summary.as_dict()}, as_json)
     print_to_stderr(f"results: {results}; for a report run `synthcxr report --results {results} --dataset {dataset}`")
     if not verdict.passed and not record:
         raise GateError(verdict.failures)

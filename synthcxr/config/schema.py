@@ -227,7 +227,7 @@ class EvaluateConfig:
     """The evaluation of a synthetic dataset.
 
     `extractors` are the names of feature extractors, `n_bootstrap` is the number of resamples, and `max_label_kl` the
-    bound on the label divergence in the checks of the dataset.
+    bound of the gate on `labels.classifier.kl`, the label divergence by the classifier, which always applies.
     """
 
     extractors: tuple[str, ...]

@@ -114,6 +114,14 @@ class Prevalence(TypedDict):
     jensen_shannon: float
 
 
+class ClassifierLabels(TypedDict):
+    """The divergence of the labels in metadata.csv from the same classifier's labels of real test films, in nats."""
+
+    status: str
+    kl: NotRequired[float]
+    not_judged: NotRequired[Sequence[str]]
+
+
 LabelRatioSection = dict[str, LabelRatioRow | Interval | str | float | None]
 """A row per finding, "status", and "mean" with "mean_interval" over the findings that are gated and have a value."""
 
@@ -132,6 +140,7 @@ class Labels(TypedDict):
     test: NotRequired[PermutationTestRow]
     cooccurrence: NotRequired[CooccurrenceFigures]
     prevalence: NotRequired[Prevalence]
+    classifier: NotRequired[ClassifierLabels]
     validity: NotRequired[LabelRatioSection]
     specificity: NotRequired[LabelRatioSection]
 
@@ -197,11 +206,16 @@ class Evidence(TypedDict):
 
 
 class MetricsJson(Subject, Evidence):
-    """metrics.json."""
+    """metrics.json; `names` has the extractors, the judge and the classifier in words."""
+
+    names: NotRequired[dict[str, str]]
 
 
 class GateRow(TypedDict):
-    """One gate: a metric, its bound and the outcome; `value` is None where the gate is not applicable."""
+    """One gate: a metric, its bound and the outcome; `value` is None where the gate is not applicable.
+
+    `detail` names each failed check that the value counts, with its value and its bound.
+    """
 
     metric: str
     value: float | None
@@ -209,6 +223,7 @@ class GateRow(TypedDict):
     direction: GateDirection
     status: GateStatus
     sentence: str
+    detail: NotRequired[str]
 
 
 class VerdictJson(TypedDict):
@@ -218,10 +233,23 @@ class VerdictJson(TypedDict):
     gates: list[GateRow]
 
 
+class AnswerJson(TypedDict):
+    """The answer to one question of the summary: "passed", "open" or "failed", and the answer in a few words."""
+
+    state: str
+    verdict: str
+
+
 class SummaryJson(TypedDict):
-    """summary.json: the figures that `dvc metrics show` compares; figures that were not computed are absent."""
+    """summary.json: answers and figures that `dvc metrics show` compares; figures that were not computed are absent.
+
+    `state` is the worst state of the answers: "passed", "open" or "failed".
+    """
 
     gates_passed: bool
+    state: str
+    headline: str
+    answers: dict[str, AnswerJson]
     n_synthetic: NotRequired[int]
     n_real_test: NotRequired[int]
     relative_distance: NotRequired[dict[str, float]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from synthcxr.config.schema import Gate
@@ -13,6 +13,7 @@ from synthcxr.data.metrics_schema import (
     NOT_APPLICABLE,
     NOT_COMPUTED,
     PIXELS,
+    Checks,
     GateDirection,
     GateStatus,
     MetricsJson,
@@ -21,6 +22,7 @@ from synthcxr.data.metrics_schema import (
 )
 from synthcxr.data.number_format import format_interval, format_number
 from synthcxr.errors import ConfigError
+from synthcxr.evaluation.gate_patterns import is_pattern, match_metrics
 from synthcxr.evaluation.metrics.label_validity import MIN_GATED_POSITIVES
 
 _PER_FINDING = ("labels.shares.", "labels.validity.", "labels.specificity.", "by_finding.", "agreement.")
@@ -30,6 +32,9 @@ _LABELS = {
         "Jensen-Shannon divergence (bits) between the label distributions of synthetic images and real test films"
     ),
     "kl": "KL divergence (nats) of the label distribution of synthetic images from that of real test films",
+    "classifier.kl": (
+        "KL divergence (nats) of the labels of synthetic images from those of real test films, both by the classifier"
+    ),
     "test.p_value": (
         "p-value of the permutation test for equal label distributions of synthetic images and real test films"
     ),
@@ -108,7 +113,10 @@ _AGREEMENT = "share of the images labelled {0} by the classifier in which the ju
 
 @dataclasses.dataclass(frozen=True)
 class GateResult:
-    """One gate and its outcome; `value` is None where the gate is not applicable."""
+    """One gate and its outcome; `value` is None where the gate is not applicable.
+
+    `detail` names what the value counts: each failed check with its value and its bound.
+    """
 
     metric: str
     value: float | None
@@ -116,6 +124,12 @@ class GateResult:
     direction: GateDirection
     status: GateStatus
     sentence: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """The metric, its value and its bound, with the detail."""
+        target = _describe_target(self.direction, self.threshold)
+        return f"{self.metric} is {format_number(self.value, digits=4)}, {target}" + _in_brackets(self.detail)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,10 +147,7 @@ class Verdict:
     def failures(self) -> str:
         """One line with every failed gate, its value and its target."""
         failed = [gate for gate in self.gates if gate.status == "failed"]
-        values = [
-            f"{gate.metric} is {gate.value:.4g}, {_describe_target(gate.direction, gate.threshold)}" for gate in failed
-        ]
-        return f"{len(failed)} of {len(self.gates)} gates failed: {'; '.join(values)}"
+        return f"{len(failed)} of {len(self.gates)} gates failed: {'; '.join(map(str, failed))}"
 
 
 def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
@@ -170,14 +181,15 @@ def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
     """Raise ConfigError for a gate on an unknown metric, or without exactly one bound."""
     known = describe_metrics(extractors)
     for index, gate in enumerate(gates):
-        if gate.metric not in known:
+        if not match_metrics(gate.metric, known):
             short = [path for path in known if not path.startswith(_PER_FINDING)]
             raise ConfigError(
                 f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r};"
                 f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio,"
                 " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic,"
                 " labels.validity.mean, labels.validity.<finding>.value, labels.specificity.mean,"
-                " labels.specificity.<finding>.value"
+                " labels.specificity.<finding>.value; * stands for every space, extractor or finding with a value, as"
+                " in privacy.*.share_low"
             )
         if (gate.max is None) == (gate.min is None):
             raise ConfigError(f"evaluate.gates[{index}]: {gate.metric}: give either max or min, and null for the other")
@@ -188,25 +200,55 @@ def apply_gates(metrics: MetricsJson, gates: Sequence[Gate]) -> Verdict:
     extractors = list(metrics["distance"])
     check_gates(gates, extractors)
     meanings = describe_metrics(extractors)
-    results = tuple(_apply_gate(metrics, gate, meanings[gate.metric]) for gate in gates)
+    results = tuple(result for gate in gates for result in _apply_gate(metrics, gate, meanings))
     return Verdict(passed=all(result.status != "failed" for result in results), gates=results)
 
 
-def _apply_gate(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
+def _apply_gate(metrics: MetricsJson, gate: Gate, meanings: Mapping[str, str]) -> list[GateResult]:
+    """The result of a gate. A pattern has one for each metric with a value, or else one that is not applicable."""
+    results = [
+        _apply_bound(metrics, dataclasses.replace(gate, metric=metric), meanings[metric])
+        for metric in match_metrics(gate.metric, meanings)
+    ]
+    if not is_pattern(gate.metric):
+        if (status := _look_up(metrics, gate.metric)[1]).startswith(NOT_COMPUTED):
+            raise ConfigError(f"evaluate.gates: {gate.metric}: {status}")
+        return results
+    reason = _look_up(metrics, results[0].metric)[1]
+    none_applicable = dataclasses.replace(results[0], metric=gate.metric, sentence=f"{gate.metric}: {reason}.")
+    return [result for result in results if result.value is not None] or [none_applicable]
+
+
+def _apply_bound(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
     direction: GateDirection = "min" if gate.max is None else "max"
     threshold = float(gate.min if gate.max is None else gate.max)  # type: ignore[arg-type]
     value, reason = _look_up(metrics, gate.metric)
+    detail = _describe_failed_checks(metrics["checks"]) if gate.metric == "checks.failed" else ""
     status: GateStatus
     if value is None:
         status, outcome = NOT_APPLICABLE, reason
     else:
         is_within = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
         status = "passed" if is_within else "failed"
-        outcome = f"{_describe_value(metrics, gate.metric, value)}, {_describe_target(direction, threshold)}: {status}"
+        target = _describe_target(direction, threshold)
+        outcome = f"{_describe_value(metrics, gate.metric, value)}{_in_brackets(detail)}, {target}: {status}"
         if not metrics["n_real_test"]:
             meaning = meaning.replace("real test films", "the reference films of the model")
     sentence = f"{meaning[0].upper()}{meaning[1:]}: {outcome}."
-    return GateResult(gate.metric, value, threshold, direction, status, sentence)
+    return GateResult(gate.metric, value, threshold, direction, status, sentence, detail)
+
+
+def _describe_failed_checks(checks: Checks) -> str:
+    """Each failed check with its value and its bound."""
+    return "; ".join(
+        f"{line['name']}: {line['found']}, required {line['asked']}" if line["found"] else line["name"]
+        for line in checks["lines"]
+        if not line["passed"]
+    )
+
+
+def _in_brackets(detail: str) -> str:
+    return f" ({detail})" if detail else ""
 
 
 def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
@@ -219,7 +261,7 @@ def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
     for key in path.split("."):
         status = str(node.get("status", ""))
         if status.startswith(NOT_COMPUTED):
-            raise ConfigError(f"evaluate.gates: {path}: {status}")
+            return None, status
         reason = status if status.startswith(NOT_APPLICABLE) else "" if status else reason
         if node.get("judged") is False:
             return None, not_applicable("its threshold is based on too few val films")

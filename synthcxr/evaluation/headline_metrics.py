@@ -1,12 +1,12 @@
-"""summary.json: the dozen figures of an evaluation that `dvc metrics show` and `dvc metrics diff` compare."""
+"""summary.json: answers and the dozen figures of an evaluation that `dvc metrics show` and `diff` compare."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
-from synthcxr.data.metrics_schema import PIXELS, MetricsJson, SummaryJson
-from synthcxr.evaluation.gates import Verdict
+from synthcxr.data.evidence.summary import summarise_evidence
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, SummaryJson, VerdictJson
 
 _PER_EXTRACTOR = {
     "relative_distance": ("distance", "relative"),
@@ -27,9 +27,15 @@ _SINGLE = {
 }
 
 
-def summarise(metrics: MetricsJson, verdict: Verdict) -> SummaryJson:
-    """Select the figures that were computed; those of distances are by extractor."""
-    summary: dict[str, object] = {"gates_passed": verdict.passed}
+def summarise(metrics: MetricsJson, verdict: VerdictJson, run: Mapping[str, Any]) -> SummaryJson:
+    """Select the answers and the figures that were computed; those of distances are by extractor."""
+    evidence = summarise_evidence(metrics, verdict, run)
+    summary: dict[str, object] = {
+        "gates_passed": verdict["passed"],
+        "state": evidence.state,
+        "headline": evidence.headline,
+        "answers": {answer.key: {"state": answer.state, "verdict": answer.verdict} for answer in evidence.answers},
+    }
     for name, (section, key) in _PER_EXTRACTOR.items():
         values = {extractor: _look_up(metrics, (section, extractor, key)) for extractor in metrics["distance"]}
         if computed := {extractor: value for extractor, value in values.items() if value is not None}:

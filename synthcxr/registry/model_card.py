@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from synthcxr.data.evidence.summary import format_markdown, summarise_evidence
 from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.model_files.onnx_metadata import ModelMetadata
@@ -42,9 +43,10 @@ _OUT_OF_SCOPE = (
 
 @dataclasses.dataclass(frozen=True)
 class CardInputs:
-    """What a card is written from: model.json, metrics.json, verdict.json and the training scores of each classifier.
+    """What a card is written from: model.json, metrics.json, verdict.json, run.json and the scores of each classifier.
 
     `weak` maps classifier and judge to the findings whose thresholds are based on fewer than 3 positive val films.
+    Without `run`, the card has no summary.
     """
 
     index: Mapping[str, Any]
@@ -52,6 +54,7 @@ class CardInputs:
     verdict: VerdictJson
     scores: Mapping[str, Mapping[str, Any]]
     weak: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    run: Mapping[str, Any] | None = None
 
 
 def companion_card_file(kind: str) -> str:
@@ -65,6 +68,7 @@ def render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
         f"# synthcxr {metadata.kind}",
         _DESCRIPTIONS[metadata.kind].format(side=metadata.resolution),
         f"**{_describe_provenance(metadata)}** It is not for diagnosis.",
+        *_summarise_evidence(metadata, inputs),
         "## Intended use\n\n" + _INTENDED_USE,
         "## Out-of-scope use\n\n" + _OUT_OF_SCOPE,
         "## Data\n\n" + _describe_data(metadata, inputs.index),
@@ -113,6 +117,14 @@ def _describe_provenance(metadata: ModelMetadata) -> str:
     )
 
 
+def _summarise_evidence(metadata: ModelMetadata, inputs: CardInputs) -> list[str]:
+    """The summary of the evaluated dataset on the generator's card; companions have figures of their own."""
+    if metadata.kind != "generator" or inputs.run is None:
+        return []
+    summary = summarise_evidence(inputs.metrics, inputs.verdict, inputs.run)
+    return [f"## Summary\n\n{format_markdown(summary)}"]
+
+
 def _describe_data(metadata: ModelMetadata, index: Mapping[str, Any]) -> str:
     films = f"Films {metadata.training_data} ({'drawn phantoms' if metadata.phantom else 'real'}), split by patient."
     attribution = "\n".join(f"- {line}" for line in index.get("attribution", ()))
@@ -129,8 +141,7 @@ def _describe_evidence(metadata: ModelMetadata, inputs: CardInputs) -> str:
             model_card_tables.render_coverage(inputs.metrics),
             model_card_tables.render_label_validity(inputs.metrics),
             model_card_tables.render_memorisation(inputs.metrics),
-            "Every gate passed." if inputs.verdict.get("passed") else "Not every gate passed.",
-            "\n".join(f"- {gate['sentence']}" for gate in inputs.verdict.get("gates", ())),
+            "Gates:\n\n" + "\n".join(f"- {gate['sentence']}" for gate in inputs.verdict.get("gates", ())),
         ]
     return "\n\n".join(part for part in parts if part)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import MetricsJson, is_computed, label_ratio_rows, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, label_ratio_rows, privacy_spaces
+from synthcxr.data.model_names import name_features, name_network
 from synthcxr.data.number_format import (
     format_count,
     format_interval,
@@ -28,11 +29,11 @@ def render_distances(metrics: MetricsJson) -> str:
     ]
     for extractor, row in sorted(metrics.get("distance", {}).items()):
         if not is_computed(row):
-            rows.append(f"| {extractor} | {row['status']} | | | |")
+            rows.append(f"| {_name(extractor, metrics)} | {row['status']} | | | |")
             continue
         counts = _counts(row.get("n_synthetic"), row.get("n_train"), row.get("n_test"))
         rows.append(
-            f"| Fréchet, {extractor} features | {_estimate(row.get('value'), row.get('interval'))}"
+            f"| Fréchet, {_name(extractor, metrics)} | {_estimate(row.get('value'), row.get('interval'))}"
             f" | {_number(row.get('floor'))} (N {format_count(row.get('floor_n'))})"
             f" | {_estimate(row.get('relative'), row.get('relative_interval'))} | {counts} |"
         )
@@ -52,7 +53,7 @@ def render_coverage(metrics: MetricsJson) -> str:
     """Return how much of the test films the images cover, relative to training films; "" if not measured."""
     parts = [
         f"{_number(row.get('relative'))} {format_interval(row.get('relative_interval'), template=_WITH_CI)}"
-        f" in {extractor} features"
+        f" in {name_features(extractor, metrics.get('names', {}))}"
         for extractor, row in sorted(metrics.get("coverage", {}).items())
         if is_computed(row)
     ]
@@ -68,7 +69,9 @@ def render_memorisation(metrics: MetricsJson) -> str:
         attack = row.get("attack")
         auroc = _UNDEFINED if attack is None else _estimate(attack.get("auroc"), attack.get("interval"))
         counts = _counts(row.get("n"), row.get("n_learned"), row.get("n_null"))
-        rows.append(f"| {space} | {share} | {_percent(row.get('detectable'))} | {ratio} | {auroc} | {counts} |")
+        rows.append(
+            f"| {_name(space, metrics)} | {share} | {_percent(row.get('detectable'))} | {ratio} | {auroc} | {counts} |"
+        )
     if not rows:
         return ""
     header = [
@@ -134,9 +137,9 @@ def list_label_limits(metrics: MetricsJson) -> list[str]:
 def list_memorisation_limits(metrics: MetricsJson) -> list[str]:
     """Return a limit for each space in which more images are close to training films than expected by chance."""
     return [
-        f"- In {space}, {_percent(row['share'])} of the images (95 % CI from {_percent(row['share_low'])}) are closer"
-        " to a training film than 99 % of the held-out films are: more than the"
-        f" {_percent(row['expected'])} expected by chance."
+        f"- In {_name_space(space, metrics)}, {_percent(row['share'])} of the images (95 % CI from"
+        f" {_percent(row['share_low'])}) are closer to a training film than 99 % of the held-out films are: more than"
+        f" the {_percent(row['expected'])} expected by chance."
         for space, row in _measured_spaces(metrics)
         if row.get("share_low", 0) > row.get("expected", 1)
     ]
@@ -178,6 +181,14 @@ def _measured_spaces(metrics: MetricsJson) -> list[tuple[str, PrivacyRow]]:
     return [
         (space, row) for space, row in sorted(privacy_spaces(metrics.get("privacy", {})).items()) if is_computed(row)
     ]
+
+
+def _name(extractor: str, metrics: MetricsJson) -> str:
+    return name_network(extractor, metrics.get("names", {}))
+
+
+def _name_space(space: str, metrics: MetricsJson) -> str:
+    return space if space == PIXELS else name_features(space, metrics.get("names", {}))
 
 
 def _counts(*counts: int | None) -> str:

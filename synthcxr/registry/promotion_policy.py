@@ -161,7 +161,8 @@ def _figures(metrics: MetricsJson) -> Iterator[tuple[_FigureName, Figure]]:
 
 def _describe_gate(gate: GateRow) -> str:
     value = format_number(gate["value"], digits=4, missing="none")
-    return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g})"
+    detail = f": {gate['detail']}" if gate.get("detail") else ""
+    return f"{gate['metric']} {value} ({gate['direction']} {gate['threshold']:g}){detail}"
 
 
 def _format(value: float) -> str:

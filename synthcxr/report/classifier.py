@@ -34,8 +34,11 @@ def build_classifier_section(metrics: MetricsJson, requested: Sequence[str]) -> 
     )
     return Section(
         title="The classifier that labelled the images",
-        notes=tuple(notes),
-        subsections=tuple(Section(title, table=table) for title, table in subsections if table is not None),
+        conclusion=notes[0],
+        notes=tuple(notes[1:]),
+        subsections=tuple(
+            Section(title, table=table, is_folded=True) for title, table in subsections if table is not None
+        ),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import DistanceRow, FindingDistanceRow
 from synthcxr.data.metrics_schema import FindingDistances, MetricsJson, finding_distances, is_computed
+from synthcxr.data.model_names import name_features, name_network
 from synthcxr.data.number_format import format_count, format_number
 from synthcxr.report.optional_experiments import Experiments, build_reliability_section
 from synthcxr.report.other_metrics import build_diversity_section
 from synthcxr.report.section import Row, Section, Table
-from synthcxr.report.text import format_estimate, mark_not_judged, name_features, spell_finding
+from synthcxr.report.text import format_estimate, mark_not_judged, spell_finding
 
 _HEADINGS = (
     "Features",
@@ -23,20 +26,31 @@ _BY_FINDING_HEADINGS = ("Finding", *_HEADINGS)
 
 def build_distance_section(metrics: MetricsJson, experiments: Experiments) -> Section:
     """The section, with subsections on diversity, on findings, and on the reliability of the distances."""
+    names = metrics.get("names", {})
     computed = {name: row for name, row in metrics["distance"].items() if is_computed(row)}
     notes = [
-        f"{name_features(name)}: {row['status']}." for name, row in metrics["distance"].items() if name not in computed
+        f"{name_network(name, names)}: {row['status']}."
+        for name, row in metrics["distance"].items()
+        if name not in computed
     ]
-    notes += [_describe_relative(name, row, has_films=bool(metrics["n_real_test"])) for name, row in computed.items()]
+    relative = [
+        _describe_relative(name_features(name, names), row, has_films=bool(metrics["n_real_test"]))
+        for name, row in computed.items()
+    ]
     subsections = (
         build_diversity_section(metrics),
-        _build_by_finding_section(metrics.get("by_finding", {})),
-        build_reliability_section(experiments.disturb),
+        _build_by_finding_section(metrics.get("by_finding", {}), names),
+        build_reliability_section(experiments.disturb, names),
     )
     return Section(
         title="Distance to real films",
-        notes=tuple(notes),
-        table=Table(_HEADINGS, tuple(_tabulate(name, row) for name, row in computed.items())) if computed else None,
+        conclusion=relative[0] if relative else "The distance to real films is not known.",
+        notes=(*relative[1:], *notes),
+        table=(
+            Table(_HEADINGS, tuple(_tabulate(name_network(name, names), row) for name, row in computed.items()))
+            if computed
+            else None
+        ),
         subsections=tuple(section for section in subsections if section is not None),
     )
 
@@ -44,7 +58,10 @@ def build_distance_section(metrics: MetricsJson, experiments: Experiments) -> Se
 def list_extractors(metrics: MetricsJson) -> tuple[Row, ...]:
     """The name, digest and resize rule of every extractor that gave a distance."""
     return tuple(
-        (name_features(name), f"{row['extractor']}, digest {row['digest']}, resize: {row['resize']}")
+        (
+            name_network(name, metrics.get("names", {})),
+            f"{row['extractor']}, digest {row['digest']}, resize: {row['resize']}",
+        )
         for name, row in metrics["distance"].items()
         if is_computed(row)
     )
@@ -52,7 +69,7 @@ def list_extractors(metrics: MetricsJson) -> tuple[Row, ...]:
 
 def _tabulate(extractor: str, row: DistanceRow) -> Row:
     return (
-        name_features(extractor),
+        extractor,
         format_estimate(row["value"], row["interval"]),
         f"{format_number(row['floor'])} (n = {format_count(row['floor_n'])})",
         format_estimate(row["relative"], row["relative_interval"]),
@@ -60,33 +77,33 @@ def _tabulate(extractor: str, row: DistanceRow) -> Row:
     )
 
 
-def _describe_relative(extractor: str, row: DistanceRow, *, has_films: bool) -> str:
+def _describe_relative(features: str, row: DistanceRow, *, has_films: bool) -> str:
     if row["relative"] is None:
-        return f"{name_features(extractor)}: no relative distance, because the floor has another number of images."
+        return f"In {features}, there is no relative distance, because the floor has another number of images."
     films = "the test films" if has_films else "the val films of the reference stored with the model"
     return (
-        f"{name_features(extractor)}: synthetic images are {format_number(row['relative'])} times as far from {films}"
+        f"In {features}, synthetic images are {format_number(row['relative'])} times as far from {films}"
         " as training films are (1: as close as real films)."
     )
 
 
-def _build_by_finding_section(by_finding: dict[str, FindingDistances]) -> Section | None:
+def _build_by_finding_section(by_finding: dict[str, FindingDistances], names: Mapping[str, str]) -> Section | None:
     """A row for each finding and extractor with enough images and films; None where there is none."""
     sections = {extractor: finding_distances(section) for extractor, section in by_finding.items()}
     rows = tuple(
-        _tabulate_finding(finding, extractor, section[finding])
+        _tabulate_finding(finding, name_network(extractor, names), section[finding])
         for finding in (NO_FINDING, *FINDINGS)
         for extractor, section in sections.items()
         if finding in section and is_computed(section[finding])
     )
     title = "Distance by finding, as labelled by the judge"
-    return Section(title, table=Table(_BY_FINDING_HEADINGS, rows)) if rows else None
+    return Section(title, table=Table(_BY_FINDING_HEADINGS, rows), is_folded=True) if rows else None
 
 
 def _tabulate_finding(finding: str, extractor: str, row: FindingDistanceRow) -> Row:
     return (
         spell_finding(finding) + mark_not_judged(row),
-        name_features(extractor),
+        extractor,
         format_estimate(row["value"], row["interval"]),
         format_number(row["floor"]),
         format_estimate(row["relative"], row["relative_interval"]),

@@ -27,13 +27,23 @@ def build_findings_section(labels: Labels, cooccurrence: pd.DataFrame) -> Sectio
     plotted = (_build_shares_plot(order_shares(labels)), _build_cooccurrence_plot(cooccurrence))
     return Section(
         title="Findings in real films and in synthetic images",
-        introduction=(
-            "The judge labels real films and synthetic images at the same thresholds. It was trained on other patients"
-            " than the classifier that labelled the dataset."
-        ),
+        conclusion=_conclude(labels),
         plots=tuple(plot for plot in plotted if plot is not None),
         notes=_build_notes(labels),
         table=_build_table(labels),
+        method=(
+            "The judge labels real films and synthetic images at the same thresholds. It was trained on other patients"
+            " than the classifier that labelled the dataset.",
+        ),
+    )
+
+
+def _conclude(labels: Labels) -> str:
+    if not is_computed(labels):
+        return f"Shares of findings: {labels['status']}."
+    variation = format_number(labels["total_variation"])
+    return (
+        f"The label distributions of images and films have a total variation of {variation} (0: equal; 1: no overlap)."
     )
 
 
@@ -69,10 +79,9 @@ def _build_notes(labels: Labels) -> tuple[str, ...]:
     """The divergences, the test, and the findings that enter no gate; or why there is nothing to compare."""
     prevalence = _describe_prevalence(labels.get("prevalence"))
     if not is_computed(labels):
-        return (f"Shares of findings: {labels['status']}.", *prevalence)
+        return prevalence
     notes = [
-        f"Total variation {format_number(labels['total_variation'])} (0: equal shares; 1: no overlap);"
-        f" Jensen-Shannon divergence {format_number(labels['jensen_shannon'])}; Kullback-Leibler divergence"
+        f"Jensen-Shannon divergence {format_number(labels['jensen_shannon'])}; Kullback-Leibler divergence"
         f" {format_number(labels['kl'])}."
     ]
     if "n_real" in labels:

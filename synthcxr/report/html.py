@@ -8,13 +8,15 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from synthcxr.data.evidence.label_quality import VALIDITY_FACT
+from synthcxr.data.evidence.summary import EvidenceSummary
 from synthcxr.data.number_format import NO_BREAK_SPACE
 from synthcxr.project.html_templates import render_page
-from synthcxr.report.section import Section
-from synthcxr.report.verdict import VerdictSummary
+from synthcxr.report.section import Plot, Section
 
 _TEMPLATE = Path(__file__).with_name("template.html")
-_CI = "95 % CI"
+_CI = "95 % CI".replace(" ", NO_BREAK_SPACE)
+_PERCENT = re.compile(r"(\d) %")
 _COMMAND = re.compile(r"`([^`]+)`")
 
 
@@ -22,23 +24,24 @@ _COMMAND = re.compile(r"`([^`]+)`")
 class Report:
     """The content of the page, in the order of the page.
 
-    `privacy_notice` says which real films the page shows; it is empty if the page shows none.
+    `privacy_notice` says which real films the page shows; it is empty if the page shows none. `chart` is the small
+    chart of the answer about quality.
     """
 
     title: str
     privacy_notice: str
-    verdict: VerdictSummary
-    warnings: tuple[str, ...]
-    summary: str
+    summary: EvidenceSummary
+    chart: Plot | None
     sections: tuple[Section, ...]
 
 
 def render_report(report: Report) -> str:
     """Render the page. All text is escaped; only our own SVG is not."""
-    return render_page(_TEMPLATE, filters={"prose": _format_prose}, report=report)
+    return render_page(_TEMPLATE, filters={"prose": _format_prose}, report=report, chart_fact=VALIDITY_FACT)
 
 
 def _format_prose(text: str) -> Markup:
     """Escape a text, mark commands between backticks as code, and keep "95 % CI" on one line."""
     html = _COMMAND.sub(r"<code>\1</code>", str(escape(text)))
-    return Markup(html.replace(_CI, _CI.replace(" ", NO_BREAK_SPACE)))
+    html = _PERCENT.sub(rf"\1{NO_BREAK_SPACE}%", html)
+    return Markup(html.replace("95\u00a0% CI", _CI))

@@ -1,147 +1,130 @@
-"""The section on what the labels of the images are worth: validity, specificity, co-findings, variety and weights."""
+"""The section on label validity: whether the labels of the images mean what they mean on films, by finding."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthcxr.data.findings import FINDINGS
+from synthcxr.data.evidence.label_quality import judge_label_quality, list_usable_findings, read_label_ratios
 from synthcxr.data.metrics_rows import LabelRatioRow
-from synthcxr.data.metrics_schema import (
-    CoFindingsSection,
-    LabelRatioSection,
-    MetricsJson,
-    cofindings_rows,
-    is_computed,
-    label_ratio_rows,
-)
-from synthcxr.data.number_format import format_count, format_decimals, format_number, format_percent
-from synthcxr.report.section import Row, Section, Table
+from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, is_computed, label_ratio_rows
+from synthcxr.data.number_format import format_count, format_number
+from synthcxr.report import plots
+from synthcxr.report.section import Plot, Row, Section, Table
 from synthcxr.report.text import format_estimate, format_share, format_share_estimate, spell_finding
 
-_RATIOS = (
+_HEADINGS = (
     "Finding",
     "Validity (95 % CI)",
     "Specificity (95 % CI)",
-    "AUROC on films",
-    "AUROC on images",
-    "Positive films",
-    "Labelled images",
-    "Remark",
+    "AUROC on images (95 % CI)",
+    "AUROC on films (95 % CI)",
+    "Images / films with it",
 )
-_COFINDINGS = (
-    "Finding",
-    "Findings per image",
-    "Findings per film",
-    "Most frequent with it on images",
-    "The same on films",
+_COMPANION_HEADINGS = ("Finding", "Findings per image", "Findings per film", "Most frequent companions (on films)")
+_MAX_SMALL_ROWS = 8
+_METHOD = (
+    "Validity is (AUROC of the judge on images - 0.5) / (its AUROC on films - 0.5): 1 means that the judge separates"
+    " the images by their labels as it separates films by theirs, 0 that the labels mean nothing, below 0 that they are"
+    " the wrong way round, and far above 1 that the images exaggerate the finding.",
+    "Specificity is the same ratio against images, and films, that carry other findings: labels that only mean abnormal"
+    " have validity and no specificity. No threshold enters, so the judge's calibration has no influence.",
 )
 
 
-def build_validity_section(metrics: MetricsJson, requested: Sequence[str]) -> Section | None:
-    """The section, with the `requested` findings first; None for results of a version that did not measure it."""
-    labels = metrics.get("labels", {})
-    validity, specificity = labels.get("validity"), labels.get("specificity")
-    if validity is None or specificity is None:
+def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str]) -> Section | None:
+    """The section, with the `requested` findings first; None where `evaluate` did not measure validity."""
+    section = metrics["labels"].get("validity")
+    if section is None:
         return None
-    notes = (*_describe_ratios(validity, specificity), *_describe_variety(metrics))
-    cofindings = _tabulate_cofindings(metrics.get("cofindings", {}), requested)
-    return Section(
-        title="Do the labels of the images mean what they mean on films?",
-        introduction=(
-            "Validity compares how well the judge separates images with and without a label with how well it separates"
-            " real films: 1 is as on films, 0 is not at all, below 0 is the wrong way round. Specificity is the same"
-            " against images and films that show other findings."
-        ),
-        notes=notes,
-        table=_tabulate_ratios(validity, specificity, requested),
-        subsections=(Section("Findings that occur together", table=cofindings),) if cofindings else (),
-    )
-
-
-def _tabulate_ratios(
-    validity: LabelRatioSection, specificity: LabelRatioSection, requested: Sequence[str]
-) -> Table | None:
-    """A row for each finding that some image is labelled with."""
-    rows, others = label_ratio_rows(validity), label_ratio_rows(specificity)
-    names = [name for name in FINDINGS if name in rows and rows[name]["n_synthetic_positive"]]
-    table = tuple(
-        (
-            spell_finding(name) + (" (requested)" if name in requested else ""),
-            format_estimate(rows[name]["value"], rows[name]["interval"]),
-            format_estimate(others[name]["value"], others[name]["interval"]),
-            format_decimals(rows[name]["real"], decimals=2),
-            format_decimals(rows[name]["synthetic"], decimals=2),
-            format_count(rows[name]["n_real_positive"]),
-            format_count(rows[name]["n_synthetic_positive"]),
-            _remark(rows[name], others[name]),
+    ordered = sorted(label_ratio_rows(section), key=lambda finding: finding not in requested)
+    specificity = label_ratio_rows(metrics["labels"].get("specificity") or {})
+    computed = read_label_ratios(metrics, "validity")
+    rows, unknown = (
+        tuple(
+            _tabulate(finding, label_ratio_rows(section)[finding], specificity.get(finding), requested)
+            for finding in ordered
+            if (finding in computed or finding in requested) is has_value
         )
-        for name in sorted(names, key=lambda name: name not in requested)
+        for has_value in (True, False)
     )
-    return Table(_RATIOS, table) if table else None
+    parts = (
+        Section("Findings on one image", table=_tabulate_companions(metrics, requested)),
+        Section("Findings without a value", table=Table(_HEADINGS, unknown) if unknown else None, is_folded=True),
+    )
+    plot = build_validity_plot(metrics, requested)
+    faults = [reason.sentence for reason in judge_label_quality(metrics, requested)]
+    return Section(
+        title="Do the labels mean what they say?",
+        conclusion=_conclude(metrics, requested, str(section.get("status", ""))),
+        plots=() if plot is None else (plot,),
+        notes=(*faults, *_describe_variety(metrics)),
+        table=Table(_HEADINGS, rows) if rows else None,
+        subsections=tuple(part for part in parts if part.table is not None),
+        method=_METHOD,
+    )
 
 
-def _remark(validity: LabelRatioRow, specificity: LabelRatioRow) -> str:
-    remarks = []
-    if not is_computed(validity):
-        remarks.append(validity["status"])
-    elif not is_computed(specificity):
-        remarks.append(f"specificity: {specificity['status']}")
-    if validity["exaggerates"]:
-        remarks.append("exaggerated: more obvious than on films")
-    if not validity["gated"]:
-        remarks.append("few positive films: reported, not gated")
-    return "; ".join(remarks)
+def build_validity_plot(metrics: MetricsJson, requested: Sequence[str], *, is_small: bool = False) -> Plot | None:
+    """Validity and specificity by finding as a chart; None where no finding has a value."""
+    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
+    ordered = sorted(validity, key=lambda finding: finding not in requested)[: _MAX_SMALL_ROWS if is_small else None]
+    if not ordered:
+        return None
+    values = "; ".join(f"{spell_finding(name)} {format_number(validity[name]['value'], digits=2)}" for name in ordered)
+    svg = plots.draw_label_ratios(
+        {finding: (validity[finding], specificity.get(finding)) for finding in ordered}, is_small=is_small
+    )
+    return Plot.from_svg(svg, title="Label validity (1: as on films, 0: no meaning)", alt=f"Label validity: {values}")
 
 
-def _describe_ratios(validity: LabelRatioSection, specificity: LabelRatioSection) -> list[str]:
-    if not is_computed(validity):
-        return [f"Validity and specificity: {validity['status']}."]
-    means = [
-        format_estimate(section["mean"], section["mean_interval"], in_text=True)  # type: ignore[arg-type]
-        for section in (validity, specificity)
-    ]
-    return [f"Mean over the findings that can be gated: validity {means[0]}, specificity {means[1]}."]
+def _conclude(metrics: MetricsJson, requested: Sequence[str], status: str) -> str:
+    usable = ", ".join(map(spell_finding, list_usable_findings(metrics, requested)))
+    if usable:
+        return f"The labels separate images much as they separate films for: {usable}."
+    if read_label_ratios(metrics, "validity"):
+        return "No label that was tested separates the images as it separates films."
+    return f"It is not known whether the labels mean what they say: {status}."
 
 
 def _describe_variety(metrics: MetricsJson) -> list[str]:
-    notes = []
-    cofindings, variety, weights = metrics.get("cofindings"), metrics.get("variety"), metrics.get("weights")
-    if cofindings is not None:
-        notes.append(
-            f"Findings per image {format_number(cofindings['synthetic'])}, "  # type: ignore[arg-type]
-            f"per real film {format_number(cofindings['real'])}."  # type: ignore[arg-type]
-        )
-    if variety is not None and is_computed(variety):
-        share = format_share_estimate(variety["near_duplicates"], variety["near_duplicates_interval"], in_text=True)
-        real_share = format_percent(variety["real_near_duplicates"])
-        notes.append(
-            f"Near-duplicates of another image: {share}; of real films {real_share}."
-            f" The median image correlates with the one most like it at {format_number(variety['correlation'])}, the"
-            f" median film with that of another patient at {format_number(variety['real_correlation'])}."
-        )
-    if weights is not None and weights["effective_share"] < 1:
-        notes.append(
-            f"Effective sample size of the weights: {format_number(weights['effective_size'])} of"
-            f" {format_count(weights['n'])} images ({format_percent(weights['effective_share'], digits=2)}). A weighted"
-            " estimate depends on no more images than that."
-        )
-    return notes
+    variety = metrics.get("variety")
+    if variety is None or not is_computed(variety):
+        return []
+    share = format_share_estimate(variety["near_duplicates"], variety["near_duplicates_interval"], in_text=True)
+    real_share, median = format_share(variety["real_near_duplicates"]), format_number(variety["correlation"])
+    return [
+        f"Near-duplicates of another image: {share}; of real films {real_share}. The median image correlates with the"
+        f" one most like it at {median}, the median film with that of another patient at"
+        f" {format_number(variety['real_correlation'])}."
+    ]
 
 
-def _tabulate_cofindings(section: CoFindingsSection, requested: Sequence[str]) -> Table | None:
-    rows_by_finding = cofindings_rows(section)
-    names = sorted(rows_by_finding, key=lambda name: name not in requested)
-    rows: list[Row] = []
-    for name in names:
-        row = rows_by_finding[name]
-        companions = row["companions"]
-        rows.append(
-            (
-                spell_finding(name) + (" (requested)" if name in requested else ""),
-                format_number(row["synthetic"]),
-                format_number(row["real"]),
-                ", ".join(f"{spell_finding(c['finding'])} {format_share(c['synthetic'])}" for c in companions),
-                ", ".join(f"{spell_finding(c['finding'])} {format_share(c['real'])}" for c in companions),
-            )
+def _tabulate(finding: str, row: LabelRatioRow, specificity: LabelRatioRow | None, requested: Sequence[str]) -> Row:
+    marks = (" (requested)" if finding in requested else "") + ("" if row["gated"] else " *")
+    return (
+        spell_finding(finding) + marks,
+        row["status"] if row["value"] is None else format_estimate(row["value"], row["interval"]),
+        "" if specificity is None else format_estimate(specificity["value"], specificity["interval"]),
+        format_estimate(row["synthetic"], row["synthetic_interval"]),
+        format_estimate(row["real"], row["real_interval"]),
+        f"{format_count(row['n_synthetic_positive'])} / {format_count(row['n_real_positive'])}",
+    )
+
+
+def _tabulate_companions(metrics: MetricsJson, requested: Sequence[str]) -> Table | None:
+    rows = cofindings_rows(metrics.get("cofindings", {}))
+    ordered = sorted(rows, key=lambda finding: finding not in requested)
+    cells = tuple(
+        (
+            spell_finding(finding),
+            format_number(rows[finding]["synthetic"]),
+            format_number(rows[finding]["real"]),
+            ", ".join(
+                f"{spell_finding(companion['finding'])} {format_share(companion['synthetic'])}"
+                f" ({format_share(companion['real'])})"
+                for companion in rows[finding]["companions"]
+            ),
         )
-    return Table(_COFINDINGS, tuple(rows)) if rows else None
+        for finding in ordered
+    )
+    return Table(_COMPANION_HEADINGS, cells) if cells else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import PIXELS, PrivacySection, is_computed, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, PrivacySection, is_computed, privacy_spaces
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
 from synthcxr.report.section import Row, Section, Table
 from synthcxr.report.text import format_estimate, format_share, format_share_estimate, name_space
@@ -19,31 +21,43 @@ _SPACES = (
 )
 _PAIRS = ("Image", "Film (manifest row)", "Distance", "Held-out films that are closer")
 
+_METHOD = (
+    "Expected without copying: 1 % of the images closer to a training film than 99 % of the held-out films are,"
+    " median ratio 1, membership-inference AUROC 0.5 and 1 % duplicates.",
+    "A higher share in the first column, or an AUROC whose interval is above 0.5, may mean copying; look at the closest"
+    " pairs. A higher share of duplicates means that the generator repeats itself.",
+)
 
-def build_memorisation_section(privacy: PrivacySection) -> Section:
-    """The section; the closest pairs are those in pixels."""
+
+def build_memorisation_section(metrics: MetricsJson, conclusion: str) -> Section:
+    """The section; the closest pairs are those in pixels. `conclusion` is its one sentence."""
+    privacy, names = metrics.get("privacy", {}), metrics.get("names", {})
     spaces = _computed_spaces(privacy)
     pairs = _tabulate_pairs(spaces.get(PIXELS))
+    rows = tuple(_tabulate_space(name_space(space, names), row) for space, row in spaces.items())
+    title = "Closest pairs in pixels"
     return Section(
         title="Copies of training films",
-        notes=_build_notes(privacy),
-        table=Table(_SPACES, tuple(_tabulate_space(space, row) for space, row in spaces.items())) if spaces else None,
-        subsections=() if pairs is None else (Section("Closest pairs in pixels", table=pairs),),
+        conclusion=conclusion,
+        notes=_build_notes(privacy, names),
+        table=Table(_SPACES, rows) if spaces else None,
+        subsections=() if pairs is None else (Section(title, table=pairs, is_folded=True),),
+        method=_METHOD if spaces else (),
     )
 
 
-def _build_notes(privacy: PrivacySection) -> tuple[str, ...]:
-    """How to read the table, its limits, and why a space is not in it."""
+def _build_notes(privacy: PrivacySection, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The limit of the test, and why a space is not in the table."""
     spaces = _computed_spaces(privacy)
-    reasons = [f"{space}: {row['status']}." for space, row in privacy_spaces(privacy).items() if not is_computed(row)]
+    reasons = [
+        f"{name_space(space, names)}: {row['status']}."
+        for space, row in privacy_spaces(privacy).items()
+        if not is_computed(row)
+    ]
     if not spaces:
         return tuple(dict.fromkeys(reasons)) or ("It was not tested whether images copy training films.",)
     detectable = max(row["detectable"] or 1.0 for row in spaces.values())
     return (
-        "Expected without copying: 1 % of the images closer to a training film than 99 % of the held-out films are,"
-        " median ratio 1, membership-inference AUROC 0.5 and 1 % duplicates. A higher share in the first column, or an"
-        " AUROC whose interval is above 0.5, may mean copying; look at the closest pairs. A higher share of duplicates"
-        " means that the generator repeats itself.",
         f"A dataset of this size reveals copies if they are at least {format_share(detectable)} of it; fewer copies can"
         " stay undetected. No figure here proves privacy.",
         *reasons,
@@ -62,11 +76,11 @@ def _computed_spaces(privacy: PrivacySection) -> dict[str, PrivacyRow]:
     return {space: row for space, row in privacy_spaces(privacy).items() if is_computed(row)}
 
 
-def _tabulate_space(space: str, row: PrivacyRow) -> Row:
+def _tabulate_space(name: str, row: PrivacyRow) -> Row:
     attack, duplicates = row["attack"], row["duplicates"]
     recalls = (f"{kind}{NO_BREAK_SPACE}{format_share(recall['share'])}" for kind, recall in row["found"].items())
     return (
-        name_space(space),
+        name,
         format_share_estimate(row["share"], row["share_interval"]),
         f"{row['n_below_null']:,} of {row['n']:,}",
         format_estimate(row["median_ratio"], row["median_ratio_interval"]),

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+from synthcxr.data.evidence.summary import select_utility
 from synthcxr.data.metrics_schema import MetricsJson
+from synthcxr.data.model_names import name_network
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_count, format_decimals, format_interval
 from synthcxr.report import plots
 from synthcxr.report.section import Plot, Section, Table
-from synthcxr.report.text import format_auroc, name_features, spell_finding
+from synthcxr.report.text import format_auroc, spell_finding
 
 MEAN = "mean"
 _ARMS = ("real only", "synthetic only", "real twice", "real + synthetic")
@@ -90,18 +92,17 @@ class Experiments:
     def select(cls, *, disturb: Mapping[str, Any], utility: Mapping[str, Any], metrics: MetricsJson) -> Experiments:
         """Keep what is about the extractors and the generator of `metrics`; the arguments are the files' content."""
         extractor_digests = {name: row.get("digest") for name, row in metrics.get("distance", {}).items()}
-        generator = metrics["models"]["generator"] if "models" in metrics else None
         return cls(
             disturb={
                 name: entry
                 for name, entry in disturb.get("extractors", {}).items()
                 if "passed" in entry and entry["digest"] == extractor_digests.get(name)
             },
-            utility=dict(utility) if utility and utility["generator"] == generator else {},
+            utility=select_utility(utility, metrics),
         )
 
 
-def build_reliability_section(disturb: Mapping[str, Any]) -> Section:
+def build_reliability_section(disturb: Mapping[str, Any], names: Mapping[str, str]) -> Section:
     """Whether the distance of each extractor grows with the level of each disturbance of real films."""
     title = "Reliability of these distances"
     if not disturb:
@@ -109,20 +110,22 @@ def build_reliability_section(disturb: Mapping[str, Any]) -> Section:
         return Section(title, notes=(note,))
     kinds = dict.fromkeys(kind for entry in disturb.values() for kind in entry["disturbances"])
     rows = tuple((kind, *(entry["disturbances"][kind]["grows"] for entry in disturb.values())) for kind in kinds)
-    headings = ("Disturbance", *(f"{name_features(name)}: distance grows" for name in disturb))
+    headings = ("Disturbance", *(f"{name_network(name, names)}: distance grows" for name in disturb))
     notes = tuple(
-        f"{name_features(name)}: the distance {'grows' if entry['passed'] else 'does not grow'} at every step"
+        f"{name_network(name, names)}: the distance {'grows' if entry['passed'] else 'does not grow'} at every step"
         + ("." if entry["passed"] else ", so it orders some images wrongly. Do not base a gate on it.")
         for name, entry in disturb.items()
     )
-    return Section(title, plots=(_plot_disturbances(disturb),), notes=notes, table=Table(headings, rows))
+    return Section(
+        title, plots=(_plot_disturbances(disturb),), notes=notes, table=Table(headings, rows), is_folded=True
+    )
 
 
 def build_utility_section(utility: Mapping[str, Any]) -> Section:
     """The AUROC on real test films of classifiers that were trained on real films, on images, and on both."""
     title = "Utility of the images for training"
     if not utility:
-        return Section(title, notes=("Training classifiers on these images was not tested; run `synthcxr utility`.",))
+        return Section(title, conclusion="Training classifiers on these images was not tested; run `synthcxr utility`.")
     training = utility["training"]
     protocol = (
         f"AUROC on {format_count(utility['n_test'])} real test films of {format_count(utility['n_patients'])} patients"
@@ -136,9 +139,10 @@ def build_utility_section(utility: Mapping[str, Any]) -> Section:
     )
     return Section(
         title,
+        conclusion=f"Differences of mean AUROC (95 % CI): {differences}.",
         plots=(_plot_utility(utility),),
-        notes=(protocol, f"Differences of mean AUROC (95 % CI): {differences}."),
         table=_tabulate_utility(utility),
+        method=(protocol,),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from synthcxr.data.metrics_schema import MetricsJson, is_computed
+from synthcxr.data.model_names import name_network
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
 from synthcxr.report.section import Row, Section, Table
-from synthcxr.report.text import format_estimate, name_features
+from synthcxr.report.text import format_estimate
 
 _HEADINGS = (
     "Features",
@@ -52,7 +53,7 @@ def _tabulate(extractor: str, metrics: MetricsJson) -> Row:
         value, floor = infinity["synthetic"]["value"], infinity["training"]["value"]
         infinity_cell = f"{format_number(value)} ({format_number(floor)})"
     return (
-        name_features(extractor),
+        name_network(extractor, metrics.get("names", {})),
         kernel_cell,
         infinity_cell,
         format_number(synthetic["precision"]),

@@ -174,6 +174,35 @@ def draw_utility(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     return _to_svg(figure, salt="utility")
 
 
+@mpl.rc_context(_STYLE)
+def draw_label_ratios(
+    ratios: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any] | None]], *, is_small: bool = False
+) -> str:
+    """Draw validity and specificity, each with `value` and `interval`, one row per finding; lines at 0 and at 1."""
+    figure, axes = _make_figure(height_in=(0.5 + 0.24 * len(ratios)) if is_small else 0.9 + 0.33 * len(ratios))
+    styles = (("validity", SYNTHETIC, "D", -0.14), ("specificity", REAL, "o", 0.14))
+    for position, (name, colour, marker, shift) in enumerate(styles):
+        drawn = [
+            (index + shift, row)
+            for index, pair in enumerate(ratios.values())
+            if (row := pair[position]) is not None and row["value"] is not None
+        ]
+        values = np.array([row["value"] for _, row in drawn])
+        intervals = np.array([row["interval"] or [row["value"]] * 2 for _, row in drawn]).reshape(-1, 2)
+        errors = np.clip(np.stack([values - intervals[:, 0], intervals[:, 1] - values]), 0.0, None)
+        y = [row_y for row_y, _ in drawn]
+        axes.errorbar(values, y, xerr=errors, fmt=marker, color=colour, markersize=4.5, elinewidth=1.6, label=name)
+    for line in (0, 1):
+        axes.axvline(line, color="#888888", linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(ratios)), [name.replace("_", " ") for name in ratios])
+    axes.set_ylim(len(ratios) - 0.5, -0.5)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -1.5), min(max(high, 1.2), 4))
+    axes.grid(axis="x")
+    _add_legend(figure)
+    return _to_svg(figure, salt=f"label_ratios_{is_small}")
+
+
 def make_standalone(svg: str) -> str:
     """Make a plot that can be a file of its own: dark on white."""
     return svg.replace("<svg ", '<svg style="color:#1b1e23;background:#fff" ', 1)

@@ -37,19 +37,19 @@ def build_training_section(logs: Mapping[str, pd.DataFrame]) -> Section | None:
         title = "Classifier and judge: mean AUROC on val films"
         svg = plots.draw_val_auroc(classifiers)
         training_plots.append(Plot.from_svg(svg, title=title, alt=f"Mean AUROC on val films: {best}"))
-    return Section("Training", plots=tuple(training_plots)) if training_plots else None
+    return Section("Training", plots=tuple(training_plots), is_folded=True) if training_plots else None
 
 
 def build_provenance_section(run: RunJson, metrics: MetricsJson, registered: RegisteredJson | None) -> Section:
     """The command, models, packages and extractors; `registered` is registered.json, if the results are registered."""
     facts = (*_list_run(run), *list_extractors(metrics), *_list_registration(registered))
-    return Section("Provenance", facts=facts)
+    return Section("Provenance", facts=facts, is_folded=True)
 
 
 def build_protocol_section(metrics: MetricsJson) -> Section | None:
     """How each figure was computed."""
     sentences = tuple((_capitalise(name), sentence) for name, sentence in metrics["protocol"].items())
-    return Section("Protocol", facts=sentences) if sentences else None
+    return Section("Protocol", facts=sentences, is_folded=True) if sentences else None
 
 
 def build_attribution_section(run: RunJson) -> Section | None:

@@ -65,10 +65,12 @@ class StatusLine:
 class Section:
     """A heading and its content, in the order of the fields; a wide plot follows the table. Empty parts are left out.
 
-    `facts` are pairs of a name and a value.
+    `conclusion` is one sentence. `facts` are pairs of a name and a value. `method` says how the figures were measured
+    and is folded away. `is_folded` folds the whole section below its title and its conclusion.
     """
 
     title: str
+    conclusion: str = ""
     introduction: str = ""
     status_lines: tuple[StatusLine, ...] = ()
     grid: Grid | None = None
@@ -77,3 +79,5 @@ class Section:
     table: Table | None = None
     facts: tuple[Row, ...] = ()
     subsections: tuple[Section, ...] = ()
+    method: tuple[str, ...] = ()
+    is_folded: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.data.metrics_rows import Auroc
 from synthcxr.data.metrics_schema import PIXELS
+from synthcxr.data.model_names import name_network
 from synthcxr.data.number_format import (
     NO_BREAK_SPACE,
     format_decimals,
@@ -21,14 +22,9 @@ _TEMPLATE_IN_TEXT = "(95 % CI {} to {})".replace(" ", NO_BREAK_SPACE)
 _AUROC_DECIMALS = 3
 
 
-def name_features(extractor: str) -> str:
-    """The features of an extractor, such as "Judge features"."""
-    return "Judge features" if extractor == "judge" else f"{extractor} features"
-
-
-def name_space(space: str) -> str:
-    """A space in which copies are searched: pixels, or the features of an extractor."""
-    return "Pixels" if space == PIXELS else name_features(space)
+def name_space(space: str, names: Mapping[str, str]) -> str:
+    """A space in which copies are searched: pixels, or the network of an extractor. `names` is that of metrics.json."""
+    return "Pixels" if space == PIXELS else name_network(space, names)
 
 
 def spell_finding(finding: str) -> str:

@@ -133,7 +133,11 @@ def _export_classifier(
     network = build_classifier(training["network"])
     safetensors_files.load_weights(network, folder / "weights.safetensors")
     fold_norms(network)
-    training["network"] |= {"folded": True}
+    training["network"] |= {
+        "folded": True,
+        "initial_weights": training["parameters"]["weights"],
+        "n_films": len(dataset.indices(training_resolution, (training["split"],))),
+    }
     thresholds = Thresholds(training["thresholds"], training["thresholds_from"])
     metadata = _build_metadata(kind, config, training, resolution)
     metadata = export_onnx(

@@ -81,6 +81,7 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
         index=model_folder.read_index(models),
         metrics=json_files.read_json(results / METRICS_FILE),
         verdict=json_files.read_json(results / VERDICT_FILE),
+        run=read_run(dataset),
         scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from synthcxr.config import parsing
 from synthcxr.config.schema import ReportConfig
 from synthcxr.data import image_reader
+from synthcxr.data.evidence.summary import UTILITY_FILE, summarise_evidence
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.run_schema import RunJson
@@ -22,16 +23,16 @@ from synthcxr.report.classifier import build_classifier_section
 from synthcxr.report.distances import build_distance_section
 from synthcxr.report.findings import build_findings_section
 from synthcxr.report.html import Report, render_report
-from synthcxr.report.label_validity import build_validity_section
+from synthcxr.report.label_validity import build_label_validity_section, build_validity_plot
 from synthcxr.report.memorisation import build_memorisation_section
 from synthcxr.report.optional_experiments import DisturbJson, Experiments, UtilityJson, build_utility_section
 from synthcxr.report.provenance import RegisteredJson
 from synthcxr.report.section import Section
-from synthcxr.report.thumbnails import build_images_section
+from synthcxr.report.thumbnails import IMAGES_TITLE, build_images_section
 from synthcxr.storage import atomic, csv_files, output_lock
 
 PRIVATE_FILE, REGISTERED_FILE = "report-private.html", "registered.json"
-DISTURB_FILE, UTILITY_FILE = Path("disturb/disturb.json"), Path("utility/utility.json")
+DISTURB_FILE = Path("disturb/disturb.json")
 COOCCURRENCE_FILE = Path("curves/cooccurrence.csv")
 _ADVICE = "run `synthcxr evaluate` again"
 _T = TypeVar("_T")
@@ -111,20 +112,19 @@ class _Inputs:
 
 def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
     run, metrics = inputs.run, inputs.metrics
-    records = inputs.records.head(config.n_images)
+    requested = run["request"]["labels"]
     try:
+        summary = summarise_evidence(metrics, inputs.verdict, run, utility=inputs.experiments.utility)
         sections = (
-            verdict.build_checks_section(metrics["checks"]),
-            verdict.build_gates_section(inputs.verdict),
-            build_images_section(
-                records, inputs.read_images(records["file_name"].tolist()), n_total=len(inputs.records)
-            ),
-            build_findings_section(metrics["labels"], inputs.cooccurrence),
-            build_validity_section(metrics, run["request"]["labels"]),
-            build_classifier_section(metrics, run["request"]["labels"]),
+            build_memorisation_section(metrics, summary.answers[0].reasons[0].sentence),
             build_distance_section(metrics, inputs.experiments),
-            build_memorisation_section(metrics.get("privacy", {})),
+            build_label_validity_section(metrics, requested),
+            build_images_section(inputs.records, inputs.read_images, n_images=config.n_images, requested=requested),
+            build_findings_section(metrics["labels"], inputs.cooccurrence),
+            build_classifier_section(metrics, requested),
             build_utility_section(inputs.experiments.utility),
+            verdict.build_gates_section(inputs.verdict),
+            verdict.build_checks_section(metrics["checks"]),
             provenance.build_training_section(inputs.training_logs),
             provenance.build_provenance_section(run, metrics, inputs.registered),
             provenance.build_protocol_section(metrics),
@@ -133,9 +133,8 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
         return Report(
             title=config.title,
             privacy_notice="",
-            verdict=verdict.summarise_gates(inputs.verdict),
-            warnings=verdict.list_warnings(run=run, metrics=metrics, verdict=inputs.verdict),
-            summary=verdict.summarise_run(run),
+            summary=summary,
+            chart=build_validity_plot(metrics, requested, is_small=True),
             sections=tuple(section for section in sections if section is not None),
         )
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -159,7 +158,7 @@ def _add_films(public: Report, config: ReportConfig, inputs: _Inputs, films: Fil
     )
     sections: list[Section] = []
     for section in public.sections:
-        sections += (section, *film_sections) if section.grid is not None else (section,)
+        sections += (section, *film_sections) if section.title == IMAGES_TITLE else (section,)
     notice = _PHANTOM_FILMS if films.phantom else _REAL_FILMS
     return dataclasses.replace(public, privacy_notice=notice, sections=tuple(sections))
 

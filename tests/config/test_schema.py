@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 from support.paths import REPOSITORY
 
 from synthcxr.config.schema import Config, default_max_draws, load_config
+from synthcxr.data.evidence.gate_families import FAMILIES, find_family
 from synthcxr.errors import ConfigError
+from synthcxr.evaluation.gates import check_gates
 from synthcxr.readers.sources import read_source
 
 PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
@@ -178,3 +180,13 @@ def test_a_value_out_of_bounds_says_what_it_must_be(tmp_path: Path, before: str,
         return
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+@pytest.mark.parametrize("profile", sorted((REPOSITORY / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_profiles_for_real_films_gate_every_kind_of_evidence(profile: Path) -> None:
+    """File checks, distance, label distribution, copying in every space and label validity decide by default."""
+    config = load_config(profile).evaluate
+    gates = {gate.metric: gate for gate in config.gates}
+    assert {find_family(metric) for metric in gates} == set(FAMILIES)
+    assert gates["privacy.*.share_low"].max == 0.01
+    check_gates(config.gates, config.extractors)

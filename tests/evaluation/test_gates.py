@@ -146,7 +146,7 @@ def test_a_gate_on_a_metric_that_was_not_computed_is_an_error() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_value_that_is_not_finite_fails(value: float) -> None:
     """NaN and infinity fail a maximum and a minimum."""
-    metrics = build_metrics(checks={"failed": value})
+    metrics = build_metrics(checks={"failed": value, "lines": []})
     verdict = apply_gates(metrics, (at_most("checks.failed", 5), at_least("checks.failed", 0)))
     assert [gate.status for gate in verdict.gates] == ["failed", "failed"]
 
@@ -160,6 +160,42 @@ def test_the_verdict_matches_its_declared_schema() -> None:
 def test_a_verdict_without_gates_is_passed() -> None:
     """No gate can fail."""
     assert apply_gates(build_metrics(), ()).passed
+
+
+def test_a_pattern_applies_to_every_space_with_a_value() -> None:
+    """Each computed space has a gate of its own, and one bad space fails; a space that was not computed has none."""
+    privacy = {
+        "status": "computed",
+        "n_flagged_in_any": 3,
+        "pixels": {"status": "computed", "share_low": 0.02},
+        "judge": {"status": "computed", "share_low": 0.001},
+        "efficientnet-lite0": {"status": "not computed: install it"},
+    }
+    distance = {name: {"status": "computed", "relative": 1.0} for name in ("judge", "efficientnet-lite0")}
+    metrics = build_metrics(privacy=privacy, distance=distance)
+    verdict = apply_gates(metrics, (at_most("privacy.*.share_low", 0.01),))
+    assert not verdict.passed
+    assert {gate.metric: gate.status for gate in verdict.gates} == {
+        "privacy.pixels.share_low": "failed",
+        "privacy.judge.share_low": "passed",
+    }
+
+
+@pytest.mark.parametrize("status", ["not applicable (no films: give --films)", "not computed: install it"])
+def test_a_pattern_without_any_value_is_one_gate_that_is_not_applicable(status: str) -> None:
+    """The gate keeps its pattern as its name and states the reason; it does not disappear."""
+    privacy = {"status": status, "pixels": {"status": status}, "judge": {"status": status}}
+    verdict = apply_gates(build_metrics(privacy=privacy), (at_most("privacy.*.share_low", 0.01),))
+    (gate,) = verdict.gates
+    assert (gate.metric, gate.status, gate.value) == ("privacy.*.share_low", "not applicable", None)
+    assert status in gate.sentence
+
+
+@pytest.mark.parametrize("metric", ["privacy.*.nothing", "*", "*.failed.*", "distance.jud*.relative"])
+def test_a_pattern_that_matches_no_metric_is_refused(metric: str) -> None:
+    """A `*` stands for one whole part of a path; a pattern without a metric is a mistake in the parameters."""
+    with pytest.raises(ConfigError, match="unknown metric"):
+        check_gates((at_most(metric, 1),), ["judge"])
 
 
 def build_labels(**row: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_card_states_origin_evidence_and_purpose(metadata: dict[str, ModelMetada
     assert text == render_card(real, inputs)
     assert text.startswith("---\n")
     assert "phantom: false" in text
-    row = "| Fréchet, judge features | 86 (80 to 92) | 24 (N 323) | 3.58 (3.2 to 3.9) | 1,282 / 959 / 323 |"
+    row = "| Fréchet, judge: a classifier trained on chest films | 86 (80 to 92) | 24 (N 323) | 3.58 (3.2 to 3.9)"
     for part in (row, "- NIH Clinical Center", "not for diagnosis", "- The distance is small enough."):
         assert part in text
     assert "drawn phantoms" in render_card(metadata["generator"], inputs)
@@ -77,7 +77,7 @@ def test_generator_card_states_coverage(metadata: dict[str, ModelMetadata]) -> N
     judge = {"status": "computed", "relative": 0.966, "relative_interval": [0.917, 1.01]}
     inputs = make_inputs(coverage={"judge": judge, "inception": {"status": "not computed"}})
     text = render_card(metadata["generator"], inputs)
-    assert "relative to that of training films: 0.966 (95 % CI 0.917 to 1.01) in judge features." in text
+    assert "relative to that of training films: 0.966 (95 % CI 0.917 to 1.01) in features of the judge (" in text
     assert "Coverage" not in render_card(metadata["generator"], make_inputs())
 
 

@@ -17,4 +17,4 @@ def test_unknown_counts_and_ratios_are_dashes_with_a_reason() -> None:
     section = build_distance_section(metrics, Experiments(disturb={}, utility={}))
     assert section.table is not None
     assert section.table.rows[0][-2:] == ("–", "200 / – / 153")
-    assert section.notes == ("Judge features: no relative distance, because the floor has another number of images.",)
+    assert section.conclusion.endswith("there is no relative distance, because the floor has another number of images.")

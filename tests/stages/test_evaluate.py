@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -37,12 +38,12 @@ def test_images_with_the_distribution_of_the_films_pass_every_gate(project: Eval
     """The verdict is passed, in the returned value and in verdict.json, and metrics.json has every section."""
     verdict = project.evaluate()
     assert verdict.passed
-    assert [gate.status for gate in verdict.gates] == ["passed"] * 3
+    assert [gate.status for gate in verdict.gates] == ["passed"] * 4
     assert project.read_json("verdict.json") == json.loads(json.dumps(verdict.as_dict()))
     metrics = project.read_json()
     assert (metrics["n_synthetic"], metrics["n_real_test"], metrics["phantom"]) == (90, 60, False)
     assert metrics["checks"]["failed"] == 0
-    assert {"label divergence", "files", "no leakage"} <= {line["name"] for line in metrics["checks"]["lines"]}
+    assert {"files", "no leakage"} <= {line["name"] for line in metrics["checks"]["lines"]}
     assert set(metrics["labels"]["shares"]) == {"No Finding", *FINDINGS}
     distance = metrics["distance"]["judge"]
     assert distance["status"] == "computed"
@@ -127,7 +128,7 @@ def test_images_with_another_distribution_fail_and_everything_is_written(project
     synthetic = write_synthetic_dataset(project.root / "bright", project.models, brightness=0.3)
     verdict = project.evaluate(synthetic=synthetic)
     assert not verdict.passed
-    assert re.match(r"\d of 3 gates failed: .*distance.judge.relative is \d.*, target at most 3", verdict.failures)
+    assert re.match(r"\d of 4 gates failed: .*distance.judge.relative is \d.*, target at most 3", verdict.failures)
     assert "\n" not in verdict.failures
     assert not project.read_json("verdict.json")["passed"]
     assert project.read_json()["distance"]["judge"]["relative"] > 3
@@ -180,3 +181,32 @@ def test_the_stage_imports_neither_torch_nor_mlflow() -> None:
     code = "import sys; import synthcxr.stages.evaluate; print(*({'torch', 'mlflow'} & set(sys.modules)))"
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert process.stdout.split() == []
+
+
+def test_label_divergence_is_a_gate_and_no_check_of_files(project: EvaluationProject) -> None:
+    """A divergence above `max_label_kl` fails its own gate; the checks of files pass, because no file is damaged."""
+    verdict = project.evaluate(max_label_kl=1e-9)
+    assert [gate.metric for gate in verdict.gates if gate.status == "failed"] == ["labels.classifier.kl"]
+    metrics = project.read_json()
+    assert metrics["checks"]["failed"] == 0
+    assert metrics["labels"]["classifier"]["kl"] == pytest.approx(verdict.gates[-1].value)
+
+
+def test_a_failed_check_is_named_with_value_and_bound(project: EvaluationProject) -> None:
+    """The sentence, the failures and verdict.json name the check that failed, and not only how many failed."""
+    table = project.synthetic / "metadata.csv"
+    synthetic = project.root / "weights"
+    shutil.copytree(project.synthetic, synthetic)
+    rows = table.read_text().splitlines()
+    weight = rows[0].split(",").index("weight")
+    cells = rows[1].split(",")
+    cells[weight] = "0"
+    (synthetic / "metadata.csv").write_text("\n".join([rows[0], ",".join(cells), *rows[2:]]) + "\n")
+    verdict = project.evaluate(synthetic=synthetic)
+    gate = verdict.gates[0]
+    assert (gate.metric, gate.status) == ("checks.failed", "failed")
+    assert gate.detail.startswith("weight: ")
+    assert "required" in gate.detail
+    assert gate.detail in gate.sentence
+    assert gate.detail in verdict.failures
+    assert project.read_json("verdict.json")["gates"][0]["detail"] == gate.detail

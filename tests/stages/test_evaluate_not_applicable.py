@@ -26,7 +26,7 @@ def test_few_real_films_make_comparisons_not_applicable(project: EvaluationProje
     project = dataclasses.replace(project, films=films, synthetic=synthetic)
     verdict = project.evaluate()
     assert verdict.passed
-    assert [gate.status for gate in verdict.gates] == ["passed", "not applicable", "not applicable"]
+    assert [gate.status for gate in verdict.gates] == ["passed"] + ["not applicable"] * 3
     assert all(gate.sentence.endswith("not applicable (n = 10).") for gate in verdict.gates[1:])
     metrics = project.read_json()
     assert metrics["labels"]["shares"] == {}
@@ -34,13 +34,12 @@ def test_few_real_films_make_comparisons_not_applicable(project: EvaluationProje
     assert metrics["distance"]["judge"]["n_test"] == 10
     assert metrics["coverage"]["judge"]["status"] == "not applicable (n = 10)"
     assert metrics["privacy"]["pixels"]["status"] == "not applicable (n = 16)"
-    assert "label divergence" not in {line["name"] for line in metrics["checks"]["lines"]}
 
 
 def test_few_images_make_the_distance_not_applicable(project: EvaluationProject) -> None:
     """20 images are too few for a distance, but not for label shares with their wide intervals."""
     verdict = project.evaluate(synthetic=write_synthetic_dataset(project.root / "few", project.models, n=20))
-    assert [gate.status for gate in verdict.gates][1:] == ["not applicable", "passed"]
+    assert [gate.status for gate in verdict.gates][1:] == ["not applicable", "passed", "passed"]
     assert verdict.gates[1].sentence.endswith("not applicable (n = 20).")
 
 
@@ -52,7 +51,7 @@ def test_findings_with_weak_thresholds_enter_no_gate(project: EvaluationProject)
         Gate("agreement.Hernia.synthetic", max=None, min=0.0),
         Gate("by_finding.judge.Hernia.relative", max=1e9, min=None),
     )
-    assert [gate.status for gate in project.evaluate(gates=gates).gates] == ["not applicable"] * 3
+    assert [gate.status for gate in project.evaluate(gates=gates).gates][:3] == ["not applicable"] * 3
     metrics = project.read_json()
     for section in (metrics["agreement"], metrics["by_finding"]["judge"], metrics["labels"]["shares"]):
         assert {name for name in FINDINGS if not section[name]["judged"]} == {"Mass", "Hernia"}
@@ -60,15 +59,14 @@ def test_findings_with_weak_thresholds_enter_no_gate(project: EvaluationProject)
 
 
 def test_labels_of_another_classifier_are_not_compared(project: EvaluationProject) -> None:
-    """Without the classifier that labelled the images the label divergence is not checked, and the protocol says so."""
+    """Without the classifier that labelled the images its label divergence is not applicable, with the reason."""
     models = write_models(project.root / "models")
     write_labelling_model(models / "classifier.onnx", "classifier", seed=3)
-    dataclasses.replace(project, models=models).evaluate()
+    verdict = dataclasses.replace(project, models=models).evaluate()
     metrics = project.read_json()
-    assert "the classifier that labelled the images is not among the models" in metrics["protocol"]["checks"]
-    assert "label divergence" not in {line["name"] for line in metrics["checks"]["lines"]}
-    for section in ("agreement", "classifier"):
-        assert metrics[section]["status"].startswith("not applicable (the classifier that labelled the images")
+    for section in (metrics["agreement"], metrics["classifier"], metrics["labels"]["classifier"]):
+        assert section["status"].startswith("not applicable (the classifier that labelled the images")
+    assert (verdict.gates[-1].metric, verdict.gates[-1].status) == ("labels.classifier.kl", "not applicable")
 
 
 def test_an_unavailable_extractor_is_reported_and_a_gate_on_it_is_an_error(

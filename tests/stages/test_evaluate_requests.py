@@ -40,7 +40,7 @@ def test_a_request_that_few_films_meet_is_not_applicable(project: EvaluationProj
     """With too few such real films, the gates on distances and labels are not applicable."""
     synthetic = write_synthetic_dataset(project.root / "requested", project.models, requested=(requested,))
     verdict = project.evaluate(synthetic=synthetic)
-    assert [gate.status for gate in verdict.gates[1:]] == ["not applicable"] * 2
+    assert [gate.status for gate in verdict.gates[1:]] == ["not applicable"] * 3
     assert project.read_json()["labels"]["status"] == f"not applicable (n = {n})"
 
 

@@ -87,7 +87,7 @@ def test_gates_on_figures_that_need_films_are_not_applicable(
         Gate("coverage.judge.relative", max=None, min=0.5),
     )
     verdict = evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path, models=trained.onnx, gates=gates)
-    assert [gate.status for gate in verdict.gates] == ["not applicable"] * 2
+    assert [gate.status for gate in verdict.gates] == ["not applicable"] * 3
     assert all(gate.sentence.endswith("not applicable (no films: give --films).") for gate in verdict.gates)
 
 

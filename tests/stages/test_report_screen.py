@@ -23,6 +23,7 @@ CHROMIUM = next(
 )
 PHONE_PX, DESKTOP_PX = 390, 1280
 LONG_PX, SCREEN_PX = 16000, 1000
+MAX_PRINTED_PAGES = 6
 SHIPPED = REPOSITORY / "docs" / "results"
 pytestmark = [
     pytest.mark.slow,
@@ -85,17 +86,33 @@ def browse(page: Path, *options: str) -> str:
     return process.stdout
 
 
-@pytest.mark.parametrize("width", [PHONE_PX, DESKTOP_PX])
-def test_the_page_fits_the_screen(page: Path, width: int) -> None:
-    """Only what scrolls by itself is wider than the screen, and all of the page is dark text on a light ground."""
+def measure(page: Path, width: int, expression: str) -> Any:
+    """The value of a JavaScript expression on the page `d` in a frame `f` of this width."""
     framed = page.parent / f"framed-{width}.html"
-    script = "document.title = JSON.stringify([f.contentDocument.documentElement.scrollWidth, f.clientWidth])"
+    script = f"const d = f.contentDocument; document.title = JSON.stringify({expression})"
     framed.write_text(
         f'<title></title><iframe id="f" src="{page.name}" width="{width}" height="800" style="border:0"'
         f" onload=\"const f = document.getElementById('f'); {script}\"></iframe>"
     )
     html = browse(framed, "--allow-file-access-from-files", "--dump-dom", "--virtual-time-budget=5000")
-    content_px, frame_px = json.loads(html.partition("<title>")[2].partition("</title>")[0])
+    return json.loads(html.partition("<title>")[2].partition("</title>")[0])
+
+
+def test_the_three_answers_are_on_one_screen(page: Path) -> None:
+    """On a desktop, banner and answers are in the first screen, side by side, each with its question."""
+    script = "[...d.querySelectorAll('.answer')].map(a => a.getBoundingClientRect()).map(r => [r.left, r.bottom])"
+    lefts, bottoms = zip(*measure(page, DESKTOP_PX, script), strict=True)
+    assert len(set(lefts)) == 3
+    assert max(bottoms) <= SCREEN_PX
+    text = page.read_text(encoding="utf-8")
+    for question in ("May it be shared?", "Is it good, and for what?", "What is it?"):
+        assert f"<h2>{question}</h2>" in text
+
+
+@pytest.mark.parametrize("width", [PHONE_PX, DESKTOP_PX])
+def test_the_page_fits_the_screen(page: Path, width: int) -> None:
+    """Only what scrolls by itself is wider than the screen, and all of the page is dark text on a light ground."""
+    content_px, frame_px = measure(page, width, "[d.documentElement.scrollWidth, f.clientWidth]")
     assert frame_px == width
     assert content_px <= frame_px
     screenshot = page.parent / f"{width}.png"
@@ -125,11 +142,13 @@ def test_a_dark_system_shows_a_dark_page(page: Path) -> None:
 
 
 def test_the_page_prints(page: Path) -> None:
-    """The page gives a PDF of fewer than 30 pages."""
+    """The page gives a PDF of at most six pages; the first has the answers and a line to sign."""
     pdf = page.parent / "report.pdf"
     browse(page, f"--print-to-pdf={pdf}")
-    assert pdf.read_bytes().startswith(b"%PDF")
-    assert pdf.read_bytes().count(b"/Type /Page\n") + pdf.read_bytes().count(b"/Type /Page ") < 30
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert 2 <= content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") <= MAX_PRINTED_PAGES
+    assert "<span>Signature</span>" in page.read_text(encoding="utf-8")
 
 
 def test_every_image_and_plot_has_a_description(page: Path) -> None:
@@ -140,7 +159,8 @@ def test_every_image_and_plot_has_a_description(page: Path) -> None:
     assert 'aria-label="Mean AUROC on real test films: ' in text
     assert 'aria-label="Distance over level of six disturbances: ' in text
     for heading in (
-        "Dataset checks",
+        "Do the labels mean what they say?",
+        "Integrity of files and labels",
         "Quality gates",
         "Agreement of the judge with the classifier",
         "AUROC of the classifier on real films",

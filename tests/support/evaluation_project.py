@@ -141,6 +141,20 @@ def write_labelling_model(path: Path, kind: Kind, *, seed: int, side: int = SIDE
         "f": rng.standard_normal((side * side, N_FEATURES)).astype(np.float32) / side,
         "l": 4 * rng.standard_normal((N_FEATURES, 14)).astype(np.float32),
     }
+    write_linear_model(path, kind, weights, thresholds=dict.fromkeys(FINDINGS, THRESHOLD), side=side, weak=weak)
+
+
+def write_linear_model(
+    path: Path,
+    kind: Kind,
+    weights: dict[str, np.ndarray],
+    *,
+    thresholds: dict[str, float],
+    side: int = SIDE,
+    weak: tuple[str, ...] = (),
+    training_data: str = MODEL_TRAINING_DATA,
+) -> None:
+    """Write a model from its weights: "f" [side * side, F] gives features, and "l" [F, 14] logits from these."""
     nodes = [
         helper.make_node("Flatten", ["image"], ["flat"]),
         helper.make_node("MatMul", ["flat", "f"], ["features"]),
@@ -148,7 +162,7 @@ def write_labelling_model(path: Path, kind: Kind, *, seed: int, side: int = SIDE
     ]
     inputs, outputs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape]) for name, shape in shapes.items()]
-        for shapes in ({"image": [1, side, side]}, {"logits": [14], "features": [N_FEATURES]})
+        for shapes in ({"image": [1, side, side]}, {"logits": [14], "features": [weights["f"].shape[1]]})
     )
     initialisers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, kind, inputs, outputs, initialisers)
@@ -159,9 +173,9 @@ def write_labelling_model(path: Path, kind: Kind, *, seed: int, side: int = SIDE
         resolution=side,
         latent=0,
         findings=FINDINGS,
-        thresholds=dict.fromkeys(FINDINGS, THRESHOLD),
+        thresholds=thresholds,
         network={},
-        training_data=MODEL_TRAINING_DATA,
+        training_data=training_data,
         phantom=False,
         licence="Apache-2.0",
         weak=weak,

@@ -44,6 +44,7 @@ def write_results(folder: Path, *, passed: bool) -> Path:
     distance = {"value": 80.0, "interval": [75.0, 85.0], "relative": 3.5, "status": "computed"}
     distance |= {"relative_interval": [3.2, 3.9], "digest": "of the judge"}
     metrics = {"n_synthetic": 2, "n_real_test": 60, "phantom": True, "distance": {"judge": distance}}
+    metrics |= {"labels": {"status": "not applicable (n = 2)"}, "checks": {"failed": 0, "lines": []}}
     json_files.write_json(folder / "metrics.json", metrics)
     for name, step in (("train_gan", "nimg"), ("train_classifier", "epoch"), ("train_judge", "epoch")):
         with (folder / f"{name}.csv").open("w", newline="") as file:
@@ -65,11 +66,13 @@ def write_dataset(folder: Path, models: Path) -> Path:
         record = ImageRecord(name, index, 1, "", (NO_FINDING,), (0.1,) * 14, 1.0, digests.sha256_bytes(png))
         rows.append(to_metadata_row(record))
     write_metadata(folder / METADATA_FILE, rows)
-    counts = {"draws": 2, "found": 2, "acceptance_rate": 1.0}
+    counts = {"draws": 2, "found": 2, "requested": 2, "acceptance_rate": 1.0}
+    request = {"n": 2, "seed": 1, "labels": []}
     model_digests = {kind: onnx_metadata.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier")}
     model = {"name": str(models), "digests": model_digests, "training_data": "0123456789abcdef", "phantom": True}
+    model |= {"resolution": SIDE}
     origin = {"command": ["synthcxr", "generate"], "git_revision": "", "git_dirty": False, "model": model}
-    json_files.write_json(folder / RUN_FILE, origin | {"counts": counts})
+    json_files.write_json(folder / RUN_FILE, origin | {"counts": counts, "request": request, "complete": True})
     return folder
 
 

@@ -11,9 +11,9 @@ from typing import cast
 import numpy as np
 
 from synthcxr.data.films import TEST_SPLITS
-from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.findings import FINDINGS, NO_FINDING, to_multi_hot
 from synthcxr.data.metrics_rows import ShareRow
-from synthcxr.data.metrics_schema import COMPUTED, Labels, Prevalence, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, ClassifierLabels, Labels, Prevalence, not_applicable
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, JudgeLabels, detect_findings
 from synthcxr.evaluation.features import extractors
@@ -84,30 +84,29 @@ def build_empty_section(n_real: int, not_judged: tuple[str, ...]) -> Labels:
     }
 
 
-def compute_check_reference(
-    comparison: Comparison, classifier: OnnxModel | None
-) -> tuple[dict[str, float] | None, str]:
-    """The label distribution that the checks compare metadata.csv with, or None, and a sentence for the protocol.
+def compare_classifier_labels(comparison: Comparison, classifier: OnnxModel | None) -> ClassifierLabels:
+    """The divergence of the labels in metadata.csv from the same classifier's labels of the real test films.
 
-    The labels in metadata.csv are the classifier's, so the reference is the same classifier's labels of the real test
-    films. It has a share for "No Finding" and each finding that the classifier labels reliably.
+    It includes "No Finding" and each finding that the classifier labels reliably.
     """
-    not_checked = "The dataset checks do not include the label divergence: "
     if comparison.synthetic.is_conditional:
-        return None, not_checked + "the images were requested by label."
+        return {"status": not_applicable("the images were requested by label")}
     if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
-        return None, not_checked + not_applicable(f"n = {comparison.n_test}") + "."
+        return {"status": not_applicable(f"n = {comparison.n_test}")}
     if classifier is None:
-        return None, not_checked + "the classifier that labelled the images is not among the models."
+        return {"status": not_applicable("the classifier that labelled the images is not among the models")}
     outputs = comparison.real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
-    counts = add_no_finding(detect_findings(outputs, classifier.metadata)).sum(axis=0)
-    weak = classifier.metadata.weak
-    count_of = {name: float(n) for name, n in zip((NO_FINDING, *FINDINGS), counts, strict=True) if name not in weak}
-    exceptions = f", except {' and '.join(weak)}" if weak else ""
-    return {name: n / sum(count_of.values()) for name, n in count_of.items()}, (
-        "The label divergence in the dataset checks compares the labels in metadata.csv with the same classifier's"
-        f" labels of the real test films{exceptions}."
-    )
+    synthetic = np.array([to_multi_hot(record.findings) for record in comparison.synthetic.records], dtype=bool)
+    is_judged = np.array([name not in classifier.metadata.weak for name in (NO_FINDING, *FINDINGS)])
+    counts = {
+        side: add_no_finding(findings).sum(axis=0)[is_judged].astype(np.float64)
+        for side, findings in (("real", detect_findings(outputs, classifier.metadata)), ("synthetic", synthetic))
+    }
+    return {
+        "status": COMPUTED,
+        "kl": label_distribution.kullback_leibler(**counts),
+        "not_judged": list(classifier.metadata.weak),
+    }
 
 
 def write_shares(path: Path, shares: Mapping[str, ShareRow]) -> None:

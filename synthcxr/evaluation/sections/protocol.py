@@ -32,9 +32,8 @@ def describe_protocol(
     judge_digest: str,
     trained_on_same_films: bool,
     baseline: Baseline | None,
-    checks: str,
 ) -> dict[str, str]:
-    """The content of the section; `n_patients` is that of the test films and `checks` the sentence on the checks."""
+    """The content of the section; `n_patients` is that of the test films."""
     n_bootstrap, synthetic = comparison.config.n_bootstrap, comparison.synthetic
     planted_copies = "; ".join(f"{kind} ({rule})" for kind, rule in attacks.PLANTED_COPIES.items())
     training = (
@@ -95,7 +94,8 @@ def describe_protocol(
             " Divergences compare label distributions with one count per image and judged finding, or one count for No"
             " Finding when none is present; KL adds half a count to every bin. The permutation test exchanges whole"
             f" patients and images {label_permutation_test.N_PERMUTATIONS:,} times. Agreement compares the judge with"
-            " the classifier, on images and on all test films."
+            " the classifier, on images and on all test films. The label divergence of the classifier compares its"
+            " labels in metadata.csv with its labels of the real test films."
         ),
         "validity": _describe_validity("all test films", baseline),
         "variety": (
@@ -103,7 +103,6 @@ def describe_protocol(
             f" {pixel_index.SIDE_PX} px; from {near_duplicates.NEAR_DUPLICATE:g} on, two images are near-duplicates."
             " Films are compared with films of other patients, at the same number of images and films."
         ),
-        "checks": checks,
     }
     return sentences | ({"weights": _WEIGHTED} if synthetic.is_weighted else {})
 

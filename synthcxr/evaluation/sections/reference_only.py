@@ -227,6 +227,7 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
         "jensen_shannon": label_distribution.jensen_shannon(**counts),
         "kl": label_distribution.kullback_leibler(**counts),
         "not_judged": not_judged,
+        "classifier": {"status": NO_FILMS},
         "n_real": n_real,
         "n_synthetic": n,
     }

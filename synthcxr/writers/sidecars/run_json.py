@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -69,6 +70,7 @@ def write_run(
         "git_revision": commit,
         "git_dirty": dirty,
         "dvc": revision.read_dvc_variables(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "wall_s": round(wall_s, 3),
     }
     json_files.write_json(folder / RUN_FILE, run)

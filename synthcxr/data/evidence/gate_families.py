@@ -1,0 +1,98 @@
+"""What gates decide on: the kinds of evidence, and which gates of a verdict failed, do not apply or are not set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateRow, VerdictJson
+from synthcxr.data.number_format import format_number
+
+FamilyName = Literal["files", "distance", "labels", "copying", "validity", "other"]
+
+FAMILIES: dict[FamilyName, str] = {
+    "files": "file checks",
+    "distance": "distance to films",
+    "labels": "label distribution",
+    "copying": "copying",
+    "validity": "label validity",
+}
+"""The kinds of evidence that every dataset needs a gate on."""
+_PREFIXES: tuple[tuple[str, FamilyName], ...] = (
+    ("checks.", "files"),
+    ("distance.", "distance"),
+    ("kernel.", "distance"),
+    ("infinity.", "distance"),
+    ("privacy.", "copying"),
+    ("labels.validity.", "validity"),
+    ("labels.specificity.", "validity"),
+    ("labels.", "labels"),
+)
+_DUPLICATES = ".duplicates."
+
+
+@dataclasses.dataclass(frozen=True)
+class GateCounts:
+    """The gates of a verdict by outcome, and the kinds of evidence without a gate."""
+
+    failed: tuple[GateRow, ...]
+    passed: tuple[GateRow, ...]
+    not_applicable: tuple[GateRow, ...]
+    not_set: tuple[FamilyName, ...]
+
+    @classmethod
+    def count(cls, verdict: VerdictJson) -> GateCounts:
+        """Sort the gates of verdict.json."""
+        gates = verdict["gates"]
+        set_families = {find_family(gate["metric"]) for gate in gates}
+        return cls(
+            failed=tuple(gate for gate in gates if gate["status"] == "failed"),
+            passed=tuple(gate for gate in gates if gate["status"] == "passed"),
+            not_applicable=tuple(gate for gate in gates if gate["status"] == NOT_APPLICABLE),
+            not_set=tuple(family for family in FAMILIES if family not in set_families),
+        )
+
+    def select(self, families: Sequence[FamilyName]) -> GateCounts:
+        """Only the gates of these kinds of evidence."""
+        failed, passed, not_applicable = (
+            tuple(gate for gate in gates if find_family(gate["metric"]) in families)
+            for gates in (self.failed, self.passed, self.not_applicable)
+        )
+        not_set = tuple(family for family in self.not_set if family in families)
+        return GateCounts(failed, passed, not_applicable, not_set)
+
+
+def find_family(metric: str) -> FamilyName:
+    """The kind of evidence that a metric is; a repeated image is no copy of a film."""
+    if _DUPLICATES in metric:
+        return "other"
+    return next((family for prefix, family in _PREFIXES if metric.startswith(prefix)), "other")
+
+
+def describe_gate(gate: GateRow) -> str:
+    """A gate in one phrase: metric, value, target, and what a count counts."""
+    bound = f"target at {'most' if gate['direction'] == 'max' else 'least'} {format_number(gate['threshold'])}"
+    if gate["value"] is None:
+        return f"{gate['metric']} ({find_reason(gate)})"
+    detail = f"; {gate['detail']}" if gate.get("detail") else ""
+    return f"{gate['metric']} = {format_number(gate['value'], digits=4)} ({bound}{detail})"
+
+
+def describe_not_applicable(gates: Iterable[GateRow]) -> list[str]:
+    """A sentence for each reason why gates do not apply, with the gates that have it."""
+    metrics_by_reason: dict[str, list[str]] = {}
+    for gate in gates:
+        metrics_by_reason.setdefault(find_reason(gate), []).append(gate["metric"])
+    return [f"Not applicable: {', '.join(metrics)} ({reason})." for reason, metrics in metrics_by_reason.items()]
+
+
+def find_reason(gate: GateRow) -> str:
+    """Why a gate is not applicable, from the end of its sentence."""
+    return strip_status(gate["sentence"].rpartition(f": {NOT_APPLICABLE}")[2].rstrip("."))
+
+
+def strip_status(status: str) -> str:
+    """A status without the words "not applicable" before its reason."""
+    reason = status.removeprefix(NOT_APPLICABLE).strip()
+    return reason[1:-1] if reason.startswith("(") and reason.endswith(")") else reason or status

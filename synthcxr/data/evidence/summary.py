@@ -1,0 +1,134 @@
+"""The summary of an evaluation: three questions and their answers, from metrics.json, verdict.json and run.json.
+
+`summarise_evidence` builds it. The report, the model card, `synthcxr evaluate` and summary.json only render it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
+from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
+from synthcxr.data.evidence.identity import answer_identity
+from synthcxr.data.evidence.quality import answer_quality
+from synthcxr.data.evidence.sharing import answer_sharing
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
+from synthcxr.data.synthetic_dataset import read_run
+from synthcxr.storage import json_files
+
+UTILITY_FILE = Path("utility/utility.json")
+_SUBJECTS: dict[Key, str] = {"shared": "copying", "good": "quality", "identity": "files"}
+_MARKS: dict[State, str] = {"passed": "ok", "open": "OPEN", "failed": "FAILED"}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvidenceSummary:
+    """The answers in their order, the worst of their states, and a headline that names the gates."""
+
+    state: State
+    headline: str
+    answers: tuple[Answer, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of the summary."""
+        answers = {answer.key: answer.as_dict() for answer in self.answers}
+        return {"state": self.state, "headline": self.headline, "answers": answers}
+
+
+def summarise_evidence(
+    metrics: MetricsJson, verdict: VerdictJson, run: Mapping[str, Any], *, utility: Mapping[str, Any] | None = None
+) -> EvidenceSummary:
+    """Answer the three questions. `utility` is the content of utility.json for the same generator."""
+    gates = GateCounts.count(verdict)
+    answers = (
+        answer_sharing(metrics, gates),
+        answer_quality(
+            metrics,
+            gates,
+            requested=run["request"]["labels"],
+            is_phantom=run["model"]["phantom"],
+            utility=utility or {},
+        ),
+        answer_identity(metrics, gates, run),
+    )
+    states = [answer.state for answer in answers]
+    if gates.failed or not verdict["passed"]:
+        states.append("failed")
+    if gates.not_applicable or gates.not_set:
+        states.append("open")
+    return EvidenceSummary(find_worst(states), f"{_describe_state(answers)} {describe_gates(gates)}", answers)
+
+
+def read_summary(*, results: Path, dataset: Path) -> EvidenceSummary:
+    """Read the files of an evaluation and its dataset, and summarise them."""
+    metrics: MetricsJson = json_files.read_json(results / METRICS_FILE)
+    utility = results / UTILITY_FILE
+    return summarise_evidence(
+        metrics,
+        json_files.read_json(results / VERDICT_FILE),
+        read_run(dataset),
+        utility=select_utility(json_files.read_json(utility) if utility.is_file() else {}, metrics),
+    )
+
+
+def select_utility(utility: Mapping[str, Any], metrics: MetricsJson) -> dict[str, Any]:
+    """The content of utility.json if it is about the generator of `metrics`, else nothing."""
+    generator = metrics["models"]["generator"] if "models" in metrics else None
+    return dict(utility) if utility and utility["generator"] == generator else {}
+
+
+def describe_gates(gates: GateCounts) -> str:
+    """How many gates passed, and which failed, are not applicable or are not set."""
+    n = len(gates.failed) + len(gates.passed)
+    if gates.failed:
+        parts = [f"{len(gates.failed)} of {_count(n)} failed: {_join(map(describe_gate, gates.failed))}"]
+    elif n:
+        parts = [f"{n} of {_count(n)} passed"]
+    else:
+        parts = ["No gate was applicable: there is no verdict"]
+    if gates.not_applicable:
+        parts.append(f"not applicable: {_join(gate['metric'] for gate in gates.not_applicable)}")
+    if gates.not_set:
+        parts.append(f"no gate is set on {_join(FAMILIES[family] for family in gates.not_set)}")
+    return "; ".join(parts)
+
+
+def format_lines(summary: EvidenceSummary) -> Iterator[str]:
+    """The summary as text for a terminal."""
+    yield f"{_MARKS[summary.state]}: {summary.headline}"
+    for answer in summary.answers:
+        yield f"{answer.question} {answer.verdict} [{_MARKS[answer.state]}]"
+        yield from (f"  {reason.sentence}" for reason in answer.reasons)
+        yield from (f"  {name}: {text}" for name, text in answer.facts)
+
+
+def format_markdown(summary: EvidenceSummary) -> str:
+    """The summary as Markdown for a model card."""
+    paragraphs = [f"**{summary.headline}.**"]
+    for answer in summary.answers:
+        lines = [reason.sentence for reason in answer.reasons] + [f"{name}: {text}" for name, text in answer.facts]
+        items = "\n".join(f"- {line}" for line in lines)
+        paragraphs.append(f"**{answer.question} {answer.verdict}.** ({answer.state})\n\n{items}")
+    return "\n\n".join(paragraphs)
+
+
+def _describe_state(answers: Sequence[Answer]) -> str:
+    """What the evidence says in one sentence, with the subjects of the worst answers."""
+    state = find_worst(answer.state for answer in answers)
+    subjects = " and ".join(_SUBJECTS[answer.key] for answer in answers if answer.state == state)
+    return {
+        "passed": "The evidence supports this dataset.",
+        "open": f"The evidence is incomplete: {subjects}.",
+        "failed": f"The evidence speaks against this dataset: {subjects}.",
+    }[state]
+
+
+def _count(n: int) -> str:
+    return f"{n} gate" if n == 1 else f"{n} gates"
+
+
+def _join(texts: Iterable[str]) -> str:
+    return ", ".join(texts)
