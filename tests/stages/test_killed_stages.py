@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.stopped_command import run_and_stop
+from support.stopped_command import run_and_stop, run_prepare
 
 from synthcxr.stages import export, train_gan
 
@@ -98,31 +98,14 @@ def test_export_killed_at_any_write_is_run_again(trained: Trained, tmp_path: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_stopped_at_any_write_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
-    """`prepare`, which starts over: the exit code of the signal, or success, and the old films or the new ones."""
+    """`prepare`, which starts over: the exit code of the signal, and the films, which are the same each time."""
     out = tmp_path / "data" / "cxr"
     run = functools.partial(run_prepare, out)
     whole = run_and_stop(run, out.parent)
     assert whole.exit_code == 0
     assert whole.n_events is not None
     expected = read_files(out.parent)
-    for stop_at in range(1, whole.n_events + 1, 5):
+    for stop_at in range(1, whole.n_events + 1, 7):
         ended = run_and_stop(run, out.parent, number=number, stop_at=stop_at)
         assert ended.exit_code == 128 + number, stop_at
         assert read_files(out.parent) == expected, stop_at
-
-
-def run_prepare(out: Path) -> None:
-    """Run `prepare` as the command line does, on a few small phantoms."""
-    from conftest import small_config
-
-    from synthcxr.cli.exit_codes import CommandGroup
-    from synthcxr.stages import prepare
-
-    config = small_config().prepare
-    group = CommandGroup("synthcxr")
-
-    @group.command("prepare")
-    def command() -> None:
-        prepare.run(config, out=out, report=lambda line: None)
-
-    group.main(["prepare"], prog_name="synthcxr")

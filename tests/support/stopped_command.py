@@ -12,6 +12,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from support.paths import REPOSITORY
+
+from synthcxr.cli.exit_codes import CommandGroup
+from synthcxr.config.schema import load_config
+from synthcxr.stages import prepare
+
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 
 
@@ -45,6 +51,19 @@ def run_and_stop(
         process.join()
         receiver.close()
     return Ended(process.exitcode, n_events)
+
+
+def run_prepare(out: Path) -> None:
+    """Run `prepare` on small phantoms, and end as the command line does."""
+    sources = ({"reader": "phantom", "n_films": 120, "resolution": 8, "seed": 1},)
+    config = dataclasses.replace(load_config(REPOSITORY / "params.yaml").prepare, sources=sources, resolution=8)
+    group = CommandGroup("synthcxr")
+
+    @group.command("prepare")
+    def command() -> None:
+        prepare.run(config, out=out, report=lambda line: None)
+
+    group.main(["prepare"], prog_name="synthcxr")
 
 
 def _count_and_stop(
