@@ -107,3 +107,15 @@ def test_throughput_is_measured_on_the_command_itself(tmp_path: Path) -> None:
     assert result["memory_ratio"] == pytest.approx(result["long"]["peak_mib"] / result["short"]["peak_mib"])
     assert len(result["alone_images_per_s"]) == 2
     assert result["rate_ratio"] > 0
+
+
+def test_prepare_is_measured_with_two_checkouts(tmp_path: Path) -> None:
+    """The result has the wall and processor seconds of each run with either code, and all films are packed."""
+    sizes = ("--n", 24, "--side", 256, "--rounds", 1)
+    process = run_benchmark("prepare", REPOSITORY, *sizes, "--out", tmp_path / "prepare.json")
+    assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "prepare.json").read_text())["compressed DICOM"]
+    assert result["n"] == 24
+    for unit in ("wall_s", "cpu_s"):
+        assert len(result[unit]["this"]) == len(result[unit]["other"]) == 1
+        assert result[unit]["ratio_of_medians"] > 0

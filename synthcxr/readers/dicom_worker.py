@@ -7,6 +7,7 @@ or the name of an exception. The process ends when its standard input does, so w
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -30,6 +31,7 @@ ANSWER = struct.Struct("<2sQ")
 READY, FAILED = b"ok", b"er"
 _BYTES_PER_PIXEL, _SPARE_BYTES = 32, 256 << 20
 _GRACE_S = 2
+_PIPE_BYTES = 1 << 20
 _MEMORY_IN_USE = Path("/proc/self/statm")
 
 
@@ -99,6 +101,12 @@ def _ignore_stop_signals() -> None:
 def _claim_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     """Return the streams of requests and answers; what a native library reads or prints goes nowhere."""
     streams = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    if sys.platform == "linux":
+        import fcntl
+
+        for stream in streams:
+            with contextlib.suppress(OSError):  # the pipes of a user share a limit; small ones only take longer
+                fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
