@@ -16,7 +16,8 @@ from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_metadata
 from synthcxr.errors import DataError
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import digests, json_files, numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 SMOOTHING = 1e-3
 LABEL_COLUMN = "file_name"
@@ -163,8 +164,8 @@ def _match_requests(table: pd.DataFrame, run: Any) -> list[bool]:
 
 def _count_latents(dataset: Path) -> int:
     try:
-        return len(np.load(dataset / "latents.npy", mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, TypeError):
+        return len(numpy_files.read_npy(dataset / "latents.npy", ArrayType("f", (None, None)), memory_map=True))
+    except DataError:
         return 0
 
 

@@ -159,7 +159,7 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
             train_distance=float(row[TRAIN_DISTANCE_COLUMN]) if TRAIN_DISTANCE_COLUMN in row else None,
             steps=int(row[STEPS_COLUMN]) if STEPS_COLUMN in row else None,
             judge_probabilities=(
-                tuple(float(row[column]) for column in JUDGE_COLUMNS) if JUDGE_COLUMNS[0] in row else ()
+                tuple(float(row[column]) for column in JUDGE_COLUMNS) if row.keys() >= set(JUDGE_COLUMNS) else ()
             ),
             judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
         )

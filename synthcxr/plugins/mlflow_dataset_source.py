@@ -65,8 +65,13 @@ class FolderSource(DatasetSource):
 
     @classmethod
     def from_dict(cls, source_dict: dict[Any, Any]) -> FolderSource:
-        """Return the source that a run stored; `register` stores only a fingerprint."""
-        return cls(str(source_dict.get("path", "")), str(source_dict["fingerprint"]))
+        """Return the source that a run stored; `register` stores only a fingerprint. DataError if that is missing."""
+        from synthcxr.errors import DataError
+
+        path, fingerprint = source_dict.get("path", ""), source_dict.get("fingerprint")
+        if not isinstance(path, str) or not isinstance(fingerprint, str) or "\0" in path:
+            raise DataError("the source of a dataset that the run stored has no fingerprint, or a path that is no text")
+        return cls(path, fingerprint)
 
 
 def from_folder(folder: Path | str) -> Dataset:

@@ -41,7 +41,7 @@ def read_source(key: str, entry: Mapping[str, Any], report: Callable[[str], None
     """
     options = dict(entry)
     name = options.pop("reader", None)
-    if name not in READERS:
+    if not isinstance(name, str) or name not in READERS:
         raise ConfigError(f"{key}.reader: {name!r} is not one of {', '.join(READERS)}")
     _check_options(key, name, options)
     notes: list[str] = []

@@ -125,6 +125,11 @@ def _open_registry(uri: str) -> Registry:
 
 def _resolve_path(address: str) -> ResolvedModel:
     path = Path(address)
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        if not isinstance(error, FileNotFoundError):
+            raise ArtifactError(f"{address}: not a path that can be read ({error}); give {_FORMS}") from error
     starter = packaged_files.find(STARTER)
     if address == STARTER and starter is not None and not path.exists():
         path = starter

@@ -43,7 +43,7 @@ class BestCheckpoint:
         if self.path.is_file():
             try:
                 _, metadata = self._load()
-                self.value, self.nimg = float(metadata["distance"]), int(metadata["nimg"])
+                self.value, self.nimg = self._parse(metadata)
             except ArtifactError as error:
                 on_message(f"{error}; the best generator is selected again from here on")
 
@@ -60,6 +60,16 @@ class BestCheckpoint:
         if self.nimg >= 0:
             tensors, _ = self._load()
             generator.load_state_dict(tensors)
+
+    def _parse(self, metadata: Mapping[str, str]) -> tuple[float, int]:
+        """The distance and the nimg of the best generator."""
+        try:
+            value, nimg = float(metadata["distance"]), int(metadata["nimg"])
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(f"{self.path}: does not name its distance and nimg") from error
+        if nimg < 0 or not math.isfinite(value):
+            raise ArtifactError(f"{self.path}: has the distance {value} at nimg {nimg}")
+        return value, nimg
 
     def _load(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors, metadata = safetensors_files.load(self.path)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr.storage import atomic
+from synthcxr.errors import ArtifactError
+from synthcxr.storage import atomic, csv_files
 from synthcxr.training.log_callbacks import LogRow, RowCallback
 
 COLUMNS = (
@@ -31,6 +34,8 @@ COLUMNS = (
     "wall_s",
 )
 
+_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
+
 
 @dataclasses.dataclass
 class TrainingLogWriter:
@@ -47,11 +52,13 @@ class TrainingLogWriter:
     rows: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def resume(self, nimg: int) -> None:
-        """Read the log of the stopped run, drop its rows after the checkpoint at `nimg`, and restore the copies."""
+        """Read the log of the stopped run, drop its rows after the checkpoint at `nimg`, and restore the copies.
+
+        ArtifactError for a damaged log.
+        """
         log = self.folder / "log.csv"
         if log.is_file():
-            with log.open(newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["nimg"]) <= nimg]
+            self.rows = [row for row in _read_rows(log) if int(row["nimg"]) <= nimg]
         self._write_log()
         for grid in sorted((self.folder / "snapshots").glob("grid_*.png")):
             self._copy_grid(grid)
@@ -93,3 +100,21 @@ class TrainingLogWriter:
         self.snapshots.mkdir(parents=True, exist_ok=True)
         with atomic.open_file(self.snapshots / grid.name) as file:
             file.write(grid.read_bytes())
+
+
+def _read_rows(log: Path) -> list[dict[str, str]]:
+    """Read the rows of a log that `add_row` wrote."""
+    advice = "delete the folder that contains it, and train again"
+    rows = csv_files.read_rows(log, COLUMNS, error=ArtifactError, advice=advice)
+    for row in rows:
+        measured = [row["wall_s"], *filter(None, [row["val_distance"]])]
+        if _WHOLE_NUMBER.fullmatch(row["nimg"]) is None or not all(map(_is_finite, measured)):
+            raise ArtifactError(f"{log}: a row contains a value that is not a number; {advice}")
+    return rows
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,4 +1,4 @@
-"""A few invalid inputs for every parser; `make fuzz` tries 100,000."""
+"""A few invalid inputs for every parser, and those that broke one before; `make fuzz` tries 100,000."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fuzz import execution
+from fuzz.known_inputs import KNOWN_INPUTS
 from fuzz.parser import load_parsers
 
 PARSERS = load_parsers()
@@ -29,8 +30,9 @@ def test_a_parser_accepts_valid_inputs_and_refuses_others(
     parser = PARSERS[name]
     opened = parser.open(tmp_path / "parser")
     n_examples = len(opened.examples)
-    n = n_examples + (15 if parser.share >= MIN_SHARE else 3)
-    for index in range(n):
-        data = execution.make_input(parser, opened, (), seed=2, index=index)
+    known_inputs = KNOWN_INPUTS if parser.share >= MIN_SHARE else KNOWN_INPUTS[:3]
+    n_fixed = len(execution.list_inputs(opened, known_inputs))
+    for index in range(n_fixed + (12 if parser.share >= MIN_SHARE else 3)):
+        data = execution.make_input(parser, opened, known_inputs, seed=2, index=index)
         outcome = execution.run_input(opened, data, is_example=index < n_examples)
         assert outcome.failure is None, f"{outcome.failure.kind}\n{outcome.failure.detail}\n{data[:300]!r}"

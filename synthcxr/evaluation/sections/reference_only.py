@@ -8,7 +8,6 @@ judge's thresholds and selected its weights, so this is a first look and not a t
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,10 +44,22 @@ from synthcxr.evaluation.sections.distances import build_empty_row
 from synthcxr.evaluation.sections.judge_agreement import compute_agreement_without_films
 from synthcxr.evaluation.sections.label_validity import compute_label_ratios
 from synthcxr.evaluation.sections.labels import build_empty_section
+from synthcxr.storage import guarded_files, numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 Float64 = NDArray[np.float64]
 
 NO_FILMS = not_applicable("no films: give --films")
+
+
+_ARRAYS = {
+    "judge_features": ArrayType("f", (None, None)),
+    "counts": ArrayType("fiu", (len(FINDINGS) + 1,)),
+    "n_val": ArrayType("iu", ()),
+    "floor_judge": ArrayType("f", ()),
+    "floor_n": ArrayType("iu", ()),
+    "digest_judge": ArrayType("U", ()),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,30 +82,28 @@ class Reference:
     @classmethod
     def read(cls, path: Path, *, judge_digest: str, config: EvaluateConfig) -> Reference:
         """Read reference.npz; ArtifactError when it is missing, broken, of an older format or of another judge."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                reference = cls(
-                    features=arrays["judge_features"].astype(np.float64),
-                    counts=arrays["counts"].astype(np.float64),
-                    n_val=int(arrays["n_val"]),
-                    floor=float(arrays["floor_judge"]),
-                    floor_n=int(arrays["floor_n"]),
-                    film_labels=FilmLabels.from_arrays(
-                        arrays, n_bootstrap=config.n_bootstrap, rng=np.random.default_rng(config.seed)
-                    ),
-                    film_variety=FilmVariety.from_arrays(arrays),
-                    film_similarity=FilmSimilarity.from_arrays(arrays),
-                )
-                reference_judge_digest = str(arrays["digest_judge"])
-        except FileNotFoundError:
+        if not path.is_file():
             raise ArtifactError(
                 f"{path}: no such file, and no films were given; give --films, or models with a reference.npz"
-            ) from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path}: not the reference of a model ({error!r}); export it again") from error
-        if reference_judge_digest != judge_digest:
+            )
+        advice = "export the models again"
+        arrays = numpy_files.read_npz(path, _ARRAYS, error=ArtifactError, advice=advice)
+        if str(arrays["digest_judge"]) != judge_digest:
             raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
-        return reference
+        optional = numpy_files.read_npz(path, error=ArtifactError, advice=advice)
+        with guarded_files.report_failure(path, "the reference of a model", error=ArtifactError, advice=advice):
+            return cls(
+                features=arrays["judge_features"].astype(np.float64),
+                counts=arrays["counts"].astype(np.float64),
+                n_val=int(arrays["n_val"]),
+                floor=float(arrays["floor_judge"]),
+                floor_n=int(arrays["floor_n"]),
+                film_labels=FilmLabels.from_arrays(
+                    optional, n_bootstrap=config.n_bootstrap, rng=np.random.default_rng(config.seed)
+                ),
+                film_variety=FilmVariety.from_arrays(optional),
+                film_similarity=FilmSimilarity.from_arrays(optional),
+            )
 
     def without_films(self) -> Reference:
         """The reference for images that were requested by label: none of its films is known to meet the request.

@@ -19,10 +19,11 @@ def make_metrics() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _read_results(root: Path) -> tuple[Any, Any]:
-    """metrics.json and verdict.json, read and validated by `register` and by the loader of the product."""
-    from synthcxr.storage import json_files
+    """metrics.json and verdict.json, read and validated."""
+    from synthcxr.config import parsing
+    from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
 
-    return json_files.read_json(root / "metrics.json"), json_files.read_json(root / "verdict.json")
+    return parsing.read_json(MetricsJson, root / "metrics.json"), parsing.read_json(VerdictJson, root / "verdict.json")
 
 
 def _open_results(file: str, use: Callable[[Any, Any], object]) -> Callable[[Path], OpenParser]:
@@ -52,16 +53,6 @@ def _flatten(metrics: Any, verdict: Any) -> None:
 
     run_metrics.flatten_metrics(metrics)
     run_metrics.flatten_metrics(verdict)
-
-
-def _apply_gates(metrics: Any, _verdict: Any) -> None:
-    from synthcxr.config.schema import Gate
-    from synthcxr.evaluation import gates, headline_metrics
-
-    limits = (Gate("checks.failed", 0.0, None), Gate("distance.judge.relative", 3.0, None))
-    verdict = gates.apply_gates(metrics, (*limits, Gate("labels.total_variation", 0.5, None)))
-    headline_metrics.summarise(metrics, verdict)
-    _ = verdict.failures
 
 
 def _open_gates(root: Path) -> OpenParser:
@@ -147,7 +138,6 @@ def _open_suite_run(root: Path) -> OpenParser:
 
 
 PARSERS = [
-    Parser("metrics_gates", "json", _open_results("metrics.json", _apply_gates)),
     Parser("metrics_promotion", "json", _open_results("metrics.json", _decide)),
     Parser("verdict_promotion", "json", _open_results("verdict.json", _decide)),
     Parser("metrics_flat", "json", _open_results("metrics.json", _flatten)),

@@ -151,6 +151,8 @@ def _open_json_request(root: Path) -> OpenParser:
             fields = json.loads(data)
         except (ValueError, RecursionError):
             return  # request.json, which has a parser of its own
+        if not isinstance(fields, dict):
+            return
         existing = GenerationRequest.from_dict(fields, root)
         match_requests(request, existing, n_images=2, draws=2, unfinished=True, append=False)
         existing.describe_findings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -125,21 +126,28 @@ def _open_network_config(kind: str) -> Callable[[Path], OpenParser]:
     """The description of a network in config.json or in an ONNX file, from which the network is built."""
 
     def open_parser(root: Path) -> OpenParser:
-        from synthcxr.networks.classifier import build_classifier
-        from synthcxr.networks.generator import build_generator
+        from support.dataset_records import GENERATOR
+
+        from synthcxr.networks import onnx_import
+        from synthcxr.networks.classifier import ClassifierNetwork, build_classifier
+        from synthcxr.networks.generator import GeneratorNetwork, build_generator
 
         generator = {"latent": 8, "channels": {"4": 8, "8": 8}, "blocks": "lean"}
         classifier = {"backbone": "small", "resolution": 16, "image_resolution": 16, "width": 8}
-        build, example = (build_generator, generator) if kind == "generator" else (build_classifier, classifier)
+        path, metadata = root / "x.onnx", GENERATOR
 
         def parse(data: bytes) -> None:
             try:
                 tree = json.loads(data)
             except (ValueError, RecursionError):
                 return  # the file that holds it has a parser of its own
-            build(tree)
+            described = dataclasses.replace(metadata, network=tree)
+            if kind == "generator":
+                onnx_import._build_network(path, described, GeneratorNetwork, build_generator)
+            else:
+                onnx_import._build_network(path, described, ClassifierNetwork, build_classifier)
 
-        return OpenParser((json.dumps(example).encode(),), parse)
+        return OpenParser((json.dumps(generator if kind == "generator" else classifier).encode(),), parse)
 
     return open_parser
 
