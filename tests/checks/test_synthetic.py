@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.run_json import build_run
 
 from synthcxr.checks import synthetic
 from synthcxr.checks.check_result import CheckResult
@@ -36,7 +37,7 @@ def make(root: Path, kind: type = PngFolder, labels: list[tuple[str, ...]] = LAB
     root.mkdir(exist_ok=True)
     write_metadata(root / "metadata.csv", map(to_metadata_row, rows))
     np.save(root / "latents.npy", np.zeros((len(rows), 4), np.float32))
-    json_files.write_json(root / "run.json", {"counts": {"found": len(rows)}, "model": {"resolution": 8}})
+    json_files.write_json(root / "run.json", build_run(len(rows), model={"resolution": 8}))
     return root
 
 

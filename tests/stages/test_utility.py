@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from support.cli_runner import invoke
 from support.paths import REPOSITORY
+from support.run_json import build_run
 
 from synthcxr.config.schema import load_config
 from synthcxr.data import images
@@ -42,7 +43,7 @@ def write_dataset(out: Path, data: Path, *, n: int = 60, requested: tuple[str, .
     store.close()
     write_metadata(out / METADATA_FILE, map(to_metadata_row, records))
     model = {"resolution": 16, "training_data": films.fingerprint, "digests": {"generator": "ab" * 32}}
-    json_files.write_json(out / RUN_FILE, {"model": model, "request": {"labels": list(requested)}})
+    json_files.write_json(out / RUN_FILE, build_run(model=model, request={"labels": list(requested)}))
     return out
 
 

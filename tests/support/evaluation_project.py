@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from support.in_memory_film import InMemoryFilm
+from support.run_json import build_run
 
 from synthcxr.config.schema import EvaluateConfig, Gate
 from synthcxr.data import image_reader, images
@@ -226,18 +227,13 @@ def write_synthetic_dataset(
     store.close()
     write_metadata(out / "metadata.csv", map(to_metadata_row, records))
     np.save(out / "latents.npy", np.zeros((n, 4), np.float32))
-    run = {
-        "model": {
-            "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
-            "training_data": open_film_dataset(films).fingerprint if films else packed_fingerprint(),
-            "phantom": phantom,
-            "resolution": SIDE,
-        },
-        "request": {"n": n, "seed": 1, "labels": list(requested)},
-        "counts": {"requested": n, "found": n},
-        "complete": True,
-        "format": "webdataset" if shards else "png",
+    model = {
+        "digests": {"generator": "ab" * 32, "classifier": classifier.digest},
+        "training_data": open_film_dataset(films).fingerprint if films else packed_fingerprint(),
+        "phantom": phantom,
+        "resolution": SIDE,
     }
+    run = build_run(n, model=model, request={"labels": list(requested)}, format="webdataset" if shards else "png")
     json_files.write_json(out / "run.json", run)
     return out
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from support.run_json import build_run
+
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
 
@@ -78,14 +80,8 @@ def make_verdict(*gates: dict[str, Any]) -> VerdictJson:
 
 def make_run(*, labels: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
     """run.json of a complete dataset."""
-    run: dict[str, Any] = {
-        "request": {"n": 400, "seed": 7, "labels": list(labels)},
-        "counts": {"requested": 400, "found": 400, "draws": 400, "acceptance_rate": 1.0},
-        "model": {"name": "models/onnx", "phantom": False, "training_data": "0123456789abcdef", "resolution": 64},
-        "complete": True,
-        "date": "2026-01-31",
-    }
-    return run | changes
+    model = {"training_data": "0123456789abcdef"}
+    return build_run(400, model=model, request={"seed": 7, "labels": list(labels)}, date="2026-01-31") | changes
 
 
 def make_validity(**rows: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from support.evaluation_project import SIDE, draw_film, write_linear_model
 from support.in_memory_film import InMemoryFilm
+from support.run_json import build_run
 
 from synthcxr.config.schema import EvaluateConfig, Gate, ReportConfig
 from synthcxr.data import images
@@ -214,18 +215,15 @@ def _write_dataset(
     model: dict[str, Any] = {"name": "models/onnx", "phantom": False, "resolution": SIDE, "attribution": []}
     model |= {"training_data": open_film_dataset(world.films).fingerprint}
     model |= {"digests": {"generator": "ab" * 32, "classifier": classifier.digest}}
-    run = {
-        "command": ["synthcxr", "generate"],
-        "model": model,
-        "request": {"n": n, "seed": 1, "labels": list(requested), "method": "guided" if requested else "reject"},
-        "counts": {"requested": n, "found": n, "draws": n, "acceptance_rate": 1.0},
-        "complete": True,
-        "format": "png",
-        "provider": "CPUExecutionProvider",
-        "versions": {"synthcxr": "0.1.0"},
-        "git_revision": "",
-        "date": "2026-01-31",
-        "wall_s": 1.0,
-    }
+    run = build_run(
+        n,
+        model=model,
+        request={"labels": list(requested), "method": "guided" if requested else "reject"},
+        command=["synthcxr", "generate"],
+        versions={"synthcxr": "0.1.0"},
+        git_revision="",
+        date="2026-01-31",
+        wall_s=1.0,
+    )
     json_files.write_json(out / "run.json", run)
     return out

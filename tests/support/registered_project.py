@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.run_json import build_run
 from support.stub_models import SIDE, write_stub_models
 
 from synthcxr.data import images
@@ -66,13 +67,11 @@ def write_dataset(folder: Path, models: Path) -> Path:
         record = ImageRecord(name, index, 1, "", (NO_FINDING,), (0.1,) * 14, 1.0, digests.sha256_bytes(png))
         rows.append(to_metadata_row(record))
     write_metadata(folder / METADATA_FILE, rows)
-    counts = {"draws": 2, "found": 2, "requested": 2, "acceptance_rate": 1.0}
-    request = {"n": 2, "seed": 1, "labels": []}
     model_digests = {kind: onnx_metadata.read(models / f"{kind}.onnx").digest for kind in ("generator", "classifier")}
     model = {"name": str(models), "digests": model_digests, "training_data": "0123456789abcdef", "phantom": True}
     model |= {"resolution": SIDE}
-    origin = {"command": ["synthcxr", "generate"], "git_revision": "", "git_dirty": False, "model": model}
-    json_files.write_json(folder / RUN_FILE, origin | {"counts": counts, "request": request, "complete": True})
+    run = build_run(2, model=model, command=["synthcxr", "generate"], git_revision="", git_dirty=False)
+    json_files.write_json(folder / RUN_FILE, run)
     return folder
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from support.run_json import build_run
 
 from synthcxr.config.schema import ReportConfig
 from synthcxr.data import images
@@ -103,26 +104,20 @@ VERDICT: dict[str, Any] = {
         },
     ],
 }
-RUN: dict[str, Any] = {
-    "command": ["synthcxr", "generate", "--out", "a folder"],
-    "model": {
-        "name": "models/onnx",
+RUN = build_run(
+    600,
+    model={
         "digests": {"generator": GENERATOR_DIGEST, "classifier": "cd" * 32},
         "training_data": "0123456789abcdef",
-        "phantom": False,
         "resolution": SIDE,
         "attribution": ["Films: NIH Clinical Center, ChestX-ray14 (Wang et al. 2017)."],
     },
-    "request": {"n": 600, "seed": 1, "labels": [], "max_draws": 600, "batch": 32},
-    "counts": {"requested": 600, "found": 600, "draws": 600, "acceptance_rate": 1.0},
-    "complete": True,
-    "provider": "CPUExecutionProvider",
-    "versions": {"synthcxr": "0.1.0", "onnxruntime": "1.31.0"},
-    "git_revision": "f367bd1",
-    "dvc": {"DVC_STAGE": "generate"},
-    "wall_s": 12.3,
-    "format": "png",
-}
+    command=["synthcxr", "generate", "--out", "a folder"],
+    versions={"synthcxr": "0.1.0", "onnxruntime": "1.31.0"},
+    git_revision="f367bd1",
+    dvc={"DVC_STAGE": "generate"},
+    wall_s=12.3,
+)
 PIXEL_SPACE: dict[str, Any] = {
     "status": "computed",
     "n": 20,

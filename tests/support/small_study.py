@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from support.run_json import build_run
 
 from synthcxr.data import images
 from synthcxr.data.film_dataset import build_film_dataset
@@ -47,17 +48,7 @@ def write_dataset(out: Path, n: int, side: int = SIDE) -> Path:
         records.append(ImageRecord(name, index, 2, "", findings, probabilities, 1.0, digests.sha256_bytes(png)))
     write_metadata(out / METADATA_FILE, map(to_metadata_row, records))
     model = {"name": "phantoms", "digests": {"classifier": "c", "generator": "g"}, "resolution": side, "phantom": True}
-    run = {
-        "model": model | {"training_data": "0" * 16},
-        "request": {"n": n, "seed": 2, "labels": [], "max_draws": n, "batch": 32},
-        "counts": {"requested": n, "found": n, "draws": n, "acceptance_rate": 1.0},
-        "complete": True,
-        "format": "png",
-        "provider": "CPUExecutionProvider",
-        "threads": 1,
-        "versions": {},
-    }
-    json_files.write_json(out / RUN_FILE, run)
+    json_files.write_json(out / RUN_FILE, build_run(n, model=model, request={"seed": 2}))
     return out
 
 
