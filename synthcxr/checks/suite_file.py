@@ -11,10 +11,10 @@ from typing import Any
 from synthcxr.checks import group_consistency, label_sets
 from synthcxr.checks.gx_runner import Check
 from synthcxr.errors import DataError
+from synthcxr.storage import guarded_files, json_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
@@ -39,12 +39,7 @@ def render_suite(name: str, checks: Sequence[Check]) -> str:
 
 def read_suite(path: Path) -> tuple[Check, ...]:
     """Read the checks of a suite file. Raises DataError that names the file and the position of an invalid entry."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such suite file") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
+    tree = json_files.read_json(path)
     rows = tree.get("expectations") if isinstance(tree, Mapping) else None
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: not a suite; expected an object with a list named `expectations`")
@@ -54,11 +49,10 @@ def read_suite(path: Path) -> tuple[Check, ...]:
 def _read_check(path: Path, position: int, row: Any) -> Check:
     if not isinstance(row, Mapping) or not isinstance(row.get("type"), str):
         raise DataError(f"{path}: expectations[{position}] has no `type`")
-    meta = row.get("meta") or {}
-    try:
-        expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(row.get("kwargs") or {})).to_domain_obj()
-    except (GreatExpectationsError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: expectations[{position}], {row['type']}: {reason}") from error
+    meta, kwargs = row.get("meta") or {}, row.get("kwargs") or {}
+    if not isinstance(meta, Mapping) or not isinstance(kwargs, Mapping):
+        raise DataError(f"{path}: expectations[{position}]: `meta` and `kwargs` must be objects")
+    with guarded_files.report_failure(f"{path}: expectations[{position}]", f"an expectation {row['type']!r}"):
+        expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(kwargs)).to_domain_obj()
     name = str(meta.get("name") or row["type"])
     return Check(name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation)

@@ -163,7 +163,19 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
 
 
 def read_run(dataset: Path) -> RunJson:
-    """Read run.json: how the dataset was generated; DataError where it is absent or not a run.json."""
+    """Read run.json: how the dataset was generated; DataError where it is absent or a value has another type.
+
+    A run.json of an older version may lack keys; `read_complete_run` refuses it.
+    """
+    return _read_run(dataset, missing_ok=True)
+
+
+def read_complete_run(dataset: Path) -> RunJson:
+    """Read run.json; DataError where it is absent, or is not a whole run.json."""
+    return _read_run(dataset, missing_ok=False)
+
+
+def _read_run(dataset: Path, *, missing_ok: bool) -> RunJson:
     if not (dataset / RUN_FILE).is_file():
         raise DataError(f"{dataset}: no {RUN_FILE}; give the folder of a finished synthetic dataset")
-    return parsing.read_json(RunJson, dataset / RUN_FILE, advice="generate the dataset again")
+    return parsing.read_json(RunJson, dataset / RUN_FILE, advice=_ADVICE, missing_ok=missing_ok)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcxr.storage import atomic
+from synthcxr.errors import ArtifactError
+from synthcxr.storage import atomic, csv_files, guarded_files
 from synthcxr.training.log_callbacks import LogRow, RowCallback
 
 COLUMNS = (
@@ -31,6 +33,8 @@ COLUMNS = (
     "images_per_s",
     "wall_s",
 )
+
+_ADVICE = "delete it and run the same command again; the rows before the checkpoint are then missing"
 
 
 @dataclasses.dataclass
@@ -51,8 +55,11 @@ class TrainingLogWriter:
         """Read the log of the stopped run, drop its rows after the checkpoint at `nimg`, and restore the copies."""
         log = self.folder / "log.csv"
         if log.is_file():
-            with log.open(newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["nimg"]) <= nimg]
+            rows = csv_files.read_rows(log, COLUMNS, error=ArtifactError, advice=_ADVICE)
+            with guarded_files.report_failure(log, "the log of a training", error=ArtifactError, advice=_ADVICE):
+                for row in rows:
+                    _require_numbers(row)
+                self.rows = [row for row in rows if int(row["nimg"]) <= nimg]
         self._write_log()
         for grid in sorted((self.folder / "snapshots").glob("grid_*.png")):
             self._copy_grid(grid)
@@ -92,3 +99,10 @@ class TrainingLogWriter:
     def _copy_grid(self, grid: Path) -> None:
         self.snapshots.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(grid, self.snapshots / grid.name)
+
+
+def _require_numbers(row: dict[str, str]) -> None:
+    """Raise ValueError unless every cell is a number or empty, and nimg and wall_s are finite numbers."""
+    values = {column: float(text) for column, text in row.items() if text}
+    if not math.isfinite(values["wall_s"]) or int(row["nimg"]) < 0:
+        raise ValueError(f"nimg {row['nimg']}, wall_s {row['wall_s']}")

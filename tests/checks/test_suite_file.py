@@ -77,8 +77,8 @@ def test_an_invalid_suite_is_refused_in_one_line(tmp_path: Path, name: str) -> N
 
 def test_an_absent_or_unreadable_file_is_refused(tmp_path: Path) -> None:
     """An absent file and a file that is not JSON raise DataError."""
-    with pytest.raises(DataError, match="no such suite file"):
+    with pytest.raises(DataError, match="no such file"):
         suite_file.read_suite(tmp_path / "gone.json")
     (tmp_path / "x.json").write_text("{")
-    with pytest.raises(DataError, match="not valid JSON"):
+    with pytest.raises(DataError, match="not readable as JSON"):
         suite_file.read_suite(tmp_path / "x.json")

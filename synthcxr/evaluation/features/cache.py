@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.storage import atomic, digests
+from synthcxr.errors import DataError
+from synthcxr.storage import atomic, digests, numpy_files
 
 DEFAULT_FOLDER = Path(".cache/synthcxr/features")
 
@@ -38,9 +38,8 @@ def load_or_compute(
 
 def _read(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return numpy_files.read_npz(path)
+    except DataError:
         return None
 
 

@@ -8,7 +8,6 @@ a first look and not a test.
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,9 +36,19 @@ from synthcxr.evaluation.metrics.label_distribution import Bool
 from synthcxr.evaluation.sections import protocol
 from synthcxr.evaluation.sections.distances import build_empty_row
 from synthcxr.evaluation.sections.labels import build_empty_section
+from synthcxr.storage import numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 Float64 = NDArray[np.float64]
 
+_ARRAYS = {
+    "judge_features": ArrayType("f", (None, None)),
+    "counts": ArrayType("fiu", (len(FINDINGS) + 1,)),
+    "n_val": ArrayType("iu", ()),
+    "floor_judge": ArrayType("f", ()),
+    "floor_n": ArrayType("iu", ()),
+    "digest_judge": ArrayType("U", ()),
+}
 NO_FILMS = not_applicable("no films: give --films")
 
 
@@ -60,22 +69,21 @@ class Reference:
     @classmethod
     def read(cls, path: Path, *, judge_digest: str) -> Reference:
         """Read reference.npz; ArtifactError when it is missing, broken, of an older format or of another judge."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                reference = cls(
-                    features=arrays["judge_features"].astype(np.float64),
-                    counts=arrays["counts"].astype(np.float64),
-                    n_val=int(arrays["n_val"]),
-                    floor=float(arrays["floor_judge"]),
-                    floor_n=int(arrays["floor_n"]),
-                )
-                reference_judge_digest = str(arrays["digest_judge"])
-        except FileNotFoundError:
+        if not path.is_file():
             raise ArtifactError(
                 f"{path}: no such file, and no films were given; give --films, or models with a reference.npz"
-            ) from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path}: not the reference of a model ({error!r}); export it again") from error
+            )
+        arrays = numpy_files.read_npz(path, _ARRAYS, error=ArtifactError, advice="export the models again")
+        reference = cls(
+            features=arrays["judge_features"].astype(np.float64),
+            counts=arrays["counts"].astype(np.float64),
+            n_val=int(arrays["n_val"]),
+            floor=float(arrays["floor_judge"]),
+            floor_n=int(arrays["floor_n"]),
+        )
+        if min(reference.n_val, reference.floor_n, reference.floor, *reference.counts) < 0:
+            raise ArtifactError(f"{path}: contains negative counts or distances; export the models again")
+        reference_judge_digest = str(arrays["digest_judge"])
         if reference_judge_digest != judge_digest:
             raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
         return reference

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from synthcxr.config.schema import GenerateConfig
 from synthcxr.data import random_streams
 from synthcxr.data.findings import FINDINGS, parse_finding_labels, to_finding_names
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.storage import csv_files, guarded_files
 from synthcxr.synthesis.request.label_condition import LabelCondition
 
 NIH = "nih"
@@ -77,19 +77,12 @@ def read_mixture(path: Path) -> dict[tuple[str, ...], float]:
     1 without such a column, so a table with one row per film works.
     """
     weights: dict[tuple[str, ...], float] = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                names = to_finding_names(parse_finding_labels(row[_LABEL_COLUMN]))
-                weights[names] = weights.get(names, 0.0) + _parse_weight(row)
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file; a mix is {NIH!r}, or a CSV file with a column {_LABEL_COLUMN!r}"
-        ) from None
-    except KeyError:
-        raise DataError(f"{path}: has no column {_LABEL_COLUMN!r} (findings joined by |); add it") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as a table of sets of findings ({error})") from error
+    advice = f"a mix is {NIH!r}, or a CSV file with a column {_LABEL_COLUMN!r} (findings joined by |)"
+    rows = csv_files.read_rows(path, (_LABEL_COLUMN,), advice=advice)
+    with guarded_files.report_failure(path, "a table of sets of findings"):
+        for row in rows:
+            names = to_finding_names(parse_finding_labels(row[_LABEL_COLUMN]))
+            weights[names] = weights.get(names, 0.0) + _parse_weight(row)
     if not weights or min(weights.values()) < 0 or not 0 < sum(weights.values()) < np.inf:
         raise DataError(f"{path}: weights must not be negative, and at least one must be above 0")
     return dict(sorted(weights.items(), key=lambda item: -item[1]))
