@@ -280,6 +280,11 @@ def default_max_draws(n: int, *, selective: bool) -> int:
 def load_config(path: Path) -> Config:
     """Read params.yaml; ConfigError names the path of a missing, unknown or ill-typed key or a value out of range."""
     tree = yaml_files.read_yaml(path, error=ConfigError, advice="correct it, or create one with `synthcxr init`")
+    return build_config(tree, path)
+
+
+def build_config(tree: Any, path: Path) -> Config:
+    """Build the parameters from the parsed content of params.yaml; ConfigError as for `load_config`."""
     config: Config = parsing.build(Config, tree, where=str(path), joiner=": ")
     _check(config, path)
     return config

@@ -171,4 +171,4 @@ def read_run(dataset: Path) -> RunJson:
     """Read run.json: how the dataset was generated; DataError where it is absent or not a run.json."""
     if not (dataset / RUN_FILE).is_file():
         raise DataError(f"{dataset}: no {RUN_FILE}; give the folder of a finished synthetic dataset")
-    return parsing.read_json(RunJson, dataset / RUN_FILE, advice="generate the dataset again")
+    return parsing.read_json(RunJson, dataset / RUN_FILE, advice=_ADVICE)

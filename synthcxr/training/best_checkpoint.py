@@ -15,6 +15,7 @@ from synthcxr.data.images import UInt8
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.generator import Generator
+from synthcxr.storage import guarded_files
 
 Distance = Callable[[Iterator[UInt8]], float]
 """Maps batches of uint8 [n, R, R] to their distance from held-out films."""
@@ -59,7 +60,9 @@ class BestCheckpoint:
         """Load the best weights into `generator`, if there are any."""
         if self.nimg >= 0:
             tensors, _ = self._load()
-            generator.load_state_dict(tensors)
+            advice = "delete it and run the same command again"
+            with guarded_files.report_failure(self.path, "the best generator", error=ArtifactError, advice=advice):
+                generator.load_state_dict(tensors)
 
     def _parse(self, metadata: Mapping[str, str]) -> tuple[float, int]:
         """The distance and the nimg of the best generator."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
+from synthcxr.storage import guarded_files
+from synthcxr.storage.guarded_files import RefusedContentError
 from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
 from synthcxr.training.gan_state import GanState
 
@@ -70,12 +72,12 @@ def _load_newest(folder: Path, state: GanState, identity: dict[str, str], on_mes
 def _load(path: Path, state: GanState, identity: dict[str, str]) -> None:
     tensors, metadata = safetensors_files.load(path)
     _require_identity(metadata, identity, path)
-    try:
+    with guarded_files.report_failure(path, "a checkpoint of this training", error=ArtifactError):
         nimg, phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"{path}: does not name its nimg and phase_start") from error
-    _require_fit(state, tensors, path)
-    _restore_tensors(state, tensors)
+        if path != _checkpoint_path(path.parent, nimg) or not -1 <= phase_start <= nimg:
+            raise RefusedContentError(f"has nimg {nimg} and phase_start {phase_start}, which do not fit its name")
+        _require_fit(state, tensors)  # before anything is restored: the previous checkpoint needs the state unchanged
+        _restore_tensors(state, tensors)
     state.nimg, state.phase_start = nimg, phase_start
 
 
@@ -152,3 +154,26 @@ def _restore_tensors(state: GanState, tensors: dict[str, Tensor]) -> None:
                 _, row, column = key.split("/")
                 adam_state.setdefault(int(row), {})[column] = value
         adam.load_state_dict(adam.state_dict() | {"state": adam_state})
+
+
+def _require_fit(state: GanState, tensors: dict[str, Tensor]) -> None:
+    """Raise RefusedContentError unless the tensors have the names, shapes and types of this training's state."""
+    expected = {
+        f"{name}/{key}": value
+        for name, network in _list_networks(state).items()
+        for key, value in network.state_dict().items()
+    }
+    optional: dict[str, Tensor] = {}
+    for name, adam in _list_optimisers(state).items():
+        for row, parameter in enumerate(adam.param_groups[0]["params"]):
+            columns = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+            optional |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
+    known = expected | optional
+    names = sorted((expected.keys() - tensors.keys()) | (tensors.keys() - known.keys()))
+    names += [
+        name
+        for name, tensor in tensors.items()
+        if name in known and (tensor.shape, tensor.dtype) != (known[name].shape, known[name].dtype)
+    ]
+    if names:
+        raise RefusedContentError(f"has other tensors than this training: {names[0][:80]}")

@@ -49,6 +49,14 @@ from synthcxr.storage.numpy_files import ArrayType
 
 Float64 = NDArray[np.float64]
 
+_ARRAYS = {
+    "judge_features": ArrayType("f", (None, None)),
+    "counts": ArrayType("fiu", (len(FINDINGS) + 1,)),
+    "n_val": ArrayType("iu", ()),
+    "floor_judge": ArrayType("f", ()),
+    "floor_n": ArrayType("iu", ()),
+    "digest_judge": ArrayType("U", ()),
+}
 NO_FILMS = not_applicable("no films: give --films")
 
 
@@ -90,6 +98,8 @@ class Reference:
         arrays = numpy_files.read_npz(path, _ARRAYS, error=ArtifactError, advice=advice)
         if str(arrays["digest_judge"]) != judge_digest:
             raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
+        if min(arrays[name].min() for name in ("n_val", "floor_n", "floor_judge", "counts")) < 0:
+            raise ArtifactError(f"{path}: contains negative counts or distances; {advice}")
         optional = numpy_files.read_npz(path, error=ArtifactError, advice=advice)
         with guarded_files.report_failure(path, "the reference of a model", error=ArtifactError, advice=advice):
             return cls(
