@@ -42,7 +42,7 @@ _MESSAGE_LIMIT = 300
 
 
 class OneLineUsageError(click.ClickException):
-    """A usage mistake, shown as one line instead of click's usage text."""
+    """A usage mistake, shown in one line, or with examples in the lines below, instead of click's usage text."""
 
     exit_code = 2
 

@@ -12,7 +12,7 @@ import cloup
 from click.core import ParameterSource
 
 from synthcxr.cli import generate_request
-from synthcxr.cli.exit_codes import Command
+from synthcxr.cli.exit_codes import Command, OneLineUsageError
 from synthcxr.cli.options import (
     json_option,
     load_evaluation_config,
@@ -161,7 +161,7 @@ def generate(
     run the command again with a larger --max-draws.
     """
     if not any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
-        raise ConfigError(f"no images requested; for example:\n{EXAMPLES}")
+        raise OneLineUsageError(f"no images requested; for example:\n{EXAMPLES}")
 
     def print_model(resolved: ResolvedModel) -> None:
         click.echo(f"model: {resolved}", err=as_json)

@@ -279,6 +279,8 @@ def default_max_draws(n: int, *, selective: bool) -> int:
 
 def load_config(path: Path) -> Config:
     """Read params.yaml; ConfigError names the path of a missing, unknown or ill-typed key or a value out of range."""
+    if not path.exists():
+        raise ConfigError(f"{path}: no such parameter file; create one with `synthcxr init`")
     tree = yaml_files.read_yaml(path, error=ConfigError, advice="correct it, or create one with `synthcxr init`")
     return build_config(tree, path)
 

@@ -39,7 +39,7 @@ def test_prepare_only_moves_the_films(tmp_path: Path, monkeypatch: pytest.Monkey
     with refuse_renames_to(tmp_path / "out"), pytest.raises(DataError, match=MESSAGE):
         prepare.run(PHANTOMS, out=tmp_path / "out", report=lambda _: None)
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "build_film_dataset", refuse_to_work)
+        patch.setattr(prepare, "pack_films", refuse_to_work)
         summary = prepare.run(PHANTOMS, out=tmp_path / "out", report=lines.append)
     assert (summary.counts, summary.fingerprint) == (expected.counts, expected.fingerprint)
     assert "was packed by an earlier run" in lines[-1]
