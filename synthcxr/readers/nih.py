@@ -14,6 +14,7 @@ from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.storage import guarded_files
 
 ATTRIBUTION = (
     "NIH ChestX-ray14, provided by the NIH Clinical Center: https://nihcc.app.box.com/v/ChestXray-NIHCC. "
@@ -142,7 +143,7 @@ def _read_official_lists(root: Path) -> dict[str, str]:
     list_of_film: dict[str, str] = {}
     for file_name, list_name in _OFFICIAL_LISTS.items():
         if (root / file_name).is_file():
-            for film in (root / file_name).read_text(encoding="utf-8").split():
+            for film in guarded_files.read_text(root / file_name).split():
                 if list_of_film.setdefault(film, list_name) != list_name:
                     raise DataError(f"{root / file_name}: {film} is in both official lists")
     return list_of_film

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import re
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from synthcxr.errors import DataError
+from synthcxr.storage import csv_files
 
 STEP_COLUMNS = ("nimg", "epoch")
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000  # MLflow's limits of one log_batch call
@@ -76,15 +76,14 @@ def flatten_metrics(tree: Mapping[str, Any], prefix: str = "") -> list[MetricPoi
 
 def read_curve(path: Path) -> list[MetricPoint]:
     """Read the rows of a train_*.csv as metric histories `<stem>/<column>`, with nimg or epoch as the step."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_files.read_rows(path, (), advice="train again")
     if not rows:
         return []
     if not any(column in rows[0] for column in STEP_COLUMNS):
         raise DataError(f"{path}: contains neither of the columns {', '.join(STEP_COLUMNS)}; train again")
     try:
         return [point for row in rows for point in row_to_points(path.stem, row)]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: a row contains a value that is not a number ({error}); train again") from error
 
 

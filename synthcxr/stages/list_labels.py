@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Count, CountOrZero
 from synthcxr.config.schema import Device
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
-from synthcxr.storage import json_files
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
 
 DEFAULT_N_CANDIDATES = 2048
 SEED = 2**63
 """Unlikely to be a dataset's seed, so the estimate uses other candidates than the datasets do."""
+
+
+class _ProposalRow(TypedDict):
+    n_shown: CountOrZero
+    runs_an_image: float | None
+
+
+class _ProposalJson(TypedDict):
+    """What is read of proposal.json, which `synthcxr distill` writes."""
+
+    digest: str
+    n_held: Count
+    findings: dict[str, _ProposalRow]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +104,20 @@ def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:
     """The rates in proposal.json; none if it is missing or belongs to another generator or classifier."""
     if not (model / PROPOSAL_REPORT_FILE).is_file() or not (model / PROPOSAL_FILE).is_file():
         return ()
-    report = json_files.read_json(model / PROPOSAL_REPORT_FILE)
+    report = parsing.read_json(
+        _ProposalJson, model / PROPOSAL_REPORT_FILE, error=ArtifactError, advice="run `synthcxr distill` again"
+    )
     proposal = onnx_metadata.read(model / PROPOSAL_FILE, kind="proposal")
     generator = onnx_metadata.read(model / GENERATOR_FILE, kind="generator")
     classifier = onnx_metadata.read(model / CLASSIFIER_FILE, kind="classifier")
     sources = (proposal.network.get("generator"), proposal.network.get("classifier"))
-    if report.get("digest") != proposal.digest or sources != (generator.digest, classifier.digest):
+    if report["digest"] != proposal.digest or sources != (generator.digest, classifier.digest):
         return ()
     rates = []
     for name in (NO_FINDING, *FINDINGS):
-        measured = report["findings"][name]
-        counts = int(measured["n_shown"]), int(report["n_held"])
+        measured = report["findings"].get(name)
+        if measured is None or measured["n_shown"] > report["n_held"]:
+            raise ArtifactError(f"{model / PROPOSAL_REPORT_FILE}: has no rate of {name}; run `synthcxr distill` again")
+        counts = measured["n_shown"], report["n_held"]
         rates.append(LabelRate(name, *counts, name in classifier.weak, measured["runs_an_image"]))
     return tuple(rates)
