@@ -31,6 +31,13 @@ class Bounds:
         return None
 
 
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """The number of entries of a list in `Annotated`."""
+
+    n: int
+
+
 Seed = Annotated[int, Bounds(min=0, max=2**64 - 1)]
 Side = Annotated[int, Bounds(min=4, max=1024)]
 """Pixels."""

@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar, Union
 
-from synthcxr.config.bounds import Bounds
+from synthcxr.config.bounds import Bounds, Length
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.storage import guarded_files, json_files
 from synthcxr.storage.guarded_files import ErrorType
@@ -31,19 +31,24 @@ def read_json(
 ) -> T:
     """Read a JSON file as a dataclass or TypedDict; `error` names the file and the path of a value that does not fit.
 
-    A TypedDict may have further keys, which are kept. With `missing_ok` it may lack keys, as files of older versions
-    do.
+    A TypedDict may have further keys, which are kept. With `missing_ok` it may lack keys, as older files do.
     """
     tree = json_files.read_json(path, error=error, advice=advice)
     return build_as(target_type, tree, path, error=error, advice=advice, missing_ok=missing_ok)
 
 
 def parse_json(
-    target_type: type[T], data: bytes | str, name: Path | str, *, error: ErrorType = DataError, advice: str = ""
+    target_type: type[T],
+    data: bytes | str,
+    name: Path | str,
+    *,
+    error: ErrorType = DataError,
+    advice: str = "",
+    missing_ok: bool = False,
 ) -> T:
     """Parse JSON text like `read_json`; `name` takes the place of the path."""
     tree = json_files.parse_json(data, name, error=error, advice=advice)
-    return build_as(target_type, tree, name, error=error, advice=advice)
+    return build_as(target_type, tree, name, error=error, advice=advice, missing_ok=missing_ok)
 
 
 def build_as(
@@ -88,7 +93,7 @@ class _Builder:
             return self._build_typed_dict(target_type, value, where, joiner)
         origin, args = typing.get_origin(target_type), typing.get_args(target_type)
         if origin is Annotated:
-            return _require_bounds(self.build(args[0], value, where), args[1], where)
+            return _require_limit(self.build(args[0], value, where), args[1], where)
         if origin in (types.UnionType, Union):
             return self._build_union(args, value, where)
         if origin is Literal:
@@ -204,7 +209,11 @@ def _read_hints(target_type: Any) -> dict[str, Any]:
     return typing.get_type_hints(target_type, include_extras=True)
 
 
-def _require_bounds(value: Any, bounds: Bounds, where: str) -> Any:
+def _require_limit(value: Any, bounds: Bounds | Length, where: str) -> Any:
+    if isinstance(bounds, Length):
+        if len(value) != bounds.n:
+            raise _MismatchError(f"{where}: expected {bounds.n} values, got {len(value)}")
+        return value
     violation = bounds.describe_violation(value)
     if violation is not None:
         raise _MismatchError(f"{where}: must be {violation}, is {value:{'g' if isinstance(value, float) else ','}}")

@@ -27,13 +27,18 @@ _STAGES = (1, 2, 4, 8)
 
 
 class ClassifierNetwork(TypedDict):
-    """The mapping from which `build_classifier` builds a network; the backbone "small" has a width."""
+    """The mapping from which `build_classifier` builds a network; the backbone "small" has a width.
+
+    `initial_weights` and `n_films` say from what and on how many films it was trained.
+    """
 
     backbone: Literal["small", "densenet121", "efficientnet-lite0"]
     resolution: Side
     image_resolution: Side
     width: NotRequired[Width]
     folded: NotRequired[bool]
+    initial_weights: NotRequired[str]
+    n_films: NotRequired[int]
 
 
 class Classifier(nn.Module):

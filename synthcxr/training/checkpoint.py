@@ -169,6 +169,8 @@ def _require_fit(state: GanState, tensors: dict[str, Tensor]) -> None:
             columns = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
             optional |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
     known = expected | optional
+    rows = {name.rpartition("/")[0] for name in tensors.keys() & optional.keys()}
+    expected |= {name: value for name, value in optional.items() if name.rpartition("/")[0] in rows}
     names = sorted((expected.keys() - tensors.keys()) | (tensors.keys() - known.keys()))
     names += [
         name

@@ -287,7 +287,7 @@ def test_an_incomplete_dataset_is_an_error(films: list[Film], tmp_path: Path) ->
     with pytest.raises(DataError, match=r"images_0016.npy: declares"):
         packed.memmap(16)
     (tmp_path / "cxr" / "dataset.json").write_text("[]")
-    with pytest.raises(DataError, match="dataset\.json: expected a mapping"):
+    with pytest.raises(DataError, match=r"dataset\.json: expected a mapping"):
         open_film_dataset(tmp_path / "cxr")
 
 
