@@ -5,7 +5,7 @@ Keys that are not required were added after the first version, or are left out w
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from synthcxr.config.bounds import Count, CountOrZero, NimgOrZero, Seed, Share, Side
 
@@ -62,7 +62,7 @@ class RunJson(TypedDict):
     request: RunRequest
     counts: RunCounts
     complete: bool
-    format: str
+    format: Literal["png", "dicom", "webdataset"]
     provider: str
     threads: Count
     versions: dict[str, str]

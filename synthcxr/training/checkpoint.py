@@ -16,7 +16,6 @@ from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
 from synthcxr.training.gan_state import GanState
 
 MAX_CHECKPOINTS = 3
-_ADAM_COLUMNS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_checkpoint(folder: Path, state: GanState, identity: dict[str, str]) -> Path:
@@ -117,28 +116,6 @@ def _collect_tensors(state: GanState) -> dict[str, Tensor]:
         for row, columns in adam.state_dict()["state"].items():
             tensors |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
     return tensors
-
-
-def _require_fit(state: GanState, tensors: dict[str, Tensor], path: Path) -> None:
-    """Raise ArtifactError unless all tensors fit the networks and optimisers, before the first one is changed."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    expected = {
-        f"{name}/{key}": value.shape
-        for name, network in _list_networks(state).items()
-        for key, value in network.state_dict().items()
-    }
-    optional: dict[str, torch.Size] = {}
-    for name, adam in _list_optimisers(state).items():
-        parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
-        for row, parameter in enumerate(parameters):
-            optional |= {f"{name}/{row}/{column}": parameter.shape for column in ("exp_avg", "exp_avg_sq")}
-            optional[f"{name}/{row}/step"] = torch.Size()
-    misfits = [name for name, shape in expected.items() if shapes.get(name) != shape]
-    misfits += [name for name in shapes if name not in expected and shapes[name] != optional.get(name)]
-    rows = {name.rpartition("/")[0] for name in shapes if name in optional}
-    misfits += [row for row in rows if any(f"{row}/{column}" not in shapes for column in _ADAM_COLUMNS)]
-    if misfits:
-        raise ArtifactError(f"{path}: does not fit this training ({sorted(misfits)[0]})")
 
 
 def _restore_tensors(state: GanState, tensors: dict[str, Tensor]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from synthcxr.data.films import TEST_SPLITS
-from synthcxr.data.metrics_schema import COMPUTED, MIN_FILMS_FOR_DISTANCE, Variety, Weights, not_applicable
+from synthcxr.data.metrics_schema import COMPUTED, Variety, Weights, not_applicable
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.memorisation import distance_spaces
