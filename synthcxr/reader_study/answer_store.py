@@ -23,6 +23,8 @@ STUDY_DATABASE, TEACHING_DATABASE = "answers.sqlite", "lessons.sqlite"
 MAX_IDLE_S = 12 * 3600
 _LOCK_TIMEOUT_S = 15
 _SEEN_INTERVAL_S = 60
+_PRIMARY_CODE = 0xFF
+_TEMPORARY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (study TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS answers (
@@ -65,7 +67,7 @@ class AnswerStore:
                 (stored_study,) = connection.execute("SELECT study FROM about").fetchone()
             path.chmod(0o600)
         except sqlite3.Error as error:
-            raise DataError(f"{path}: is not a usable database of answers ({error}); move it away") from error
+            raise self._not_usable(error) from error
         if stored_study != study:
             raise DataError(f"{path}: contains the answers of another study; move it away")
 
@@ -109,11 +111,15 @@ class AnswerStore:
     def read_all(self) -> list[tuple[int, int, str, float]]:
         """Reader, position, last answer as JSON and total seconds of every answered screen."""
         with self._connect() as connection:
-            return connection.execute(
+            rows = connection.execute(
                 "SELECT reader, position, answer, total FROM answers"
                 " JOIN (SELECT reader, position, max(version) AS version, sum(seconds) AS total FROM answers"
                 " GROUP BY reader, position) USING (reader, position, version) ORDER BY reader, position"
             ).fetchall()
+        for row in rows:
+            if tuple(map(type, row)) != (int, int, str, float) or min(row[:2]) < 0:
+                raise DataError(f"{self._path}: contains a row that is no answer ({str(row)[:200]}); move it away")
+        return rows
 
     def start_session(self, reader: int) -> str:
         """Start a session and return its token. The database stores only a digest. Expired sessions are deleted."""
@@ -146,9 +152,18 @@ class AnswerStore:
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            yield connection
+        """Open a connection; DataError for a damaged database, sqlite3.Error where trying again may help."""
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                yield connection
+        except (sqlite3.DatabaseError, OverflowError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _TEMPORARY_CODES:
+                raise
+            raise self._not_usable(error) from error
+
+    def _not_usable(self, error: Exception) -> DataError:
+        return DataError(f"{self._path}: is not a usable database of answers ({error}); move it away")
 
     def _get(self, connection: sqlite3.Connection, reader: int, position: int) -> StoredAnswer | None:
         rows = connection.execute(

@@ -10,12 +10,87 @@ from typing import Any
 
 from fuzz.parser import OpenParser, Parser, parse_file
 
+_SPREAD: dict[str, Any] = {"precision": 0.5, "recall": 0.4, "density": 0.9, "coverage": 0.8}
+_LIMIT: dict[str, Any] = {"value": 30.0, "interval": [29.0, 31.0], "at": [100, 200], "n_repeats": 5}
+_AUROC: dict[str, Any] = {"value": 0.8, "interval": [0.7, 0.9]}
+_SECTIONS: dict[str, Any] = {
+    "models": {"generator": "a" * 64, "classifier": "b" * 64, "judge": "c" * 64},
+    "dataset": "d" * 64,
+    "kernel": {
+        "judge": {
+            "status": "computed",
+            "value": 0.1,
+            "std": 0.01,
+            "floor": 0.05,
+            "floor_std": 0.01,
+            "n_subsets": 10,
+            "subset": 50,
+        }
+    },
+    "infinity": {"judge": {"status": "computed", "synthetic": _LIMIT, "training": _LIMIT}},
+    "coverage": {
+        "judge": {
+            "status": "computed",
+            "synthetic": _SPREAD,
+            "training": _SPREAD,
+            "coverage_interval": [0.7, 0.9],
+            "relative": 0.9,
+            "relative_interval": [0.8, 1.0],
+            "precision_interval": [0.4, 0.6],
+            "k": 5,
+            "n": 100,
+            "n_test": 162,
+        }
+    },
+    "by_finding": {"judge": {"status": "not applicable (few images)"}},
+    "similarity": {
+        "status": "computed",
+        "synthetic": 0.3,
+        "synthetic_interval": [0.2, 0.4],
+        "real": 0.3,
+        "real_interval": [0.2, 0.4],
+        "n_pairs": 100,
+        "n_scales": 3,
+    },
+    "agreement": {
+        "status": "computed",
+        "Edema": {
+            "synthetic": 0.7,
+            "synthetic_interval": [0.6, 0.8],
+            "n_synthetic": 60,
+            "real": None,
+            "real_interval": None,
+            "n_real": 0,
+            "judged": True,
+        },
+    },
+    "classifier": {
+        "status": "computed",
+        "n_films": 162,
+        "n_patients": 120,
+        "findings": ["Edema"],
+        "within_source": _AUROC,
+        "source_and_view_alone": _AUROC,
+        "mean_auroc": _AUROC,
+        "auroc": {"Edema": _AUROC | {"n_positive": 9}},
+    },
+}
+
 
 def make_metrics() -> tuple[dict[str, Any], dict[str, Any]]:
-    """metrics.json and verdict.json of an evaluation, as the tests of the report have them."""
-    from support.report_project import METRICS, VERDICT
+    """A metrics.json with every section, and a verdict.json."""
+    from support.report_project import METRICS, PIXEL_SPACE, VERDICT
 
-    return copy.deepcopy(METRICS), copy.deepcopy(VERDICT)
+    from synthcxr.config import parsing
+    from synthcxr.data.metrics_schema import MetricsJson
+
+    metrics = copy.deepcopy(METRICS | _SECTIONS)
+    space = {name: value for name, value in PIXEL_SPACE.items() if name != "duplicates"}
+    metrics["privacy"] = {"status": "computed", "pixels": space, "n_flagged_in_any": 1, "n_flagged_in_all": 1}
+    for share in metrics["labels"]["shares"].values():
+        share["judged"] = True
+    parsing.build_as(MetricsJson, metrics, "metrics.json")
+    return metrics, copy.deepcopy(VERDICT)
 
 
 def _read_results(root: Path) -> tuple[Any, Any]:
@@ -86,6 +161,8 @@ def _open_card(file: str) -> Callable[[Path], OpenParser]:
     def open_parser(root: Path) -> OpenParser:
         from support.stub_models import write_stub_models
 
+        from synthcxr.config import parsing
+        from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
         from synthcxr.model_files import model_folder, onnx_metadata
         from synthcxr.registry import model_card
         from synthcxr.storage import json_files
@@ -101,8 +178,8 @@ def _open_card(file: str) -> Callable[[Path], OpenParser]:
         def render() -> None:
             inputs = model_card.CardInputs(
                 index=model_folder.read_index(models),
-                metrics=json_files.read_json(models / "metrics.json"),
-                verdict=json_files.read_json(models / "verdict.json"),
+                metrics=parsing.read_json(MetricsJson, models / "metrics.json"),
+                verdict=parsing.read_json(VerdictJson, models / "verdict.json"),
                 scores={"classifier": json_files.read_json(models / "scores.json")},
             )
             for one in metadata.values():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fuzz.parser import OpenParser, Parser, parse_file
+from fuzz.parsers.evaluation import make_metrics
 
 
 def write_pairs(path: Path) -> None:
@@ -25,13 +26,13 @@ def _open(file: str) -> Callable[[Path], OpenParser]:
 
         from synthcxr.stages import report
 
-        results = report_project.write_results(root / "results")
+        results = report_project.write_results(root / "results", metrics=make_metrics()[0])
         report_project.write_experiments(results)
         write_pairs(results / "curves/cooccurrence.csv")
         (results / "train_gan.csv").write_text(
             "\n".join((results / "train_gan.csv").read_text().split("\n")[:20]) + "\n"
         )
-        dataset = report_project.write_dataset(root / "synthetic")
+        dataset = report_project.write_dataset(root / "synthetic", run=report_project.RUN | {"threads": 2})
         path = root / file
 
         def build() -> None:
