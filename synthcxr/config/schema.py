@@ -9,12 +9,10 @@ from typing import Any, Literal
 from synthcxr.config import parsing
 from synthcxr.config.bounds import (
     AdamBeta,
-    Amplitude,
     BatchSize,
     Count,
     CountOrZero,
     Depth,
-    Epochs,
     LearningRate,
     Nimg,
     NimgOrZero,
@@ -76,7 +74,7 @@ class ClassifierConfig:
     weights: Literal["none", "imagenet"]
     resolution: Side
     width: WidthOrZero
-    n_epochs: Epochs
+    n_epochs: Count
     batch: BatchSize
     lr: LearningRate
     weight_decay: Share
@@ -93,8 +91,8 @@ class AugmentConfig:
     """
 
     translate: Share
-    brightness: Amplitude
-    contrast: Amplitude
+    brightness: Share
+    contrast: Share
     cutout: Share
     cutout_p: Share
 
@@ -183,7 +181,7 @@ class DistillConfig:
     n_measured: Count
     width: Width
     depth: Depth
-    n_epochs: Epochs
+    n_epochs: Count
     batch: BatchSize
     lr: LearningRate
     seed: Seed
