@@ -117,12 +117,16 @@ class SamplingStrategy:
         ]
 
     def _name_judge_findings(self, batch: ImageBatch) -> list[tuple[str, ...]]:
-        """The findings of each image that reach the judge's thresholds, both calibrated; empty without a judge."""
+        """The findings of each image that reach the judge's thresholds; empty without a judge.
+
+        Both are calibrated and rounded as they are written, so that the columns and run.json give the same findings.
+        """
         if batch.judge_probabilities is None or self.judge is None:
             return [()] * len(batch.indices)
         metadata = self.judge.metadata
         thresholds = predictions.calibrate(predictions.stack_thresholds(metadata.thresholds), metadata.calibration)
-        return [to_finding_names(row.astype(float)) for row in batch.judge_probabilities >= thresholds]
+        present = [np.array(_round(row)) >= np.array(_round(thresholds)) for row in batch.judge_probabilities]
+        return [to_finding_names(row.astype(float)) for row in present]
 
     def collect_digests(self) -> dict[str, str]:
         """The digests that identify the models, and fingerprints of how their logits become findings."""
