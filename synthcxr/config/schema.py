@@ -297,10 +297,7 @@ def _check(config: Config, path: Path) -> None:
         if side < 8 or side > 1024 or side & (side - 1):
             raise ConfigError(f"{path}: {section}.resolution: {side} is not a power of two from 8 to 1024")
     if config.train_gan.resolution > config.prepare.resolution:
-        raise ConfigError(
-            f"{path}: train_gan.resolution: {config.train_gan.resolution} px is above prepare.resolution,"
-            f" {config.prepare.resolution} px"
-        )
+        raise ConfigError(f"{path}: train_gan.resolution: is above prepare.resolution, {config.prepare.resolution} px")
     for name, n_values in _list_layer_sizes(config):
         if n_values > _MAX_LAYER_VALUES:
             raise ConfigError(f"{path}: {name}: one layer needs {4 * n_values / 2**30:,.0f} GiB; lower it or the width")

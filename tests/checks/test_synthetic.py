@@ -37,7 +37,9 @@ def make(root: Path, kind: type = PngFolder, labels: list[tuple[str, ...]] = LAB
     root.mkdir(exist_ok=True)
     write_metadata(root / "metadata.csv", map(to_metadata_row, rows))
     np.save(root / "latents.npy", np.zeros((len(rows), 4), np.float32))
-    json_files.write_json(root / "run.json", build_run(len(rows), model={"resolution": 8}))
+    json_files.write_json(
+        root / "run.json", build_run(max(1, len(rows)), model={"resolution": 8}, counts={"found": len(rows)})
+    )
     return root
 
 
@@ -128,10 +130,10 @@ def test_files_are_not_read_without_images(tmp_path: Path) -> None:
 
 
 def test_an_invalid_run_json(tmp_path: Path) -> None:
-    """A run.json without counts raises DataError that names the file."""
+    """A run.json without its parts raises DataError that names the file."""
     dataset = make(tmp_path / "x")
     (dataset / "run.json").write_text(json.dumps({"counts": 3}))
-    with pytest.raises(DataError, match="run.json: not written by this version"):
+    with pytest.raises(DataError, match="run.json: model: missing"):
         check(dataset)
 
 

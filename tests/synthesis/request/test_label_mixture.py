@@ -72,7 +72,7 @@ def test_an_unknown_mixture_explains_the_two_kinds() -> None:
     ("text", "message"),
     [
         ("finding,share\nMass,1\n", "columns missing: Finding Labels"),
-        ("Finding Labels,share\nMass,x\n", "cannot be read as a table"),
+        ("Finding Labels,share\nMass,x\n", "not readable as a table of sets of findings"),
         ("Finding Labels,share\nMass,-1\n", "weights must not be negative"),
         ("Finding Labels,share\nMass\n", "line 2: 1 fields"),
         ("Finding Labels,share\nMass,nan\n", "weights must not be negative"),
