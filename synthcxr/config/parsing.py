@@ -201,7 +201,11 @@ class _Builder:
             }
         if isinstance(value, list):
             return [self._require_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-        return self.build(str | bool | int | float | None, value, where)
+        if value is None or isinstance(value, bool):
+            return value
+        if not isinstance(value, str | int | float):
+            raise _MismatchError(f"{where}: expected a plain value, got {_describe_type(value)} {_show(value)}")
+        return self.build(type(value), value, where)
 
 
 @functools.cache

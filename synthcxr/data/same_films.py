@@ -24,6 +24,8 @@ from scipy.spatial import KDTree
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
 from synthcxr.storage.cores import count_usable_cores
+from synthcxr.storage import numpy_files
+from synthcxr.storage.numpy_files import ArrayType
 
 MAX_DIFFERENCE = {16: 0.04, 32: 0.06, 64: 0.10}
 NEIGHBOURS = 16
@@ -57,8 +59,9 @@ class _Images:
     """The images of one side, on disk, and their manifest rows."""
 
     def __init__(self, folder: Path, side: int) -> None:
-        self.rows: Int64 = np.load(folder / name_array_file("rows", side), allow_pickle=False)
-        self.pixels: UInt8 = np.load(folder / name_array_file("images", side), mmap_mode="r", allow_pickle=False)
+        self.rows: Int64 = numpy_files.read_npy(folder / name_array_file("rows", side), ArrayType("i", (None,)))
+        images = folder / name_array_file("images", side)
+        self.pixels: UInt8 = numpy_files.read_npy(images, ArrayType("u", (None, side, side)), memory_map=True)
 
     def normalise(self, rows: Int64) -> Float32:
         """The images of these manifest rows with mean 0 and length 1."""

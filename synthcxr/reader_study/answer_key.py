@@ -110,8 +110,7 @@ def read_answer_key(folder: Path) -> AnswerKey:
 
 def read_access_codes(folder: Path) -> tuple[str, ...]:
     """Read the access codes of the readers, in the order of their numbers."""
-    with (folder / CODES_FILE).open(newline="", encoding="utf-8") as file:
-        return tuple(row["code"] for row in csv.DictReader(file))
+    return tuple(row["code"] for row in csv_files.read_rows(folder / CODES_FILE, ("code",)))
 
 
 def _truth_to_json(truth: ImageTruth) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_a_number_that_cannot_be_used_is_refused_by_its_path(keys: tuple[str | i
         ("batch: {4: 32, 8: 32, 16: 32, 32: 32}", "batch: {4: 32, 8: 32, 16: 32, 1024: 60000}", "GiB"),
         ("  width: 16", "  width: 0", r"train_classifier\.width: must be at least 1 for the backbone small"),
         ("title: Drawn phantoms, 32 px", 'title: "\\ud800"', r"report\.title: contains characters that are not text"),
-        ("resolution: 32, seed: 1", "resolution: 32, seed: 2001-01-01", r"sources\[0\]\.seed: expected"),
+        ("resolution: 32, seed: 1", "resolution: 32, seed: 2001-01-01", r"sources\[0\]\.seed: expected a plain"),
     ],
 )
 def test_a_value_out_of_bounds_says_what_it_must_be(tmp_path: Path, before: str, after: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_patients_are_hashed_with_the_salt(archive: Path, salt: str, tmp_path: P
 
 def test_missing_and_short_salts_are_errors(archive: Path, tmp_path: Path) -> None:
     """The error says how to create a missing salt, and the length that a short one needs."""
-    with pytest.raises(ConfigError, match=r"^salt: .*gone cannot be read .*openssl rand -hex 32"):
+    with pytest.raises(ConfigError, match=r"^salt: .*gone: no such file.*openssl rand -hex 32"):
         read(archive, str(tmp_path / "gone"))
     (tmp_path / "short").write_text("abc")
     with pytest.raises(ConfigError, match=r"^salt: .*short contains 3 bytes, expected at least 16"):
