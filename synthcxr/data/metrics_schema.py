@@ -197,9 +197,9 @@ class Evidence(TypedDict):
     privacy: PrivacySection
     labels: Labels
     agreement: AgreementSection
-    cofindings: CoFindingsSection
-    variety: Variety
-    weights: Weights
+    cofindings: NotRequired[CoFindingsSection]
+    variety: NotRequired[Variety]
+    weights: NotRequired[Weights]
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]

@@ -23,8 +23,8 @@ from scipy.spatial import KDTree
 
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
-from synthcxr.storage.cores import count_usable_cores
 from synthcxr.storage import numpy_files
+from synthcxr.storage.cores import count_usable_cores
 from synthcxr.storage.numpy_files import ArrayType
 
 MAX_DIFFERENCE = {16: 0.04, 32: 0.06, 64: 0.10}

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 from synthcxr.config import parsing
 from synthcxr.errors import DataError
 from synthcxr.reader_study.design import Origin, Role
-from synthcxr.storage import atomic, guarded_files, json_files
+from synthcxr.storage import atomic, csv_files, guarded_files, json_files
 
 KEY_FOLDER, KEY_FILE, CODES_FILE = "key", "key.json", "codes.csv"
 _VERSION = 1

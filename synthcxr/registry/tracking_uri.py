@@ -48,7 +48,10 @@ def sqlite_path(uri: str) -> Path | None:
 
 def local_path(uri: str) -> Path | None:
     """Return the path behind an artifact address on this machine, else None."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # such as a host with one bracket
+        return None
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
     return Path(uri) if "://" not in uri and ":/" not in uri else None

@@ -54,7 +54,11 @@ def test_the_paper_profile_is_the_published_schedule() -> None:
         ("  latent: 64\n", "  latent: true\n", r"train_gan\.latent: expected int, got bool"),
         ("loss: r1", "loss: hinge", r"train_gan\.loss: 'hinge' is not one of wgan-gp, r1"),
         ("resolution: 32\n  view", "resolution: 48\n  view", r"prepare\.resolution: 48 is not a power of two"),
-        ("resolution: 32\n  latent", "resolution: 64\n  latent", r"train_gan\.resolution: 64 px is above"),
+        (
+            "resolution: 32\n  latent",
+            "resolution: 64\n  latent",
+            r"train_gan\.resolution: is above prepare\.resolution, 32 px",
+        ),
         ("test: 0.18", "test: 0.28", r"prepare\.shares: must sum to 1"),
         ("report_nimg: 500", "report_nimg: 0", r"train_gan\.report_nimg: must be at least 1, is 0"),
         ("seed: 1\n  on_bad", "seed: -1\n  on_bad", r"prepare\.seed: must be at least 0, is -1"),

@@ -67,7 +67,7 @@ def publish_evaluated(tmp_path: Path) -> Callable[..., str]:
         models, results = write_stub_models(tmp_path / f"evaluated{index}", index), tmp_path / f"results{index}"
         distance = {"relative": relative, "relative_interval": [relative - 0.5, relative + 0.5], "digest": "d"}
         gate = {"metric": "distance.judge.relative", "value": relative, "threshold": 9, "direction": "max"}
-        gate |= {"status": "passed" if passed else "failed"}
+        gate |= {"status": "passed" if passed else "failed", "sentence": f"Relative distance {relative}."}
         json_files.write_json(results / "metrics.json", {"n_real_test": 60, "distance": {"judge": distance}})
         json_files.write_json(results / "verdict.json", {"passed": passed, "gates": [gate]})
         to_publish = [_build_model(models, tmp_path / f"versions{index}", kind) for kind in ("generator", "classifier")]

@@ -51,7 +51,7 @@ def test_missing_inputs_are_named(project: EvaluationProject) -> None:
         dataclasses.replace(project, films=project.root / "none").evaluate()
     with pytest.raises(DataError, match="no metadata.csv; give the folder of a finished synthetic dataset"):
         project.evaluate(synthetic=project.root / "none")
-    with pytest.raises(ArtifactError, match="judge.onnx: no such model file"):
+    with pytest.raises(ArtifactError, match="judge.onnx: no such file"):
         dataclasses.replace(project, models=project.root / "none").evaluate()
 
 
@@ -68,7 +68,7 @@ def test_a_dataset_with_a_wrong_run_json_is_refused(project: EvaluationProject) 
     """run.json must have the entries that `generate` writes."""
     broken = write_synthetic_dataset(project.root / "broken", project.models, n=3)
     (broken / "run.json").write_text("{}")
-    with pytest.raises(DataError, match="not the run.json of a dataset"):
+    with pytest.raises(DataError, match="run.json: model: missing"):
         project.evaluate(synthetic=broken)
 
 

@@ -19,7 +19,6 @@ def test_requested_images_are_compared_with_films_that_have_the_findings(project
     assert metrics["distance"]["judge"]["n_test"] == 54
     assert metrics["distance"]["judge"]["n_train"] == 63
     assert metrics["labels"]["status"] == "computed"
-    assert "requested by label" in metrics["protocol"]["checks"]
 
 
 def test_excluded_findings_restrict_the_films(project: EvaluationProject) -> None:

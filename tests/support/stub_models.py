@@ -73,6 +73,7 @@ def write_stub_models(folder: Path, seed: int = 0) -> Path:
         "phantom": True,
         "attribution": ["Films of nobody"],
         "resolution": SIDE,
+        "latent": 4,
     }
     json_files.write_json(folder / model_folder.INDEX_FILE, index)
     return folder

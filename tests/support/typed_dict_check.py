@@ -11,6 +11,8 @@ from typing import Any
 def find_mismatches(value: Any, declared: Any, path: str = "$") -> list[str]:
     """What in a parsed JSON value differs from a declared type, one line for each place; empty when all matches."""
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is typing.Annotated:
+        return find_mismatches(value, arguments[0], path)
     if typing.is_typeddict(declared):
         return _find_typeddict_mismatches(value, declared, path)
     if origin is typing.Literal:

@@ -156,7 +156,7 @@ def _describe_variety(metrics: MetricsJson) -> str:
     ]
     similarity = metrics.get("similarity")
     if similarity is not None and is_computed(similarity):
-        synthetic, real = format_number(similarity["synthetic"]), format_number(similarity["real"])
+        synthetic, real = format_number(similarity["synthetic"]), format_number(similarity.get("real"))
         parts.append(f"MS-SSIM of pairs {synthetic}, of pairs of films {real} (higher: less variety)")
     variety = metrics.get("variety")
     if variety is not None and is_computed(variety):

@@ -81,9 +81,9 @@ def test_a_test_without_power_is_amber(detectable: float | None) -> None:
 
 def test_kinds_of_copy_that_no_space_detects_are_not_examined() -> None:
     """A kind counts as examined if one space detects half of its planted copies."""
-    found = {"exact": {"share": 1.0}, "shifted": {"share": 0.1}, "noisy": {"share": 0.2}}
-    pixels = make_space(0.01, 0.0, 0.03, found=found)
-    judge = make_space(0.01, 0.0, 0.03, found=found | {"noisy": {"share": 0.9}})
+    detection = {"exact": {"share": 1.0}, "shifted": {"share": 0.1}, "noisy": {"share": 0.2}}
+    pixels = make_space(0.01, 0.0, 0.03, found=detection)
+    judge = make_space(0.01, 0.0, 0.03, found=detection | {"noisy": {"share": 0.9}})
     shared = summarise(privacy={"status": "computed", "pixels": pixels, "judge": judge}).answers[0]
     assert "copies that are shifted, which no space detects reliably" in dict(shared.facts)["Not examined"]
 

@@ -108,7 +108,9 @@ def _open_index(root: Path) -> OpenParser:
 
 def _open_reference(root: Path) -> OpenParser:
     import numpy as np
+    from support.paths import REPOSITORY
 
+    from synthcxr.config.schema import load_config
     from synthcxr.data.leakage import TrainingFilms
     from synthcxr.evaluation.sections.reference_only import Reference
 
@@ -126,8 +128,10 @@ def _open_reference(root: Path) -> OpenParser:
     np.savez(stream, **arrays, **films.to_arrays(films))
     path = root / "reference.npz"
 
+    config = load_config(REPOSITORY / "params.yaml").evaluate
+
     def read() -> None:
-        Reference.read(path, judge_digest="a" * 64).without_films()
+        Reference.read(path, judge_digest="a" * 64, config=config).without_films()
         seen = TrainingFilms.read(path).union(TrainingFilms.read_earlier(path))
         films.count_overlap(seen)
 
