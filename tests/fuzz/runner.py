@@ -87,17 +87,16 @@ def run_parser(parser: Parser, n: int, options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="synthcxr-fuzz-progress-") as scratch:
         folder = Path(scratch)
         (folder / worker.PROGRESS_FILE).write_bytes(worker.PROGRESS.pack(-1, 0, 0, 0))
-        stop = n + len(worker.read_extra(options.extra))
-        while start < stop and n_ended < MAX_ENDED:
+        while n_ended < MAX_ENDED:
             job = Job(
-                *(parser.name, options.modules, options.seed, start, stop, options.time_limit_s),
+                *(parser.name, options.modules, options.seed, start, n, options.time_limit_s),
                 out=str(options.out.absolute()),
                 extra=str(Path(options.extra).absolute()) if options.extra else "",
             )
             return_code, log = _run_worker(job, folder)
             progress = worker.PROGRESS.unpack((folder / worker.PROGRESS_FILE).read_bytes())
             index, result.n_accepted, result.n_refused, result.n_failed = progress
-            if return_code == 0 and index == stop:
+            if return_code == 0 and index == worker.FINISHED:
                 break
             if index < start:
                 result.n_failed += 1

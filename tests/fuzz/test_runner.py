@@ -35,7 +35,7 @@ def test_a_failure_is_saved_and_the_process_goes_on(tmp_path: Path, name: str, k
     if name == "fills_memory" and sys.platform != "linux":
         pytest.skip("the limit of memory needs Linux")
     result = run(name, tmp_path)
-    assert (result.n_inputs, result.n_failed > 0) == (60, True)
+    assert (result.n_inputs, result.n_failed > 0) == (61, True)
     ((found_kind, paths),) = result.failures.items()
     assert found_kind.startswith(kind)
     assert all(Path(path).name.startswith(f"{name}-") for path in paths)
@@ -46,7 +46,7 @@ def test_a_failure_is_saved_and_the_process_goes_on(tmp_path: Path, name: str, k
 def test_a_process_that_ends_is_started_again(tmp_path: Path, name: str, kind: str) -> None:
     """An input that ends or blocks its process is saved, and the inputs after it are tried."""
     result = run(name, tmp_path, n=6, time_limit_s=1.0 if name == "hangs" else 60.0)
-    assert result.n_inputs == 6
+    assert result.n_inputs == 7
     assert list(result.failures) == [kind]
     assert len(result.failures[kind]) == result.n_failed
     saved = Path(result.failures[kind][0]).read_bytes()
@@ -57,14 +57,14 @@ def test_a_process_that_ends_is_started_again(tmp_path: Path, name: str, kind: s
 def test_a_process_that_ends_early_without_an_error_is_a_failure(tmp_path: Path) -> None:
     """Exit status 0 before the last input does not pass for success."""
     result = run("exits", tmp_path, n=12)
-    assert result.n_inputs == 12
+    assert result.n_inputs == 13
     assert list(result.failures) == ["the process ended with status 0"]
 
 
 def test_a_parser_that_refuses_passes(tmp_path: Path) -> None:
     """Errors of ours are refusals, and nothing is saved."""
     result = run("holds", tmp_path)
-    assert (result.n_inputs, result.n_accepted > 0, result.n_refused > 0, result.n_failed) == (60, True, True, 0)
+    assert (result.n_inputs, result.n_accepted > 0, result.n_refused > 0, result.n_failed) == (61, True, True, 0)
     assert not (tmp_path / "failures").exists()
 
 

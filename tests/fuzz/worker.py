@@ -22,6 +22,8 @@ from fuzz.parser import load_parsers
 
 PROGRESS = struct.Struct("<4q")
 """The index of the present input, and the numbers of accepted, refused and failed ones."""
+FINISHED = 2**62
+"""The index after the last input."""
 PROGRESS_FILE, INPUT_FILE, FAILURES_FILE, LOG_FILE = "progress", "input.bin", "failures.jsonl", "log.txt"
 MAX_SAVED = 20
 """The number of inputs that are saved of one kind of failure."""
@@ -29,13 +31,16 @@ MAX_SAVED = 20
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """The inputs `start` .. `stop` - 1 of a parser; fields are JSON. `extra` is a folder of inputs, or ""."""
+    """The inputs of a parser from `start`: the fixed ones, and `n` generated ones; fields are JSON.
+
+    `extra` is a folder of inputs, or "".
+    """
 
     parser: str
     modules: tuple[str, ...]
     seed: int
     start: int
-    stop: int
+    n: int
     time_limit_s: float
     out: str
     extra: str = ""
@@ -67,7 +72,7 @@ def run_job(job: Job, folder: Path) -> None:
         saved: dict[str, int] = {}
         _, n_accepted, n_refused, n_failed = _read_progress(progress)
         with execution.limit_memory():
-            for index in range(job.start, job.stop):
+            for index in range(job.start, len(execution.list_inputs(opened, extra)) + job.n):
                 data = execution.make_input(parser, opened, extra, seed=job.seed, index=index)
                 _write_present(progress, current, (index, n_accepted, n_refused, n_failed), data)
                 meter.start()
@@ -87,7 +92,7 @@ def run_job(job: Job, folder: Path) -> None:
                         failures.write(json.dumps({"kind": failure.kind, "path": str(path)}) + "\n")
                         failures.flush()
         progress.seek(0)
-        progress.write(PROGRESS.pack(job.stop, n_accepted, n_refused, n_failed))
+        progress.write(PROGRESS.pack(FINISHED, n_accepted, n_refused, n_failed))
         os.chdir("/")
 
 

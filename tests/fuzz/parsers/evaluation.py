@@ -13,6 +13,20 @@ from fuzz.parser import OpenParser, Parser, parse_file
 _SPREAD: dict[str, Any] = {"precision": 0.5, "recall": 0.4, "density": 0.9, "coverage": 0.8}
 _LIMIT: dict[str, Any] = {"value": 30.0, "interval": [29.0, 31.0], "at": [100, 200], "n_repeats": 5}
 _AUROC: dict[str, Any] = {"value": 0.8, "interval": [0.7, 0.9]}
+_DUPLICATES: dict[str, Any] = {
+    "n": 20,
+    "n_null": 100,
+    "n_null_patients": 80,
+    "median_ratio": 0.98,
+    "median_ratio_interval": [0.9, 1.1],
+    "threshold": 0.1,
+    "share": 0.0,
+    "share_interval": [0.0, 0.16],
+    "share_low": 0.0,
+    "expected": 0.01,
+    "n_below_null": 0,
+    "detectable": 0.12,
+}
 _SECTIONS: dict[str, Any] = {
     "models": {"generator": "a" * 64, "classifier": "b" * 64, "judge": "c" * 64},
     "dataset": "d" * 64,
@@ -85,7 +99,7 @@ def make_metrics() -> tuple[dict[str, Any], dict[str, Any]]:
     from synthcxr.data.metrics_schema import MetricsJson
 
     metrics = copy.deepcopy(METRICS | _SECTIONS)
-    space = {name: value for name, value in PIXEL_SPACE.items() if name != "duplicates"}
+    space = PIXEL_SPACE | {"duplicates": _DUPLICATES}
     metrics["privacy"] = {"status": "computed", "pixels": space, "n_flagged_in_any": 1, "n_flagged_in_all": 1}
     for share in metrics["labels"]["shares"].values():
         share["judged"] = True
