@@ -52,7 +52,7 @@ def _read_check(path: Path, position: int, row: Any) -> Check:
     meta, kwargs = row.get("meta") or {}, row.get("kwargs") or {}
     if not isinstance(meta, Mapping) or not isinstance(kwargs, Mapping):
         raise DataError(f"{path}: expectations[{position}]: `meta` and `kwargs` must be objects")
-    with guarded_files.report_failure(f"{path}: expectations[{position}], {row['type']}", "an expectation"):
+    with guarded_files.report_failure(f"{path}: expectations[{position}], {row['type'][:60]}", "an expectation"):
         expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(kwargs)).to_domain_obj()
     name = str(meta.get("name") or row["type"])
     return Check(name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation)

@@ -39,6 +39,7 @@ class Length:
 
 
 Seed = Annotated[int, Bounds(min=0, max=2**64 - 1)]
+Candidate = Annotated[int, Bounds(min=0, max=2**63 - 1)]
 Side = Annotated[int, Bounds(min=4, max=1024)]
 """Pixels."""
 Count = Annotated[int, Bounds(min=1, max=10**9)]

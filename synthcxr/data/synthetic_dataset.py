@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from synthcxr.config import parsing
+from synthcxr.config.bounds import Candidate, Seed
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
@@ -54,8 +55,8 @@ class ImageRecord:
     """
 
     file_name: str
-    index: int
-    seed: int
+    index: Candidate
+    seed: Seed
     requested: str
     findings: tuple[str, ...]
     probabilities: tuple[float, ...]
@@ -127,6 +128,8 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
         kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
         if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
             raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not numbers; {_ADVICE}")
+        if len(table) and column in _INTEGER_COLUMNS and table[column].min() < 0:
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has negative values; {_ADVICE}")
     return table
 
 
