@@ -25,6 +25,44 @@ HEAVY_LIBRARIES = {
 VAGUE_FILE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc", "core"}
 VAGUE_IDENTIFIERS = {"held", "asked", "wanted", "told", "found", "came", "grown"}
 MAX_LINES = 320
+STORAGE, NETWORKS = "synthcxr/storage", "synthcxr/networks"
+LOADERS = {
+    "json.load": [f"{STORAGE}/json_files.py"],
+    # An answer from a browser, and one that the database holds, have rules of their own.
+    "json.loads": [f"{STORAGE}/json_files.py", "synthcxr/reader_study/answer.py", "synthcxr/reader_study/app.py"],
+    "csv.reader": [f"{STORAGE}/csv_files.py", "synthcxr/readers/csv_table.py"],
+    "csv.DictReader": [f"{STORAGE}/csv_files.py"],
+    "pd.read_csv": [f"{STORAGE}/csv_files.py"],
+    "pd.read_json": [],
+    "pd.read_parquet": [f"{STORAGE}/parquet_files.py"],
+    "pd.read_pickle": [],
+    "pq.ParquetFile": [f"{STORAGE}/parquet_files.py"],
+    "pq.read_table": [],
+    "gzip.open": [],
+    "gzip.GzipFile": [f"{STORAGE}/csv_files.py"],
+    "np.load": [f"{STORAGE}/numpy_files.py"],
+    "np.fromfile": [],
+    "np.loadtxt": [],
+    "np.genfromtxt": [],
+    "np.memmap": [],
+    "zipfile.ZipFile": [f"{STORAGE}/numpy_files.py"],
+    "tarfile.open": [f"{STORAGE}/tar_files.py"],
+    "tarfile.TarFile": [],
+    "tarfile.TarInfo.frombuf": [f"{STORAGE}/tar_files.py"],
+    "yaml.load": [f"{STORAGE}/yaml_files.py"],
+    "onnx.load": [],
+    "onnx.load_model": [],
+    "onnx.load_model_from_string": [f"{STORAGE}/onnx_files.py"],
+    "safetensors.safe_open": [f"{NETWORKS}/safetensors_files.py"],
+    "safetensors.torch.load": [],
+    "safetensors.torch.load_file": [],
+    "torch.load": [f"{NETWORKS}/torch_files.py"],
+    "torch.jit.load": [f"{NETWORKS}/torch_files.py"],
+    "ort.InferenceSession": ["synthcxr/synthesis/runtime/onnx_session.py"],
+    "pickle.load": [],
+    "pickle.loads": [],
+}
+"""The functions of libraries that read files, and the modules that may call them: one guarded loader a format."""
 
 
 def list_source_files() -> list[Path]:
@@ -153,3 +191,41 @@ def test_no_identifier_is_vague() -> None:
         if name.strip("_").lower() in VAGUE_IDENTIFIERS
     ]
     assert not vague, "\n".join(vague)
+
+
+def list_called_functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every dotted name that a module calls, with its line; a name that is imported from a module has its full name."""
+    origins = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            first, _, rest = name.partition(".")
+            yield name, node.lineno
+            yield f"{origins.get(first, first)}{'.' if rest else ''}{rest}", node.lineno
+
+
+def test_each_format_has_one_loader() -> None:
+    """Only the guarded loaders call the functions of libraries that read files."""
+    calls = {
+        f"{path.relative_to(REPOSITORY).as_posix()}:{line}: {name}"
+        for path in (REPOSITORY / "synthcxr").rglob("*.py")
+        for name, line in list_called_functions(ast.parse(path.read_text(encoding="utf-8")))
+        if name in LOADERS and path.relative_to(REPOSITORY).as_posix() not in LOADERS[name]
+    }
+    assert not calls, "\n".join(sorted(calls))
+
+
+def test_only_the_loaders_and_the_last_resort_catch_every_exception() -> None:
+    """`except Exception` is in the guard of the loaders and in the command line, and nowhere else."""
+    broad = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "synthcxr").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler) and (node.type is None or "Exception" in ast.unparse(node.type).split())
+    }
+    assert broad == {"synthcxr/storage/guarded_files.py", "synthcxr/cli/exit_codes.py"}

@@ -137,7 +137,7 @@ def replay_image(*, dataset: Path, index: int, out: Path, model: str | None = No
     from synthcxr.data import synthetic_dataset
     from synthcxr.stages import replay
 
-    address = model or str(synthetic_dataset.read_run(dataset)["model"]["name"])
+    address = model or synthetic_dataset.read_complete_run(dataset)["model"]["name"]
     return replay.run(dataset=dataset, index=index, model=registry.resolve_model(address).path, out=out)
 
 

@@ -11,11 +11,10 @@ from typing import Any
 from synthcxr.checks import group_consistency, label_sets
 from synthcxr.checks.gx_runner import Check
 from synthcxr.errors import DataError
-from synthcxr.storage import json_files
+from synthcxr.storage import guarded_files, json_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
@@ -52,11 +51,8 @@ def _read_check(path: Path, position: int, row: Any) -> Check:
         raise DataError(f"{path}: expectations[{position}] has no `type`")
     meta, kwargs = row.get("meta") or {}, row.get("kwargs") or {}
     if not isinstance(meta, Mapping) or not isinstance(kwargs, Mapping):
-        raise DataError(f"{path}: expectations[{position}], {row['type']}: `meta` and `kwargs` must be objects")
-    try:
+        raise DataError(f"{path}: expectations[{position}]: `meta` and `kwargs` must be objects")
+    with guarded_files.report_failure(f"{path}: expectations[{position}], {row['type'][:60]}", "an expectation"):
         expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(kwargs)).to_domain_obj()
-    except (GreatExpectationsError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: expectations[{position}], {row['type']}: {reason}") from error
     name = str(meta.get("name") or row["type"])
     return Check(name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,10 @@ from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.gx_runner import Check, DataDocs, expectations
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
-from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_metadata
+from synthcxr.data.run_schema import RunJson
+from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_run, read_unchecked_metadata
 from synthcxr.errors import DataError
-from synthcxr.storage import digests, json_files, numpy_files
+from synthcxr.storage import digests, numpy_files
 from synthcxr.storage.numpy_files import ArrayType
 
 SMOOTHING = 1e-3
@@ -62,7 +62,7 @@ def list_checks(n: int, side: int | None) -> list[Check]:
 
 
 def _read_and_extend_table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
-    table, run = _read_table(dataset), json_files.read_json(dataset / RUN_FILE)
+    table, run = _read_table(dataset), read_run(dataset)
     table[_REQUEST_MET] = _match_requests(table, run)
     table[_LATENT] = np.arange(len(table)) < _count_latents(dataset)
     table[_PROBABILITIES_VALID] = table[list(PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
@@ -107,7 +107,7 @@ def _check_label_divergence(
 
 def _read_table(dataset: Path) -> pd.DataFrame:
     """Read metadata.csv with numbers as numbers. Nulls become values that fail, because the library skips nulls."""
-    table = read_metadata(dataset)
+    table = read_unchecked_metadata(dataset)
     for column in (*PROBABILITY_COLUMNS, "weight"):
         table[column] = pd.to_numeric(table[column], errors="coerce").fillna(-1.0)
     return table
@@ -151,10 +151,9 @@ def _expect_true(column: str) -> expectations.Expectation:
     return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[True])
 
 
-def _match_requests(table: pd.DataFrame, run: Any) -> list[bool]:
+def _match_requests(table: pd.DataFrame, run: RunJson) -> list[bool]:
     """Whether each image has every finding that its row requests and none that the run excludes."""
-    request = run.get("request", {}) if isinstance(run, dict) else {}
-    excluded = set(request.get("without", ()))
+    excluded = set(run["request"].get("without", ())) if "request" in run else set()
     matches = []
     for request_text, label_text in zip(table["requested"], table["Finding Labels"], strict=True):
         requested, labels = set(filter(None, request_text.split("|"))), set(label_text.split("|"))

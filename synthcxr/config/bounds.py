@@ -31,14 +31,21 @@ class Bounds:
         return None
 
 
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """The number of entries of a list in `Annotated`."""
+
+    n: int
+
+
 Seed = Annotated[int, Bounds(min=0, max=2**64 - 1)]
+Candidate = Annotated[int, Bounds(min=0, max=2**63 - 1)]
 Side = Annotated[int, Bounds(min=4, max=1024)]
 """Pixels."""
 Count = Annotated[int, Bounds(min=1, max=10**9)]
 CountOrZero = Annotated[int, Bounds(min=0, max=10**9)]
 Nimg = Annotated[int, Bounds(min=1, max=10**11)]
 NimgOrZero = Annotated[int, Bounds(min=0, max=10**11)]
-Epochs = Annotated[int, Bounds(min=1, max=100_000)]
 BatchSize = Annotated[int, Bounds(min=1, max=65_536)]
 Width = Annotated[int, Bounds(min=1, max=8192)]
 """Channels or units of a layer."""
@@ -50,4 +57,3 @@ Share = Annotated[float, Bounds(min=0, max=1)]
 AdamBeta = Annotated[float, Bounds(min=0, below=1)]
 Weight = Annotated[float, Bounds(min=0, max=1_000_000)]
 """The weight of a term of a loss; 0 leaves it out."""
-Amplitude = Annotated[float, Bounds(min=0, max=10)]

@@ -9,12 +9,10 @@ from typing import Any, Literal
 from synthcxr.config import parsing
 from synthcxr.config.bounds import (
     AdamBeta,
-    Amplitude,
     BatchSize,
     Count,
     CountOrZero,
     Depth,
-    Epochs,
     LearningRate,
     Nimg,
     NimgOrZero,
@@ -35,8 +33,7 @@ Method = Literal["auto", "guided", "reject", "optimise"]
 ResolvedMethod = Literal["guided", "reject", "optimise"]
 
 _MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 100
-_MAX_LAYER_VALUES = 2**34
-"""64 GiB in fp32."""
+_MAX_LAYER_VALUES = 2**34  # 64 GiB in fp32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +74,7 @@ class ClassifierConfig:
     weights: Literal["none", "imagenet"]
     resolution: Side
     width: WidthOrZero
-    n_epochs: Epochs
+    n_epochs: Count
     batch: BatchSize
     lr: LearningRate
     weight_decay: Share
@@ -94,8 +91,8 @@ class AugmentConfig:
     """
 
     translate: Share
-    brightness: Amplitude
-    contrast: Amplitude
+    brightness: Share
+    contrast: Share
     cutout: Share
     cutout_p: Share
 
@@ -184,7 +181,7 @@ class DistillConfig:
     n_measured: Count
     width: Width
     depth: Depth
-    n_epochs: Epochs
+    n_epochs: Count
     batch: BatchSize
     lr: LearningRate
     seed: Seed
@@ -280,6 +277,11 @@ def default_max_draws(n: int, *, selective: bool) -> int:
 def load_config(path: Path) -> Config:
     """Read params.yaml; ConfigError names the path of a missing, unknown or ill-typed key or a value out of range."""
     tree = yaml_files.read_yaml(path, error=ConfigError, advice="correct it, or create one with `synthcxr init`")
+    return build_config(tree, path)
+
+
+def build_config(tree: Any, path: Path) -> Config:
+    """Build the parameters from the parsed content of params.yaml; ConfigError as for `load_config`."""
     config: Config = parsing.build(Config, tree, where=str(path), joiner=": ")
     _check(config, path)
     return config
@@ -299,12 +301,8 @@ def _check(config: Config, path: Path) -> None:
         )
     for name, n_values in _list_layer_sizes(config):
         if n_values > _MAX_LAYER_VALUES:
-            raise ConfigError(
-                f"{path}: {name}: a batch of one layer has {4 * n_values / 2**30:,.0f} GiB; lower it, or the width or"
-                " resolution of the layer"
-            )
-    for section in ("train_classifier", "train_judge"):
-        classifier: ClassifierConfig = getattr(config, section)
+            raise ConfigError(f"{path}: {name}: one layer needs {4 * n_values / 2**30:,.0f} GiB; lower it or the width")
+    for section, classifier in _list_classifiers(config):
         if classifier.backbone == "small" and not classifier.width:
             raise ConfigError(f"{path}: {section}.width: must be at least 1 for the backbone small, is 0")
 
@@ -313,7 +311,10 @@ def _list_layer_sizes(config: Config) -> list[tuple[str, int]]:
     """The name of every batch size of a training, and the number of values of its largest layer."""
     gan = config.train_gan
     sizes = [(f"train_gan.batch.{side}", n * gan.channels.get(side, 1) * side**2) for side, n in gan.batch.items()]
-    for section in ("train_classifier", "train_judge"):
-        classifier: ClassifierConfig = getattr(config, section)
+    for section, classifier in _list_classifiers(config):
         sizes.append((f"{section}.batch", classifier.batch * max(classifier.width, 1) * classifier.resolution**2))
-    return [*sizes, ("distill.batch", config.distill.batch * config.distill.width)]
+    return sizes
+
+
+def _list_classifiers(config: Config) -> tuple[tuple[str, ClassifierConfig], ...]:
+    return ("train_classifier", config.train_classifier), ("train_judge", config.train_judge)

@@ -6,9 +6,11 @@ A row that was not computed has only its status and, in distances, counts; the o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
-Interval = Sequence[float]
+from synthcxr.config.bounds import Length
+
+Interval = Annotated[Sequence[float], Length(2)]
 """The lower and upper end of a 95 % interval; a list in JSON."""
 
 
@@ -143,7 +145,7 @@ class MembershipInferenceRow(TypedDict):
     """AUROC of telling `n_members` training films from `n_controls` held-out films by their nearest image."""
 
     auroc: float | None
-    interval: Sequence[float | None]
+    interval: Annotated[Sequence[float | None], Length(2)]
     low: float | None
     n_members: int
     n_controls: int
@@ -221,7 +223,7 @@ class Auroc(TypedDict):
     """An AUROC and its interval; both are None where it is not defined."""
 
     value: float | None
-    interval: Sequence[float | None]
+    interval: Annotated[Sequence[float | None], Length(2)]
 
 
 class FindingAuroc(Auroc):

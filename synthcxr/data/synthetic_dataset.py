@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from synthcxr.config import parsing
+from synthcxr.config.bounds import Candidate, Seed
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
@@ -53,8 +54,8 @@ class ImageRecord:
     """
 
     file_name: str
-    index: int
-    seed: int
+    index: Candidate
+    seed: Seed
     requested: str
     findings: tuple[str, ...]
     probabilities: tuple[float, ...]
@@ -123,6 +124,8 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
         kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
         if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
             raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not numbers; {_ADVICE}")
+        if len(table) and column in _INTEGER_COLUMNS and table[column].min() < 0:
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has negative values; {_ADVICE}")
     return table
 
 
@@ -163,7 +166,19 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
 
 
 def read_run(dataset: Path) -> RunJson:
-    """Read run.json: how the dataset was generated; DataError where it is absent or not a run.json."""
+    """Read run.json: how the dataset was generated; DataError where it is absent or a value has another type.
+
+    A run.json of an older version may lack keys; `read_complete_run` refuses it.
+    """
+    return _read_run(dataset, missing_ok=True)
+
+
+def read_complete_run(dataset: Path) -> RunJson:
+    """Read run.json; DataError where it is absent, or is not a whole run.json."""
+    return _read_run(dataset, missing_ok=False)
+
+
+def _read_run(dataset: Path, *, missing_ok: bool) -> RunJson:
     if not (dataset / RUN_FILE).is_file():
         raise DataError(f"{dataset}: no {RUN_FILE}; give the folder of a finished synthetic dataset")
-    return parsing.read_json(RunJson, dataset / RUN_FILE, advice="generate the dataset again")
+    return parsing.read_json(RunJson, dataset / RUN_FILE, advice=_ADVICE, missing_ok=missing_ok)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 import synthcxr
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.project import packaged_files
+from synthcxr.storage import guarded_files, yaml_files
 
 LOCK_FILE = "synthcxr.lock"
 PARAMS_FILE = "params.yaml"
@@ -33,8 +33,8 @@ def render_pipeline(*, params: str, films: str | None) -> str:
     path = packaged_files.find("dvc.yaml")
     if path is None:
         raise ArtifactError("dvc.yaml is missing from the installed synthcxr; reinstall it")
-    yaml = make_yaml()
-    tree = yaml.load(path.read_text(encoding="utf-8"))
+    yaml = yaml_files.make_round_trip_yaml()
+    tree = yaml_files.parse_with_comments(yaml, guarded_files.read_text(path), path)
     if films:
         tree["stages"]["prepare"].insert(1, "deps", [films])
     if params != PARAMS_FILE:
@@ -73,14 +73,6 @@ def merge_pipelines(existing: str, added: str) -> tuple[str, tuple[str, ...]]:
     return merged, tuple(name for name in _SECTIONS_AFTER_STAGES if name not in appended)
 
 
-def make_yaml() -> YAML:
-    """Return a YAML reader and writer that keeps comments, indents as the packaged files do, and breaks no line."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
 def dump_yaml(yaml: YAML, tree: Any) -> str:
     """Return a tree as YAML text."""
     buffer = io.StringIO()
@@ -103,10 +95,7 @@ def _use_params_file(stage: dict[str, Any], params: str) -> None:
 
 
 def _parse(text: str) -> Any:
-    try:
-        tree = YAML().load(text)
-    except YAMLError as error:
-        raise DataError(f"dvc.yaml: not readable as YAML ({' '.join(str(error).split())[:100]})") from error
+    tree = yaml_files.parse_with_comments(yaml_files.make_round_trip_yaml(), text, "dvc.yaml")
     if tree is not None and not isinstance(tree, Mapping):
         raise DataError("dvc.yaml: is not a mapping")
     return tree or {}

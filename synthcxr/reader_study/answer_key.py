@@ -10,11 +10,12 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict
 
+from synthcxr.config import parsing
 from synthcxr.errors import DataError
 from synthcxr.reader_study.design import Origin, Role
-from synthcxr.storage import atomic, json_files
+from synthcxr.storage import atomic, guarded_files, json_files
 
 KEY_FOLDER, KEY_FILE, CODES_FILE = "key", "key.json", "codes.csv"
 _VERSION = 1
@@ -57,6 +58,23 @@ class AnswerKey:
     readers: Mapping[int, tuple[KeyScreen, ...]]
 
 
+class _TruthJson(TypedDict):
+    origin: Origin
+    same: str
+    cluster: str
+    findings: list[str]
+    classifier: dict[str, float]
+    present: list[str]
+
+
+class _KeyJson(TypedDict):
+    version: int
+    study: str
+    about: dict[str, Any]
+    truths: dict[str, _TruthJson]
+    readers: dict[str, list[KeyScreen]]
+
+
 def write_answer_key(folder: Path, key: AnswerKey, codes: Sequence[str]) -> None:
     """Write key.json and codes.csv into a new folder that only its owner can read."""
     folder.mkdir(mode=0o700)
@@ -78,21 +96,16 @@ def write_answer_key(folder: Path, key: AnswerKey, codes: Sequence[str]) -> None
 def read_answer_key(folder: Path) -> AnswerKey:
     """Read the key in this folder; DataError if it is missing or damaged."""
     path = folder / KEY_FILE
-    fields = json_files.read_json(path)
-    try:
-        if fields["version"] != _VERSION:
-            raise DataError(f"{path}: written by another version of synthcxr; create the study again")
+    fields = parsing.read_json(_KeyJson, path, advice="create the study again")
+    if fields["version"] != _VERSION:
+        raise DataError(f"{path}: written by another version of synthcxr; create the study again")
+    with guarded_files.report_failure(path, "the answer key of a reader study"):
         return AnswerKey(
-            study=str(fields["study"]),
-            about=dict(fields["about"]),
+            study=fields["study"],
+            about=fields["about"],
             truths={file_name: _truth_from_json(truth) for file_name, truth in fields["truths"].items()},
-            readers={
-                int(number): tuple(_screen_from_json(screen) for screen in screens)
-                for number, screens in fields["readers"].items()
-            },
+            readers={int(number): tuple(screens) for number, screens in fields["readers"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: is not the answer key of a reader study ({error!r})") from error
 
 
 def _truth_to_json(truth: ImageTruth) -> dict[str, Any]:
@@ -106,16 +119,12 @@ def _truth_to_json(truth: ImageTruth) -> dict[str, Any]:
     }
 
 
-def _truth_from_json(fields: dict[str, Any]) -> ImageTruth:
+def _truth_from_json(fields: _TruthJson) -> ImageTruth:
     return ImageTruth(
-        origin=cast("Origin", fields["origin"]),
+        origin=fields["origin"],
         image_id=fields["same"],
         cluster=fields["cluster"],
         findings=tuple(fields["findings"]),
-        probabilities={finding: float(probability) for finding, probability in fields["classifier"].items()},
+        probabilities=fields["classifier"],
         present=tuple(fields["present"]),
     )
-
-
-def _screen_from_json(fields: dict[str, Any]) -> KeyScreen:
-    return KeyScreen(cast("Role", fields["role"]), tuple(fields["images"]), fields["finding"])

@@ -10,10 +10,12 @@ import re
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Side
 from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
 from synthcxr.storage import json_files
@@ -61,6 +63,15 @@ class ServedStudy:
     only_teaches: bool = False
 
 
+class _StudyJson(TypedDict):
+    version: int
+    study: str
+    title: str
+    resolution: Side
+    readers: list[ServedReader]
+    only_teaches: bool
+
+
 def write_served_study(folder: Path, study: ServedStudy) -> None:
     """Write served/study.json."""
     json_files.write_json(folder / SERVED_FOLDER / STUDY_FILE, {"version": _VERSION} | dataclasses.asdict(study))
@@ -76,19 +87,16 @@ def read_served_study(folder: Path) -> ServedStudy:
         raise DataError(
             f"{folder}: contains no reader study; create one with `synthcxr reader-study create --out {folder}`"
         )
-    fields = json_files.read_json(path)
-    try:
-        if fields["version"] != _VERSION:
-            raise DataError(f"{path}: written by another version of synthcxr; create the study again")
-        study = ServedStudy(
-            study=str(fields["study"]),
-            title=str(fields["title"]),
-            resolution=int(fields["resolution"]),
-            readers=tuple(_read_reader(reader) for reader in fields["readers"]),
-            only_teaches=bool(fields["only_teaches"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: is not a study.json ({error!r}); create the study again") from error
+    fields = parsing.read_json(_StudyJson, path, advice="create the study again")
+    if fields["version"] != _VERSION:
+        raise DataError(f"{path}: written by another version of synthcxr; create the study again")
+    study = ServedStudy(
+        study=fields["study"],
+        title=fields["title"],
+        resolution=fields["resolution"],
+        readers=tuple(fields["readers"]),
+        only_teaches=fields["only_teaches"],
+    )
     for name in sorted({name for reader in study.readers for screen in reader.cases for name in screen.images}):
         resolve_study_image(folder, name)
     return study
@@ -127,11 +135,3 @@ def encode_constant_size_png(pixels: UInt8) -> bytes:
 
 def _encode_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _read_reader(fields: dict[str, Any]) -> ServedReader:
-    screens = (
-        ServedScreen(tuple(map(str, screen["images"])), bool(screen["practice"]), str(screen["finding"]))
-        for screen in fields["cases"]
-    )
-    return ServedReader(int(fields["number"]), str(fields["code"]), tuple(screens))

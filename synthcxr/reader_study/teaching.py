@@ -10,19 +10,26 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.config import parsing
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.images import UInt8
-from synthcxr.errors import DataError
 from synthcxr.reader_study.public_files import ServedScreen, ServedStudy, encode_constant_size_png, resolve_image
-from synthcxr.storage import json_files
+from synthcxr.storage import guarded_files, json_files
 
 LESSONS_FILE, LESSON_IMAGES_FOLDER = "lessons.json", "lessons"
 N_SIMILAR = 4
+
+
+class _LessonJson(TypedDict):
+    classifier: dict[str, float]
+    present: list[str]
+    finding: str
+    alike: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +117,22 @@ def write_lessons(
 
 def read_lessons(key_folder: Path) -> dict[str, Lesson]:
     """Read the lessons by image file; DataError if they are missing or damaged."""
-    fields = json_files.read_json(key_folder / LESSONS_FILE)
-    try:
-        lessons = {file_name: _lesson_from_json(lesson) for file_name, lesson in fields.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{key_folder / LESSONS_FILE}: is not a file of lessons ({error!r})") from error
+    path = key_folder / LESSONS_FILE
+    fields = json_files.read_json(path)
+    with guarded_files.report_failure(path, "lessons"):
+        lessons = {
+            file_name: _lesson_from_json(parsing.build_as(_LessonJson, lesson, f"{path}: {file_name}"))
+            for file_name, lesson in fields.items()
+        }
     for lesson in lessons.values():
         for file_name in lesson.similar:
             resolve_image(key_folder / LESSON_IMAGES_FOLDER, file_name)
     return lessons
 
 
-def _lesson_from_json(fields: Mapping[str, Any]) -> Lesson:
-    finding = str(fields["finding"])
+def _lesson_from_json(fields: _LessonJson) -> Lesson:
+    finding = fields["finding"]
     if finding not in (*FINDINGS, NO_FINDING):
         raise ValueError(finding)
-    probabilities = {name: float(fields["classifier"][name]) for name in FINDINGS}
-    return Lesson(probabilities, tuple(fields["present"]), finding, tuple(map(str, fields["alike"])))
+    probabilities = {name: fields["classifier"][name] for name in FINDINGS}
+    return Lesson(probabilities, tuple(fields["present"]), finding, tuple(fields["alike"]))

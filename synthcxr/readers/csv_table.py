@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import gzip
 import itertools
-import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import TextIO
 
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import DataError
+from synthcxr.storage import csv_files, json_files
 
 ColumnNames = Mapping[str, tuple[str, ...]]
 """The names that the column of each role may have."""
@@ -64,26 +61,12 @@ def read_table(
     NIH's OriginalImage[Width,Height]) may be quoted or not. Raises DataError for a file that is absent, empty or not a
     table, for a required role without a column, and for a row with too few fields.
     """
-    try:
-        with _open_text(path) as file:
-            if path.name.removesuffix(".gz").endswith(".jsonl"):
-                return _parse_json_lines(path, file, required, optional or {}, list_separator)
-            lines = iter(file)
-            header = next(lines, "")
-            separator = _find_separator(header, {**required, **(optional or {})})
-            return _parse(path, itertools.chain([header], lines), separator, required=required, optional=optional or {})
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not readable as CSV ({error}); save it as UTF-8") from error
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise DataError(f"{path}: not readable as CSV ({error})") from error
-
-
-def _open_text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+    with csv_files.open_lines(path) as lines:
+        if path.name.removesuffix(".gz").endswith(".jsonl"):
+            return _parse_json_lines(path, lines, required, optional or {}, list_separator)
+        header = next(lines, "")
+        separator = _find_separator(header, {**required, **(optional or {})})
+        return _parse(path, itertools.chain([header], lines), separator, required=required, optional=optional or {})
 
 
 def _find_separator(header: str, columns: ColumnNames) -> str:
@@ -128,10 +111,7 @@ def _parse_json_lines(
     for line, text in enumerate(file, start=1):
         if not text.strip():
             continue
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not readable as JSON ({error})") from error
+        record = json_files.parse_json(text, f"{path}:{line}")
         if not isinstance(record, dict):
             raise DataError(f"{path}:{line}: expected a JSON object")
         lines.append(line)

@@ -21,6 +21,7 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, dicom_headers, dicom_pixels, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.dicom_headers import DicomHeader, read_headers
+from synthcxr.storage import guarded_files
 
 ATTRIBUTION = ""
 _PLACEHOLDER_PATIENT = re.compile(
@@ -147,10 +148,10 @@ def matches_layout(path: Path) -> bool:
 
 def _read_salt(file: Path) -> bytes:
     try:
-        key = file.read_bytes().strip()
-    except OSError as error:
+        key = guarded_files.read_bytes(file, "a salt").strip()
+    except DataError as error:
         raise ConfigError(
-            f"salt: {file} cannot be read ({error.strerror}); create it with `openssl rand -hex 32 > {file}` and keep "
+            f"salt: {error}; create it with `openssl rand -hex 32 > {file}` and keep "
             "it out of git, because it protects the identity of the patients"
         ) from error
     if len(key) < _MIN_SALT_BYTES:

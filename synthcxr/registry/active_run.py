@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from synthcxr.config import parsing
 from synthcxr.errors import DataError
 from synthcxr.registry.client import TRAINING_DATA_TAG
 from synthcxr.storage import json_files
 
 RUN_ID_FILE = Path(".cache/synthcxr/mlflow_run.json")
 _NOT_FOUND = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
+class _RunIdJson(TypedDict):
+    run_id: str
 
 
 def training_tag(table: str) -> str:
@@ -32,8 +38,8 @@ def find_active_run(
     its training.
     """
     try:
-        run_id = str(json_files.read_json(RUN_ID_FILE)["run_id"])
-    except (DataError, KeyError, TypeError):
+        run_id = parsing.read_json(_RunIdJson, RUN_ID_FILE)["run_id"]
+    except DataError:
         return None
     try:
         run = client.get_run(run_id)

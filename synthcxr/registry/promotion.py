@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
 
-from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE
+from synthcxr.config import parsing
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.registry import connection, tracking_uri
@@ -69,18 +70,23 @@ class PromotionOutcome:
 
 def load_evaluation(registry: Registry, version: Version) -> EvaluatedVersion | None:
     """Return the evidence that was logged with a version, None if there is none; ArtifactError if it was changed."""
-    documents = []
+    documents: dict[str, bytes] = {}
+    place = f"models:/{version.name}/{version.version}"
     for name, tag in ((METRICS_FILE, METRICS_TAG), (VERDICT_FILE, VERDICT_TAG)):
         data = registry.read_run_file(version.run_id, name) if tag in version.tags else None
         if data is None:
             return None
         if digests.sha256_bytes(data) != version.tags[tag]:
             raise ArtifactError(
-                f"models:/{version.name}/{version.version}: {name} of its run differs from the one that was registered;"
-                " register it again"
+                f"{place}: {name} of its run differs from the one that was registered; register it again"
             )
-        documents.append(json.loads(data))
-    return EvaluatedVersion(version.tags.get(TRAINING_DATA_TAG, ""), *documents)
+        documents[name] = data
+    parse = functools.partial(parsing.parse_json, error=ArtifactError, advice="register it again", missing_ok=True)
+    return EvaluatedVersion(
+        version.tags.get(TRAINING_DATA_TAG, ""),
+        parse(MetricsJson, documents[METRICS_FILE], f"{place}: {METRICS_FILE}"),
+        parse(VerdictJson, documents[VERDICT_FILE], f"{place}: {VERDICT_FILE}", missing_ok=False),
+    )
 
 
 def promote(registry: Registry, number: str, *, reason: str = "", wait: Wait = time.sleep) -> PromotionOutcome:

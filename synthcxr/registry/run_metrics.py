@@ -83,7 +83,7 @@ def read_curve(path: Path) -> list[MetricPoint]:
         raise DataError(f"{path}: contains neither of the columns {', '.join(STEP_COLUMNS)}; train again")
     try:
         return [point for row in rows for point in row_to_points(path.stem, row)]
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: a row contains a value that is not a number ({error}); train again") from error
 
 

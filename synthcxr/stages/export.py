@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,13 @@ from synthcxr.model_files.model_folder import (
     PROPOSAL_FILES,
 )
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata, amend
-from synthcxr.networks import safetensors_files
+from synthcxr.networks import safetensors_files, training_config
 from synthcxr.networks.classifier import build_classifier, fold_norms
 from synthcxr.networks.generator import build_generator
 from synthcxr.networks.layers import fold_scales
 from synthcxr.networks.onnx_export import export_onnx
-from synthcxr.storage import digests, json_files
+from synthcxr.networks.training_config import ClassifierTraining, GanTraining
+from synthcxr.storage import digests, guarded_files, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -54,8 +54,8 @@ def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan
     """
     refuse_foreign_files(out, (*OUTPUT_FILES, *PROPOSAL_FILES))
     dataset = open_film_dataset(films)
-    gan_config = json_files.read_json(gan / "config.json")
-    resolution = int(gan_config["resolution"])
+    gan_config = training_config.read_gan_training(gan)
+    resolution = gan_config["resolution"]
     for folder in (gan, classifier, judge):
         _require_same_films(folder, dataset)
     metadata = {
@@ -71,7 +71,7 @@ def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan
         | {REFERENCE_FILE: {"sha256": digests.sha256_file(out / REFERENCE_FILE), "kind": "reference"}},
         "training_data": dataset.fingerprint,
         "phantom": gan_config["phantom"],
-        "attribution": list(gan_config["attribution"]),
+        "attribution": gan_config.get("attribution", []),
         "resolution": resolution,
         "latent": gan_config["network"]["latent"],
         "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
@@ -81,7 +81,7 @@ def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan
 
 
 def _require_same_films(folder: Path, dataset: FilmDataset) -> None:
-    training_data = json_files.read_json(folder / "config.json")["training_data"]
+    training_data = training_config.read_training(folder)["training_data"]
     if training_data != dataset.fingerprint:
         raise ArtifactError(
             f"{folder}: trained on films {training_data}, but {dataset.path} has films {dataset.fingerprint};"
@@ -93,8 +93,9 @@ def _describe_file(path: Path, metadata: ModelMetadata) -> dict[str, str]:
     return {"sha256": digests.sha256_file(path), "digest": metadata.digest, "kind": metadata.kind}
 
 
-def _export_generator(config: ExportConfig, gan: Path, gan_config: Mapping[str, Any], path: Path) -> ModelMetadata:
-    network = build_generator(gan_config["network"])
+def _export_generator(config: ExportConfig, gan: Path, gan_config: GanTraining, path: Path) -> ModelMetadata:
+    with guarded_files.report_failure(gan / training_config.CONFIG_FILE, "a generator", error=ArtifactError):
+        network = build_generator(gan_config["network"])
     safetensors_files.load_weights(network, gan / "generator.safetensors")
     fold_scales(network)
     metadata = _build_metadata("generator", config, gan_config, gan_config["resolution"])
@@ -113,13 +114,13 @@ def _export_classifier(
     config: ExportConfig, dataset: FilmDataset, kind: Kind, folder: Path, resolution: int, out: Path
 ) -> ModelMetadata:
     """Export the classifier or judge in `folder` for images of `resolution` px, with thresholds and calibration."""
-    training, path = json_files.read_json(folder / "config.json"), out / f"{kind}.onnx"
+    training, path = training_config.read_classifier_training(folder), out / f"{kind}.onnx"
     training_resolution = training["network"]["image_resolution"]
-    training["network"] |= {"image_resolution": resolution}
+    training["network"]["image_resolution"] = resolution
     network = build_classifier(training["network"])
     safetensors_files.load_weights(network, folder / "weights.safetensors")
     fold_norms(network)
-    training["network"] |= {"folded": True}
+    training["network"]["folded"] = True
     thresholds = Thresholds(training["thresholds"], training["thresholds_from"])
     metadata = _build_metadata(kind, config, training, resolution)
     metadata = export_onnx(
@@ -164,7 +165,9 @@ def _refit_thresholds(dataset: FilmDataset, model: Session, split: str) -> Thres
     )
 
 
-def _build_metadata(kind: Kind, config: ExportConfig, training: Mapping[str, Any], resolution: int) -> ModelMetadata:
+def _build_metadata(
+    kind: Kind, config: ExportConfig, training: GanTraining | ClassifierTraining, resolution: int
+) -> ModelMetadata:
     return ModelMetadata(
         kind=kind,
         resolution=resolution,

@@ -21,6 +21,7 @@ from synthcxr import readers
 from synthcxr.config.schema import load_config
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.project import dvc_pipeline, import_closure, packaged_files
+from synthcxr.storage import guarded_files, yaml_files
 
 PHANTOM_PROFILE = "phantom"
 """The profile that draws its films, so that it needs none."""
@@ -170,7 +171,7 @@ def _films_dependency(entry: dict[str, str] | None, params_name: str) -> str | N
 
 
 def _read_if_present(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return guarded_files.read_text(path) if path.is_file() else None
 
 
 def _merge_pipeline(folder: Path, existing: str, added: str) -> tuple[str, tuple[str, ...]]:
@@ -237,8 +238,8 @@ def _render_params(profile: str, entry: dict[str, str] | None) -> str:
     if entry is None:
         raise ConfigError(f"profile {profile} needs your own films: --source FOLDER")
     load_config(path)
-    yaml = dvc_pipeline.make_yaml()
-    tree = yaml.load(path.read_text(encoding="utf-8"))
+    yaml = yaml_files.make_round_trip_yaml()
+    tree = yaml_files.parse_with_comments(yaml, guarded_files.read_text(path), path)
     row = CommentedMap(entry)
     row.fa.set_flow_style()
     tree["prepare"]["sources"] = [row]

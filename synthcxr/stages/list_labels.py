@@ -12,6 +12,7 @@ from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, CountOrZero
 from synthcxr.config.schema import Device
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
@@ -23,14 +24,12 @@ SEED = 2**63
 
 
 class _ProposalRow(TypedDict):
-    """What proposal.json says of one finding; other keys are not used here."""
-
     n_shown: CountOrZero
     runs_an_image: float | None
 
 
-class _ProposalReport(TypedDict):
-    """proposal.json, which `synthcxr distill` writes."""
+class _ProposalJson(TypedDict):
+    """What is read of proposal.json, which `synthcxr distill` writes."""
 
     digest: str
     n_held: Count
@@ -105,7 +104,9 @@ def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:
     """The rates in proposal.json; none if it is missing or belongs to another generator or classifier."""
     if not (model / PROPOSAL_REPORT_FILE).is_file() or not (model / PROPOSAL_FILE).is_file():
         return ()
-    report = parsing.read_json(_ProposalReport, model / PROPOSAL_REPORT_FILE, advice="run `synthcxr distill` again")
+    report = parsing.read_json(
+        _ProposalJson, model / PROPOSAL_REPORT_FILE, error=ArtifactError, advice="run `synthcxr distill` again"
+    )
     proposal = onnx_metadata.read(model / PROPOSAL_FILE, kind="proposal")
     generator = onnx_metadata.read(model / GENERATOR_FILE, kind="generator")
     classifier = onnx_metadata.read(model / CLASSIFIER_FILE, kind="classifier")
@@ -115,8 +116,8 @@ def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:
     rates = []
     for name in (NO_FINDING, *FINDINGS):
         measured = report["findings"].get(name)
-        if measured is None:
-            return ()
+        if measured is None or measured["n_shown"] > report["n_held"]:
+            raise ArtifactError(f"{model / PROPOSAL_REPORT_FILE}: has no rate of {name}; run `synthcxr distill` again")
         counts = measured["n_shown"], report["n_held"]
         rates.append(LabelRate(name, *counts, name in classifier.weak, measured["runs_an_image"]))
     return tuple(rates)

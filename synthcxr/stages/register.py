@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.config import parsing
 from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import image_reader
 from synthcxr.data.leakage import REFERENCE_FILE
-from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson
+from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.model_files import model_folder, onnx_metadata
@@ -22,10 +23,11 @@ from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
-from synthcxr.storage import digests, json_files
+from synthcxr.storage import digests, guarded_files, json_files
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
+_ADVICE = "run `synthcxr evaluate` again"
 CLASSIFIER_SECTIONS = ("classifier", "agreement")  # of metrics.json: they measure the classifier, not the generator
 
 
@@ -78,9 +80,9 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
     model_folder.verify_files(models)
     metadata = {kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind) for kind in KINDS}
     card = model_card.CardInputs(
-        index=model_folder.read_index(models),
-        metrics=json_files.read_json(results / METRICS_FILE),
-        verdict=json_files.read_json(results / VERDICT_FILE),
+        index=model_folder.read_complete_index(models),
+        metrics=parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE, missing_ok=True),
+        verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
         scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )
@@ -138,7 +140,7 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
     companion_cards = {}
     if kind == "generator":  # its folder must be complete without a registry, so it has the cards of all three models
         companion_cards = {
-            model_card.companion_card_file(companion): model_card.render_card(inputs.metadata[companion], inputs.card)
+            model_card.companion_card_file(companion): _render_card(inputs.metadata[companion], inputs)
             for companion in promotion.COMPANIONS
         }
         tags |= {  # promotion later checks the logged evidence against these digests
@@ -149,7 +151,7 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
         parent,
         index=inputs.card.index,
         files=_list_files(kind, inputs.models, inputs.trained[kind]),
-        card=model_card.render_card(metadata, inputs.card),
+        card=_render_card(metadata, inputs),
         companion_cards=companion_cards,
     )
     return publish.ModelToPublish(
@@ -160,6 +162,11 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
         example=_read_example(inputs.dataset, metadata.resolution),
         points=_collect_points(kind, inputs.card),
     )
+
+
+def _render_card(metadata: ModelMetadata, inputs: _Inputs) -> str:
+    with guarded_files.report_failure(inputs.results / METRICS_FILE, "metrics of this version", advice=_ADVICE):
+        return model_card.render_card(metadata, inputs.card)
 
 
 def _collect_points(kind: Kind, card: model_card.CardInputs) -> tuple[run_metrics.MetricPoint, ...]:
@@ -205,4 +212,7 @@ def _read_fingerprint(trained: Path) -> str:
 
 
 def _read_optional_json(path: Path) -> dict[str, Any]:
-    return dict(json_files.read_json(path)) if path.is_file() else {}
+    tree = json_files.read_json(path) if path.is_file() else {}
+    if not isinstance(tree, dict):
+        raise ArtifactError(f"{path}: is not a JSON object; train again")
+    return tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcxr.config.schema import Device
-from synthcxr.data.synthetic_dataset import read_metadata, read_run
+from synthcxr.data.synthetic_dataset import read_complete_run, read_metadata
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.storage import atomic, digests
 from synthcxr.synthesis.request.label_condition import LabelCondition
@@ -21,7 +21,7 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     ArtifactError if the model is not that of the dataset. DataError if the dataset has no such image, or if the bytes
     differ; the message names the versions that differ.
     """
-    request = GenerationRequest.from_run(read_run(dataset), dataset)
+    request = GenerationRequest.from_run(read_complete_run(dataset), dataset)
     table = read_metadata(dataset)
     rows = table[table["index"] == index]
     if rows.empty:

@@ -80,7 +80,7 @@ class _Inputs:
         for name in (METRICS_FILE, VERDICT_FILE):
             if not (results / name).is_file():
                 raise DataError(f"{results}: no {name}; run `synthcxr evaluate` first")
-        metrics = parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE)
+        metrics = parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE, missing_ok=True)
         logs = {name: _read_table(results / f"train_{name}.csv") for name in ("gan", "classifier", "judge")}
         disturb = _read_optional(DisturbJson, results / DISTURB_FILE)
         utility = _read_optional(UtilityJson, results / UTILITY_FILE)
@@ -89,7 +89,7 @@ class _Inputs:
             records=read_metadata(dataset),
             run=read_run(dataset),
             metrics=metrics,
-            verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
+            verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE, missing_ok=True),
             registered=_read_optional(RegisteredJson, results / REGISTERED_FILE),
             training_logs={name: log for name, log in logs.items() if len(log)},
             cooccurrence=_read_table(results / COOCCURRENCE_FILE),
@@ -185,4 +185,4 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _read_optional(target_type: type[_T], path: Path) -> _T | None:
-    return parsing.read_json(target_type, path) if path.is_file() else None
+    return parsing.read_json(target_type, path, missing_ok=True) if path.is_file() else None

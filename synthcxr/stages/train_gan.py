@@ -19,7 +19,7 @@ from synthcxr.data.metrics_schema import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet
-from synthcxr.networks import efficientnet_weights, safetensors_files
+from synthcxr.networks import efficientnet_weights, safetensors_files, training_config
 from synthcxr.storage import digests, json_files
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
 from synthcxr.storage.progress import print_line
@@ -159,7 +159,7 @@ def _collect_provenance(dataset: FilmDataset, initial_weights: Path | None) -> _
     own = TrainingFilms.from_dataset(dataset, SPLITS_SEEN_IN_TRAINING)
     if initial_weights is None:
         return _Provenance(dataset.phantom, list(dataset.attribution), own.to_arrays())
-    config = json_files.read_json(initial_weights / CONFIG_FILE)
+    config = training_config.read_training(initial_weights)
     path = initial_weights / TRAINING_FILMS_FILE
     if not path.is_file():
         path = initial_weights / REFERENCE_FILE
@@ -172,8 +172,8 @@ def _collect_provenance(dataset: FilmDataset, initial_weights: Path | None) -> _
                 f"{initial_weights}: trained on other films, which it does not list; run its train-gan again, which"
                 " only adds the list, or start from a newly exported model"
             ) from error
-    attribution = sorted({*dataset.attribution, *config["attribution"]})
-    return _Provenance(dataset.phantom or bool(config["phantom"]), attribution, own.to_arrays(earlier))
+    attribution = sorted({*dataset.attribution, *config.get("attribution", ())})
+    return _Provenance(dataset.phantom or config["phantom"], attribution, own.to_arrays(earlier))
 
 
 def _compute_fingerprint(config: GanConfig, films_fingerprint: str, weights: InitialWeights | None) -> str:

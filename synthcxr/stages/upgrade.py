@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 import synthcxr
 from synthcxr.errors import DataError
 from synthcxr.project import dvc_pipeline, import_closure, packaged_files
+from synthcxr.storage import yaml_files
 
 
 def run(folder: Path) -> Iterator[str]:
@@ -28,7 +26,7 @@ def run(folder: Path) -> Iterator[str]:
     has_own_params = (folder / dvc_pipeline.OWN_PARAMS_FILE).is_file()
     params_name = dvc_pipeline.OWN_PARAMS_FILE if has_own_params else dvc_pipeline.PARAMS_FILE
     yield f"version: the project was made by {lock.get('version')}, installed is {synthcxr.__version__}"
-    yield _compare_code(lock.get("stages") or {})
+    yield _compare_code(_get_mapping(lock, "stages"))
     yield from _compare_pipeline(_read_yaml(folder / "dvc.yaml"), params_name)
     yield from _compare_params(_read_yaml(folder / params_name), params_name)
 
@@ -42,16 +40,16 @@ def _compare_code(locked: Mapping[str, Any]) -> str:
 
 
 def _compare_pipeline(pipeline: Mapping[str, Any], params_name: str) -> Iterator[str]:
-    shipped = YAML(typ="safe", pure=True).load(dvc_pipeline.render_pipeline(params=params_name, films=None))["stages"]
-    present = pipeline.get("stages") or {}
+    shipped = yaml_files.parse_yaml(dvc_pipeline.render_pipeline(params=params_name, films=None), "dvc.yaml")["stages"]
+    present = _get_mapping(pipeline, "stages")
     for name, stage in shipped.items():
-        if name not in present:
+        if name not in present or not isinstance(present[name], Mapping):
             yield f"dvc.yaml: stage {name} is new; add it: {stage['cmd']}"
             continue
         for key in ("cmd", "outs", "metrics", "always_changed"):
             if present[name].get(key) != stage.get(key):
                 yield f"dvc.yaml: {name}.{key} is now {stage.get(key)!r}, here {present[name].get(key)!r}"
-        missing = [dep for dep in stage.get("deps", ()) if dep not in present[name].get("deps", ())]
+        missing = [dep for dep in stage.get("deps", ()) if dep not in (present[name].get("deps") or ())]
         if missing:
             yield f"dvc.yaml: add to {name}.deps: {', '.join(missing)}"
 
@@ -72,8 +70,10 @@ def _compare_params(params: Mapping[str, Any], params_name: str) -> Iterator[str
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as YAML ({' '.join(str(error).split())[:100]})") from error
+    tree = yaml_files.read_yaml(path)
     return tree if isinstance(tree, Mapping) else {}
+
+
+def _get_mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = tree.get(key)
+    return value if isinstance(value, Mapping) else {}

@@ -38,13 +38,20 @@ def open_lines(path: Path, *, error: ErrorType = DataError, advice: str = "") ->
 
 def _iterate_lines(text: io.TextIOWrapper) -> Iterator[str]:
     n_characters = 0
-    while line := text.readline(MAX_LINE + 1):
+    while line := _read_line(text):
         n_characters += len(line)
         if len(line) > MAX_LINE or n_characters > MAX_BYTES:
             raise RefusedContentError(f"has a line above {MAX_LINE:,} or a text above {MAX_BYTES:,} characters")
         if "\0" in line:
             raise RefusedContentError("contains NUL characters; it is not text")
         yield line
+
+
+def _read_line(text: io.TextIOWrapper) -> str:
+    try:
+        return text.readline(MAX_LINE + 1)
+    except UnicodeDecodeError as error:
+        raise RefusedContentError(f"not readable as CSV ({error}); save it as UTF-8") from error
 
 
 def read_rows(

@@ -12,7 +12,7 @@ from synthcxr.errors import DataError
 from synthcxr.storage import guarded_files
 from synthcxr.storage.guarded_files import ErrorType, RefusedContentError
 
-MAX_BYTES, MAX_DEPTH, MAX_NODES = guarded_files.MIB // 4, 50, 50_000
+MAX_BYTES, MAX_DEPTH, MAX_NODES = guarded_files.MIB // 8, 50, 20_000
 _CONTENT = "YAML"
 
 
@@ -50,8 +50,18 @@ def _parse(yaml: YAML, text: str, name: Path | str, error: ErrorType, advice: st
     with guarded_files.report_failure(name, _CONTENT, error=error, advice=advice):
         if len(text) > MAX_BYTES:
             raise RefusedContentError(f"has more than {MAX_BYTES:,} characters")
+        _refuse_open_brackets(text)
         _require_limited_nodes(text)
         return yaml.load(text)
+
+
+def _refuse_open_brackets(text: str) -> None:
+    """Refuse text with many more opening than closing brackets, which takes the parser a time that grows as n**2."""
+    depth = 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if depth > 2 * MAX_DEPTH:
+            raise RefusedContentError(f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def _require_limited_nodes(text: str) -> None:

@@ -15,6 +15,7 @@ from synthcxr.data.images import UInt8
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.generator import Generator
+from synthcxr.storage import guarded_files
 
 Distance = Callable[[Iterator[UInt8]], float]
 """Maps batches of uint8 [n, R, R] to their distance from held-out films."""
@@ -43,7 +44,8 @@ class BestCheckpoint:
         if self.path.is_file():
             try:
                 _, metadata = self._load()
-                self.value, self.nimg = self._parse(metadata)
+                with guarded_files.report_failure(self.path, "the best generator", error=ArtifactError):
+                    self.value, self.nimg = float(metadata["distance"]), int(metadata["nimg"])
             except ArtifactError as error:
                 on_message(f"{error}; the best generator is selected again from here on")
 
@@ -59,17 +61,9 @@ class BestCheckpoint:
         """Load the best weights into `generator`, if there are any."""
         if self.nimg >= 0:
             tensors, _ = self._load()
-            generator.load_state_dict(tensors)
-
-    def _parse(self, metadata: Mapping[str, str]) -> tuple[float, int]:
-        """The distance and the nimg of the best generator."""
-        try:
-            value, nimg = float(metadata["distance"]), int(metadata["nimg"])
-        except (KeyError, ValueError) as error:
-            raise ArtifactError(f"{self.path}: does not name its distance and nimg") from error
-        if nimg < 0 or not math.isfinite(value):
-            raise ArtifactError(f"{self.path}: has the distance {value} at nimg {nimg}")
-        return value, nimg
+            advice = "delete it and run the same command again"
+            with guarded_files.report_failure(self.path, "the best generator", error=ArtifactError, advice=advice):
+                generator.load_state_dict(tensors)
 
     def _load(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors, metadata = safetensors_files.load(self.path)

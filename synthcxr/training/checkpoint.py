@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
+from synthcxr.storage import guarded_files
+from synthcxr.storage.guarded_files import RefusedContentError
 from synthcxr.training.distributed import SINGLE_PROCESS, Ranks
 from synthcxr.training.gan_state import GanState
 
 MAX_CHECKPOINTS = 3
-_ADAM_COLUMNS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_checkpoint(folder: Path, state: GanState, identity: dict[str, str]) -> Path:
@@ -70,12 +71,12 @@ def _load_newest(folder: Path, state: GanState, identity: dict[str, str], on_mes
 def _load(path: Path, state: GanState, identity: dict[str, str]) -> None:
     tensors, metadata = safetensors_files.load(path)
     _require_identity(metadata, identity, path)
-    try:
+    with guarded_files.report_failure(path, "a checkpoint of this training", error=ArtifactError):
         nimg, phase_start = int(metadata["nimg"]), int(metadata["phase_start"])
-    except (KeyError, ValueError) as error:
-        raise ArtifactError(f"{path}: does not name its nimg and phase_start") from error
-    _require_fit(state, tensors, path)
-    _restore_tensors(state, tensors)
+        if path != _checkpoint_path(path.parent, nimg) or not -1 <= phase_start <= nimg:
+            raise RefusedContentError(f"has nimg {nimg} and phase_start {phase_start}, which do not fit its name")
+        _require_fit(state, tensors)  # before anything is restored: the previous checkpoint needs the state unchanged
+        _restore_tensors(state, tensors)
     state.nimg, state.phase_start = nimg, phase_start
 
 
@@ -117,28 +118,6 @@ def _collect_tensors(state: GanState) -> dict[str, Tensor]:
     return tensors
 
 
-def _require_fit(state: GanState, tensors: dict[str, Tensor], path: Path) -> None:
-    """Raise ArtifactError unless all tensors fit the networks and optimisers, before the first one is changed."""
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    expected = {
-        f"{name}/{key}": value.shape
-        for name, network in _list_networks(state).items()
-        for key, value in network.state_dict().items()
-    }
-    optional: dict[str, torch.Size] = {}
-    for name, adam in _list_optimisers(state).items():
-        parameters = [parameter for group in adam.param_groups for parameter in group["params"]]
-        for row, parameter in enumerate(parameters):
-            optional |= {f"{name}/{row}/{column}": parameter.shape for column in ("exp_avg", "exp_avg_sq")}
-            optional[f"{name}/{row}/step"] = torch.Size()
-    misfits = [name for name, shape in expected.items() if shapes.get(name) != shape]
-    misfits += [name for name in shapes if name not in expected and shapes[name] != optional.get(name)]
-    rows = {name.rpartition("/")[0] for name in shapes if name in optional}
-    misfits += [row for row in rows if any(f"{row}/{column}" not in shapes for column in _ADAM_COLUMNS)]
-    if misfits:
-        raise ArtifactError(f"{path}: does not fit this training ({sorted(misfits)[0]})")
-
-
 def _restore_tensors(state: GanState, tensors: dict[str, Tensor]) -> None:
     for name, network in _list_networks(state).items():
         prefix = f"{name}/"
@@ -152,3 +131,28 @@ def _restore_tensors(state: GanState, tensors: dict[str, Tensor]) -> None:
                 _, row, column = key.split("/")
                 adam_state.setdefault(int(row), {})[column] = value
         adam.load_state_dict(adam.state_dict() | {"state": adam_state})
+
+
+def _require_fit(state: GanState, tensors: dict[str, Tensor]) -> None:
+    """Raise RefusedContentError unless the tensors have the names, shapes and types of this training's state."""
+    expected = {
+        f"{name}/{key}": value
+        for name, network in _list_networks(state).items()
+        for key, value in network.state_dict().items()
+    }
+    optional: dict[str, Tensor] = {}
+    for name, adam in _list_optimisers(state).items():
+        for row, parameter in enumerate(adam.param_groups[0]["params"]):
+            columns = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+            optional |= {f"{name}/{row}/{column}": value for column, value in columns.items()}
+    known = expected | optional
+    rows = {name.rpartition("/")[0] for name in tensors.keys() & optional.keys()}
+    expected |= {name: value for name, value in optional.items() if name.rpartition("/")[0] in rows}
+    names = sorted((expected.keys() - tensors.keys()) | (tensors.keys() - known.keys()))
+    names += [
+        name
+        for name, tensor in tensors.items()
+        if name in known and (tensor.shape, tensor.dtype) != (known[name].shape, known[name].dtype)
+    ]
+    if names:
+        raise RefusedContentError(f"has other tensors than this training: {names[0][:80]}")

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import math
-import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthcxr.errors import ArtifactError
-from synthcxr.storage import atomic, csv_files
+from synthcxr.storage import atomic, csv_files, guarded_files
 from synthcxr.training.log_callbacks import LogRow, RowCallback
 
 COLUMNS = (
@@ -35,7 +34,7 @@ COLUMNS = (
     "wall_s",
 )
 
-_WHOLE_NUMBER = re.compile("[0-9]{1,18}")
+_ADVICE = "delete it and run the same command again; the rows before the checkpoint are then missing"
 
 
 @dataclasses.dataclass
@@ -53,13 +52,14 @@ class TrainingLogWriter:
     rows: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def resume(self, nimg: int) -> None:
-        """Read the log of the stopped run, drop its rows after the checkpoint at `nimg`, and restore the copies.
-
-        ArtifactError for a damaged log.
-        """
+        """Read the log of the stopped run, drop its rows after the checkpoint at `nimg`, and restore the copies."""
         log = self.folder / "log.csv"
         if log.is_file():
-            self.rows = [row for row in _read_rows(log) if int(row["nimg"]) <= nimg]
+            rows = csv_files.read_rows(log, COLUMNS, error=ArtifactError, advice=_ADVICE)
+            with guarded_files.report_failure(log, "the log of a training", error=ArtifactError, advice=_ADVICE):
+                for row in rows:
+                    _require_numbers(row)
+                self.rows = [row for row in rows if int(row["nimg"]) <= nimg]
         self._write_log()
         for grid in sorted((self.folder / "snapshots").glob("grid_*.png")):
             self._copy_grid(grid)
@@ -101,19 +101,8 @@ class TrainingLogWriter:
         shutil.copyfile(grid, self.snapshots / grid.name)
 
 
-def _read_rows(log: Path) -> list[dict[str, str]]:
-    """Read the rows of a log that `add_row` wrote."""
-    advice = "delete the folder that contains it, and train again"
-    rows = csv_files.read_rows(log, COLUMNS, error=ArtifactError, advice=advice)
-    for row in rows:
-        measured = [row["wall_s"], *filter(None, [row["val_distance"]])]
-        if _WHOLE_NUMBER.fullmatch(row["nimg"]) is None or not all(map(_is_finite, measured)):
-            raise ArtifactError(f"{log}: a row contains a value that is not a number; {advice}")
-    return rows
-
-
-def _is_finite(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def _require_numbers(row: dict[str, str]) -> None:
+    """Raise ValueError unless every cell is a number or empty, and nimg and wall_s are finite numbers."""
+    values = {column: float(text) for column, text in row.items() if text}
+    if not math.isfinite(values["wall_s"]) or int(row["nimg"]) < 0:
+        raise ValueError(f"nimg {row['nimg']}, wall_s {row['wall_s']}")

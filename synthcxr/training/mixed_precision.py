@@ -36,7 +36,7 @@ def choose_bf16(
         faster = "bf16" if bf16_s < _MAX_TIME_RATIO * fp32_s else "fp32"
         atomic.write_text(choice, faster)
         on_message(f"precision: a step takes {fp32_s:.3f} s in fp32 and {bf16_s:.3f} s in bf16; using {faster}")
-    return choice.read_text(encoding="utf-8") == "bf16"
+    return choice.read_bytes() == b"bf16"
 
 
 def _time_steps(steps: list[RunStep]) -> list[float]:

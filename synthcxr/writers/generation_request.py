@@ -76,13 +76,16 @@ class GenerationRequest:
     def from_run(cls, run: RunJson, path: Path) -> GenerationRequest:
         """Read the request from the run.json of a finished dataset; DataError names the `path` of the dataset."""
         precision = run.get("precision", "fp32")
-        fields = {
-            **run["request"],
-            "format": run["format"],
-            "models": run["model"]["digests"],
-            "pins": {"provider": run["provider"], **_precision_pin(precision), **run["versions"]},
-            "threads": run["threads"],
-        }
+        try:
+            fields = {
+                **run["request"],
+                "format": run["format"],
+                "models": run["model"]["digests"],
+                "pins": {"provider": run["provider"], **_precision_pin(precision), **run["versions"]},
+                "threads": run["threads"],
+            }
+        except KeyError as error:
+            raise _unreadable(path) from error
         return cls.from_dict(fields, path)
 
     def as_dict(self) -> dict[str, Any]:

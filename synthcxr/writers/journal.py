@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import NimgOrZero
-from synthcxr.data.synthetic_dataset import ImageRecord
+from synthcxr.data.synthetic_dataset import ImageRecord, refuse_names_outside
 from synthcxr.errors import DataError
 from synthcxr.storage import json_files
 
@@ -115,6 +115,8 @@ def _parse_line(raw: bytes) -> JournalLine | None:
         fields = json_files.parse_json(raw, JOURNAL_FILE)
         for record in fields["records"]:
             record["judge_probabilities"] = record.pop(_JUDGE_KEY)
-        return parsing.build_as(JournalLine, fields, JOURNAL_FILE)
+        line = parsing.build_as(JournalLine, fields, JOURNAL_FILE)
+        refuse_names_outside(Path(JOURNAL_FILE), (record.file_name for record in line.records))
     except (DataError, LookupError, TypeError, AttributeError):
         return None
+    return line

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.writers import staging
 from synthcxr.writers.generation_request import GenerationRequest, match_requests
@@ -49,7 +50,7 @@ def make_plan(out: Path, request: GenerationRequest, *, append: bool, force: boo
 
 
 def _plan_for_finished(
-    plan: ResumePlan, out: Path, run: Mapping[str, Any], request: GenerationRequest, *, append: bool, force: bool
+    plan: ResumePlan, out: Path, run: RunJson, request: GenerationRequest, *, append: bool, force: bool
 ) -> ResumePlan:
     """Use the finished dataset at `out`, extend it, or replace it with `force`."""
     existing, counts = GenerationRequest.from_run(run, out), run["counts"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcxr.data.run_schema import RunJson
-from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_complete_run
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.storage import atomic, json_files
 from synthcxr.storage.locks import LockedError, file_lock
@@ -103,7 +103,7 @@ def read_finished_run(out: Path) -> RunJson | None:
         return None
     if not (out / RUN_FILE).is_file() or not (out / METADATA_FILE).is_file():
         raise DataError(f"{out}: {_describe_content(out)}; choose another --out")
-    return read_run(out)
+    return read_complete_run(out)
 
 
 def read_partial_request(out: Path) -> dict[str, Any] | None:

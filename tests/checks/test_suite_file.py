@@ -80,5 +80,5 @@ def test_an_absent_or_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         suite_file.read_suite(tmp_path / "gone.json")
     (tmp_path / "x.json").write_text("{")
-    with pytest.raises(DataError, match="x.json: "):
+    with pytest.raises(DataError, match="not readable as JSON"):
         suite_file.read_suite(tmp_path / "x.json")

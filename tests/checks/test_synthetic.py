@@ -127,11 +127,12 @@ def test_files_are_not_read_without_images(tmp_path: Path) -> None:
 
 
 def test_an_invalid_run_json(tmp_path: Path) -> None:
-    """A run.json without counts raises DataError that names the file."""
+    """A run.json without counts, or with other types, raises DataError that names the file."""
     dataset = make(tmp_path / "x")
-    (dataset / "run.json").write_text(json.dumps({"counts": 3}))
-    with pytest.raises(DataError, match="run.json: not written by this version"):
-        check(dataset)
+    for content, message in (({}, "not written by this version"), ({"counts": 3}, "counts: expected a mapping")):
+        (dataset / "run.json").write_text(json.dumps(content))
+        with pytest.raises(DataError, match=f"run.json: {message}"):
+            check(dataset)
 
 
 def compute_divergence(labels: list[tuple[str, ...]], reference: dict[str, float]) -> float:

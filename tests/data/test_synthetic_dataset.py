@@ -19,6 +19,7 @@ from synthcxr.data.synthetic_dataset import (
     read_image_records,
     read_metadata,
     read_run,
+    read_unchecked_metadata,
     to_metadata_row,
     write_metadata,
 )
@@ -82,3 +83,18 @@ def test_rows_are_written_one_at_a_time(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert (tmp_path / METADATA_FILE).stat().st_size > 3e6
     assert peak < 5e5
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("weight", "heavy"), ("p_Mass", ""), ("p_Mass", "inf"), ("index", "1.5"), ("index", "-3"), ("seed", "9" * 400)],
+)
+def test_a_number_that_is_none_is_an_error(tmp_path: Path, column: str, value: str) -> None:
+    """A cell that is not a number of its column is one line with the column; the checks still read the table."""
+    write_metadata(tmp_path / "metadata.csv", [to_metadata_row(make_record(0))])
+    header, row = (tmp_path / "metadata.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True)) | {column: value}
+    (tmp_path / "metadata.csv").write_text(f"{header}\n{','.join(cells.values())}\n")
+    with pytest.raises(DataError, match=rf"metadata\.csv: column {column} has"):
+        read_image_records(tmp_path)
+    assert len(read_unchecked_metadata(tmp_path)) == 1

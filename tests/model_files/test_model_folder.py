@@ -56,5 +56,5 @@ def test_a_path_out_of_the_folder_is_an_error(tmp_path: Path, name: str) -> None
 def test_an_index_without_files_is_an_error(tmp_path: Path) -> None:
     """JSON of another kind is not an index."""
     json_files.write_json(tmp_path / model_folder.INDEX_FILE, ["files"])
-    with pytest.raises(ArtifactError, match="lists no files"):
+    with pytest.raises(ArtifactError, match="expected a mapping, got list"):
         model_folder.read_index(tmp_path)

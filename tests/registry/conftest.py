@@ -69,7 +69,9 @@ def publish_evaluated(tmp_path: Path) -> Callable[..., str]:
         gate = {"metric": "distance.judge.relative", "value": relative, "threshold": 9, "direction": "max"}
         gate |= {"status": "passed" if passed else "failed"}
         json_files.write_json(results / "metrics.json", {"n_real_test": 60, "distance": {"judge": distance}})
-        json_files.write_json(results / "verdict.json", {"passed": passed, "gates": [gate]})
+        json_files.write_json(
+            results / "verdict.json", {"passed": passed, "gates": [gate | {"sentence": "The distance."}]}
+        )
         to_publish = [_build_model(models, tmp_path / f"versions{index}", kind) for kind in ("generator", "classifier")]
         to_publish[0].tags.update(
             {

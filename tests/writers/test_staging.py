@@ -11,16 +11,27 @@ import pytest
 
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.storage import json_files
 from synthcxr.writers import staging
 from synthcxr.writers.journal import Journal, JournalLine
 
 LINE = JournalLine(8, 0.1, (ImageRecord("images/00000/00000000.png", 3, 1, "", ("Mass",), (0.1,) * 14, 1.0, "ab"),))
+RUN = {
+    "model": {"name": "x", "digests": {}, "training_data": "f", "phantom": True, "resolution": 8},
+    "request": {"n": 1, "seed": 1, "labels": [], "max_draws": 1, "batch": 1},
+    "counts": {"requested": 1, "found": 1, "draws": 1, "acceptance_rate": 1.0},
+    "complete": True,
+    "format": "png",
+    "provider": "CPUExecutionProvider",
+    "threads": 1,
+    "versions": {},
+}
 
 
 def make_dataset(folder: Path, metadata: str) -> Path:
     """The outline of a finished dataset."""
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text("{}")
+    json_files.write_json(folder / "run.json", RUN)
     (folder / "metadata.csv").write_text(metadata)
     return folder
 
@@ -126,7 +137,7 @@ def test_finished_run_is_read_from_a_dataset_only(tmp_path: Path) -> None:
     assert staging.read_finished_run(tmp_path / "x") is None
     (tmp_path / "x").mkdir()
     assert staging.read_finished_run(tmp_path / "x") is None
-    assert staging.read_finished_run(make_dataset(tmp_path / "y", "")) == {}
+    assert staging.read_finished_run(make_dataset(tmp_path / "y", "")) == RUN
     (tmp_path / "y/run.json").unlink()
     with pytest.raises(DataError, match="contains something other than a dataset"):
         staging.read_finished_run(tmp_path / "y")
@@ -144,6 +155,7 @@ def test_impossible_output_folders_are_refused(tmp_path: Path) -> None:
 HOLD_LOCK = """
 import sys, time
 from pathlib import Path
+from synthcxr.storage import json_files
 from synthcxr.writers import staging
 with staging.lock_output(Path(sys.argv[1])):
     print("locked", flush=True)

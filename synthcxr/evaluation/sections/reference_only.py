@@ -41,9 +41,6 @@ from synthcxr.storage.numpy_files import ArrayType
 
 Float64 = NDArray[np.float64]
 
-NO_FILMS = not_applicable("no films: give --films")
-
-
 _ARRAYS = {
     "judge_features": ArrayType("f", (None, None)),
     "counts": ArrayType("fiu", (len(FINDINGS) + 1,)),
@@ -52,6 +49,7 @@ _ARRAYS = {
     "floor_n": ArrayType("iu", ()),
     "digest_judge": ArrayType("U", ()),
 }
+NO_FILMS = not_applicable("no films: give --films")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +74,19 @@ class Reference:
                 f"{path}: no such file, and no films were given; give --films, or models with a reference.npz"
             )
         arrays = numpy_files.read_npz(path, _ARRAYS, error=ArtifactError, advice="export the models again")
-        if str(arrays["digest_judge"]) != judge_digest:
-            raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
-        return cls(
+        reference = cls(
             features=arrays["judge_features"].astype(np.float64),
             counts=arrays["counts"].astype(np.float64),
             n_val=int(arrays["n_val"]),
             floor=float(arrays["floor_judge"]),
             floor_n=int(arrays["floor_n"]),
         )
+        if min(reference.n_val, reference.floor_n, reference.floor, *reference.counts) < 0:
+            raise ArtifactError(f"{path}: contains negative counts or distances; export the models again")
+        reference_judge_digest = str(arrays["digest_judge"])
+        if reference_judge_digest != judge_digest:
+            raise ArtifactError(f"{path}: computed with another judge than the one beside it; export both again")
+        return reference
 
     def without_films(self) -> Reference:
         """The reference for images that were requested by label: none of its films is known to meet the request."""

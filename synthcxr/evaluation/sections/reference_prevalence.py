@@ -6,7 +6,6 @@ images come from the judge, so a difference may come from the images or from the
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from synthcxr.errors import DataError
 from synthcxr.evaluation.comparison import JudgeLabels
 from synthcxr.evaluation.metrics import bootstrap, label_distribution
 from synthcxr.evaluation.metrics.label_distribution import Bool
+from synthcxr.storage import csv_files, guarded_files
 
 NIH = "nih"
 NIH_N_FILMS = 112_120
@@ -31,13 +31,9 @@ def load_prevalence(source: str) -> tuple[str, dict[str, float]]:
         shares = [n / NIH_N_FILMS for n in _NIH_COUNTS]
         return f"NIH ChestX-ray14, {NIH_N_FILMS:,} films", dict(zip((NO_FINDING, *FINDINGS), shares, strict=True))
     path = Path(source)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            share_of = {canonicalize_finding(row["finding"]): float(row["share"]) for row in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path}: cannot read it as a CSV table with the columns finding and share ({error})"
-        ) from error
+    rows = csv_files.read_rows(path, ("finding", "share"), advice="give a CSV table with the columns finding and share")
+    with guarded_files.report_failure(path, "a table of shares"):
+        share_of = {canonicalize_finding(row["finding"]): float(row["share"]) for row in rows}
     missing = [name for name in (NO_FINDING, *FINDINGS) if name not in share_of]
     if missing:
         raise DataError(f"{path}: no share for {', '.join(missing)}; give one for every finding and for {NO_FINDING}")

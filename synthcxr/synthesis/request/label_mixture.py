@@ -11,7 +11,7 @@ from synthcxr.config.schema import GenerateConfig
 from synthcxr.data import random_streams
 from synthcxr.data.findings import FINDINGS, parse_finding_labels, to_finding_names
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.storage import csv_files
+from synthcxr.storage import csv_files, guarded_files
 from synthcxr.synthesis.request.label_condition import LabelCondition
 
 NIH = "nih"
@@ -78,12 +78,11 @@ def read_mixture(path: Path) -> dict[tuple[str, ...], float]:
     """
     weights: dict[tuple[str, ...], float] = {}
     advice = f"a mix is {NIH!r}, or a CSV file with a column {_LABEL_COLUMN!r} (findings joined by |)"
-    for row in csv_files.read_rows(path, (_LABEL_COLUMN,), advice=advice):
-        try:
-            names, weight = to_finding_names(parse_finding_labels(row[_LABEL_COLUMN])), _parse_weight(row)
-        except ValueError as error:
-            raise DataError(f"{path}: cannot be read as a table of sets of findings ({error})") from error
-        weights[names] = weights.get(names, 0.0) + weight
+    rows = csv_files.read_rows(path, (_LABEL_COLUMN,), advice=advice)
+    with guarded_files.report_failure(path, "a table of sets of findings"):
+        for row in rows:
+            names = to_finding_names(parse_finding_labels(row[_LABEL_COLUMN]))
+            weights[names] = weights.get(names, 0.0) + _parse_weight(row)
     if not weights or min(weights.values()) < 0 or not 0 < sum(weights.values()) < np.inf:
         raise DataError(f"{path}: weights must not be negative, and at least one must be above 0")
     return dict(sorted(weights.items(), key=lambda item: -item[1]))

@@ -31,7 +31,7 @@ VERSION: str = ort.__version__
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Convolution algorithms chosen by timing differ between runs, and TF32 rounds: both would change the image bytes.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
-_NATIVE_ERRORS = (
+_NATIVE_ERRORS: tuple[type[Exception], ...] = (
     *(error for error in vars(native).values() if isinstance(error, type) and issubclass(error, Exception)),
     *(RuntimeError, ValueError, MemoryError),
 )

@@ -12,11 +12,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from synthcxr.config import parsing
+from synthcxr.config.bounds import Bounds
 from synthcxr.config.schema import Device
 from synthcxr.data import random_streams
 from synthcxr.data.findings import FINDINGS
@@ -39,6 +42,12 @@ UNGUIDED_SHARE = 0.05
 _PILOT_KEY = 2**62
 
 
+class _ProposalNetwork(TypedDict):
+    generator: str
+    classifier: str
+    spread: dict[str, Annotated[float, Bounds(above=0)]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Proposal:
     """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the predictions.
@@ -56,10 +65,20 @@ class Proposal:
     ) -> Proposal:
         """Open a proposal; ArtifactError if it was distilled from another generator or classifier."""
         session = Session.open(path, kind="proposal", device=device, threads=threads)
-        network = session.metadata.network
+        where = f"{path}: its metadata: network"
+        network = parsing.build_as(
+            _ProposalNetwork,
+            session.metadata.network,
+            where,
+            error=ArtifactError,
+            advice="run `synthcxr distill` again",
+        )
         for kind, model in (("generator", sampler.generator), ("classifier", sampler.classifier)):
             if network.get(kind) != model.digest:
                 raise ArtifactError(f"{path}: was distilled from another {kind}; run `synthcxr distill` again")
+        missing = [finding for finding in FINDINGS if finding not in network["spread"]]
+        if missing:
+            raise ArtifactError(f"{where}: spread lacks {', '.join(missing)}; run `synthcxr distill` again")
         return cls(session, np.array([network["spread"][finding] for finding in FINDINGS]))
 
     def get_guide(self, condition: LabelCondition, sampler: RejectionSampler) -> Guide:
