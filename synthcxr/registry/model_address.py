@@ -128,7 +128,7 @@ def _resolve_path(address: str) -> ResolvedModel:
     try:
         path.stat()
     except (OSError, ValueError) as error:  # such as a name that is too long
-        if not isinstance(error, FileNotFoundError):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise ArtifactError(f"{address}: not a path that can be read ({error}); give {_FORMS}") from error
     starter = packaged_files.find(STARTER)
     if address == STARTER and starter is not None and not path.exists():
