@@ -122,7 +122,7 @@ class Session:
                     f"the {self.metadata.kind} returned {name} {list(values.shape)} for {n} inputs; {_ADVICE}"
                 )
             if not np.isfinite(values).all():
-                raise ArtifactError(f"the {self.metadata.kind} returned {name} that are not finite; {_ADVICE}")
+                raise ArtifactError(f"the {self.metadata.kind} returned values that are not finite ({name}); {_ADVICE}")
 
 
 @dataclasses.dataclass(frozen=True)

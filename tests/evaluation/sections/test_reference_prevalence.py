@@ -35,7 +35,7 @@ def test_a_csv_table_is_a_label_distribution(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ([f"{name},0.1" for name in (NO_FINDING, *FINDINGS[:-1])], "no share for Hernia"),
-        ([f"{name},10 %" for name in (NO_FINDING, *FINDINGS)], "ours.csv: cannot read it as a CSV table"),
+        ([f"{name},10 %" for name in (NO_FINDING, *FINDINGS)], "ours.csv: not readable as a table of shares"),
         ([f"{name},10" for name in (NO_FINDING, *FINDINGS)], "a share is not between 0 and 1"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_wrong_table_is_refused(tmp_path: Path, lines: list[str], message: str
 
 def test_a_missing_table_is_refused() -> None:
     """Any name but "nih" is a path."""
-    with pytest.raises(DataError, match="nihx: cannot read it as a CSV table"):
+    with pytest.raises(DataError, match="nihx: no such file; give a CSV table"):
         load_prevalence("nihx")
 
 

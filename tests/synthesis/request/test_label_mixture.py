@@ -71,8 +71,8 @@ def test_an_unknown_mixture_explains_the_two_kinds() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("finding,share\nMass,1\n", "has no column 'Finding Labels'"),
-        ("Finding Labels,share\nMass,x\n", "cannot be read as a table"),
+        ("finding,share\nMass,1\n", "columns missing: Finding Labels"),
+        ("Finding Labels,share\nMass,x\n", "not readable as a table"),
         ("Finding Labels,share\nMass,-1\n", "weights must not be negative"),
         ("Finding Labels\nCough\n", "unknown finding 'Cough'"),
     ],
