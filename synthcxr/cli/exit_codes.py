@@ -39,6 +39,7 @@ _SIGNAL_EXIT_CODE = 128
 _VERBOSE = "synthcxr.verbose"
 _SHORT_HELP_LIMIT = 200
 _MESSAGE_LIMIT = 300
+_USAGE_LIMIT = 2000
 
 
 class OneLineUsageError(click.ClickException):
@@ -197,6 +198,8 @@ def _describe(error: click.UsageError, group: click.Context | None) -> str:
     if isinstance(error, click.NoSuchOption | click.NoSuchCommand) and error.possibilities:
         return f"{error.message.removesuffix('.')}; did you mean {error.possibilities[0]}?"
     message = " ".join(error.format_message().split()).removesuffix(".")
+    if len(message) > _USAGE_LIMIT:
+        message = f"{message[:_USAGE_LIMIT]} ..."
     if error.ctx is not None:
         return f"{message}; see `{error.ctx.command_path} --help`"
     if group is not None:

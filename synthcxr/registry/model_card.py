@@ -52,7 +52,7 @@ class CardInputs:
     index: Mapping[str, Any]
     metrics: MetricsJson
     verdict: VerdictJson
-    scores: Mapping[str, Mapping[str, Any]]
+    scores: Mapping[str, model_card_tables.ValScores]
     weak: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] | None = None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
 
 from synthcxr.data.metrics_rows import PrivacyRow
 from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, label_ratio_rows, privacy_spaces
@@ -161,13 +161,35 @@ def render_test_auroc(metrics: MetricsJson) -> str:
     )
 
 
-def render_val_scores(scores: Mapping[str, Any]) -> str:
+class ValEstimate(TypedDict):
+    """A score of one finding on val films; `value` is None where it is not defined."""
+
+    value: float | None
+    interval: list[float | None] | None
+
+
+class ValFinding(TypedDict):
+    """The scores of one finding on val films."""
+
+    n: NotRequired[int]
+    n_positive: NotRequired[int]
+    auroc: NotRequired[ValEstimate]
+    average_precision: NotRequired[ValEstimate]
+
+
+class ValScores(TypedDict):
+    """What is read of the metrics.json of a trained classifier."""
+
+    findings: NotRequired[dict[str, ValFinding]]
+
+
+def render_val_scores(scores: ValScores) -> str:
     """Return AUROC and average precision of each finding on val films."""
     rows = ["| finding | AUROC (95 % CI) | average precision (95 % CI) | N | positive |", "|---|---|---|---|---|"]
     for finding, row in scores.get("findings", {}).items():
         auroc, precision = (
-            _estimate(row.get(name, {}).get("value"), row.get(name, {}).get("interval"))
-            for name in ("auroc", "average_precision")
+            _UNDEFINED if score is None else _estimate(score["value"], score["interval"])
+            for score in (row.get("auroc"), row.get("average_precision"))
         )
         rows.append(
             f"| {finding} | {auroc} | {precision} | {format_count(row.get('n'))}"

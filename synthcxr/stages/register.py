@@ -22,6 +22,7 @@ from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
 from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
+from synthcxr.registry.model_card_tables import ValScores
 from synthcxr.storage import clean_up, digests, guarded_files, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
@@ -84,7 +85,7 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
         metrics=parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE, missing_ok=True),
         verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
         run=read_run(dataset),
-        scores={kind: _read_optional_json(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
+        scores={kind: _read_val_scores(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )
     return _Inputs(models, trained, results, dataset, metadata, card)
@@ -210,6 +211,10 @@ def _read_example(dataset: Path, side: int) -> NDArray[np.uint8]:
 
 def _read_fingerprint(trained: Path) -> str:
     return str(_read_optional_json(trained / "config.json").get("fingerprint"))
+
+
+def _read_val_scores(path: Path) -> ValScores:
+    return parsing.read_json(ValScores, path, error=ArtifactError, advice="train again") if path.is_file() else {}
 
 
 def _read_optional_json(path: Path) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def run_input(opened: OpenParser, data: bytes, *, is_example: bool = False) -> O
             warnings.simplefilter("ignore")
             opened.parse(data)
     except (SynthCXRError, click.ClickException) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        # The command line joins the lines of a message of click, and cuts it.
+        is_of_click = isinstance(error, click.ClickException)
+        message = " ".join(error.format_message().split())[:_MAX_MESSAGE] if is_of_click else str(error)
         if is_example:
             return Outcome(False, Failure("a valid example is refused", traceback.format_exc()))
         if len(message.splitlines()) > 1 or len(message) > _MAX_MESSAGE:

@@ -179,6 +179,7 @@ def _open_card(file: str) -> Callable[[Path], OpenParser]:
         from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
         from synthcxr.model_files import model_folder, onnx_metadata
         from synthcxr.registry import model_card
+        from synthcxr.registry.model_card_tables import ValScores
         from synthcxr.storage import json_files
 
         models = write_stub_models(root / "models")
@@ -194,7 +195,7 @@ def _open_card(file: str) -> Callable[[Path], OpenParser]:
                 index=model_folder.read_index(models),
                 metrics=parsing.read_json(MetricsJson, models / "metrics.json"),
                 verdict=parsing.read_json(VerdictJson, models / "verdict.json"),
-                scores={"classifier": json_files.read_json(models / "scores.json")},
+                scores={"classifier": parsing.read_json(ValScores, models / "scores.json")},
             )
             for one in metadata.values():
                 model_card.render_card(one, inputs)
