@@ -114,6 +114,7 @@ def read_table(
     ]
     if missing:
         csv_table.read_table(path, required={role: columns[role] for role in missing}, list_separator=separator)
+        raise DataError(f"{path}: its header mixes commas, semicolons or tabs; use one of them in all lines")
     csv_table.refuse_nameless_rows(table)
     return table
 

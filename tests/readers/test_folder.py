@@ -243,3 +243,11 @@ def test_two_rows_cannot_name_one_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,label\ntrain/x.png,Mass\ntest/x.png,Edema\n")
     with pytest.raises(DataError, match=r"t.csv:3: test/x.png and train/x.png match one file"):
         folder.read_films(str(tmp_path))
+
+
+def test_a_header_with_mixed_separators_is_refused(tmp_path: Path) -> None:
+    """A header in which a comma separates the image column and semicolons the others is one error."""
+    (tmp_path / "x.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("file,x;label;patient;view\nx.png;Edema;1;PA\n")
+    with pytest.raises(DataError, match="mixes commas, semicolons or tabs"):
+        folder.read_films(str(tmp_path))
