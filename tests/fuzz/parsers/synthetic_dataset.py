@@ -134,6 +134,8 @@ def _open_file_names(root: Path) -> OpenParser:
 
 def _open_source(root: Path) -> OpenParser:
     """The source of a dataset as a run of MLflow stores it."""
+    import mlflow  # noqa: F401  it loads the plugin while it is imported, and must do so first
+
     from synthcxr.plugins import mlflow_dataset_source
 
     dataset = write_dataset(root)
@@ -153,6 +155,8 @@ def _open_source(root: Path) -> OpenParser:
 
 def _open_source_folder(root: Path) -> OpenParser:
     """The digest and the profile of a dataset with a changed table, for `mlflow.log_input`."""
+    import mlflow  # noqa: F401  it loads the plugin while it is imported, and must do so first
+
     from synthcxr.plugins import mlflow_dataset_source
 
     dataset = write_dataset(root)
