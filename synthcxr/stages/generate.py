@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,7 +24,7 @@ from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.request.label_mixture import Quotas, plan_quotas
 from synthcxr.synthesis.sampling.rejection import ImageBatch
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
-from synthcxr.synthesis.tasks import Engine, RunTasks, WorkerSpec, make_worker, split_into_tasks
+from synthcxr.synthesis.tasks import Engine, RunTasks, open_workers, split_into_tasks
 from synthcxr.writers import messages
 from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
 from synthcxr.writers.formats.store import ImageFormat
@@ -201,7 +199,7 @@ def _build_request(
 
 def _draw_open_parts(source: _Source, writer: DatasetWriter, say: Callable[[str], None]) -> None:
     """Draw the images that each part of the request lacks, from the part's own range of candidates."""
-    with _open_workers(source) as run_tasks:
+    with open_workers(source.strategy, source.model, source.engine) as run_tasks:
         if writer.request.parts and writer.open_parts:
             say(_forecast(writer.request, source.strategy, writer.open_parts, run_tasks))
         with open_progress("generate", total=writer.request.n, initial=writer.n_images, unit="images") as progress:
@@ -217,14 +215,6 @@ def _forecast(
         Quota(LabelCondition(row.part.labels, row.part.without), row.n_missing, row.candidates) for row in open_parts
     ]
     return describe_forecast(quotas, strategy, run_tasks, seed=request.seed, max_draws=request.max_draws)
-
-
-def _open_workers(source: _Source) -> AbstractContextManager[RunTasks]:
-    """The function that draws tasks: in this process, block by block, or in the processes of an engine."""
-    if source.engine is None:
-        draw_task = make_worker(source.strategy)
-        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw_task, tasks)))
-    return source.engine(WorkerSpec.from_strategy(source.model, source.strategy))
 
 
 def _draw_part(
@@ -281,7 +271,7 @@ def _report_dry_run(
     lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan)
     if request.parts:
         parts = [OpenPart(part, request.candidates_for(k), part.n) for k, part in enumerate(request.parts)]
-        with _open_workers(dataclasses.replace(source, engine=None)) as run_tasks:
+        with open_workers(source.strategy, source.model, None) as run_tasks:
             lines = (_forecast(request, source.strategy, parts, run_tasks), *lines)
     return GenerateReport("dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines)
 
