@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from support.evidence_files import make_gate, make_label_ratio, make_metrics, make_run, make_validity, make_verdict
@@ -13,16 +12,19 @@ from support.evidence_files import make_gate, make_label_ratio, make_metrics, ma
 from synthcxr.data.metrics_schema import METRICS_FILE, SUMMARY_FILE, VERDICT_FILE
 from synthcxr.evaluation.headline_metrics import summarise
 from synthcxr.plugins import mlflow_evaluator
+from synthcxr.registry import connection
 from synthcxr.storage import json_files
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's own queries
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MlflowClient]:
-    """A client of an empty store; the tracking URI is restored afterwards."""
-    previous = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    yield MlflowClient()
-    mlflow.set_tracking_uri(previous)
+    """A client of an empty store, which is MLflow's current one."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    connection.connect(uri, create=True)
+    with connection.use_tracking_uri(uri):
+        yield MlflowClient()
 
 
 def test_label_metrics_are_logged_and_returned(client: MlflowClient, tmp_path: Path) -> None:
