@@ -27,17 +27,17 @@ def write_run(
     request: GenerationRequest,
     origin: Origin,
     *,
-    found: Sequence[int],
+    counts: Sequence[int],
     draws: int,
     runs: int,
     wall_s: float,
 ) -> dict[str, Any]:
     """Write run.json and return its content.
 
-    `found` is the number of images of each part of the request. They were accepted from `draws` candidates; the
+    `counts` are the numbers of images of the parts of the request. They were accepted from `draws` candidates; the
     generator made `runs` images in `wall_s` seconds.
     """
-    n_images = sum(found)
+    n_images = sum(counts)
     model = {
         "name": origin.model_name,
         "digests": dict(request.models),
@@ -71,7 +71,7 @@ def write_run(
             "acceptance_rate": n_images / draws if draws else 0.0,
         },
         "complete": n_images == request.n,
-        **_describe_shortfall(request, found),
+        **_describe_shortfall(request, counts),
         "format": request.format,
         "provider": request.pins["provider"],
         "precision": request.pins.get("precision", "fp32"),
@@ -88,11 +88,11 @@ def write_run(
     return run
 
 
-def _describe_shortfall(request: GenerationRequest, found: Sequence[int]) -> dict[str, Any]:
+def _describe_shortfall(request: GenerationRequest, counts: Sequence[int]) -> dict[str, Any]:
     """The parts of the request that got too few images; nothing if all are complete."""
     rows = [
         {"labels": list(part.labels), "without": list(part.without), "requested": part.n, "found": n}
-        for part, n in zip(request.all_parts(), found, strict=True)
+        for part, n in zip(request.all_parts(), counts, strict=True)
         if n < part.n
     ]
     return {"shortfall": rows} if rows else {}

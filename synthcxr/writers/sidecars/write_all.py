@@ -27,7 +27,7 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
         folder,
         request,
         origin,
-        found=request.count_found(record.index for record in journal.records()),
+        counts=request.count_found(record.index for record in journal.records()),
         draws=request.count_draws(line.draws for line in journal.lines()),
         runs=journal.count_runs(),
         wall_s=sum(line.wall_s for line in journal.lines()),
