@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from synthcxr import registry
-from synthcxr.errors import GateError
 from synthcxr.registry import ResolvedModel
 
 if TYPE_CHECKING:
@@ -31,11 +30,11 @@ def _ignore(_: object) -> None:
 class GenerationResult:
     """The model and the report of a generated dataset.
 
-    Where the candidates ran out and that is allowed, `report` is None and `shortfall` says how many images there are.
+    Where the candidates ran out and that is allowed, `shortfall` says how many images there are; else it is empty.
     """
 
     model: ResolvedModel
-    report: GenerateReport | None
+    report: GenerateReport
     shortfall: str = ""
 
 
@@ -87,10 +86,10 @@ def generate_dataset(
             engine=_open_ray(ray_address, ray_workers) if engine == "ray" else None,
             threads=1 if engine == "ray" else None,
         )
-    except GateError as error:
+    except generate.ShortfallError as error:
         if not allow_shortfall:
             raise
-        return GenerationResult(resolved, None, str(error))
+        return GenerationResult(resolved, error.report, str(error))
     return GenerationResult(resolved, report)
 
 

@@ -22,7 +22,7 @@ from synthcxr.cli.options import (
     seed_option,
 )
 from synthcxr.cli.quality import print_verdict
-from synthcxr.errors import ConfigError
+from synthcxr.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
     from synthcxr.api.datasets import EngineName
@@ -44,6 +44,7 @@ EXAMPLES = """\
         "--label", "labels", multiple=True, metavar="FINDING", help="Finding that every image shows; repeatable."
     ),
     cloup.option("--without", multiple=True, metavar="FINDING", help="Finding that no image shows; repeatable."),
+    cloup.option("--only", is_flag=True, help="Images show the findings of --label and none of the others."),
     cloup.option(
         "--per-label",
         type=click.IntRange(min=1),
@@ -189,17 +190,18 @@ def generate(
         append=append,
         force=force,
         dry_run=dry_run,
-        allow_shortfall=record,
+        allow_shortfall=True,
         command=["synthcxr", *sys.argv[1:]],
         engine=engine,
         ray_address=address,
         ray_workers=workers,
         on_model=print_model,
     )
-    if generated.report is None:
+    print_result(generated.report.lines, generated.report.as_dict(), as_json)
+    if generated.shortfall and not record:
+        raise GateError(generated.shortfall)
+    if generated.shortfall:
         print_to_stderr(f"recorded: {generated.shortfall}")
-    else:
-        print_result(generated.report.lines, generated.report.as_dict(), as_json)
     if evaluation is not None:
         verdict = datasets.evaluate_dataset(
             evaluation, dataset=out, films=films, models=generated.model.path, out=results, say=print_to_stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def build_config(params: Path | None, flags: dict[str, Any], *, rejects_copies: 
     from synthcxr.config.schema import GenerateConfig, default_max_draws
     from synthcxr.data.findings import FINDINGS, to_finding_names, to_multi_hot
 
-    options = {name: value for name, value in flags.items() if value not in (None, ())}
+    options = {name: value for name, value in flags.items() if name != "only" and value not in (None, ())}
     for name in ("labels", "without"):
         if name in options:
             options[name] = to_finding_names(to_multi_hot(options[name]))
@@ -45,6 +46,8 @@ def build_config(params: Path | None, flags: dict[str, Any], *, rejects_copies: 
     if {"n", "per_label"} <= options.keys():
         raise ConfigError("--n counts all images and --per-label those of each finding; give only one of them")
     fields = _DEFAULTS | (dataclasses.asdict(load_config(params).generate) if params else {}) | options
+    if flags.get("only"):
+        options["without"] = fields["without"] = _exclude_other_findings(fields)
     if fields["per_label"] and "n" not in options:
         fields["n"] = fields["per_label"] * len(fields["labels"] or FINDINGS)
     if "max_draws" not in options and (params is None or {"n", *_SELECTING} & options.keys()):
@@ -53,14 +56,32 @@ def build_config(params: Path | None, flags: dict[str, Any], *, rejects_copies: 
     return GenerateConfig(**fields)
 
 
+def _exclude_other_findings(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """What --only means: every finding but those of `labels`; an error where it contradicts the request."""
+    from synthcxr.synthesis.request.label_condition import LabelCondition
+
+    if fields["mix"] is not None:
+        raise ConfigError("--only: a mix already sets every finding of an image; remove --only")
+    if fields["per_label"] is not None:
+        advice = "a mix from a CSV file with one row for each finding gives images of each finding alone"
+        raise ConfigError(f"--only: cannot be combined with --per-label; {advice}")
+    if not fields["labels"]:
+        raise ConfigError("--only needs --label: the findings that every image shows, such as --label Cardiomegaly")
+    condition = LabelCondition.from_names(fields["labels"], fields["without"])
+    return LabelCondition.from_exact_set(condition.findings).without
+
+
 def name_folder(config: GenerateConfig) -> str:
     """The default folder of a dataset, named after findings and seed, such as cardiomegaly-seed0.
 
     The number of images is not part of it, so that --append extends the same dataset.
     """
+    from synthcxr.data.findings import list_other_findings
+
     findings = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
     if config.mix:
         findings = f"mix-{Path(config.mix).stem}"
-    without = "".join(f"-no-{name}" for name in config.without)
+    is_exact = bool(config.labels) and set(config.without) == set(list_other_findings(config.labels))
+    without = "-only" if is_exact else "".join(f"-no-{name}" for name in config.without)
     per_label = f"-{config.per_label}-each" if config.per_label else ""
     return f"{findings}{without}{per_label}-seed{config.seed}".lower().replace(" ", "_")

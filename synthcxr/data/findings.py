@@ -7,7 +7,7 @@ Source: Wang et al., ChestX-ray8, CVPR 2017, and the table Data_Entry_2017_v2020
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from synthcxr.errors import DataError
 
@@ -80,6 +80,20 @@ def to_finding_names(multi_hot: Iterable[float]) -> tuple[str, ...]:
     if not present and not any(math.isnan(value) for value in values):
         return (NO_FINDING,)
     return present
+
+
+def list_other_findings(names: Collection[str]) -> tuple[str, ...]:
+    """The findings that are not among `names`, in NIH order."""
+    return tuple(finding for finding in FINDINGS if finding not in names)
+
+
+def describe_label_set(required: Sequence[str], excluded: Sequence[str]) -> str:
+    """All required and no excluded findings, such as "Edema and Effusion without Mass"; empty without either."""
+    names = " and ".join(required)
+    if names and excluded and set(excluded) == set(list_other_findings(required)):
+        return f"{names} and no other finding"
+    without = f"without {' or '.join(excluded)}" if excluded else ""
+    return " ".join(words for words in (names, without) if words)
 
 
 def format_finding_labels(multi_hot: Iterable[float]) -> str:

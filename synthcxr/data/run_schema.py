@@ -55,6 +55,15 @@ class RunCounts(TypedDict):
     runs: NotRequired[NimgOrZero]
 
 
+class RunShortfall(TypedDict):
+    """A part of the request that got too few images."""
+
+    labels: list[str]
+    without: list[str]
+    requested: Count
+    found: CountOrZero
+
+
 class RunJson(TypedDict):
     """run.json."""
 
@@ -62,6 +71,7 @@ class RunJson(TypedDict):
     request: RunRequest
     counts: RunCounts
     complete: bool
+    shortfall: NotRequired[list[RunShortfall]]
     format: Literal["png", "dicom", "webdataset"]
     provider: str
     threads: Count

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from synthcxr.config import parsing
-from synthcxr.config.bounds import Side, Width
+from synthcxr.config.bounds import Count, CountOrZero, Side, Width
 from synthcxr.errors import ArtifactError
 from synthcxr.storage import digests
 
@@ -39,6 +39,20 @@ class ModelIndex(TypedDict):
     versions: NotRequired[dict[str, str]]
 
 
+class _FindingRate(TypedDict):
+    """How many random candidates show a finding."""
+
+    n_shown: CountOrZero
+
+
+class _ProposalRates(TypedDict):
+    """What is read of proposal.json."""
+
+    digest: str
+    n_held: Count
+    findings: dict[str, _FindingRate]
+
+
 def read_index(folder: Path) -> ModelIndex:
     """Read model.json; ArtifactError if it is absent or is not an index."""
     return parsing.read_json(ModelIndex, folder / INDEX_FILE, error=ArtifactError, advice=_ADVICE)
@@ -51,6 +65,20 @@ def read_complete_index(folder: Path) -> ModelIndex:
     if missing:
         raise ArtifactError(f"{folder / INDEX_FILE}: lacks {', '.join(missing)}; {_ADVICE}")
     return index
+
+
+def read_finding_rates(folder: Path, proposal_digest: str) -> dict[str, tuple[int, int]]:
+    """How many of how many random candidates show each finding, from the proposal.json of the proposal with the digest.
+
+    Empty if the folder has none, or that of another proposal.
+    """
+    path = folder / PROPOSAL_REPORT_FILE
+    if not path.is_file():
+        return {}
+    report = parsing.read_json(_ProposalRates, path, error=ArtifactError, advice="run `synthcxr distill` again")
+    if report["digest"] != proposal_digest:
+        return {}
+    return {name: (row["n_shown"], report["n_held"]) for name, row in report["findings"].items()}
 
 
 def read_attribution(folder: Path) -> tuple[str, ...]:

@@ -48,16 +48,24 @@ class RunContents:
 
 
 def flatten(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, leaf) for every leaf of nested mappings and lists; an empty one is a leaf."""
+    """Yield (dotted name, leaf) for every leaf of nested mappings and lists; an empty one is a leaf.
+
+    The rows of a list are named by their finding if they have one, so that a name means the same in every run, and
+    else by their position.
+    """
     if isinstance(tree, Mapping) and tree:
         items = tree.items()
     elif isinstance(tree, list | tuple) and tree:
-        items = {str(index): value for index, value in enumerate(tree)}.items()
+        items = {_name_row(index, value): value for index, value in enumerate(tree)}.items()
     else:
         yield name, tree
         return
     for key, value in items:
         yield from flatten(value, f"{name}.{key}" if name else str(key))
+
+
+def _name_row(index: int, row: Any) -> str:
+    return str(row["finding"]) if isinstance(row, Mapping) and "finding" in row else str(index)
 
 
 def flatten_params(tree: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.image_reader import decode_pixels
 from synthcxr.data.images import UInt8
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_count, format_percent
+from synthcxr.data.synthetic_dataset import JUDGE_FINDINGS_COLUMN
 from synthcxr.report.section import Grid, Section, Thumbnail
 from synthcxr.report.text import spell_finding, spell_labels
 
 IMAGES_TITLE = "Synthetic images"
 MAX_SIDE_PX = 192
 _MAX_PER_FINDING = 8
+_MAX_NAMED = 2
+"""The most findings of one network that a caption names; the alternative text names all."""
 _MIN_IMAGES = 2
 """A finding that was not requested and that fewer images carry has no row of its own."""
 
@@ -52,7 +55,8 @@ def build_images_section(
         title=IMAGES_TITLE,
         conclusion=(
             f"The first {format_count(len(names))} of {n} images by finding, in the order of"
-            f" generation and not selected; the percentages are the probabilities that the networks give.{judge}"
+            " generation and not selected; each network's probability of the finding, and the findings that reach its"
+            f" thresholds.{judge}"
         ),
         subsections=subsections,
     )
@@ -91,22 +95,34 @@ def resize_pixels(pixels: UInt8, side: int) -> UInt8:
 
 def _build_labelled(record: Mapping[Hashable, Any], finding: str, data: Mapping[str, bytes]) -> Thumbnail:
     labels = spell_labels(record["Finding Labels"])
-    opinions = [f"{network} {opinion}" for network, opinion in _list_opinions(record, finding).items()]
+    judged = record.get(JUDGE_FINDINGS_COLUMN)
+    alt = f"Synthetic chest image, candidate {record['index']}, labelled {labels}"
     return build_thumbnail(
         decode_pixels(data[record["file_name"]], name=record["file_name"]),
-        alt=f"Synthetic chest image, candidate {record['index']}, labelled {labels}",
-        caption="; ".join(opinions) or labels,
+        alt=f"{alt}; judge: {spell_labels(judged)}" if judged else alt,
+        caption="; ".join(_list_opinions(record, finding)),
     )
 
 
-def _list_opinions(record: Mapping[Hashable, Any], finding: str) -> dict[str, str]:
-    """The probability that the classifier, and the judge if it was asked to, gives to the finding."""
-    columns = {"classifier": f"p_{finding}", "judge": f"judge_{finding}"}
-    return {
-        network: format_percent(float(record[column]), decimals=0, space=NO_BREAK_SPACE)
-        for network, column in columns.items()
-        if column in record
-    }
+def _list_opinions(record: Mapping[Hashable, Any], finding: str) -> Iterator[str]:
+    """What the classifier, and the judge if the dataset has its columns, say of an image.
+
+    Each opinion has the probability of `finding`, which No Finding does not have, and the findings at the thresholds.
+    """
+    for network, prefix, column in (("classifier", "p_", "Finding Labels"), ("judge", "judge_", JUDGE_FINDINGS_COLUMN)):
+        probability = record.get(f"{prefix}{finding}")
+        percent = "" if probability is None else format_percent(probability, decimals=0, space=NO_BREAK_SPACE)
+        labels = _shorten_labels(record[column], finding) if column in record else ""
+        if percent or labels:
+            name = f"{network} {percent}" if percent else network
+            yield f"{name}: {labels}" if labels else name
+
+
+def _shorten_labels(labels: str, finding: str) -> str:
+    """The first findings of a cell, that of the row before the others, and the number of the rest."""
+    names = sorted(labels.split(LABEL_SEPARATOR), key=lambda name: name != finding)
+    more = f" +{len(names) - _MAX_NAMED}" if len(names) > _MAX_NAMED else ""
+    return ", ".join(map(spell_finding, names[:_MAX_NAMED])) + more
 
 
 def _find_rows(records: pd.DataFrame, finding: str) -> list[int]:

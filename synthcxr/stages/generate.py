@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,18 +13,18 @@ from numpy.typing import NDArray
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import GenerateConfig
-from synthcxr.data.synthetic_dataset import read_metadata
+from synthcxr.data.run_schema import RunShortfall
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.evaluation import dataset_summary
-from synthcxr.model_files.model_folder import PROPOSAL_REPORT_FILE, read_attribution
+from synthcxr.model_files.model_folder import read_attribution, read_finding_rates
 from synthcxr.model_files.onnx_metadata import ModelMetadata
-from synthcxr.storage import json_files
-from synthcxr.storage.progress import Progress, open_progress
+from synthcxr.storage.progress import Progress, open_progress, print_line
+from synthcxr.synthesis.forecast import Quota, describe_forecast
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.request.label_mixture import Quotas, plan_quotas
 from synthcxr.synthesis.sampling.rejection import ImageBatch
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
-from synthcxr.synthesis.tasks import Engine, RunTasks, WorkerSpec, make_worker, split_into_tasks
+from synthcxr.synthesis.tasks import Engine, RunTasks, open_workers, split_into_tasks
 from synthcxr.writers import messages
 from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
 from synthcxr.writers.formats.store import ImageFormat
@@ -36,6 +34,14 @@ MAX_PNG_IMAGES = 10_000
 """Datasets with more images are written as WebDataset shards unless the caller chooses a format."""
 MAX_MIX_KL = 0.01  # nats; a mix is met exactly, so only the smoothing of the check makes a difference
 Status = Literal["made", "already finished", "dry run"]
+
+
+class ShortfallError(GateError):
+    """The candidates ran out; the dataset of `report` has fewer images than requested."""
+
+    def __init__(self, message: str, report: GenerateReport) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class CopyFilter(Protocol):
@@ -50,7 +56,10 @@ class CopyFilter(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class GenerateReport:
-    """The result. `lines` tell it to the user; `checks` is None if no dataset was written now."""
+    """The result. `lines` tell it to the user; `checks` is None if no dataset was written now.
+
+    `shortfall` has a row, as in run.json, for each set of findings with too few images.
+    """
 
     status: Status
     out: Path
@@ -60,6 +69,7 @@ class GenerateReport:
     provider: str
     lines: tuple[str, ...]
     checks: CheckResult | None = None
+    shortfall: tuple[RunShortfall, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object that `--json` prints."""
@@ -70,6 +80,7 @@ class GenerateReport:
             "found": self.n_images,
             "draws": self.draws,
             "provider": self.provider,
+            "shortfall": list(self.shortfall),
             "lines": list(self.lines),
             "checks": self.checks.as_dict() if self.checks else None,
         }
@@ -83,6 +94,11 @@ class _Source:
     model: Path
     engine: Engine | None
     copy_filter: CopyFilter | None
+
+    def read_rates(self) -> dict[str, tuple[int, int]]:
+        """How many of how many random candidates show each finding, as `distill` measured; empty if it did not."""
+        proposal = self.strategy.proposal
+        return {} if proposal is None else read_finding_rates(self.model, proposal.session.digest)
 
 
 def run(
@@ -99,6 +115,7 @@ def run(
     command: Sequence[str] = (),
     engine: Engine | None = None,
     threads: int | None = None,
+    say: Callable[[str], None] = print_line,
 ) -> GenerateReport:
     """Generate the dataset `out` with the ONNX files in the folder `model`.
 
@@ -107,8 +124,10 @@ def run(
     gets the generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each
     image's distance. `engine` draws in processes of `threads` threads each, with the same result.
 
-    Raises GateError (exit code 1) if the candidates run out; the dataset is then in place with fewer images. Raises
-    DataError if the dataset's own checks fail. After any SynthCXRError but GateError, `out` is as it was.
+    `say` gets a line before a request for several sets of findings starts: which of them will get too few images.
+
+    Raises ShortfallError (exit code 1) if the candidates run out; the dataset is then in place with fewer images.
+    Raises DataError if the dataset's own checks fail. After any other SynthCXRError `out` is as it was.
     """
     quotas = plan_quotas(config)
     strategy = _open_strategy(config, model, threads)
@@ -120,15 +139,15 @@ def run(
     if append and request.parts:
         raise ConfigError("--append: cannot extend a request for several sets of findings; choose another --out")
     if dry_run:
-        return _report_dry_run(out, request, origin, append=append, force=force)
+        return _report_dry_run(out, request, origin, source, append=append, force=force)
 
     with DatasetWriter.open(out, request, origin, append=append, force=force) as writer:
         if writer.finished_run is not None:
-            return _report("already finished", out, request, writer.finished_run, rates=_read_rates(source))
+            return _report("already finished", out, request, writer.finished_run, rates=source.read_rates())
         n_resumed, keeps_threads = writer.n_images, writer.request.threads != request.threads
         if keeps_threads:  # the bytes may depend on the number of threads, so use that of the existing images
             source = dataclasses.replace(source, strategy=_open_strategy(config, model, writer.request.threads))
-        _draw_open_parts(source, writer)
+        _draw_open_parts(source, writer, say)
         written_run, checks = writer.commit(functools.partial(_check_dataset, request=request))
         return _report(
             "made",
@@ -136,7 +155,7 @@ def run(
             request,
             written_run,
             checks,
-            rates=_read_rates(source),
+            rates=source.read_rates(),
             n_resumed=n_resumed,
             keeps_threads=keeps_threads,
         )
@@ -178,31 +197,24 @@ def _build_request(
     )
 
 
-def _read_rates(source: _Source) -> dict[str, tuple[int, int]]:
-    """How many of how many random candidates show each finding, as `distill` measured; empty if it did not."""
-    proposal, path = source.strategy.proposal, source.model / PROPOSAL_REPORT_FILE
-    if proposal is None or not path.is_file():
-        return {}
-    report = json_files.read_json(path)
-    if report.get("digest") != proposal.session.digest:
-        return {}
-    return {name: (int(row["n_shown"]), int(report["n_held"])) for name, row in report["findings"].items()}
-
-
-def _draw_open_parts(source: _Source, writer: DatasetWriter) -> None:
+def _draw_open_parts(source: _Source, writer: DatasetWriter, say: Callable[[str], None]) -> None:
     """Draw the images that each part of the request lacks, from the part's own range of candidates."""
-    progress = open_progress("generate", total=writer.request.n, initial=writer.n_images, unit="images")
-    with _open_workers(source) as run_tasks, progress:
-        for open_part in writer.open_parts:
-            _draw_part(source, writer, open_part, run_tasks, progress)
+    with open_workers(source.strategy, source.model, source.engine) as run_tasks:
+        if writer.request.parts and writer.open_parts:
+            say(_forecast(writer.request, source.strategy, writer.open_parts, run_tasks))
+        with open_progress("generate", total=writer.request.n, initial=writer.n_images, unit="images") as progress:
+            for open_part in writer.open_parts:
+                _draw_part(source, writer, open_part, run_tasks, progress)
 
 
-def _open_workers(source: _Source) -> AbstractContextManager[RunTasks]:
-    """The function that draws tasks: in this process, block by block, or in the processes of an engine."""
-    if source.engine is None:
-        draw_task = make_worker(source.strategy)
-        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw_task, tasks)))
-    return source.engine(WorkerSpec.from_strategy(source.model, source.strategy))
+def _forecast(
+    request: GenerationRequest, strategy: SamplingStrategy, open_parts: Sequence[OpenPart], run_tasks: RunTasks
+) -> str:
+    """Which of the parts that lack images will get too few of them."""
+    quotas = [
+        Quota(LabelCondition(row.part.labels, row.part.without), row.n_missing, row.candidates) for row in open_parts
+    ]
+    return describe_forecast(quotas, strategy, run_tasks, seed=request.seed, max_draws=request.max_draws)
 
 
 def _draw_part(
@@ -251,12 +263,16 @@ def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequ
 
 
 def _report_dry_run(
-    out: Path, request: GenerationRequest, origin: Origin, *, append: bool, force: bool
+    out: Path, request: GenerationRequest, origin: Origin, source: _Source, *, append: bool, force: bool
 ) -> GenerateReport:
     plan = DatasetWriter.dry_run(out, request, origin, append=append, force=force)
     if plan.finished_run is not None:
         return _report("already finished", out, request, plan.finished_run, rates={})
     lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan)
+    if request.parts:
+        parts = [OpenPart(part, request.candidates_for(k), part.n) for k, part in enumerate(request.parts)]
+        with open_workers(source.strategy, source.model, None) as run_tasks:
+            lines = (_forecast(request, source.strategy, parts, run_tasks), *lines)
     return GenerateReport("dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines)
 
 
@@ -271,9 +287,7 @@ def _report(
     n_resumed: int = 0,
     keeps_threads: bool = False,
 ) -> GenerateReport:
-    """Report on the dataset of a run.json; GateError if the candidates ran out before all images were found."""
-    if not run["complete"]:
-        raise GateError(messages.describe_shortfall(out, run, request, read_metadata(out)["index"]))
+    """Report on the dataset of a run.json; ShortfallError if the candidates ran out before all images were found."""
     lines = [messages.describe_dataset(out, run, request)]
     if status == "already finished":
         lines.append("already finished by this command: nothing to do")
@@ -284,13 +298,22 @@ def _report(
     if checks is not None:
         lines.append(f"checks: all {len(checks.lines)} passed")
     counts = run["counts"]
-    return GenerateReport(
+    report = GenerateReport(
         status=status,
         out=out,
         n_requested=counts["requested"],
         n_images=counts["found"],
         draws=counts["draws"],
         provider=run["provider"],
-        lines=(*lines, *dataset_summary.describe_dataset(out, run, rates=rates), *messages.list_warnings(run, request)),
+        lines=(
+            *lines,
+            *dataset_summary.describe_dataset(out, run, rates=rates),
+            *messages.list_warnings(run, request),
+            *messages.describe_short_parts(run, request),
+        ),
         checks=checks,
+        shortfall=tuple(run.get("shortfall", ())),
     )
+    if not run["complete"]:
+        raise ShortfallError(messages.describe_shortfall(out, run, request), report)
+    return report

@@ -6,8 +6,9 @@ Task boundaries are multiples of the batch size, so no image depends on which pr
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from synthcxr.config.schema import ResolvedMethod
@@ -105,3 +106,14 @@ class WorkerSpec:
 
 Engine = Callable[[WorkerSpec], AbstractContextManager[RunTasks]]
 """Opens workers elsewhere from a specification, and gives the function that runs tasks on them."""
+
+
+def open_workers(strategy: SamplingStrategy, folder: Path, engine: Engine | None) -> AbstractContextManager[RunTasks]:
+    """The function that draws tasks: in this process, block by block, or in the processes of an engine.
+
+    `strategy` was opened from `folder`.
+    """
+    if engine is None:
+        draw_task = make_worker(strategy)
+        return nullcontext(lambda tasks: itertools.chain.from_iterable(map(draw_task, tasks)))
+    return engine(WorkerSpec.from_strategy(folder, strategy))

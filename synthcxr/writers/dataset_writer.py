@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from synthcxr.storage import output_lock, output_path, stop_signals, write_error
 from synthcxr.writers import disk_space, resume_plan, staging
 from synthcxr.writers.background_writer import BackgroundWriter
 from synthcxr.writers.formats.store import open_store
-from synthcxr.writers.generation_request import CANDIDATES_PER_PART, GenerationRequest, Origin, RequestPart
+from synthcxr.writers.generation_request import GenerationRequest, Origin, RequestPart
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.resume_plan import ResumePlan
 from synthcxr.writers.sidecars.latents_npy import read_latents
@@ -158,12 +157,10 @@ class DatasetWriter:
 
     def _list_open_parts(self) -> Iterator[OpenPart]:
         """The parts that lack images, with the candidates that have not been drawn for them yet."""
-        candidates = (record.index for record in self._images.journal.records())
-        counts = Counter(candidate // CANDIDATES_PER_PART if self.request.parts else 0 for candidate in candidates)
+        counts = self.request.count_found(record.index for record in self._images.journal.records())
         for position, part in enumerate(self.request.all_parts()):
-            first = position * CANDIDATES_PER_PART
-            stop = first + min(self.request.max_draws_for(part), CANDIDATES_PER_PART)
-            not_drawn, n_missing = range(max(self._images.draws, first), stop), part.n - counts[position]
+            candidates, n_missing = self.request.candidates_for(position), part.n - counts[position]
+            not_drawn = range(max(self._images.draws, candidates.start), candidates.stop)
             if n_missing and not_drawn:
                 yield OpenPart(part, not_drawn, n_missing)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import synthcxr
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, NimgOrZero, Seed
 from synthcxr.config.schema import ResolvedMethod
-from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.findings import FINDINGS, NO_FINDING, describe_label_set, list_other_findings
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.model_files.onnx_metadata import ModelMetadata
@@ -104,12 +104,31 @@ class GenerationRequest:
         """The number of candidates that are drawn for a part at most: its share of `max_draws`."""
         return -(-self.max_draws * part.n // self.n) if self.parts else self.max_draws
 
+    def candidates_for(self, position: int) -> range:
+        """The candidates that may be drawn for a part."""
+        first = position * CANDIDATES_PER_PART
+        return range(first, first + min(self.max_draws_for(self.all_parts()[position]), CANDIDATES_PER_PART))
+
+    def count_draws(self, stops: Iterable[int]) -> int:
+        """The number of candidates that were examined, from the first one after each block that was not."""
+        if not self.parts:
+            return max(stops, default=0)
+        last_stops: dict[int, int] = {}
+        for stop in stops:
+            position = (stop - 1) // CANDIDATES_PER_PART
+            last_stops[position] = max(stop, last_stops.get(position, 0))
+        return sum(stop - position * CANDIDATES_PER_PART for position, stop in last_stops.items())
+
+    def count_found(self, candidates: Iterable[int]) -> list[int]:
+        """The number of accepted candidates of each part."""
+        counts = Counter(candidate // CANDIDATES_PER_PART if self.parts else 0 for candidate in candidates)
+        return [counts[position] for position in range(len(self.all_parts()))]
+
     def describe_findings(self) -> str:
         """The requested findings, such as "Edema and Effusion without Mass"; empty if any image is accepted."""
         if self.parts:
             return f"{len(self.parts)} sets of findings"
-        excluded = f"without {' or '.join(self.without)}" if self.without else ""
-        return " ".join(words for words in (" and ".join(self.labels), excluded) if words)
+        return describe_label_set(self.labels, self.without)
 
     def fixes_every_finding(self) -> bool:
         """Whether every part requires or excludes each of the findings."""
@@ -216,16 +235,20 @@ def _unreadable(path: Path) -> DataError:
 
 
 def _list_differences(requested: GenerationRequest, existing: GenerationRequest) -> list[str]:
-    names = ("seed", "labels", "without", "method", "batch")
-    differences = _list_changes(
-        {name: getattr(existing, name) for name in names}, {name: getattr(requested, name) for name in names}
-    )
+    differences = _list_changes(_select_fields(existing), _select_fields(requested))
     differences += [] if existing.parts == requested.parts else ["other sets of findings"]
     films = "films of the copy filter"
     differences += _list_changes({films: existing.copy_filter or "none"}, {films: requested.copy_filter or "none"})
     kinds = [*requested.models, *sorted(existing.models.keys() - requested.models.keys())]
     changed_kinds = (kind for kind in kinds if existing.models.get(kind) != requested.models.get(kind))
     return differences + [f"another {kind}" for kind in changed_kinds]
+
+
+def _select_fields(request: GenerationRequest) -> dict[str, Any]:
+    """The fields that an extended dataset keeps, as a user reads them."""
+    is_exact = bool(request.labels) and request.without == list_other_findings(request.labels)
+    fields = {name: getattr(request, name) for name in ("seed", "labels", "without", "method", "batch")}
+    return fields | ({"without": "every other finding"} if is_exact else {})
 
 
 def _list_changes(existing: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthcxr.writers import disk_space
 from synthcxr.writers.dataset_writer import DryRun
-from synthcxr.writers.generation_request import CANDIDATES_PER_PART, GenerationRequest, RequestPart
+from synthcxr.writers.generation_request import GenerationRequest
 
-_MAX_NAMED_PARTS = 3
+_MAX_NAMED_PARTS, _MAX_LISTED_PARTS = 3, 20
 
 
 def describe_dry_run(out: Path, request: GenerationRequest, resolution: int, dry_run: DryRun) -> tuple[str, ...]:
@@ -32,21 +31,23 @@ def describe_dataset(out: Path, run: Mapping[str, Any], request: GenerationReque
     return f"{out}: {images} ({_describe_effort(run)}, on {run['provider']})"
 
 
-def describe_shortfall(out: Path, run: Mapping[str, Any], request: GenerationRequest, candidates: Iterable[int]) -> str:
-    """The message for a dataset with too few images. `candidates` are the indices of those that it has."""
+def describe_shortfall(out: Path, run: Mapping[str, Any], request: GenerationRequest) -> str:
+    """The message for a dataset with too few images."""
     counts = run["counts"]
     images = f"{counts['requested']} images of {run['model']['resolution']} px{_with_findings(request)}"
     advice = "run the same command with a larger max_draws to continue"
     if request.parts:
-        short_parts = list(_list_short_parts(request.parts, candidates))
-        n_unnamed = len(short_parts) - _MAX_NAMED_PARTS
-        more = f" and {n_unnamed} more" if n_unnamed > 0 else ""
-        advice = (
-            f"too few for {', '.join(short_parts[:_MAX_NAMED_PARTS])}{more}: use --force with a larger max_draws"
-            " to generate the dataset again"
-        )
+        names = _join_first(_list_short_parts(run), _MAX_NAMED_PARTS)
+        advice = f"too few for {names}: use --force with a larger max_draws to generate the dataset again"
     shortfall = f"the candidates ran out after only {counts['found']} of {images} ({_describe_effort(run)})"
     return f"{out}: {shortfall}; the dataset contains these images; {advice}"
+
+
+def describe_short_parts(run: Mapping[str, Any], request: GenerationRequest) -> Iterator[str]:
+    """The sets of findings that got too few images; nothing for a request of one set."""
+    if request.parts and (short_parts := _list_short_parts(run)):
+        names = _join_first(short_parts, _MAX_LISTED_PARTS)
+        yield f"too few images of {len(short_parts)} of {len(request.parts)} sets of findings: {names}; see run.json"
 
 
 def list_warnings(run: Mapping[str, Any], request: GenerationRequest) -> Iterator[str]:
@@ -72,8 +73,10 @@ def _describe_effort(run: Mapping[str, Any]) -> str:
     return f"{counts['draws']} candidates drawn, {counts['acceptance_rate']:.2%} accepted"
 
 
-def _list_short_parts(parts: Iterable[RequestPart], candidates: Iterable[int]) -> Iterator[str]:
-    counts = Counter(int(candidate) // CANDIDATES_PER_PART for candidate in candidates)
-    for position, part in enumerate(parts):
-        if counts[position] < part.n:
-            yield f"{'|'.join(part.labels)} ({counts[position]} of {part.n})"
+def _list_short_parts(run: Mapping[str, Any]) -> list[str]:
+    return [f"{'|'.join(row['labels'])} ({row['found']} of {row['requested']})" for row in run.get("shortfall", ())]
+
+
+def _join_first(names: Sequence[str], n: int) -> str:
+    n_unnamed = len(names) - n
+    return ", ".join(names[:n]) + (f" and {n_unnamed} more" if n_unnamed > 0 else "")

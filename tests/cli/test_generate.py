@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from support.cli_runner import invoke
+from support.linear_models import write_linear_models
 from support.paths import REPOSITORY
 from support.stub_models import write_stub_models
+
+from synthcxr.data.findings import FINDINGS
+from synthcxr.data.synthetic_dataset import read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,12 @@ def test_without_options_it_shows_examples(empty_folder: Path) -> None:
         (["--n", "5", "--workers", "2"], "--address and --workers need --engine ray"),
         (["--n", "5", "--label", "Scoliosis"], "unknown finding 'Scoliosis'"),
         (["--n", "5", "--model", "nowhere"], "nowhere"),
+        (["--n", "5", "--only"], "--only needs --label"),
+        (["--n", "5", "--only", "--without", "Mass"], "--only needs --label"),
+        (["--n", "5", "--only", "--mix", "nih"], "--only: a mix already sets every finding of an image"),
+        (["--per-label", "5", "--only", "--label", "Mass"], "--only: cannot be combined with --per-label"),
+        (["--n", "5", "--only", "--label", "Mass", "--without", "mass"], "Mass: both requested and excluded"),
+        (["--n", "5", "--only", "--label", "Mass", "--without", "No Finding"], "'No Finding' cannot be excluded"),
     ],
 )
 def test_a_bad_request_is_refused_before_any_work(arguments: list[str], message: str, empty_folder: Path) -> None:
@@ -82,6 +92,9 @@ def test_the_default_folder_is_named_after_findings_and_seed(model: Path, empty_
     unconditional = invoke("generate", "--n", 2, "--model", model, "--dry-run")
     findings = ("--label", "edema", "--label", "Mass", "--seed", 4)
     labelled = invoke("generate", "--n", 2, "--model", model, "--dry-run", *findings)
+    alone = invoke("generate", "--n", 2, "--model", model, "--dry-run", *findings, "--only")
+    assert "synthetic/mass+edema-only-seed4" in alone.stdout
+    assert "with Mass and Edema and no other finding" in alone.stdout
     assert "synthetic/unconditional-seed0" in unconditional.stdout
     assert "synthetic/mass+edema-seed4" in labelled.stdout
 
@@ -103,6 +116,62 @@ def test_a_shortfall_fails_unless_recorded(model: Path, tmp_path: Path) -> None:
     assert "recorded: " in recorded.stderr
     for folder in (tmp_path / "a", tmp_path / "b"):
         assert json.loads((folder / "run.json").read_text())["complete"] is False
+
+
+def test_only_excludes_every_other_finding(tmp_path: Path) -> None:
+    """--only gives images with exactly the requested findings, the same again when resumed, extended or replayed."""
+    folder, model = tmp_path / "x", write_linear_models(tmp_path / "model")
+    request = ("--label", "cardiomegaly", "--label", "Pneumothorax", "--model", model, "--device", "cpu")
+    request += ("--only", "--out", folder, "--max-draws", 2000, "--format", "png")
+    first = invoke("generate", "--n", 3, *request)
+    assert first.exit_code == 0, first.output
+    assert "3 images of 16 px with Cardiomegaly and Pneumothorax and no other finding" in first.stdout
+    assert "already finished" in invoke("generate", "--n", 3, *request).stdout
+    assert invoke("generate", "--n", 5, *request, "--append").exit_code == 0
+    table = read_metadata(folder)
+    assert len(table) == 5 and set(table["Finding Labels"]) == {"Cardiomegaly|Pneumothorax"}
+    run = json.loads((folder / "run.json").read_text())
+    assert run["request"]["without"] == [name for name in FINDINGS if name not in ("Cardiomegaly", "Pneumothorax")]
+    candidate, again = table["index"].iloc[-1], tmp_path / "again.png"
+    assert invoke("replay", "--dataset", folder, "--index", candidate, "--out", again).exit_code == 0
+    assert again.read_bytes() == (folder / table["file_name"].iloc[-1]).read_bytes()
+    other = invoke("generate", "--n", 5, *[argument for argument in request if argument != "--only"])
+    assert other.exit_code == 2 and "without every other finding, not none" in other.stderr
+
+
+def test_only_applies_to_the_labels_of_the_parameter_file(model: Path, tmp_path: Path) -> None:
+    """--only with --params excludes all findings but those of the file, however the file spells them."""
+    params = tmp_path / "params.yaml"
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    start = text.index("\ngenerate:")
+    head, section = text[:start], text[start:]
+    params.write_text(head + section.replace("labels: []", "labels: [edema]", 1), encoding="utf-8")
+    result = invoke("generate", "--params", params, "--only", "--model", model, "--out", tmp_path / "x", "--dry-run")
+    assert "with Edema and no other finding" in result.stdout, result.output
+
+
+def test_a_set_that_cannot_be_reached_is_named_first_and_last(tmp_path: Path) -> None:
+    """The others are written; stderr names the set before the work, stdout and run.json at the end; exit code 1."""
+    folder, model = tmp_path / "x", write_linear_models(tmp_path / "model")
+    request = ("--per-label", 4, "--label", "Edema", "--label", "Hernia", "--model", model, "--device", "cpu")
+    dry = invoke("generate", *request, "--out", folder, "--dry-run")
+    assert "Hernia (about 0 of 4)" in dry.stdout
+    result = invoke("generate", *request, "--out", folder)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    warning = "warning: 1 of 2 sets of findings will probably get too few images from their share of --max-draws 1000"
+    assert lines[0].startswith(warning) and "Hernia (about 0 of 4)" in lines[0]
+    assert lines[-1].startswith("Failed: ") and "too few for Hernia (0 of 4)" in lines[-1]
+    assert "too few images of 1 of 2 sets of findings: Hernia (0 of 4)" in result.stdout.splitlines()[-1]
+    assert "checks: all" in result.stdout
+    run = json.loads((folder / "run.json").read_text())
+    assert run["complete"] is False
+    assert run["shortfall"] == [{"labels": ["Hernia"], "without": [], "requested": 4, "found": 0}]
+    assert run["counts"]["draws"] == 500 + read_metadata(folder)["index"].iloc[-1] + 1
+    assert set(read_metadata(folder)["requested"]) == {"Edema"} and run["counts"]["found"] == 4
+    again = invoke("generate", *request, "--out", folder, "--json", "--record")
+    assert again.exit_code == 0 and json.loads(again.stdout)["shortfall"] == run["shortfall"]
+    assert "recorded: " in again.stderr
 
 
 def test_list_labels_prints_a_rate_for_each_finding(model: Path, empty_folder: Path) -> None:

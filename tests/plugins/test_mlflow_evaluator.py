@@ -62,7 +62,10 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Eva
 def test_evaluation_is_logged(evaluated: Evaluated) -> None:
     """The run has metrics, curves, figure and report, the result the summary, and a tag the verdict."""
     assert evaluated.summary["n_synthetic"] == evaluated.metrics["n_synthetic"] == 60
-    assert {"relative_distance.judge", "gates_failed", "label_total_variation"} <= set(evaluated.summary)
+    expected = {"relative_distance.judge", "gates_failed", "label_total_variation", "effective_share"}
+    assert expected <= set(evaluated.summary)
+    assert evaluated.summary["effective_share"] == evaluated.metrics["weights.effective_share"] == 1
+    assert evaluated.metrics["cofindings.synthetic"] >= 0
     assert evaluated.summary["relative_distance.judge"] == evaluated.metrics["distance.judge.relative"]
     names = {"metrics.json", "verdict.json", "report.html", "label_shares.svg", "curves"}
     assert {f"synthcxr/{name}" for name in names} <= set(evaluated.files)

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from synthcxr.errors import DataError
-from synthcxr.writers.generation_request import GenerationRequest, RequestMatch, RequestPart, match_requests
+from synthcxr.writers.generation_request import (
+    CANDIDATES_PER_PART,
+    GenerationRequest,
+    RequestMatch,
+    RequestPart,
+    match_requests,
+)
 
 EXISTING = GenerationRequest(
     n=100,
@@ -74,6 +80,25 @@ def test_other_request_is_recognised(state: tuple[int, int, bool], changes: dict
     """Anything else is another request, and the reason names the value that differs."""
     result = match(dataclasses.replace(EXISTING, **changes), state, append=append)
     assert result.kind == "other" and reason in result.reason
+
+
+def test_candidates_and_images_are_counted_by_part() -> None:
+    """The candidates of a part are counted from its first one, and the images of each part by their candidates."""
+    parts = (RequestPart(("Edema",), (), 60), RequestPart(("Mass",), (), 30), RequestPart(("Hernia",), (), 10))
+    several = dataclasses.replace(EXISTING, labels=(), parts=parts)
+    assert [several.candidates_for(k) for k in range(3)] == [
+        range(300),
+        range(CANDIDATES_PER_PART, CANDIDATES_PER_PART + 150),
+        range(2 * CANDIDATES_PER_PART, 2 * CANDIDATES_PER_PART + 50),
+    ]
+    stops = [32, 64, CANDIDATES_PER_PART + 32, 2 * CANDIDATES_PER_PART + 32, 2 * CANDIDATES_PER_PART + 50]
+    assert (several.count_draws(stops), EXISTING.count_draws([32, 64]), several.count_draws([])) == (
+        64 + 32 + 50,
+        64,
+        0,
+    )
+    assert several.count_found([0, 5, 2 * CANDIDATES_PER_PART]) == [2, 0, 1]
+    assert EXISTING.count_found([0, 5, 40]) == [3]
 
 
 def test_request_json_is_read_back() -> None:

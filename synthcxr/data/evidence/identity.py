@@ -7,6 +7,7 @@ from typing import Any
 
 from synthcxr.data.evidence.answer import Answer, Reason, find_worst, order_reasons
 from synthcxr.data.evidence.gate_families import GateCounts, describe_gate
+from synthcxr.data.findings import describe_label_set
 from synthcxr.data.metrics_rows import CheckRow
 from synthcxr.data.metrics_schema import MetricsJson
 from synthcxr.data.model_names import name_network
@@ -14,6 +15,7 @@ from synthcxr.data.number_format import format_count, format_percent
 
 QUESTION = "What is it?"
 _UNKNOWN = "not recorded"
+_MAX_NAMED = 3
 
 
 def answer_identity(metrics: MetricsJson, gates: GateCounts, run: Mapping[str, Any]) -> Answer:
@@ -51,13 +53,11 @@ def describe_dataset(run: Mapping[str, Any]) -> str:
 def describe_request(run: Mapping[str, Any]) -> str:
     """What was requested of the images."""
     request = run["request"]
-    labels = " and ".join(map(_spell, request["labels"]))
-    without = " or ".join(map(_spell, request.get("without", ())))
+    label_set = _spell(describe_label_set(request["labels"], request.get("without", ())))
     parts = request.get("parts", ())
-    text = f"every image labelled {labels}" if labels else "no finding requested"
+    text = f"every image {'labelled ' if request['labels'] else ''}{label_set}" if label_set else "no finding requested"
     if parts:
         text = f"{format_count(len(parts))} sets of findings with their own counts"
-    text += f", none labelled {without}" if without else ""
     return f"{text}; method {request['method']}" if request.get("method") else text
 
 
@@ -67,9 +67,19 @@ def _judge_run(run: Mapping[str, Any]) -> list[Reason]:
         return []
     sentence = (
         f"The dataset is incomplete: {counts['found']:,} of {counts['requested']:,} requested images were found"
-        f" among {format_count(counts.get('draws'))} candidates."
+        f" among {format_count(counts.get('draws'))} candidates{_name_short_parts(run)}."
     )
     return [Reason("open", sentence)]
+
+
+def _name_short_parts(run: Mapping[str, Any]) -> str:
+    """The sets of findings with too few images; nothing for a request of one set."""
+    rows = run.get("shortfall", ())
+    if not run["request"].get("parts") or not rows:
+        return ""
+    names = [f"{' and '.join(row['labels'])} ({row['found']} of {row['requested']})" for row in rows]
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"; too few show {_spell(', '.join(names[:_MAX_NAMED]))}{more}"
 
 
 def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -94,5 +104,5 @@ def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str
     )
 
 
-def _spell(finding: str) -> str:
-    return finding.replace("_", " ")
+def _spell(findings: str) -> str:
+    return findings.replace("_", " ")

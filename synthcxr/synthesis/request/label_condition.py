@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data.findings import FINDINGS, NO_FINDING, to_finding_names, to_multi_hot
+from synthcxr.data.findings import (
+    FINDINGS,
+    NO_FINDING,
+    describe_label_set,
+    list_other_findings,
+    to_finding_names,
+    to_multi_hot,
+)
 from synthcxr.errors import DataError
 
 Bool = NDArray[np.bool_]
@@ -39,7 +46,7 @@ class LabelCondition:
     def from_exact_set(cls, required: Sequence[str]) -> LabelCondition:
         """Build the condition for these findings and no other."""
         names = _canonicalise(required) or (NO_FINDING,)
-        return cls(names, () if names == (NO_FINDING,) else tuple(name for name in FINDINGS if name not in names))
+        return cls(names, () if names == (NO_FINDING,) else list_other_findings(names))
 
     @property
     def is_unconditional(self) -> bool:
@@ -58,9 +65,7 @@ class LabelCondition:
         return np.asarray(present[:, signs > 0].all(axis=1) & ~present[:, signs < 0].any(axis=1))
 
     def __str__(self) -> str:
-        required = " and ".join(self.findings)
-        excluded = "without " + " or ".join(self.without) if self.without else ""
-        return " ".join(part for part in (required, excluded) if part)
+        return describe_label_set(self.findings, self.without)
 
 
 def _canonicalise(names: Sequence[str]) -> tuple[str, ...]:

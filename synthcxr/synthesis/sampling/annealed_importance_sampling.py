@@ -46,6 +46,11 @@ class AnnealingSchedule:
         """The last power; 0 for an empty schedule."""
         return self.powers[-1] if self.powers else 0.0
 
+    @property
+    def reaches_target(self) -> bool:
+        """Whether the schedule ends because its pilot chains reached the target, and not at a limit."""
+        return self.final_power < MAX_POWER and len(self.powers) < _MAX_N_POWERS
+
 
 @dataclasses.dataclass(frozen=True)
 class AnnealedLatents:

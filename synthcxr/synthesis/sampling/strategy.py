@@ -80,6 +80,10 @@ class SamplingStrategy:
             return optimiser.draw(seed=seed, start=start, stop=stop)
         return self.sampler.draw(condition, seed=seed, start=start, stop=stop)
 
+    def predicts_success(self, condition: LabelCondition) -> bool:
+        """Whether a proposal network expects about half of the candidates to meet the condition."""
+        return self.proposal is not None and self.proposal.get_guide(condition, self.sampler).schedule.reaches_target
+
     def add_judge_probabilities(self, batch: ImageBatch) -> ImageBatch:
         """Add the judge's calibrated probabilities, if a judge is open; it sees one image at a time.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,21 @@ _FURTHER_PACKAGES = ("onnx", "pandas", "great-expectations")
 
 
 def write_run(
-    folder: Path, request: GenerationRequest, origin: Origin, *, n_images: int, draws: int, runs: int, wall_s: float
+    folder: Path,
+    request: GenerationRequest,
+    origin: Origin,
+    *,
+    counts: Sequence[int],
+    draws: int,
+    runs: int,
+    wall_s: float,
 ) -> dict[str, Any]:
     """Write run.json and return its content.
 
-    `n_images` images were accepted from `draws` candidates; the generator made `runs` images in `wall_s` seconds.
+    `counts` are the numbers of images of the parts of the request. They were accepted from `draws` candidates; the
+    generator made `runs` images in `wall_s` seconds.
     """
+    n_images = sum(counts)
     model = {
         "name": origin.model_name,
         "digests": dict(request.models),
@@ -61,6 +71,7 @@ def write_run(
             "acceptance_rate": n_images / draws if draws else 0.0,
         },
         "complete": n_images == request.n,
+        **_describe_shortfall(request, counts),
         "format": request.format,
         "provider": request.pins["provider"],
         "precision": request.pins.get("precision", "fp32"),
@@ -75,6 +86,16 @@ def write_run(
     }
     json_files.write_json(folder / RUN_FILE, run)
     return run
+
+
+def _describe_shortfall(request: GenerationRequest, counts: Sequence[int]) -> dict[str, Any]:
+    """The parts of the request that got too few images; nothing if all are complete."""
+    rows = [
+        {"labels": list(part.labels), "without": list(part.without), "requested": part.n, "found": n}
+        for part, n in zip(request.all_parts(), counts, strict=True)
+        if n < part.n
+    ]
+    return {"shortfall": rows} if rows else {}
 
 
 def _calibrate_thresholds(model: ModelMetadata) -> dict[str, float]:

@@ -23,6 +23,12 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
     write_latents(folder, journal, seed=request.seed, size=origin.generator.latent)
     write_croissant(folder, request, origin)
     write_readme(folder, request.format)
-    n_images, draws = journal.count_images_and_draws()
-    wall_s = sum(line.wall_s for line in journal.lines())
-    return write_run(folder, request, origin, n_images=n_images, draws=draws, runs=journal.count_runs(), wall_s=wall_s)
+    return write_run(
+        folder,
+        request,
+        origin,
+        counts=request.count_found(record.index for record in journal.records()),
+        draws=request.count_draws(line.draws for line in journal.lines()),
+        runs=journal.count_runs(),
+        wall_s=sum(line.wall_s for line in journal.lines()),
+    )

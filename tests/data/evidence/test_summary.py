@@ -19,6 +19,7 @@ from support.evidence_files import (
 
 from synthcxr.data.evidence.answer import Answer
 from synthcxr.data.evidence.summary import EvidenceSummary, format_lines, format_markdown, summarise_evidence
+from synthcxr.data.findings import FINDINGS
 
 
 def summarise(verdict: Any = None, run: Any = None, *, utility: Any = None, **sections: Any) -> EvidenceSummary:
@@ -231,3 +232,27 @@ def test_numbers_that_older_results_lack_are_not_measured() -> None:
     summary = summarise_evidence(metrics, make_verdict(), make_run(labels=("Effusion",)))
     assert summary.answers[1].state == "open"
     assert "Whether the images show Effusion is not known: not measured." in list_sentences(summary.answers[1], "open")
+
+
+def test_an_incomplete_mix_names_the_sets_with_too_few_images() -> None:
+    """The answer to what the dataset is stays open and names three sets at most; findings have no underscore."""
+    parts = [{"labels": ["Mass"], "without": [], "n": 10}] * 5
+    rows = [{"labels": ["Mass", "Pleural_Thickening"], "without": [], "requested": 10, "found": k} for k in range(4)]
+    run = make_run(complete=False, shortfall=rows)
+    run["request"]["parts"] = parts
+    identity = summarise(run=run).answers[2]
+    assert identity.state == "open"
+    names = ", ".join(f"Mass and Pleural Thickening ({k} of 10)" for k in range(3))
+    assert f"; too few show {names} and 1 more." in list_sentences(identity, "open")
+
+
+def test_a_request_for_findings_alone_is_described_as_such() -> None:
+    """A finding with all others excluded is described without the list of them."""
+    run = make_run(labels=("Edema",))
+    run["request"]["without"] = [name for name in FINDINGS if name != "Edema"]
+    assert dict(summarise(run=run).answers[2].facts)["Request"] == "every image labelled Edema and no other finding"
+    run["request"]["without"] = ["Pleural_Thickening", "Mass"]
+    request = dict(summarise(run=run).answers[2].facts)["Request"]
+    assert request == "every image labelled Edema without Pleural Thickening or Mass"
+    run["request"]["labels"] = []
+    assert dict(summarise(run=run).answers[2].facts)["Request"] == "every image without Pleural Thickening or Mass"

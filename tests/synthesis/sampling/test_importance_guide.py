@@ -12,6 +12,7 @@ from support.paths import REPOSITORY
 
 from synthcxr.config.schema import DistillConfig, load_config
 from synthcxr.data import random_streams
+from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import onnx_metadata, predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
@@ -21,6 +22,7 @@ from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule
 from synthcxr.synthesis.sampling.importance_guide import UNGUIDED_SHARE, Guide, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
 CONFIG: DistillConfig = dataclasses.replace(
     load_config(REPOSITORY / "params.yaml").distill,
@@ -205,3 +207,11 @@ def test_more_conditions_make_a_request_less_likely(models: Path, sampler: Rejec
     latents = random_streams.draw_latents(1, 0, 64, sampler.generator.metadata.latent)
     without_edema = proposal.log_probability(latents, LabelCondition.from_names(["Mass"], ["Edema"]), thresholds)
     assert (without_edema <= proposal.log_probability(latents, MASS, thresholds) + 1e-12).all()
+
+
+def test_a_schedule_knows_whether_its_target_was_reached(models: Path, sampler: RejectionSampler) -> None:
+    """A frequent condition reaches the target; one that no latent is predicted to meet ends at a limit."""
+    strategy = SamplingStrategy.open(models, method="guided", batch_size=16, device="cpu")
+    assert strategy.predicts_success(MASS)
+    assert not strategy.predicts_success(LabelCondition.from_exact_set(FINDINGS))
+    assert not dataclasses.replace(strategy, proposal=None).predicts_success(MASS)
