@@ -68,12 +68,13 @@ def open_folder(path: Path, *, request: str = "") -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             yield partial
-            write_text(marker, request)
         except BaseException:
-            if not marker.exists():
-                shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
-        _replace_folder(path)
+        with stop_signals.deferred():
+            with contextlib.suppress(OSError):  # the disk may be full; the rename needs no space
+                write_text(marker, request)
+            _replace_folder(path)
 
 
 def finish_rename(path: Path) -> str | None:
@@ -84,13 +85,14 @@ def finish_rename(path: Path) -> str | None:
     path = path.resolve()
     replaced, marker = partial_path(path, REPLACED_SUFFIX), partial_path(path, FINISHED_SUFFIX)
     request = None
-    if marker.is_file() and partial_path(path).is_dir():
-        request = marker.read_text(encoding="utf-8")
-        _replace_folder(path)
-    marker.unlink(missing_ok=True)
-    if replaced.exists() and not path.exists():
-        replaced.rename(path)
-    shutil.rmtree(replaced, ignore_errors=True)
+    with stop_signals.deferred():
+        if marker.is_file() and partial_path(path).is_dir():
+            request = marker.read_text(encoding="utf-8")
+            _replace_folder(path)
+        marker.unlink(missing_ok=True)
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
     return request
 
 
@@ -143,11 +145,12 @@ def fill_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             yield partial
-            partial.rename(finished)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        _move_files(finished, path)
+        with stop_signals.deferred():
+            partial.rename(finished)
+            _move_files(finished, path)
 
 
 def _move_files(finished: Path, path: Path) -> None:
@@ -158,12 +161,12 @@ def _move_files(finished: Path, path: Path) -> None:
                 target = path / file.relative_to(finished)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
+            shutil.rmtree(finished, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be filled ({error.strerror}); the finished files are in {finished}: run the same command"
             " again, or move them yourself"
         ) from error
-    shutil.rmtree(finished, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
 from synthcxr.errors import DataError
-from synthcxr.storage import atomic, json_files
+from synthcxr.storage import atomic, json_files, stop_signals
 from synthcxr.writers.formats.store import IMAGE_FOLDERS
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars import croissant, data_entry_csv
@@ -73,11 +73,12 @@ def swap_in(out: Path) -> None:
     Raises DataError if it cannot be moved; both datasets then stay where they are.
     """
     partial, replaced = partial_folder(out), _replaced_folder(out)
-    (partial / REQUEST_FILE).unlink(missing_ok=True)
-    (partial / JOURNAL_FILE).unlink(missing_ok=True)
-    atomic.replace_folder(partial, out, replaced)
-    if replaced.exists():
-        shutil.rmtree(replaced)
+    with stop_signals.deferred():
+        (partial / REQUEST_FILE).unlink(missing_ok=True)
+        (partial / JOURNAL_FILE).unlink(missing_ok=True)
+        atomic.replace_folder(partial, out, replaced)
+        if replaced.exists():
+            shutil.rmtree(replaced)
 
 
 def read_finished_run(out: Path) -> RunJson | None:
