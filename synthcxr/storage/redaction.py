@@ -28,6 +28,8 @@ _PARAMETER = re.compile(
 _HEADER = re.compile(r"(?P<name>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|SECRET_ACCESS_KEY)$", re.IGNORECASE)
 _MIN_SECRET_LENGTH = 4
+_PLAIN_WORDS = {"mlflow", "postgres", "synthcxr"}
+"""Words of our own messages that are also common user names and passwords: they are removed from addresses only."""
 
 
 def redact_credentials(text: str, *addresses: str) -> str:
@@ -39,7 +41,7 @@ def redact_credentials(text: str, *addresses: str) -> str:
     text = _USERINFO.sub(lambda match: f"{match['scheme']}{MASK}@", text)
     text = _PARAMETER.sub(lambda match: match["name"] + MASK, text)
     text = _HEADER.sub(lambda match: match["name"] + MASK, text)
-    secrets = {secret for secret in _find_secrets(addresses) if len(secret) >= _MIN_SECRET_LENGTH}
+    secrets = {secret for secret in _find_secrets(addresses) if len(secret) >= _MIN_SECRET_LENGTH} - _PLAIN_WORDS
     for secret in sorted(secrets, key=len, reverse=True):
         text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])", MASK, text)
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def write_dataset(out: Path, data: Path, *, n: int = 60, requested: tuple[str, .
     store, records = PngFolder(out), []
     for k, (image, findings) in enumerate(zip(pixels[:n], films.findings(rows)[:n], strict=True)):
         png = images.encode_png(image)
-        record = ImageRecord(store.file_name(k), k, 1, "", to_finding_names(findings), (0.5,) * 14, 1.0, "0" * 64)
+        digest = hashlib.sha256(png).hexdigest()
+        record = ImageRecord(store.file_name(k), k, 1, "", to_finding_names(findings), (0.5,) * 14, 1.0, digest)
         store.write(k, png, record)
         records.append(record)
     store.close()

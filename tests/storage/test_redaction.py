@@ -59,3 +59,10 @@ def test_a_password_is_removed_outside_its_address(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "opensesame")
     redacted = redact_credentials(f"{text} opensesame")
     assert not any(secret in redacted for secret in ("hunter", encoded, "opensesame"))
+
+
+def test_a_password_that_is_a_word_of_our_messages_is_removed_from_addresses_only() -> None:
+    """A common default password does not make the command in a message unreadable."""
+    text = "run `mlflow db upgrade postgresql://mlflow:mlflow@host/mlflow`"
+    redacted = redact_credentials(text, "postgresql://mlflow:mlflow@host/mlflow")
+    assert redacted == "run `mlflow db upgrade postgresql://***@host/mlflow`"
