@@ -97,17 +97,10 @@ class CommandGroup(cloup.Group):
         """Run a command and end with the exit code of its error."""
         redaction.redact_library_messages()
         try:
-            with _one_line_usage_errors(ctx):
-                result = super().invoke(ctx)
-            if stop_signals.find_stop() is None:
-                return result
-            return _exit(ctx, "", code=0)
-        except click.exceptions.Exit:
+            with _end_as_stopped(), _one_line_usage_errors(ctx):
+                return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except (click.ClickException, click.Abort):
-            if stop_signals.find_stop() is None:
-                raise
-            return _exit(ctx, "", code=0)
         except GateError as error:
             return _exit(ctx, f"Failed: {error}", code=1)
         except SynthCXRError as error:
@@ -120,7 +113,7 @@ class CommandGroup(cloup.Group):
                 return _exit_unexpectedly(ctx, error)
             return _exit(ctx, f"Error: {error.name} is not installed; run: pip install 'synthcxr[{extra}]'", code=2)
         except OSError as error:
-            if error.errno == errno.EPIPE and stop_signals.find_stop() is None:
+            if error.errno == errno.EPIPE:
                 raise
             if error.errno is None:
                 return _exit_unexpectedly(ctx, error)
@@ -132,8 +125,6 @@ class CommandGroup(cloup.Group):
 
 def _exit_unexpectedly(ctx: click.Context, error: Exception) -> None:
     """End in one line that names the error, with its traceback in a file, or on stderr with --verbose."""
-    if stop_signals.find_stop() is not None:
-        return _exit(ctx, "", code=0)
     message = " ".join(str(error).split())[:_MESSAGE_LIMIT]
     line = f"Error: unexpected {type(error).__name__}{': ' if message else ''}{message}"
     place = "above" if ctx.meta.get(_VERBOSE) else _write_traceback()
@@ -154,10 +145,7 @@ def _write_traceback() -> str:
 
 
 def _exit(ctx: click.Context, line: str, *, code: int) -> None:
-    """End with a line and an exit code; after a signal, with those of the signal."""
-    if (number := stop_signals.find_stop()) is not None:
-        stop = stop_signals.StopSignal(number)
-        line, code = _describe_stop(stop, ctx.invoked_subcommand or ""), _stop_code(stop)
+    """End with a line and an exit code."""
     if ctx.meta.get(_VERBOSE):
         _print_line(traceback.format_exc())
     _print_line(line)
@@ -181,6 +169,21 @@ def _stop_code(error: KeyboardInterrupt) -> int:
 
 def _stop_number(error: KeyboardInterrupt) -> int:
     return error.number if isinstance(error, stop_signals.StopSignal) else signal.SIGINT
+
+
+@contextlib.contextmanager
+def _end_as_stopped() -> Iterator[None]:
+    """Raise the StopSignal of a signal again if a library turned it into another error or dropped it."""
+    try:
+        yield
+    except click.exceptions.Exit:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if (number := stop_signals.find_stop()) is None:
+            raise
+        raise stop_signals.StopSignal(number) from error
+    if (number := stop_signals.find_stop()) is not None:
+        raise stop_signals.StopSignal(number)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from synthcxr.errors import ConfigError, GateError
     " px, as the starter model), or nih-1024 (1024 px, the schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
+@cloup.option("--films", "earlier_source", type=click.Path(path_type=Path), hidden=True)
 @cloup.option(
     "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, mimic, dicom or folder.  [default: detected]"
 )
@@ -35,8 +36,8 @@ from synthcxr.errors import ConfigError, GateError
 )
 @json_option
 def init(
-    folder: Path, profile: str | None, source: Path | None, reader: str | None, ci: str | None, upgrade: bool,
-    as_json: bool,
+    folder: Path, profile: str | None, source: Path | None, earlier_source: Path | None, reader: str | None,
+    ci: str | None, upgrade: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Start a project around your own films.
 
@@ -51,6 +52,9 @@ def init(
         return
     if profile is None:
         raise ConfigError("missing option --profile: phantom, nih-64, starter or nih-1024")
+    if earlier_source is not None:
+        click.echo("warning: `init --films` is now `init --source`; --films will be removed", err=True)
+        source = source or earlier_source
     if reader is not None and source is None:
         raise ConfigError("--reader needs --source: the folder of the films that it reads")
     from synthcxr.api import projects

@@ -106,9 +106,8 @@ class _Builder:
             return list(self._build_tuple((args[0], ...), value, where))
         if origin in (dict, collections.abc.Mapping):
             _require_mapping(value, where)
-            return {
-                self.build(args[0], k, f"{where}.{k}"): self.build(args[1], v, f"{where}.{k}") for k, v in value.items()
-            }
+            places = {key: f"{where}.{_show(key, str)}" for key in value}
+            return {self.build(args[0], k, places[k]): self.build(args[1], v, places[k]) for k, v in value.items()}
         return self._build_plain(target_type, value, where)
 
     def _build_dataclass(self, target_type: Any, value: Any, where: str, joiner: str) -> Any:

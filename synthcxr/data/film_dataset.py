@@ -69,7 +69,10 @@ class FilmDataset:
 
     def memmap(self, resolution: int) -> UInt8:
         """Map all images of one resolution, uint8 [n, R, R], read-only, without loading them."""
-        images: UInt8 = self._load("images", resolution, mmap_mode="r")
+        images: UInt8 = self._load("images", resolution)
+        if len(images) != len(self.rows(resolution)):
+            name = name_array_file("images", resolution)
+            raise DataError(f"{self.path / name}: does not fit {name_array_file('rows', resolution)}; {_ADVICE}")
         return images
 
     def rows(self, resolution: int) -> Int64:
@@ -101,7 +104,7 @@ class FilmDataset:
         """The patient of each manifest row, an object array of str."""
         return self.manifest["patient_id"].to_numpy(dtype=object)[rows]
 
-    def _load(self, kind: str, resolution: int, mmap_mode: Literal["r"] | None = None) -> Any:
+    def _load(self, kind: Literal["images", "rows"], resolution: int) -> NDArray[Any]:
         if resolution not in list_packed_sides(self.resolution):
             raise DataError(
                 f"{self.path}: packed at powers of two from {SMALLEST_SIDE} to {self.resolution} px, not at"
@@ -109,7 +112,7 @@ class FilmDataset:
             )
         path = self.path / name_array_file(kind, resolution)
         expected = ArrayType("i", (None,)) if kind == "rows" else ArrayType("u", (None, resolution, resolution))
-        return numpy_files.read_npy(path, expected, memory_map=mmap_mode is not None, advice=_ADVICE)
+        return numpy_files.read_npy(path, expected, memory_map=kind == "images", advice=_ADVICE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,7 @@ class LeftOutFilm:
 
     @property
     def part(self) -> LeftOut:
-        """The film as a number to add up."""
+        """The film as an entry for `left_out.sum_by_reason`."""
         return LeftOut(self.reason, 1, self.origin)
 
 

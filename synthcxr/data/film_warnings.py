@@ -36,7 +36,8 @@ def _warn_about_numbers(films: pd.DataFrame, resolution: int) -> Iterator[str]:
         yield _describe(n_val, "val", resolution, MIN_FILMS_TO_TRAIN, refusal)
     if n_val < MIN_FILMS_FOR_DISTANCE:
         refusal = (
-            "`train-gan` will refuse to choose the generator by its distance to val; set train_gan.n_val_distance: 0"
+            "`train-gan` will refuse to choose the generator by its distance to val, which train_gan.n_val_distance: 0"
+            " turns off"
         )
         yield _describe(n_val, "val", resolution, MIN_FILMS_FOR_DISTANCE, refusal)
     if n_val < MIN_FILMS_FOR_CALIBRATION:
@@ -54,7 +55,7 @@ def _warn_about_numbers(films: pd.DataFrame, resolution: int) -> Iterator[str]:
 def _describe(n: int, split: str, resolution: int, minimum: int, refusal: str) -> str:
     shares = " or ".join(f"prepare.shares.{name}" for name in split.split(" and "))
     return (
-        f"warning: {n:,} {split} films of {resolution} px are fewer than {minimum}: {refusal}; or add films, or raise"
+        f"warning: {n:,} {split} films of {resolution} px are fewer than {minimum}: {refusal}; add films, or raise"
         f" {shares}"
     )
 

@@ -27,6 +27,8 @@ from PIL import (  # noqa: F401 - imported plugins are registered, so that threa
 )
 
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.storage import guarded_files
+from synthcxr.storage.guarded_files import RefusedContentError
 
 FILM_FORMATS = ("PNG", "JPEG", "WebP", "TIFF", "BMP")
 DATASET_FORMATS = ("PNG",)
@@ -34,6 +36,7 @@ MAX_PIXELS = 100_000_000
 """Limit for one image; the largest detectors have about 30 million pixels."""
 MAX_PIXELS_VARIABLE = "SYNTHCXR_MAX_PIXELS"
 _LARGEST_MAX_PIXELS = 178_000_000  # Pillow refuses larger images
+_MAX_BYTES = 2**32
 _DECODER_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error, Image.DecompressionBombError),
@@ -80,13 +83,15 @@ def _ignore_size_warnings() -> None:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def _open_stream(source: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+def _open_stream(source: Path | bytes) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return io.BytesIO(source) if isinstance(source, bytes) else guarded_files.open_regular(source, _MAX_BYTES)
 
 
 def _find_reason(source: Path | bytes, error: Exception, formats: tuple[str, ...]) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, RefusedContentError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:

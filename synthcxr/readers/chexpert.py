@@ -49,7 +49,7 @@ def read_films(
     present too, the film cannot be read, which `prepare.on_bad` handles. Without labels, the findings are unknown.
     `report` receives a line about observations, views and films that are left out.
     """
-    root = Path(path).expanduser()
+    root = film_files.find_folder(path)
     value_of_text = chexpert_labels.build_values(uncertain_as=uncertain_as, blank_as=blank_as)
     films: list[Film] = []
     tables = [_read_table(file) for file in _find_tables(root, csv)]
@@ -103,8 +103,6 @@ def matches_layout(path: Path) -> bool:
 
 
 def _find_tables(root: Path, csv: str | None) -> Sequence[Path]:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
     if csv is not None:
         return [root / csv]
     tables = [root / name for name in _TABLE_FILES if (root / name).is_file()]

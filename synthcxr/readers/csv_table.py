@@ -59,7 +59,7 @@ def read_table(
     ends in .gz is decompressed, and .jsonl is one JSON object per line, whose lists are joined by `list_separator`.
     Optional roles without a column are left out, and so are rows without text. Column names that contain commas (the
     NIH's OriginalImage[Width,Height]) may be quoted or not. Raises DataError for a file that is absent, empty or not a
-    table, for a required role without a column, and for a row with too few fields.
+    table, for a required role without a column, and for a row with too few fields or with text beyond the last column.
     """
     with csv_files.open_lines(path) as lines:
         if path.name.removesuffix(".gz").endswith(".jsonl"):
@@ -84,7 +84,7 @@ def _parse(
 ) -> CsvTable:
     reader = csv.reader(file, delimiter=separator)
     header = next(reader, [])
-    first_row = next(reader, [])
+    first_row = next((fields for fields in reader if any(fields)), [])
     if len(first_row) > len(header):
         header = [part for name in header for part in name.split(",")]
     folded_header = _fold_names(header)
@@ -95,8 +95,12 @@ def _parse(
     rows: list[list[str]] = []
     for fields in itertools.chain([first_row], reader):
         if any(fields):
-            if len(fields) <= max(present.values(), default=0):
-                raise DataError(f"{path}:{reader.line_num}: {len(fields)} fields, but the header has {len(header)}")
+            is_short, is_long = len(fields) <= max(present.values(), default=0), any(fields[len(header) :])
+            if is_short or is_long:
+                advice = f"; put a field that contains {separator!r} in quotation marks" if is_long else ""
+                raise DataError(
+                    f"{path}:{reader.line_num}: {len(fields)} fields, but the header has {len(header)}{advice}"
+                )
             lines.append(reader.line_num)
             rows.append(fields)
     columns = {role: [text.strip() for text in map(itemgetter(position), rows)] for role, position in present.items()}

@@ -55,12 +55,12 @@ def read_films(
     or contradictory labels, becomes a film that cannot be read, which `prepare.on_bad` handles. Raises DataError for a
     missing folder or films and for a placeholder as the only patient, and ConfigError for an invalid option.
     """
-    root = Path(path).expanduser()
+    root = film_files.find_folder(path)
     if others not in {None, "absent", "unknown"}:
         raise ConfigError(f"others: {others!r} is neither absent nor unknown")
     if view not in {"", "PA", "AP"}:
         raise ConfigError(f"view: {view!r} is neither PA nor AP")
-    hash_name = functools.partial(_hash_name, _read_salt(Path(salt).expanduser()))
+    hash_name = functools.partial(_hash_name, _read_salt(film_files.expand_home(salt)))
     aliases = label_csv.check_aliases(map or {})
     parse_labels = functools.partial(
         label_csv.parse_labels,
@@ -68,8 +68,6 @@ def read_films(
         aliases=aliases,
         others_absent=others != "unknown",
     )
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
     csv_file = label_csv.find_label_csv(root, csv)
     if csv_file is None:
         headers = read_headers(root, modalities, report)

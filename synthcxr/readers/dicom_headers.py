@@ -89,6 +89,8 @@ def _may_be_dicom(file: Path) -> bool:
 
 
 def _is_dicom(file: Path) -> bool:
+    if not file.is_file():  # opening a named pipe would wait for its writer
+        return False
     try:
         with file.open("rb") as stream:
             stream.seek(_MAGIC_OFFSET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,19 @@ _FILM_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 _MASK_NAME = re.compile(r"(.*[ _.-])?(mask|masks|segmentation)", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]+")
 _MIN_SHARED_PARTS = 2
+
+
+def expand_home(path: str) -> Path:
+    """Replace a ~ at the start by the home folder; the ~ of an unknown user stays."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
+def find_folder(path: str) -> Path:
+    """Return the folder at `path`, which may begin with ~; DataError if there is none."""
+    folder = expand_home(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    return folder
 
 
 def walk_files(folder: Path, accepts: Callable[[Path], bool]) -> Iterator[Path]:
@@ -134,19 +148,16 @@ def _may_match(listed: Sequence[str], present: Sequence[str], n_shared: int) -> 
 
 def _resolve_claims(table: CsvTable, matches: Mapping[int, tuple[tuple[int, bool, bool], Path]]) -> dict[int, Path]:
     """Give each file to the row that matches it best; DataError if two rows match it equally."""
-    row_of_file: dict[Path, int] = {}
-    for row, (score, file) in matches.items():
-        other = row_of_file.setdefault(file, row)
-        if other == row:
-            continue
-        if score == matches[other][0]:
-            raise table.row_error(
-                row, f"{table['image'][row]} and {table['image'][other]} match one file, {file}; give more of the path"
-            )
-        if score > matches[other][0]:
-            row_of_file[file] = row
-    files = {row: file for file, row in row_of_file.items()}
-    return {row: files[row] for row in matches if row in files}
+    rows_of_file: dict[Path, list[int]] = {}
+    for row, (_, file) in matches.items():
+        rows_of_file.setdefault(file, []).append(row)
+    for file, rows in rows_of_file.items():
+        best_score = max(matches[row][0] for row in rows)
+        rows[:] = [row for row in rows if matches[row][0] == best_score]
+        if len(rows) > 1:
+            first, second = (table["image"][row] for row in rows[:2])
+            raise table.row_error(rows[1], f"{second} and {first} match one file, {file}; give more of the path")
+    return {row: file for row, (_, file) in matches.items() if rows_of_file[file] == [row]}
 
 
 def report_counts(

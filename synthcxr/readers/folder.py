@@ -61,7 +61,7 @@ def read_films(
     about everything that is absent, left out or assumed. Raises DataError for missing films or columns and unknown
     findings, and ConfigError for an invalid option; its message begins with the option.
     """
-    root = Path(path).expanduser()
+    root = film_files.find_folder(path)
     _check_options(others=others, view=view)
     pattern = _compile_pattern(patient_pattern)
     aliases = label_csv.check_aliases(map or {})
@@ -123,12 +123,10 @@ def _compile_pattern(patient_pattern: str | None) -> re.Pattern[str] | None:
 
 
 def _find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
     files = film_files.find_images(root, report)
     if not files:
         suffixes = ", ".join(sorted(film_files.IMAGE_SUFFIXES))
-        raise DataError(f"{root}: no films found: the folder contains no PNG or JPEG file (read: {suffixes})")
+        raise DataError(f"{root}: no films found: the folder contains no image ({suffixes})")
     return files
 
 

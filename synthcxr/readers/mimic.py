@@ -47,7 +47,7 @@ def read_films(
     Films whose view is not PA or AP are left out; `report` receives a line about them. A film with contradictory labels
     cannot be read, which `prepare.on_bad` handles.
     """
-    root = Path(path).expanduser()
+    root = film_files.find_folder(path)
     value_of_text = chexpert_labels.build_values(uncertain_as=uncertain_as, blank_as=blank_as)
     table = _read_metadata(root)
     labels_of_study = _read_labels(root, csv, value_of_text, report)
@@ -96,8 +96,6 @@ def _find_table(root: Path, kind: str) -> Path | None:
 
 def _read_metadata(root: Path) -> CsvTable:
     """Read the metadata with the path of each film below the root in the column image."""
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
     file = _find_table(root, "metadata")
     if file is None:
         raise DataError(

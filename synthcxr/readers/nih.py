@@ -41,7 +41,7 @@ def read_films(
     and unlabelled films. A film with contradictory labels cannot be read, which `prepare.on_bad` handles. Raises
     DataError if the folder, the table, a column or every film is missing, and for an unknown finding.
     """
-    root = Path(path).expanduser()
+    root = film_files.find_folder(path)
     table = _read_table(_find_table(root, csv))
     parse_text = functools.partial(label_csv.parse_labels, separator=LABEL_SEPARATOR, aliases={}, others_absent=True)
     labelled_films = label_csv.merge_rows(table, label_csv.read_findings(table, parse_text), report)
@@ -102,8 +102,6 @@ def _build_film(
 
 
 def _find_table(root: Path, csv: str | None) -> Path:
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
     if csv is not None:
         return root / csv
     tables = sorted(root.glob("Data_Entry_2017*.csv"))

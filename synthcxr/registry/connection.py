@@ -66,16 +66,17 @@ def connect(uri: str, *, create: bool = False) -> MlflowClient:
 
     A missing sqlite store is created only with `create`.
     """
-    _check_database(uri, create=create)
-    with translate_errors(uri), _translate_address_errors(uri), _environment(_unset_probe_variables()):
-        client = MlflowClient(tracking_uri=uri)
-        try:
-            client.search_experiments(max_results=1)
-        except MlflowException as error:
-            if not any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in _causes(error)):
-                raise
-            client.search_experiments(max_results=1)  # the server had closed a connection that was kept open
-    return client
+    with translate_errors(uri):
+        _check_database(uri, create=create)
+        with _translate_address_errors(uri), _environment(_unset_probe_variables()):
+            client = MlflowClient(tracking_uri=uri)
+            try:
+                client.search_experiments(max_results=1)
+            except MlflowException as error:
+                if not any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in _causes(error)):
+                    raise
+                client.search_experiments(max_results=1)  # the server had closed a connection that was kept open
+            return client
 
 
 @contextlib.contextmanager
@@ -185,10 +186,9 @@ def _check_database(uri: str, *, create: bool) -> None:
         raise ArtifactError(f"{name}: not writable; MLflow needs write access to its store")
     from synthcxr.registry import local_store  # seconds to import, and not needed for a server
 
-    with _quiet():
-        if create:
-            local_store.make(path, name=name)
-        local_store.require_usable(path, name=name)
+    if create:
+        local_store.make(path, name=name)
+    local_store.require_usable(path, name=name)
 
 
 def _unset_probe_variables() -> dict[str, str]:

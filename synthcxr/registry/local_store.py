@@ -79,7 +79,7 @@ def _build(path: Path) -> None:
 
 
 def _is_foreign(contents: Contents) -> bool:
-    """Whether a table, none of which is MLflow's `experiments`, is not one that MLflow makes."""
+    """Whether another program made the database: it has tables that MLflow does not make, and no `experiments`."""
     known = {_ALEMBIC_TABLE, *Base.metadata.tables, *InitialBase.metadata.tables}
     unknown = {table for table in contents.tables - known if not table.startswith(_UNFINISHED_STEP)}
     return bool(unknown) and _EXPERIMENTS not in contents.tables

@@ -135,16 +135,20 @@ class _Sender(threading.Thread):
         """Continue the run of this project's trainings, or start it; rows that it contains are not sent again."""
         client = connection.connect(self.uri)
         experiment_id = connection.get_or_create_experiment(client, self.uri, self.experiment)
-        run = active_run.find_active_run(client, experiment_id, films=self.films, trainings={self.table: self.training})
+        if self._run_to_end is None:
+            trainings = {self.table: self.training}
+            run = active_run.find_active_run(client, experiment_id, films=self.films, trainings=trainings)
+        else:  # an earlier call made or found it, and then failed
+            run = client.get_run(self._run_to_end[1])
         tags = revision.build_run_tags() | {
             TRAINING_DATA_TAG: self.films,
             active_run.training_tag(self.table): self.training,
         }
         if run is None:  # with its tags, so that it is found again if the following calls fail
             run = client.create_run(experiment_id, tags=tags)
-            active_run.save_run_id(run.info.run_id)
         run_id = run.info.run_id
         self._run_to_end = client, run_id
+        active_run.save_run_id(run_id)
         client.update_run(run_id, status="RUNNING")
         client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
         params = {name: value for name, value in self.params.items() if name not in run.data.params}

@@ -214,16 +214,17 @@ def _join_same_films(
         report(f"the same picture: {', '.join(films[row].origin for row in group)}")
     if groups:
         n_films, n_more = sum(map(len, groups)), len(groups) - _MAX_NAMED_GROUPS
+        n_groups = "1 group" if len(groups) == 1 else f"{len(groups):,} groups"
         more = f"; {n_more:,} more groups are not named here but by --json" if n_more > 0 else ""
         report(
-            f"{n_films:,} films show the same picture as another film, in {len(groups):,} groups; each group counts as"
+            f"{n_films:,} films show the same picture as another film, in {n_groups}; each group counts as"
             f" one patient and is in one split{more}"
         )
     for sentence in joined.contradictions:
         report(sentence)
     if joined.contradictions and on_bad == "error":
         raise DataError(
-            f"{len(joined.contradictions):,} groups of films with the same picture contradict each other; the first:"
+            f"films with the same picture have contradictory labels ({len(joined.contradictions):,} found); the first:"
             f" {joined.contradictions[0]}; correct the table, remove one film, or set prepare.on_bad: skip, which"
             " makes the findings that contradict unknown"
         )

@@ -39,8 +39,8 @@ def require_replaceable_folder(out: Path) -> Path:
     return resolved
 
 
-def require_writable_folder(out: Path) -> Path:
-    """Return the resolved `out`; ConfigError unless files can be written into it."""
+def require_writable_folder(out: Path) -> None:
+    """Raise ConfigError unless files can be written into it."""
     resolved = resolve_output(out)
     if not resolved.exists():
         _require_writable_parent(out, resolved)
@@ -48,11 +48,10 @@ def require_writable_folder(out: Path) -> Path:
         raise DataError(f"{out}: is a file; give another --out")
     elif not os.access(resolved, os.W_OK | os.X_OK):
         raise ConfigError(f"{out}: is not writable; choose another --out")
-    return resolved
 
 
-def require_writable_file(out: Path) -> Path:
-    """Return the resolved `out`; ConfigError unless a file can be renamed to it."""
+def require_writable_file(out: Path) -> None:
+    """Raise ConfigError unless a file can be renamed to it."""
     resolved = resolve_output(out)
     if resolved.is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of a file")
@@ -61,7 +60,6 @@ def require_writable_file(out: Path) -> Path:
     if out.is_symlink():
         _require_writable_parent(out, out.absolute())
     _require_writable_parent(out, resolved)
-    return resolved
 
 
 def _require_writable_parent(out: Path, resolved: Path) -> None:

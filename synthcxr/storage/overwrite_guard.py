@@ -35,4 +35,6 @@ def remove_partial_files(folder: Path, own_names: Iterable[str]) -> None:
 
 def _is_partial(name: str, own_names: set[str]) -> bool:
     """Whether `name` is NAME.partial, or NAME.PID.partial of a file that several processes may write."""
-    return name.endswith(atomic.PARTIAL_SUFFIX) and any(name.startswith(f"{own_name}.") for own_name in own_names)
+    written_name, suffix = name.removesuffix(atomic.PARTIAL_SUFFIX), atomic.PARTIAL_SUFFIX
+    stem, _, pid = written_name.rpartition(".")
+    return name.endswith(suffix) and (written_name in own_names or (pid.isdigit() and stem in own_names))

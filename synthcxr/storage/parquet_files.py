@@ -32,7 +32,6 @@ def read_table(
             path,
             thrift_string_size_limit=_MAX_METADATA_BYTES,
             thrift_container_size_limit=MAX_ROWS,
-            page_checksum_verification=True,
         ) as file:
             _require_size(file.metadata)
             _require_schema(file.schema_arrow, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
 from support.cli_runner import invoke
 
 
@@ -26,6 +27,17 @@ def test_init_says_which_option_is_missing(tmp_path: Path) -> None:
     assert (without_source.exit_code, without_source.stdout) == (2, "")
     assert "--reader needs --source" in without_source.stderr
     assert not (tmp_path / "project").exists()
+
+
+def test_init_takes_the_earlier_name_of_source(tmp_path: Path) -> None:
+    """Scripts that were written for `init --films` still work, and a warning gives the present name."""
+    (tmp_path / "films" / "Effusion").mkdir(parents=True)
+    Image.new("L", (32, 32), 90).save(tmp_path / "films" / "Effusion" / "a.png")
+    result = invoke("init", tmp_path / "project", "--profile", "nih-64", "--films", tmp_path / "films")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"reader: folder, for {tmp_path / 'films'}")
+    assert "is now `init --source`" in result.stderr
+    assert "--films" not in invoke("init", "--help").stdout
 
 
 def test_lock_says_what_changed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Bounds, Length
-from synthcxr.errors import ArtifactError, DataError
+from synthcxr.errors import ArtifactError, ConfigError, DataError
 
 
 class Row(TypedDict):
@@ -86,3 +86,9 @@ def test_keys_may_be_missing_if_the_caller_says_so(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"rows": {"a": {"share": []}}}')
     with pytest.raises(DataError, match=r"x\.json: rows\.a\.share: expected float"):
         parsing.read_json(File, tmp_path / "x.json", missing_ok=True)
+
+
+def test_a_key_that_is_a_huge_number_is_an_error() -> None:
+    """Python refuses to print such a number in decimal; YAML can have it as a hexadecimal key."""
+    with pytest.raises(ConfigError, match=r"^p\.of 24000 bits: expected an integer of at most 64 bits"):
+        parsing.build(dict[int, int], {16**6000 - 1: 4}, "p")

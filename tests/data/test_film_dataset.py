@@ -291,6 +291,15 @@ def test_an_incomplete_dataset_is_an_error(films: list[Film], tmp_path: Path) ->
         open_film_dataset(tmp_path / "cxr")
 
 
+def test_images_that_do_not_fit_their_rows_are_an_error(films: list[Film], tmp_path: Path) -> None:
+    """A valid array of fewer images, as from another dataset, is refused before an image is used."""
+    build_film_dataset(films, out=tmp_path / "cxr", resolution=16, splits=SPLITS, on_bad="error")
+    packed, file = open_film_dataset(tmp_path / "cxr"), tmp_path / "cxr" / "images_0016.npy"
+    np.save(file, np.load(file)[:-1])
+    with pytest.raises(DataError, match=r"images_0016\.npy: does not fit rows_0016\.npy; run `synthcxr prepare` again"):
+        packed.images(16, ["train"])
+
+
 def test_a_folder_with_another_file_is_recognised(films: list[Film], tmp_path: Path) -> None:
     """A folder with any file that `prepare` does not write is not only a dataset's."""
     out = tmp_path / "cxr"

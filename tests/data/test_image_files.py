@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -119,5 +120,16 @@ def test_corrupt_files_are_one_line(tmp_path: Path, format_name: str) -> None:
 def test_a_folder_in_place_of_a_film_is_an_error(tmp_path: Path) -> None:
     """A path that cannot be opened is a DataError with the reason of the system."""
     (tmp_path / "x.png").mkdir()
-    with pytest.raises(DataError, match=r"x\.png: not a readable image \("):
+    with pytest.raises(DataError, match=r"x\.png: not a readable image \(is a folder, expected a file\)$"):
         images.read(tmp_path / "x.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_in_place_of_a_film_is_an_error(tmp_path: Path) -> None:
+    """A pipe is not opened, which would wait for its writer."""
+    os.mkfifo(tmp_path / "x.png")
+    for read in (images.read, images.read_shorter_side):
+        with pytest.raises(
+            DataError, match=r"x\.png: not a readable image \(is a pipe or a device, expected a file\)$"
+        ):
+            read(tmp_path / "x.png")

@@ -56,6 +56,19 @@ def test_run_in_a_dvc_stage_is_tagged(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_each_plugin_can_be_imported_before_mlflow(installed: Path, tmp_path: Path) -> None:
+    """MLflow has the dataset source too when a plug-in is imported first, and nothing warns."""
+    program = (
+        "import warnings; warnings.simplefilter('error', UserWarning)\n"
+        "from synthcxr.plugins.mlflow_dataset_source import FolderSource\n"
+        "from mlflow.data.dataset_source_registry import get_registered_sources\n"
+        "print(FolderSource in get_registered_sources())"
+    )
+    process = run_python(program, folder=tmp_path, path=installed)
+    assert process.stdout.splitlines()[-1:] == ["True"], process.stderr
+
+
+@pytest.mark.slow
 def test_dataset_is_logged_as_input_and_loaded_again(installed: Path, tmp_path: Path) -> None:
     """A generated dataset is logged with digest and profile, resolves to its path, and is refused after a change."""
     write_dataset(tmp_path / "data" / "synthetic", write_stub_models(tmp_path / "models"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from synthcxr.data.film_dataset import build_film_dataset
 from synthcxr.data.findings import format_finding_labels, to_finding_names
 from synthcxr.data.patient_split import split_patients
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import dicom
+from synthcxr.readers import dicom, dicom_headers
 
 
 @pytest.fixture
@@ -135,6 +136,15 @@ def test_broken_files_become_unreadable_films(archive: Path, salt: str) -> None:
         with pytest.raises(DataError):
             broken.read()
     assert third.read_size() == 32
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_not_opened(archive: Path) -> None:
+    """A pipe is left alone, or an unreadable film if it has the name of one; nothing waits for its writer."""
+    os.mkfifo(archive / "control")
+    os.mkfifo(archive / "x.dcm")
+    header = dicom_headers.read_headers(archive, None, lambda line: None)[archive / "x.dcm"]
+    assert header.error == f"{archive / 'x.dcm'}: not a readable DICOM film (no DICM at byte 128)"
 
 
 def test_folders_without_films_are_errors(tmp_path: Path, salt: str) -> None:

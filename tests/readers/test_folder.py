@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -150,7 +151,7 @@ def test_missing_films_and_invalid_options_are_errors(tmp_path: Path) -> None:
     """A missing folder, an empty folder, a film outside class folders and an invalid option are one-line errors."""
     with pytest.raises(DataError, match="no such folder"):
         folder.read_films(str(tmp_path / "gone"))
-    with pytest.raises(DataError, match="no films found: the folder contains no PNG or JPEG"):
+    with pytest.raises(DataError, match="no films found: the folder contains no image"):
         folder.read_films(str(tmp_path))
     write_film(tmp_path / "x.png")
     write_film(tmp_path / "Mass" / "y.png")
@@ -251,3 +252,35 @@ def test_a_header_with_mixed_separators_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,x;label;patient;view\nx.png;Edema;1;PA\n")
     with pytest.raises(DataError, match="mixes commas, semicolons or tabs"):
         folder.read_films(str(tmp_path))
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(["train/x.png", "test/x.png", "x.png"])))
+def test_a_file_belongs_to_the_row_that_matches_it_best(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Two rows that match it equally are no error if another row matches it better, whatever their order."""
+    write_film(tmp_path / "x.png")
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{name},Mass\n" for name in names))
+    (film,) = folder.read_films(str(tmp_path))
+    assert film.image_index == "x.png"
+
+
+@pytest.mark.parametrize("row", ["x.png,Mass,Edema", "x.png,Mass,,Edema"])
+def test_a_row_with_text_beyond_the_last_column_is_an_error(tmp_path: Path, row: str) -> None:
+    """Labels that are separated like fields are not dropped; blank fields at the end of a row do not matter."""
+    write_film(tmp_path / "x.png")
+    (tmp_path / "t.csv").write_text(f"image,label\nx.png,Mass,,\n{row}\n")
+    with pytest.raises(DataError, match=r"t\.csv:3: [34] fields, but the header has 2; put a field that contains ','"):
+        folder.read_films(str(tmp_path))
+
+
+def test_a_table_with_blank_fields_at_the_end_of_rows_is_read(tmp_path: Path) -> None:
+    """Spreadsheets write the separators of empty columns."""
+    write_film(tmp_path / "x.png")
+    (tmp_path / "t.csv").write_text("image,label\nx.png,Mass,,\n")
+    (film,) = folder.read_films(str(tmp_path))
+    assert to_finding_names(film.findings) == ("Mass",)
+
+
+def test_the_home_folder_of_an_unknown_user_is_an_error() -> None:
+    """~NAME without such a user is a folder that does not exist."""
+    with pytest.raises(DataError, match=r"^~no-such-user/films: no such folder$"):
+        folder.read_films("~no-such-user/films")

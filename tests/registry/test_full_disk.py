@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from mlflow import MlflowClient
 from support.small_disk import mount_small_disk
 from support.stub_models import write_stub_models
 
-from synthcxr.errors import DataError
-from synthcxr.registry import publish, run_metrics, tracking_uri, training_log_sender
+from synthcxr.errors import ArtifactError, DataError
+from synthcxr.registry import active_run, connection, publish, run_metrics, tracking_uri, training_log_sender
 from synthcxr.registry.client import Registry
 from synthcxr.registry.training_log import log_training
 from synthcxr.storage import write_errors
@@ -75,3 +76,32 @@ def test_a_training_ends_its_run_although_its_rows_cannot_be_sent(
         raise ZeroDivisionError
     assert read_statuses() == ["FAILED"]
     assert lines[-1].startswith("MLflow did not receive all rows")
+
+
+def test_a_full_disk_while_the_store_is_made_is_one_line(tmp_path: Path) -> None:
+    """The line names the store, and nothing is left, so that the next call can make it."""
+    with mount_small_disk(tmp_path / "registry", "size=64k"):
+        with pytest.raises(ArtifactError, match=r"registry/mlflow\.db: .*the disk is full; free some space$"):
+            connection.connect(f"sqlite:///{tmp_path}/registry/mlflow.db", create=True)
+        assert list((tmp_path / "registry").iterdir()) == []
+
+
+def test_a_training_makes_one_run_although_its_id_cannot_be_saved(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try to send rows uses the run of the first, and the run is ended."""
+    tries: list[str] = []
+
+    def refuse(run_id: str) -> None:
+        tries.append(run_id)
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(training_log_sender, "FLUSH_S", 0.1)
+    monkeypatch.setattr(active_run, "save_run_id", refuse)
+    with log_training(experiment="e", table="train_gan", say=lambda line: None) as start_logging:
+        start_logging("0123456789abcdef", "fedcba9876543210", {})({"nimg": "100", "loss_d": "1"})
+        deadline_s = time.monotonic() + 60
+        while len(tries) < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+    assert len(tries) >= 3
+    assert read_statuses() == ["FINISHED"]

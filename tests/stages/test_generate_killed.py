@@ -14,6 +14,7 @@ from support.kill_at_each_write import run_and_kill, run_generate_stage
 from synthcxr.data.synthetic_dataset import read_metadata
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files.model_folder import PROPOSAL_FILE
+from synthcxr.storage import output_lock
 from synthcxr.writers import staging
 
 pytestmark = pytest.mark.slow
@@ -65,7 +66,7 @@ def test_killed_append_leaves_a_complete_dataset(
     shutil.copytree(tmp_path / "short", out)
     for kill_at in (random.randrange(2, n_events), n_events - 3, n_events - 1):
         run_and_kill(kill_at, model, out, longer, append)
-        with staging.lock_output(out):
+        with output_lock.lock_output(out):
             staging.recover_interrupted_swap(out)
         assert len(read_metadata(out)) in (40, 70)
     run_and_kill(None, model, out, longer, append)

@@ -87,4 +87,4 @@ def test_a_file_and_a_folder_do_not_replace_each_other(tmp_path: Path) -> None:
         output_path.require_writable_file(tmp_path)
     with pytest.raises(ConfigError, match="is not a file that can be replaced"):
         output_path.require_writable_file(Path(os.devnull))
-    assert output_path.require_writable_file(tmp_path / "file") == (tmp_path / "file").resolve()
+    output_path.require_writable_file(tmp_path / "file")

@@ -34,7 +34,7 @@ def test_partial_files_of_own_files_are_known(tmp_path: Path) -> None:
     refuse_foreign_files(tmp_path, ["own.json"])
     remove_partial_files(tmp_path, ["own.json"])
     assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
-    for name in ("thesis.docx.partial", "own.jsonl.partial"):
+    for name in ("thesis.docx.partial", "own.jsonl.partial", "own.json.old.partial"):
         (tmp_path / name).touch()
         remove_partial_files(tmp_path, ["own.json"])
         with pytest.raises(DataError, match=f"contains {name}"):
