@@ -13,6 +13,7 @@ from typing import Any
 from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
 from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
 from synthcxr.data.evidence.identity import answer_identity
+from synthcxr.data.evidence.metric_names import name_metric_in_full
 from synthcxr.data.evidence.quality import answer_quality
 from synthcxr.data.evidence.sharing import answer_sharing
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
@@ -81,16 +82,19 @@ def select_utility(utility: Mapping[str, Any], metrics: MetricsJson) -> dict[str
 
 
 def describe_gates(gates: GateCounts) -> str:
-    """How many gates passed, and which failed, are not applicable or are not set."""
-    n = len(gates.failed) + len(gates.passed)
-    if gates.failed:
-        parts = [f"{len(gates.failed)} of {_count(n)} failed: {_join(map(describe_gate, gates.failed))}"]
-    elif n:
-        parts = [f"{n} of {_count(n)} passed"]
-    else:
+    """How many gates could be judged, how many passed, and which failed, are not applicable or are not set."""
+    n_passed, n_failed = len(gates.passed), len(gates.failed)
+    n_judged, n_skipped = n_passed + n_failed, len(gates.not_applicable)
+    if not n_judged:
         parts = ["No gate was applicable: there is no verdict"]
+    elif n_failed:
+        failed = _join(map(describe_gate, gates.failed))
+        parts = [f"{_count_judged(n_judged, n_skipped)}{n_failed} of {_count(n_judged)} failed: {failed}"]
+    else:
+        passed = f"all {n_passed} passed" if n_skipped else f"{n_passed} of {_count(n_passed)} passed"
+        parts = [_count_judged(n_judged, n_skipped) + passed]
     if gates.not_applicable:
-        parts.append(f"not applicable: {_join(gate['metric'] for gate in gates.not_applicable)}")
+        parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
         parts.append(f"no gate is set on {_join(FAMILIES[family] for family in gates.not_set)}")
     return "; ".join(parts)
@@ -102,14 +106,14 @@ def format_lines(summary: EvidenceSummary) -> Iterator[str]:
     for answer in summary.answers:
         yield f"{answer.question} {answer.verdict} [{_MARKS[answer.state]}]"
         yield from (f"  {reason.sentence}" for reason in answer.reasons)
-        yield from (f"  {name}: {text}" for name, text in answer.facts)
+        yield from (f"  {fact.name}: {fact.text}" for fact in answer.facts)
 
 
 def format_markdown(summary: EvidenceSummary) -> str:
     """The summary as Markdown for a model card."""
     paragraphs = [f"**{summary.headline}.**"]
     for answer in summary.answers:
-        lines = [reason.sentence for reason in answer.reasons] + [f"{name}: {text}" for name, text in answer.facts]
+        lines = [reason.sentence for reason in answer.reasons] + [f"{fact.name}: {fact.text}" for fact in answer.facts]
         items = "\n".join(f"- {line}" for line in lines)
         paragraphs.append(f"**{answer.question} {answer.verdict}.** ({answer.state})\n\n{items}")
     return "\n\n".join(paragraphs)
@@ -128,6 +132,11 @@ def _describe_state(answers: Sequence[Answer]) -> str:
 
 def _count(n: int) -> str:
     return f"{n} gate" if n == 1 else f"{n} gates"
+
+
+def _count_judged(n_judged: int, n_skipped: int) -> str:
+    """How many gates could be judged; nothing where all could."""
+    return f"{n_judged} of {_count(n_judged + n_skipped)} could be judged, " if n_skipped else ""
 
 
 def _join(texts: Iterable[str]) -> str:
