@@ -183,7 +183,7 @@ def draw_label_ratios(
     An interval that reaches beyond an edge of the plot ends in an arrow.
     """
     figure, axes = _make_figure(height_in=(0.5 + 0.24 * len(ratios)) if is_small else 0.9 + 0.33 * len(ratios))
-    left, right = _choose_ratio_limits([row for pair in ratios.values() for row in pair if row is not None])
+    left, right = choose_ratio_limits([row for pair in ratios.values() for row in pair if row is not None])
     styles = (("validity", SYNTHETIC, "D", -0.14), ("specificity", REAL, "o", 0.14))
     for position, (name, colour, marker, shift) in enumerate(styles):
         drawn = [
@@ -251,7 +251,7 @@ def draw_reader_roc(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     return _to_svg(figure, salt="reader_roc")
 
 
-def _choose_ratio_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def choose_ratio_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """Limits that hold 0, 1 and every value; intervals only up to a width at which values stay apart."""
     values = [row["value"] for row in rows if row["value"] is not None]
     ends = [end for row in rows for end in row["interval"] or ()] + values

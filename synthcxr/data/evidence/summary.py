@@ -83,16 +83,18 @@ def select_utility(utility: Mapping[str, Any], metrics: MetricsJson) -> dict[str
 
 def describe_gates(gates: GateCounts) -> str:
     """How many gates could be judged, how many passed, and which failed, are not applicable or are not set."""
-    n_passed, n_failed = len(gates.passed), len(gates.failed)
-    n_judged, n_skipped = n_passed + n_failed, len(gates.not_applicable)
+    n_failed, n_judged = len(gates.failed), len(gates.failed) + len(gates.passed)
+    n_gates = n_judged + len(gates.not_applicable)
+    judged = f"{n_judged} of {_count(n_gates)} could be judged, " if n_judged < n_gates else ""
     if not n_judged:
         parts = ["No gate was applicable: there is no verdict"]
     elif n_failed:
-        failed = _join(map(describe_gate, gates.failed))
-        parts = [f"{_count_judged(n_judged, n_skipped)}{n_failed} of {_count(n_judged)} failed: {failed}"]
+        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {_count(n_judged)}"
+        parts = [f"{judged}{count} failed: {_join(map(describe_gate, gates.failed))}"]
+    elif judged:
+        parts = [judged + ("it passed" if n_judged == 1 else f"all {n_judged} passed")]
     else:
-        passed = f"all {n_passed} passed" if n_skipped else f"{n_passed} of {_count(n_passed)} passed"
-        parts = [_count_judged(n_judged, n_skipped) + passed]
+        parts = [f"{n_judged} of {_count(n_judged)} passed"]
     if gates.not_applicable:
         parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
@@ -132,11 +134,6 @@ def _describe_state(answers: Sequence[Answer]) -> str:
 
 def _count(n: int) -> str:
     return f"{n} gate" if n == 1 else f"{n} gates"
-
-
-def _count_judged(n_judged: int, n_skipped: int) -> str:
-    """How many gates could be judged; nothing where all could."""
-    return f"{n_judged} of {_count(n_judged + n_skipped)} could be judged, " if n_skipped else ""
 
 
 def _join(texts: Iterable[str]) -> str:
