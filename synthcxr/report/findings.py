@@ -148,7 +148,7 @@ def _build_cooccurrence_plot(cooccurrence: pd.DataFrame) -> Plot | None:
         pivot = cooccurrence.pivot_table(side, "finding", "with").reindex(FINDINGS)[list(FINDINGS)].fillna(0.0)
         upper = np.triu(pivot.to_numpy())
         matrices.append(upper + np.triu(upper, k=1).T)
-    present = np.flatnonzero(sum(matrices).any(axis=0))
+    present = np.flatnonzero((matrices[0] + matrices[1]).any(axis=0))
     if len(present) < 2:
         return None
     pairs = cooccurrence[cooccurrence["finding"] != cooccurrence["with"]]

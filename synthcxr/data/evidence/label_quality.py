@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from synthcxr.data.evidence.answer import Fact, Reason, join_words
+from synthcxr.data.evidence.answer import Fact, Reason, State, join_words
 from synthcxr.data.evidence.gate_families import NO_FILMS, strip_status
 from synthcxr.data.evidence.label_faults import (
     Fault,
@@ -83,7 +83,7 @@ def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> It
     if ordered:
         values = [f"{spell_finding(finding)} {format_ratio(validity[finding])}" for finding in ordered]
         yield Fact(VALIDITY_FACT, "; ".join(values))
-    state = "open" if _judge_companions(metrics, requested) else None
+    state: State | None = "open" if _judge_companions(metrics, requested) else None
     yield Fact("Findings per image", _describe_companions(metrics, requested), state)
     weights = metrics.get("weights")
     if weights is not None and is_computed(weights) and weights["effective_share"] < 1:
