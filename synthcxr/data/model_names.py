@@ -45,5 +45,11 @@ def name_features(extractor: str, names: Mapping[str, str]) -> str:
     return f"features of the {extractor} ({network})" if extractor in _ROLES else f"features of {network}"
 
 
+def name_features_briefly(extractor: str) -> str:
+    """The features of an extractor where the text names its network elsewhere."""
+    network = _NETWORKS.get(extractor, extractor).partition(" trained on ")[0]
+    return f"features of the {extractor}" if extractor in _ROLES else f"features of {network}"
+
+
 def _describe(name: str, names: Mapping[str, str]) -> str:
     return names.get(name) or _NETWORKS.get(name, name)

@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from synthcxr.config.schema import Gate
+from synthcxr.data.evidence.metric_names import (
+    describe_target,
+    find_interval,
+    format_metric,
+    format_metric_interval,
+)
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_schema import (
     NOT_APPLICABLE,
@@ -20,7 +26,6 @@ from synthcxr.data.metrics_schema import (
     VerdictJson,
     not_applicable,
 )
-from synthcxr.data.number_format import format_interval, format_number
 from synthcxr.errors import ConfigError
 from synthcxr.evaluation.gate_patterns import is_pattern, match_metrics
 from synthcxr.evaluation.metrics.label_validity import MIN_GATED_POSITIVES
@@ -76,7 +81,7 @@ _PRIVACY = {
     "share": "share of images closer to a training film than 99 % of held-out films are, in {0}",
     "share_low": (
         "lower end of the 95 % CI of the share of images closer to a training film than 99 % of held-out films are"
-        " (0.01 by chance), in {0}"
+        " (1 % by chance), in {0}"
     ),
     "n_below_null": "number of images closer to a training film than every held-out film is, in {0}",
     "median_ratio": (
@@ -89,7 +94,7 @@ _PRIVACY = {
     ),
     "duplicates.share_low": (
         "lower end of the 95 % CI of the share of images closer to another image than 99 % of films are to a film of"
-        " another patient (0.01 by chance), in {0}"
+        " another patient (1 % by chance), in {0}"
     ),
 }
 _SHARES = {
@@ -128,8 +133,9 @@ class GateResult:
 
     def __str__(self) -> str:
         """The metric, its value and its bound, with the detail."""
-        target = _describe_target(self.direction, self.threshold)
-        return f"{self.metric} is {format_number(self.value, digits=4)}, {target}" + _in_brackets(self.detail)
+        target = describe_target(self.metric, self.direction, self.threshold)
+        value = format_metric(self.metric, self.value, limit=self.threshold)
+        return f"{self.metric} is {value}, {target}" + _in_brackets(self.detail)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,8 +236,10 @@ def _apply_bound(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
     else:
         is_within = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
         status = "passed" if is_within else "failed"
-        target = _describe_target(direction, threshold)
-        outcome = f"{_describe_value(metrics, gate.metric, value)}{_in_brackets(detail)}, {target}: {status}"
+        target = describe_target(gate.metric, direction, threshold)
+        outcome = (
+            f"{_describe_value(metrics, gate.metric, value, limit=threshold)}{_in_brackets(detail)}, {target}: {status}"
+        )
         if not metrics["n_real_test"]:
             meaning = meaning.replace("real test films", "the reference films of the model")
     sentence = f"{meaning[0].upper()}{meaning[1:]}: {outcome}."
@@ -273,23 +281,11 @@ def _look_up(metrics: MetricsJson, path: str) -> tuple[float | None, str]:
     return float(node), ""
 
 
-def _describe_value(metrics: MetricsJson, path: str, value: float) -> str:
+def _describe_value(metrics: MetricsJson, path: str, value: float, *, limit: float) -> str:
     """The value, its interval where it has one, and the N of a distance: at a small N the ratio is closer to 1."""
-    *parents, key = path.split(".")
-    node: Any = metrics
-    for parent in parents:
-        node = node[parent]
-    interval = node.get("interval" if key == "value" else f"{key}_interval")
-    details = [format_interval(interval, _format, template="95 % CI {} to {}")]
-    if parents[0] == "distance" and node.get("n_synthetic") is not None:
-        details.append(f"N = {node['n_synthetic']:,} images")
-    text = ", ".join(detail for detail in details if detail)
-    return f"{_format(value)} ({text})" if text else _format(value)
-
-
-def _describe_target(direction: GateDirection, threshold: float) -> str:
-    return f"target at {'most' if direction == 'max' else 'least'} {threshold:g}"
-
-
-def _format(value: float) -> str:
-    return format_number(value, digits=4)
+    details = [format_metric_interval(path, find_interval(metrics, path)).strip("()")]
+    kind, name, *_ = path.split(".")
+    if kind == "distance" and (n := metrics["distance"][name].get("n_synthetic")) is not None:
+        details.append(f"N = {n:,} images")
+    text, number = ", ".join(filter(None, details)), format_metric(path, value, limit=limit)
+    return f"{number} ({text})" if text else number

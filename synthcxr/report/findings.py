@@ -24,7 +24,7 @@ _HEADINGS = (
 
 def build_findings_section(labels: Labels, cooccurrence: pd.DataFrame) -> Section:
     """The section; `cooccurrence` is the table of curves/cooccurrence.csv, empty where there is none."""
-    plotted = (_build_shares_plot(order_shares(labels)), _build_cooccurrence_plot(cooccurrence))
+    plotted = (_build_shares_plot(_select_present(labels)), _build_cooccurrence_plot(cooccurrence))
     return Section(
         title="Findings in real films and in synthetic images",
         conclusion=_conclude(labels),
@@ -52,6 +52,11 @@ def order_shares(labels: Labels) -> dict[str, ShareRow]:
     return dict(sorted(labels["shares"].items(), key=lambda item: (item[0] != NO_FINDING, -(item[1]["real"] or 0))))
 
 
+def _select_present(labels: Labels) -> dict[str, ShareRow]:
+    """The shares of the findings on at least one film or image."""
+    return {name: share for name, share in order_shares(labels).items() if share["real"] or share["synthetic"]}
+
+
 def _build_table(labels: Labels) -> Table | None:
     not_judged, prevalence = set(labels["not_judged"]), labels.get("prevalence")
     rows = tuple(
@@ -63,7 +68,7 @@ def _build_table(labels: Labels) -> Table | None:
             format_count(share["n_real_positive"]),
             *(() if prevalence is None else _prevalence_cells(prevalence["shares"][name])),
         )
-        for name, share in order_shares(labels).items()
+        for name, share in _select_present(labels).items()
     )
     if not rows:
         return None
@@ -101,6 +106,9 @@ def _build_notes(labels: Labels) -> tuple[str, ...]:
             f" {points} percentage points on average over all pairs."
         )
     notes += prevalence
+    present = _select_present(labels)
+    if absent := [spell_finding(name) for name in order_shares(labels) if name not in present]:
+        notes.append(f"On no film and no image, by the judge: {', '.join(absent)}.")
     if labels["not_judged"]:
         names = ", ".join(map(spell_finding, labels["not_judged"]))
         notes.append(
@@ -138,8 +146,11 @@ def _build_cooccurrence_plot(cooccurrence: pd.DataFrame) -> Plot | None:
     matrices = []
     for side in ("real", "synthetic"):
         pivot = cooccurrence.pivot_table(side, "finding", "with").reindex(FINDINGS)[list(FINDINGS)].fillna(0.0)
-        upper = np.triu(pivot.to_numpy(), k=1)
-        matrices.append(upper + upper.T)
+        upper = np.triu(pivot.to_numpy())
+        matrices.append(upper + np.triu(upper, k=1).T)
+    present = np.flatnonzero((matrices[0] + matrices[1]).any(axis=0))
+    if len(present) < 2:
+        return None
     pairs = cooccurrence[cooccurrence["finding"] != cooccurrence["with"]]
     extreme = pairs.iloc[int((pairs["synthetic"] - pairs["real"]).abs().to_numpy().argmax())]
     alt = (
@@ -148,7 +159,12 @@ def _build_cooccurrence_plot(cooccurrence: pd.DataFrame) -> Plot | None:
         f" real {_format_alt(extreme['real'])}, synthetic {_format_alt(extreme['synthetic'])}"
     )
     return Plot.from_svg(
-        plots.draw_cooccurrence(FINDINGS, *matrices), title="Findings that occur together", alt=alt, is_wide=True
+        plots.draw_cooccurrence(
+            [FINDINGS[k] for k in present], *(matrix[np.ix_(present, present)] for matrix in matrices)
+        ),
+        title="Findings that occur together",
+        alt=alt,
+        is_wide=True,
     )
 
 

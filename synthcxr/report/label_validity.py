@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthcxr.data.evidence.label_quality import judge_label_quality, list_usable_findings, read_label_ratios
+from synthcxr.data.evidence.label_faults import list_usable_findings, read_label_ratios
+from synthcxr.data.evidence.label_quality import VALIDITY_FACT, judge_label_quality
 from synthcxr.data.metrics_rows import LabelRatioRow
 from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, is_computed, label_ratio_rows
 from synthcxr.data.number_format import format_count, format_number
@@ -39,13 +40,13 @@ def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str])
     ordered = sorted(label_ratio_rows(section), key=lambda finding: finding not in requested)
     specificity = label_ratio_rows(metrics["labels"].get("specificity") or {})
     computed = read_label_ratios(metrics, "validity")
+    all_rows = label_ratio_rows(section)
+    shown = [finding for finding in ordered if finding in computed or finding in requested]
+    absent = [finding for finding in ordered if finding not in shown and not all_rows[finding]["n_synthetic_positive"]]
+    without_value = [finding for finding in ordered if finding not in shown and finding not in absent]
     rows, unknown = (
-        tuple(
-            _tabulate(finding, label_ratio_rows(section)[finding], specificity.get(finding), requested)
-            for finding in ordered
-            if (finding in computed or finding in requested) is has_value
-        )
-        for has_value in (True, False)
+        tuple(_tabulate(finding, all_rows[finding], specificity.get(finding), requested) for finding in findings)
+        for findings in (shown, without_value)
     )
     parts = (
         Section("Findings on one image", table=_tabulate_companions(metrics, requested)),
@@ -57,7 +58,7 @@ def build_label_validity_section(metrics: MetricsJson, requested: Sequence[str])
         title="Do the labels mean what they say?",
         conclusion=_conclude(metrics, requested, str(section.get("status", ""))),
         plots=() if plot is None else (plot,),
-        notes=(*faults, *_describe_variety(metrics)),
+        notes=(*faults, *_name_absent(absent), *_describe_variety(metrics)),
         table=Table(_HEADINGS, rows) if rows else None,
         subsections=tuple(part for part in parts if part.table is not None),
         method=_METHOD,
@@ -74,7 +75,13 @@ def build_validity_plot(metrics: MetricsJson, requested: Sequence[str], *, is_sm
     svg = plots.draw_label_ratios(
         {finding: (validity[finding], specificity.get(finding)) for finding in ordered}, is_small=is_small
     )
-    return Plot.from_svg(svg, title="Label validity (1: as on films, 0: no meaning)", alt=f"Label validity: {values}")
+    return Plot.from_svg(svg, title=VALIDITY_FACT, alt=f"Label validity: {values}")
+
+
+def _name_absent(findings: Sequence[str]) -> list[str]:
+    """The findings that no image is labelled with, in one line."""
+    names = ", ".join(map(spell_finding, findings))
+    return [f"Not tested, because no image is labelled with them: {names}."] if findings else []
 
 
 def _conclude(metrics: MetricsJson, requested: Sequence[str], status: str) -> str:
@@ -91,11 +98,15 @@ def _describe_variety(metrics: MetricsJson) -> list[str]:
     if variety is None or not is_computed(variety):
         return []
     share = format_share_estimate(variety["near_duplicates"], variety["near_duplicates_interval"], in_text=True)
-    real_share, median = format_share(variety["real_near_duplicates"]), format_number(variety["correlation"])
+    median, real_median = format_number(variety["correlation"]), variety["real_correlation"]
+    real = variety["real_near_duplicates"]
+    films = "" if real is None else f"; of real films {format_share(real)}"
+    film = (
+        "" if real_median is None else f", the median film with that of another patient at {format_number(real_median)}"
+    )
     return [
-        f"Near-duplicates of another image: {share}; of real films {real_share}. The median image correlates with the"
-        f" one most like it at {median}, the median film with that of another patient at"
-        f" {format_number(variety['real_correlation'])}."
+        f"Almost identical to another image (correlation of 0.98 or more at 32 px): {share}{films}. The median image"
+        f" correlates with the one most like it at {median}{film}."
     ]
 
 

@@ -2,78 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from synthcxr.data.evidence.answer import Answer
+from synthcxr.data.evidence.sharing import (
+    POWER,
+    describe_detection,
+    list_flagged_spaces,
+    list_missed_kinds,
+    name_space,
+    read_computed_spaces,
+)
 from synthcxr.data.metrics_rows import PrivacyRow
-from synthcxr.data.metrics_schema import PIXELS, MetricsJson, PrivacySection, is_computed, privacy_spaces
+from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, privacy_spaces
 from synthcxr.data.number_format import NO_BREAK_SPACE, format_number
 from synthcxr.report.section import Row, Section, Table
-from synthcxr.report.text import format_estimate, format_share, format_share_estimate, name_space
+from synthcxr.report.text import format_estimate, format_share, format_share_estimate, name_space_in_heading
 
+PAIRS_ANCHOR = "closest-pairs"
 _SPACES = (
     "Space",
-    "Closer than 99 % of held-out films (95 % CI)",
+    "Closer than 99 % of held-out films (95 % CI; 1 % expected)",
     "Closer than all held-out films",
-    "Median ratio (95 % CI)",
+    "Median ratio (95 % CI; 1 expected)",
     "Planted copies detected",
-    "Membership inference, AUROC (95 % CI)",
-    "Duplicates (95 % CI)",
+    "Membership inference, AUROC (95 % CI; 0.5 expected)",
+    "Duplicates (95 % CI; 1 % expected)",
 )
 _PAIRS = ("Image", "Film (manifest row)", "Distance", "Held-out films that are closer")
 
 _METHOD = (
-    "Expected without copying: 1 % of the images closer to a training film than 99 % of the held-out films are,"
-    " median ratio 1, membership-inference AUROC 0.5 and 1 % duplicates.",
-    "A higher share in the first column, or an AUROC whose interval is above 0.5, may mean copying; look at the closest"
-    " pairs. A higher share of duplicates means that the generator repeats itself.",
+    "Each image is compared with its nearest training film, and held-out films, which the generator did not learn"
+    " from, are compared in the same way. An image is flagged if it is closer than 99 % of the held-out films.",
+    "A higher share of flagged images than expected, or an AUROC whose interval is above 0.5, may mean copying; look at"
+    " the closest pairs. A higher share of duplicates means that the generator repeats itself. Pixels are compared"
+    " without regard to small shifts, brightness and contrast.",
 )
 
 
-def build_memorisation_section(metrics: MetricsJson, conclusion: str) -> Section:
-    """The section; the closest pairs are those in pixels. `conclusion` is its one sentence."""
-    privacy, names = metrics.get("privacy", {}), metrics.get("names", {})
-    spaces = _computed_spaces(privacy)
-    pairs = _tabulate_pairs(spaces.get(PIXELS))
-    rows = tuple(_tabulate_space(name_space(space, names), row) for space, row in spaces.items())
-    title = "Closest pairs in pixels"
+def build_memorisation_section(metrics: MetricsJson, sharing: Answer) -> Section:
+    """The section. Its conclusion is the reasons of the answer `sharing`; the pairs are those of a flagged space."""
+    names, spaces = metrics.get("names", {}), read_computed_spaces(metrics)
+    flagged = list_flagged_spaces(metrics)
+    space = next(iter([name for name in flagged if spaces[name].get("pairs")] or [PIXELS]))
+    pairs = _tabulate_pairs(spaces.get(space))
+    rows = tuple(_tabulate_space(name_space_in_heading(name, names), row) for name, row in spaces.items())
+    title = f"Closest pairs in {name_space(space)}"
     return Section(
         title="Copies of training films",
-        conclusion=conclusion,
-        notes=_build_notes(privacy, names),
+        conclusion=_conclude(sharing),
+        notes=_build_notes(metrics),
         table=Table(_SPACES, rows) if spaces else None,
-        subsections=() if pairs is None else (Section(title, table=pairs, is_folded=True),),
+        subsections=(
+            () if pairs is None else (Section(title, table=pairs, is_folded=not flagged, anchor=PAIRS_ANCHOR),)
+        ),
         method=_METHOD if spaces else (),
     )
 
 
-def _build_notes(privacy: PrivacySection, names: Mapping[str, str]) -> tuple[str, ...]:
-    """The limit of the test, and why a space is not in the table."""
-    spaces = _computed_spaces(privacy)
-    reasons = [
-        f"{name_space(space, names)}: {row['status']}."
-        for space, row in privacy_spaces(privacy).items()
-        if not is_computed(row)
-    ]
+def _conclude(sharing: Answer) -> str:
+    """All reasons of a clear answer; the first reason of one that is open."""
+    sentences = [reason.sentence for reason in sharing.reasons if reason.state == sharing.state]
+    return " ".join(sentences[:1] if sharing.state == "open" else sentences)
+
+
+def _build_notes(metrics: MetricsJson) -> tuple[str, ...]:
+    """The limit of the test, and why a space is not in the table; nothing where no space was examined."""
+    spaces = read_computed_spaces(metrics)
     if not spaces:
-        return tuple(dict.fromkeys(reasons)) or ("It was not tested whether images copy training films.",)
-    detectable = max(row["detectable"] or 1.0 for row in spaces.values())
+        return ()
+    detection, missed = describe_detection(spaces), list_missed_kinds(spaces)
+    shown = f"Smallest share of copies that would show {POWER}: {detection or 'none'}."
     return (
-        f"A dataset of this size reveals copies if they are at least {format_share(detectable)} of it; fewer copies can"
-        " stay undetected. No figure here proves privacy.",
-        *reasons,
+        f"{shown} Fewer copies can stay undetected. No figure here proves privacy.",
+        *([f"Not detectable: {'; '.join(missed)}."] if missed else []),
+        *(
+            f"{name_space_in_heading(space, metrics.get('names', {}))}: {row['status']}."
+            for space, row in privacy_spaces(metrics.get("privacy", {})).items()
+            if not is_computed(row)
+        ),
     )
 
 
-def _tabulate_pairs(pixels: PrivacyRow | None) -> Table | None:
+def _tabulate_pairs(row: PrivacyRow | None) -> Table | None:
     rows = tuple(
         (pair["image"], str(pair["film"]), format_number(pair["distance"]), format_share(pair["rank"]))
-        for pair in ([] if pixels is None else pixels["pairs"])
+        for pair in ([] if row is None else row["pairs"])
     )
     return Table(_PAIRS, rows) if rows else None
-
-
-def _computed_spaces(privacy: PrivacySection) -> dict[str, PrivacyRow]:
-    return {space: row for space, row in privacy_spaces(privacy).items() if is_computed(row)}
 
 
 def _tabulate_space(name: str, row: PrivacyRow) -> Row:

@@ -178,8 +178,12 @@ def draw_utility(arms: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 def draw_label_ratios(
     ratios: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any] | None]], *, is_small: bool = False
 ) -> str:
-    """Draw validity and specificity, each with `value` and `interval`, one row per finding; lines at 0 and at 1."""
+    """Draw validity and specificity, each with `value` and `interval`, one row per finding; lines at 0 and at 1.
+
+    An interval that reaches beyond an edge of the plot ends in an arrow.
+    """
     figure, axes = _make_figure(height_in=(0.5 + 0.24 * len(ratios)) if is_small else 0.9 + 0.33 * len(ratios))
+    left, right = choose_ratio_limits([row for pair in ratios.values() for row in pair if row is not None])
     styles = (("validity", SYNTHETIC, "D", -0.14), ("specificity", REAL, "o", 0.14))
     for position, (name, colour, marker, shift) in enumerate(styles):
         drawn = [
@@ -190,14 +194,15 @@ def draw_label_ratios(
         values = np.array([row["value"] for _, row in drawn])
         intervals = np.array([row["interval"] or [row["value"]] * 2 for _, row in drawn]).reshape(-1, 2)
         errors = np.clip(np.stack([values - intervals[:, 0], intervals[:, 1] - values]), 0.0, None)
-        y = [row_y for row_y, _ in drawn]
+        y = np.array([row_y for row_y, _ in drawn])
         axes.errorbar(values, y, xerr=errors, fmt=marker, color=colour, markersize=4.5, elinewidth=1.6, label=name)
-    for line in (0, 1):
-        axes.axvline(line, color="#888888", linewidth=1, linestyle=":")
+        for edge, arrow, is_beyond in ((left, "<", intervals[:, 0] < left), (right, ">", intervals[:, 1] > right)):
+            axes.plot(np.full(is_beyond.sum(), edge), y[is_beyond], arrow, color=colour, markersize=6, clip_on=False)
+    for line, style in ((0, ":"), (1, "--")):
+        axes.axvline(line, color=_INK, linewidth=1.1, linestyle=style, zorder=1.5)
     axes.set_yticks(range(len(ratios)), [name.replace("_", " ") for name in ratios])
     axes.set_ylim(len(ratios) - 0.5, -0.5)
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -1.5), min(max(high, 1.2), 4))
+    axes.set_xlim(left, right)
     axes.grid(axis="x")
     _add_legend(figure)
     return _to_svg(figure, salt=f"label_ratios_{is_small}")
@@ -244,6 +249,15 @@ def draw_reader_roc(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     axes.set_ylim(-0.02, 1.02)
     _add_legend(figure)
     return _to_svg(figure, salt="reader_roc")
+
+
+def choose_ratio_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Limits that hold 0, 1 and every value; intervals only up to a width at which values stay apart."""
+    values = [row["value"] for row in rows if row["value"] is not None]
+    ends = [end for row in rows for end in row["interval"] or ()] + values
+    left = min(-0.1, min(values) - 0.2, max(min(ends) - 0.1, -1.5))
+    right = max(1.3, max(values) + 0.3, min(max(ends) + 0.1, 4.0))
+    return left, right
 
 
 def _make_figure(*, height_in: float) -> tuple[Figure, Axes]:

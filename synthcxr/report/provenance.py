@@ -43,7 +43,7 @@ def build_training_section(logs: Mapping[str, pd.DataFrame]) -> Section | None:
 def build_provenance_section(run: RunJson, metrics: MetricsJson, registered: RegisteredJson | None) -> Section:
     """The command, models, packages and extractors; `registered` is registered.json, if the results are registered."""
     facts = (*_list_run(run), *list_extractors(metrics), *_list_registration(registered))
-    return Section("Provenance", facts=facts, is_folded=True)
+    return Section("Provenance", facts=facts, is_folded=True, is_printed=True)
 
 
 def build_protocol_section(metrics: MetricsJson) -> Section | None:

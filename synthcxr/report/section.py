@@ -66,7 +66,8 @@ class Section:
     """A heading and its content, in the order of the fields; a wide plot follows the table. Empty parts are left out.
 
     `conclusion` is one sentence. `facts` are pairs of a name and a value. `method` says how the figures were measured
-    and is folded away. `is_folded` folds the whole section below its title and its conclusion.
+    and is folded away. `is_folded` folds the whole section below its title and its conclusion; on paper it is then left
+    out, unless `is_printed`. `anchor` is the id that links name.
     """
 
     title: str
@@ -81,3 +82,5 @@ class Section:
     subsections: tuple[Section, ...] = ()
     method: tuple[str, ...] = ()
     is_folded: bool = False
+    is_printed: bool = False
+    anchor: str = ""

@@ -22,7 +22,7 @@ _TEMPLATE_IN_TEXT = "(95 % CI {} to {})".replace(" ", NO_BREAK_SPACE)
 _AUROC_DECIMALS = 3
 
 
-def name_space(space: str, names: Mapping[str, str]) -> str:
+def name_space_in_heading(space: str, names: Mapping[str, str]) -> str:
     """A space in which copies are searched: pixels, or the network of an extractor. `names` is that of metrics.json."""
     return "Pixels" if space == PIXELS else name_network(space, names)
 

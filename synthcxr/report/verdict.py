@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from synthcxr.data.evidence.gate_families import GateCounts
 from synthcxr.data.evidence.identity import describe_check
+from synthcxr.data.evidence.metric_names import describe_target, format_metric
 from synthcxr.data.evidence.summary import describe_gates
 from synthcxr.data.metrics_rows import CheckRow
 from synthcxr.data.metrics_schema import Checks, GateRow, VerdictJson
-from synthcxr.data.number_format import format_number
 from synthcxr.report.section import Section, StatusLine
 
 _CHECKS_PREFIX = "checks."
@@ -27,6 +27,7 @@ def build_checks_section(checks: Checks) -> Section:
         title="Integrity of files and labels",
         conclusion=conclusion,
         is_folded=True,
+        is_printed=bool(failed),
         introduction=(
             "Schema, files, digests, value ranges and labels, and that no film of the test side is among the training"
             " films. If a check fails, every score below is meaningless."
@@ -59,8 +60,8 @@ def _describe_check(row: CheckRow) -> str:
 def _describe_bound(gate: GateRow) -> str:
     if gate["value"] is None:
         return ""
-    bound = "at most" if gate["direction"] == "max" else "at least"
-    return f"{gate['metric']} = {format_number(gate['value'])}, target {bound} {format_number(gate['threshold'])}"
+    value = format_metric(gate["metric"], gate["value"], limit=gate["threshold"])
+    return f"{gate['metric']} = {value}, {describe_target(gate['metric'], gate['direction'], gate['threshold'])}"
 
 
 def _to_sentence(text: str) -> str:

@@ -116,7 +116,7 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
     try:
         summary = summarise_evidence(metrics, inputs.verdict, run, utility=inputs.experiments.utility)
         sections = (
-            build_memorisation_section(metrics, summary.answers[0].reasons[0].sentence),
+            build_memorisation_section(metrics, summary.answers[0]),
             build_distance_section(metrics, inputs.experiments),
             build_label_validity_section(metrics, requested),
             build_images_section(inputs.records, inputs.read_images, n_images=config.n_images, requested=requested),
@@ -134,6 +134,7 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
             title=config.title,
             privacy_notice="",
             summary=summary,
+            dataset_digest=metrics.get("dataset", ""),
             chart=build_validity_plot(metrics, requested, is_small=True),
             sections=tuple(section for section in sections if section is not None),
         )

@@ -67,7 +67,7 @@ def test_the_section_has_values_reasons_and_companion_numbers(tmp_path: Path) ->
     assert "Images with Edema carry 6.6 findings, films 2.2." in section
     assert "Pleural Thickening 90.0 % (20.0 %)" in section
     assert "an effective sample size of 6.7 (6.7 %)" in section
-    assert "Near-duplicates of another image: 17.0 %" in section
+    assert "Almost identical to another image (correlation of 0.98 or more at 32 px): 17.0 %" in section
 
 
 def test_a_section_that_was_not_computed_says_why(tmp_path: Path) -> None:

@@ -93,3 +93,22 @@ def test_a_standalone_plot_has_a_background() -> None:
 def test_films_without_pairs_of_findings_are_plotted() -> None:
     """Films without any pair of findings give an empty plot and no warning."""
     assert "synthetic images" in plots.draw_cooccurrence(("Mass", "Edema"), np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_an_interval_beyond_the_edge_of_the_plot_ends_in_an_arrow() -> None:
+    """Every value is inside the plot; a wide interval is cut and has an arrow, a narrow one has none."""
+    narrow, wide = ({"value": 5.0, "interval": [2.0, end]} for end in (5.1, 12.0))
+    assert plots.choose_ratio_limits([narrow]) == plots.choose_ratio_limits([wide])
+    assert 5.1 < plots.choose_ratio_limits([wide])[1] < 12.0
+    n_shapes = {
+        name: plots.draw_label_ratios({"Mass": (row, None)}).count("<use ")
+        for name, row in (("narrow", narrow), ("wide", wide))
+    }
+    assert n_shapes["wide"] == n_shapes["narrow"] + 1
+
+
+def test_one_is_inside_every_plot_of_ratios() -> None:
+    """Also where all values are near 0 or far above 1."""
+    for value in (-1.0, 0.0, 3.0):
+        low, high = plots.choose_ratio_limits([{"value": value, "interval": [value, value]}])
+        assert low < min(0.0, value) and high > max(1.0, value)

@@ -21,7 +21,9 @@ def test_gates_that_did_not_pass_are_listed_first() -> None:
         StatusLine("not applicable", "b: not applicable (n = 10).", ""),
         StatusLine("passed", "a: passed.", "a = 0, target at most 0.5"),
     )
-    assert section.conclusion.startswith("1 of 2 gates failed: c = 0.7 (target at most 0.5); not applicable: b;")
+    assert section.conclusion.startswith(
+        "2 of 3 gates could be judged, 1 of 2 failed: c = 0.7 (target at most 0.5); not applicable: b;"
+    )
 
 
 @pytest.mark.parametrize(

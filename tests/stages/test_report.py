@@ -27,7 +27,8 @@ from synthcxr.stages import report
 def test_the_report_contains_verdict_figures_and_provenance(tmp_path: Path) -> None:
     """Verdict, request, distance with floor and N, digests, command, revision and attribution are on the page."""
     text = write_report(tmp_path).text
-    assert "1 of 1 gate passed; not applicable: labels.total_variation; no gate is set on file checks, copying" in text
+    assert "1 of 2 gates could be judged, it passed; not applicable: total variation of the labels from films" in text
+    assert "(labels.total_variation); no gate is set on file checks, copying" in text
     assert "600 synthetic chest X-rays of 64 px" in text
     assert "Request no finding requested" in text
     assert "600 of 600 requested images, from 600 candidates (100 % accepted)" in text
@@ -66,8 +67,11 @@ def test_the_page_starts_with_failed_gates(tmp_path: Path) -> None:
     verdict = copy.deepcopy(VERDICT) | {"passed": False}
     verdict["gates"][0] |= {"status": "failed", "value": 6.5}
     text = write_report(tmp_path, verdict=verdict).text
-    assert "1 of 1 gate failed: distance.judge.relative = 6.5 (target at most 4);" in text
-    assert text.index("gate failed") < text.index("May it be shared?")
+    assert (
+        "1 of 2 gates could be judged, 1 of 1 failed: relative distance to films in features of the judge (distance.judge.relative) = 6.5"
+        in text
+    )
+    assert text.index("1 of 1 failed") < text.index("May it be shared?")
     assert "distance.judge.relative = 6.5, target at most 4" in text
 
 

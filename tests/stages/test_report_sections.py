@@ -120,7 +120,7 @@ def test_copies_are_reported_as_numbers(tmp_path: Path) -> None:
     privacy = {"status": "computed", "n_flagged_in_any": 1, "pixels": PIXEL_SPACE, "efficientnet-lite0": absent}
     page = write_report(tmp_path, metrics=METRICS | {"privacy": privacy})
     assert "5.0 % (1.0 to 20.0) 1 of 20 0.98 (0.9 to 1.1) exact 100.0 % 0.52 (0.47 to 0.57) 0.0 %" in page.text
-    assert "reveals copies if they are at least 12.0 % of it" in page.text
+    assert "would show in 4 of 5 sets of this size: 12.0 % in pixels (exact copies)." in page.text
     assert "images/00000/00000003.png 2 0.1 0.0 %" in page.text
     assert "EfficientNet-Lite0 trained on ImageNet: not computed: install it." in page.text
     assert 0 < len(page.images) <= CONFIG.n_images

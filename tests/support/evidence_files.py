@@ -18,6 +18,7 @@ def make_space(share: float, low: float, high: float, **changes: Any) -> dict[st
     attack = {"auroc": 0.5, "interval": [0.45, 0.55], "low": 0.45, "n_members": 50, "n_controls": 50}
     row: dict[str, Any] = {"status": "computed", "n": 400, "n_learned": 300, "n_null": 150, "detectable": 0.02}
     row |= {"share": share, "share_interval": [low, high], "share_low": low, "expected": 0.01, "attack": attack}
+    row |= {"n_below_null": 2, "threshold": 0.3, "pairs": []}
     row |= {"found": {"exact": {"share": 1.0, "interval": [0.9, 1.0], "n": 60}}}
     row |= {"duplicates": {"share": 0.01, "share_interval": [0.002, 0.03]}}
     return row | changes
@@ -74,7 +75,7 @@ def make_gate(metric: str, status: str = "passed", value: float | None = 0.0, **
 
 def make_verdict(*gates: dict[str, Any]) -> VerdictJson:
     """verdict.json with these gates; without any, every kind of evidence has a gate that passed."""
-    rows = list(gates) or [make_gate(metric) for metric in (*GATED, "labels.validity.mean")]
+    rows = list(gates) or [make_gate(metric, threshold=3.0) for metric in (*GATED, "labels.validity.mean")]
     return cast(VerdictJson, {"passed": all(row["status"] != "failed" for row in rows), "gates": rows})
 
 

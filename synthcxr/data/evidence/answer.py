@@ -22,6 +22,15 @@ class Reason:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fact:
+    """A figure with its name; `state` is that of the reason it gives, None if it gives none."""
+
+    name: str
+    text: str
+    state: State | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Answer:
     """The answer to one question: a verdict of a few words, its reasons, the worst first, and facts by name."""
 
@@ -30,11 +39,11 @@ class Answer:
     state: State
     verdict: str
     reasons: tuple[Reason, ...]
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of the answer."""
-        return dataclasses.asdict(self) | {"facts": dict(self.facts)}
+        return dataclasses.asdict(self) | {"facts": {fact.name: fact.text for fact in self.facts}}
 
 
 def find_worst(states: Iterable[State]) -> State:
@@ -46,3 +55,9 @@ def order_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """The reasons, those of the worst state first, each once."""
     unique = dict.fromkeys(reasons)
     return tuple(sorted(unique, key=lambda reason: _STATES.index(reason.state), reverse=True))
+
+
+def join_words(words: Iterable[str], *, conjunction: str = "and") -> str:
+    """A list in words, such as "a, b and c"."""
+    *first, last = list(words) or [""]
+    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from synthcxr.data.evidence.metric_names import (
+    describe_target,
+    format_metric,
+    format_metric_interval,
+    name_metric,
+    name_metric_in_full,
+)
 from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateRow, VerdictJson
-from synthcxr.data.number_format import format_number
 
 FamilyName = Literal["files", "distance", "labels", "copying", "validity", "other"]
 
@@ -30,6 +37,8 @@ _PREFIXES: tuple[tuple[str, FamilyName], ...] = (
     ("labels.", "labels"),
 )
 _DUPLICATES = ".duplicates."
+NO_FILMS = "no films were given to `evaluate`"
+_ADVICE = re.compile(r": (give|run|export|install|pip|download|put|set)\b.*$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +81,42 @@ def find_family(metric: str) -> FamilyName:
 
 def describe_gate(gate: GateRow) -> str:
     """A gate in one phrase: metric, value, target, and what a count counts."""
-    bound = f"target at {'most' if gate['direction'] == 'max' else 'least'} {format_number(gate['threshold'])}"
+    name = name_metric_in_full(gate["metric"])
     if gate["value"] is None:
-        return f"{gate['metric']} ({find_reason(gate)})"
+        return f"{name} ({find_reason(gate)})"
+    value = format_metric(gate["metric"], gate["value"], limit=gate["threshold"])
+    target = describe_target(gate["metric"], gate["direction"], gate["threshold"])
     detail = f"; {gate['detail']}" if gate.get("detail") else ""
-    return f"{gate['metric']} = {format_number(gate['value'], digits=4)} ({bound}{detail})"
+    return f"{name} = {value} ({target}{detail})"
+
+
+def describe_failure(gate: GateRow, interval: Sequence[float] | None) -> str:
+    """A sentence about a gate that failed, with the interval of its value."""
+    name, limit = name_metric(gate["metric"]), gate["threshold"]
+    value = format_metric(gate["metric"], gate["value"], limit=limit)
+    value = f"{value} {format_metric_interval(gate['metric'], interval)}".rstrip()
+    target = describe_target(gate["metric"], gate["direction"], limit)
+    return f"{name[:1].upper()}{name[1:]}: {value}, {target}: failed."
+
+
+def is_within_limit(gate: GateRow, interval: Sequence[float] | None) -> bool:
+    """Whether all of an interval is on the right side of the limit of a gate; True where there is no interval."""
+    if interval is None:
+        return True
+    return interval[1] <= gate["threshold"] if gate["direction"] == "max" else interval[0] >= gate["threshold"]
 
 
 def describe_not_applicable(gates: Iterable[GateRow]) -> list[str]:
     """A sentence for each reason why gates do not apply, with the gates that have it."""
-    metrics_by_reason: dict[str, list[str]] = {}
+    names_by_reason: dict[str, list[str]] = {}
     for gate in gates:
-        metrics_by_reason.setdefault(find_reason(gate), []).append(gate["metric"])
-    return [f"Not applicable: {', '.join(metrics)} ({reason})." for reason, metrics in metrics_by_reason.items()]
+        names_by_reason.setdefault(find_reason(gate), []).append(name_metric(gate["metric"]))
+    return [
+        f"Not applicable without films: {', '.join(names)}."
+        if reason == NO_FILMS
+        else f"Not applicable: {', '.join(names)} ({reason})."
+        for reason, names in names_by_reason.items()
+    ]
 
 
 def find_reason(gate: GateRow) -> str:
@@ -93,6 +125,8 @@ def find_reason(gate: GateRow) -> str:
 
 
 def strip_status(status: str) -> str:
-    """A status without the words "not applicable" before its reason."""
+    """The reason in a status, without "not applicable" before it and without the advice for the command line."""
     reason = status.removeprefix(NOT_APPLICABLE).strip()
-    return reason[1:-1] if reason.startswith("(") and reason.endswith(")") else reason or status
+    reason = reason[1:-1] if reason.startswith("(") and reason.endswith(")") else reason or status
+    reason = _ADVICE.sub("", reason)
+    return NO_FILMS if reason == "no films" else reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synthcxr.data.evidence.answer import Answer, Reason, find_worst, order_reasons
+from synthcxr.data.evidence.answer import Answer, Fact, Reason, find_worst, order_reasons
 from synthcxr.data.evidence.gate_families import GateCounts, describe_gate
 from synthcxr.data.findings import describe_label_set
 from synthcxr.data.metrics_rows import CheckRow
@@ -16,6 +16,7 @@ from synthcxr.data.number_format import format_count, format_percent
 QUESTION = "What is it?"
 _UNKNOWN = "not recorded"
 _MAX_NAMED = 3
+_DIGEST_DIGITS = 16
 
 
 def answer_identity(metrics: MetricsJson, gates: GateCounts, run: Mapping[str, Any]) -> Answer:
@@ -82,25 +83,31 @@ def _name_short_parts(run: Mapping[str, Any]) -> str:
     return f"; too few show {_spell(', '.join(names[:_MAX_NAMED]))}{more}"
 
 
-def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _list_facts(metrics: MetricsJson, run: Mapping[str, Any]) -> tuple[Fact, ...]:
     model, counts = run["model"], run["counts"]
-    films = "phantoms drawn by the program" if model["phantom"] else "films of patients"
+    films = "phantoms drawn by the program" if model["phantom"] else "films"
     names = metrics.get("names", {})
     checks = metrics["checks"]
     n_checks, n_failed = len(checks["lines"]), checks["failed"]
+    digest = metrics.get("dataset")
     return (
-        ("Model", f"{model.get('name', _UNKNOWN)}, trained on {films} {model['training_data']}"),
-        ("Request", describe_request(run)),
-        (
+        Fact("Model", f"{model.get('name', _UNKNOWN)}, trained on {films} (digest {model['training_data']})"),
+        Fact("Request", describe_request(run)),
+        Fact(
             "Count",
             f"{format_count(counts['found'])} of {format_count(counts['requested'])} requested images, from"
             f" {format_count(counts.get('draws'))} candidates"
             f" ({format_percent(counts.get('acceptance_rate'), digits=3)} accepted)",
         ),
-        ("Seed", str(run["request"].get("seed", _UNKNOWN))),
-        ("Date", str(run.get("date", _UNKNOWN))),
-        ("Labelled by", name_network("classifier", names)),
-        ("Checks of files and labels", f"{n_failed} of {n_checks} failed" if n_failed else f"all {n_checks} passed"),
+        Fact("Seed", str(run["request"].get("seed", _UNKNOWN))),
+        Fact("Date", str(run.get("date", _UNKNOWN))),
+        Fact("Labelled by", name_network("classifier", names)),
+        Fact(
+            "Checks of files and labels",
+            f"{n_failed} of {n_checks} failed" if n_failed else f"all {n_checks} passed",
+            "failed" if n_failed else None,
+        ),
+        *([Fact("Digest of the dataset", digest[:_DIGEST_DIGITS])] if digest else []),
     )
 
 

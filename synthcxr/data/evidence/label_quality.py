@@ -2,110 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from synthcxr.data.evidence.answer import Reason, State
-from synthcxr.data.metrics_rows import LabelRatioRow
+from synthcxr.data.evidence.answer import Fact, Reason, State, join_words
+from synthcxr.data.evidence.gate_families import NO_FILMS, strip_status
+from synthcxr.data.evidence.label_faults import (
+    Fault,
+    describe_faults,
+    find_faults,
+    format_ratio,
+    list_usable_findings,
+    read_label_ratios,
+    spell_finding,
+)
 from synthcxr.data.metrics_schema import MetricsJson, cofindings_rows, is_computed, label_ratio_rows
-from synthcxr.data.number_format import format_count, format_interval, format_number, format_percent
+from synthcxr.data.number_format import format_count, format_number, format_percent
 
-MIN_VALIDITY = 0.5
-"""A label with a lower validity separates the images less than half as well as it separates films."""
 MIN_EFFECTIVE_SHARE = 0.1
 """With a lower share, the weights leave few independent images, and every figure of a weighted set is uncertain."""
-VALIDITY_FACT = "Label validity (films: 1, no meaning: 0)"
+VALIDITY_FACT = "Label validity (1: as on films, 0: no meaning)"
 """The fact that the report shows as a chart instead."""
 _EXTRA_FINDINGS = 2.0
-_IN_TEXT = "(95 % CI {} to {})"
-
-
-def read_label_ratios(metrics: MetricsJson, name: str) -> dict[str, LabelRatioRow]:
-    """The computed rows of "validity" or "specificity" by finding; empty where it was not measured."""
-    labels = metrics["labels"]
-    section = labels.get("validity") if name == "validity" else labels.get("specificity")
-    return {finding: row for finding, row in label_ratio_rows(section or {}).items() if is_computed(row)}
 
 
 def judge_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> list[Reason]:
     """What speaks for and against the labels; a fault of a requested finding is a failure, of another one a caution."""
-    faults = _find_faults(metrics)
-    states: dict[str, State] = {finding: "failed" if finding in requested else "open" for finding in faults}
+    others = [finding for finding in find_faults(metrics) if finding not in requested]
     unknown = [finding for finding in requested if finding not in read_label_ratios(metrics, "validity")]
     return [
+        *(Reason("failed", sentence) for sentence in describe_faults(metrics, requested)),
         *(
-            Reason("open", f"Whether the images show {_spell(finding)} is not known: {_find_status(metrics, finding)}.")
+            Reason(
+                "open",
+                f"Whether the images show {spell_finding(finding)} is not known: {_find_status(metrics, finding)}.",
+            )
             for finding in unknown
         ),
+        *(Reason("open", sentence) for sentence in describe_faults(metrics, others)),
         *_judge_weights(metrics),
         *_judge_companions(metrics, requested),
-        *(Reason(states[finding], fault) for finding, fault in faults.items()),
     ]
 
 
 def list_faulty_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
     """The requested findings that the images do not show as films do."""
-    return [finding for finding in _find_faults(metrics) if finding in requested]
+    return [finding for finding in find_faults(metrics) if finding in requested]
 
 
-def list_usable_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
-    """The findings, of the requested ones if there are any, whose labels separate the images as they separate films."""
-    faults = _find_faults(metrics)
-    return [
-        finding
-        for finding, row in read_label_ratios(metrics, "validity").items()
-        if (not requested or finding in requested)
-        and (row["value"] or 0) >= MIN_VALIDITY
-        and row["interval"]
-        and row["interval"][0] > 0
-        and finding not in faults
-    ]
+def list_untested_findings(metrics: MetricsJson) -> dict[str, list[str]]:
+    """The findings that images are labelled with and that have no validity, by the reason."""
+    section, untested = metrics["labels"].get("validity") or {}, dict[str, list[str]]()
+    for finding, row in label_ratio_rows(section).items():
+        if not is_computed(row) and row.get("n_synthetic_positive"):
+            untested.setdefault(strip_status(row["status"]), []).append(finding)
+    return untested
 
 
-def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The facts on label distribution, validity, companions and weights, each with its name."""
-    labels = metrics["labels"]
-    variation = labels.get("total_variation")
-    yield (
-        "Label distribution",
-        f"total variation from films {format_number(variation)}" if variation is not None else labels["status"],
-    )
+def describe_uses(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fact]:
+    """The findings for which the labels may be used, those for which they may not, and those that were not tested."""
+    if not read_label_ratios(metrics, "validity"):
+        yield Fact("Labels may be used for", f"not known: {_describe_absence(metrics)}")
+        return
+    usable = list_usable_findings(metrics, requested)
+    yield Fact("Labels may be used for", join_words(map(spell_finding, usable)) if usable else "no finding")
+    by_fault = dict[Fault, list[str]]()
+    for finding, fault in find_faults(metrics).items():
+        by_fault.setdefault(fault, []).append(spell_finding(finding))
+    if by_fault:
+        text = "; ".join(f"{', '.join(names)} ({fault})" for fault, names in by_fault.items())
+        yield Fact("Not for", text, "failed" if list_faulty_findings(metrics, requested) else "open")
+    if untested := list_untested_findings(metrics):
+        text = "; ".join(f"{', '.join(map(spell_finding, names))} ({reason})" for reason, names in untested.items())
+        yield Fact("Labels not tested", text)
+
+
+def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fact]:
+    """The facts on validity, companions and weights."""
     validity = read_label_ratios(metrics, "validity")
     ordered = sorted(validity, key=lambda finding: finding not in requested)
-    values = [f"{_spell(finding)} {_format_ratio(validity[finding])}" for finding in ordered]
-    yield VALIDITY_FACT, "; ".join(values) or _describe_absence(metrics)
-    yield "Findings per image", _describe_companions(metrics, requested)
+    if ordered:
+        values = [f"{spell_finding(finding)} {format_ratio(validity[finding])}" for finding in ordered]
+        yield Fact(VALIDITY_FACT, "; ".join(values))
+    state: State | None = "open" if _judge_companions(metrics, requested) else None
+    yield Fact("Findings per image", _describe_companions(metrics, requested), state)
     weights = metrics.get("weights")
     if weights is not None and is_computed(weights) and weights["effective_share"] < 1:
         size, share = format_number(weights["effective_size"]), format_percent(weights["effective_share"], digits=2)
-        yield "Effective sample size", f"{size} of {format_count(weights['n'])} images ({share})"
-
-
-def _find_faults(metrics: MetricsJson) -> dict[str, str]:
-    """What is wrong with the labels, by finding."""
-    validity, specificity = read_label_ratios(metrics, "validity"), read_label_ratios(metrics, "specificity")
-    faults = {finding: _find_fault(finding, validity, specificity) for finding in validity}
-    return {finding: fault for finding, fault in faults.items() if fault is not None}
-
-
-def _find_fault(
-    finding: str, validity: Mapping[str, LabelRatioRow], specificity: Mapping[str, LabelRatioRow]
-) -> str | None:
-    """What is wrong with the label of a finding, or None."""
-    row, name = validity[finding], _spell(finding)
-    value, interval = row["value"] or 0.0, row["interval"] or (0.0, 0.0)
-    if interval[1] < 0:
-        return f"{name} is the wrong way round: images with the label show it less than others, {_format_ratio(row)}."
-    if row["exaggerates"]:
-        return f"{name} is a caricature: it is far more obvious on images than on films, {_format_ratio(row)}."
-    if value < MIN_VALIDITY:
-        return f"The label {name} means less on images than on films: validity {_format_ratio(row)}."
-    specific = specificity.get(finding)
-    if specific is not None and specific["interval"] and specific["interval"][1] < MIN_VALIDITY:
-        return (
-            f"The label {name} means abnormal and not {name}: specificity against other findings"
-            f" {_format_ratio(specific)}."
-        )
-    return None
+        text = f"{size} of {format_count(weights['n'])} images ({share})"
+        yield Fact("Effective sample size", text, "open" if _judge_weights(metrics) else None)
 
 
 def _judge_weights(metrics: MetricsJson) -> list[Reason]:
@@ -124,7 +108,7 @@ def _judge_companions(metrics: MetricsJson, requested: Sequence[str]) -> list[Re
     return [
         Reason(
             "open",
-            f"Images with {_spell(finding)} carry {format_number(row['synthetic'])} findings, films"
+            f"Images with {spell_finding(finding)} carry {format_number(row['synthetic'])} findings, films"
             f" {format_number(row['real'])}.",
         )
         for finding, row in rows.items()
@@ -140,12 +124,12 @@ def _describe_companions(metrics: MetricsJson, requested: Sequence[str]) -> str:
         if finding in rows:
             row = rows[finding]
             companions = ", ".join(
-                f"{_spell(companion['finding'])} {format_percent(companion['synthetic'], decimals=0)}"
+                f"{spell_finding(companion['finding'])} {format_percent(companion['synthetic'], decimals=0)}"
                 f" (films {format_percent(companion['real'], decimals=0)})"
                 for companion in row["companions"]
             )
             parts.append(
-                f"with {_spell(finding)} {format_number(row['synthetic'])}, films {format_number(row['real'])};"
+                f"with {spell_finding(finding)} {format_number(row['synthetic'])}, films {format_number(row['real'])};"
                 f" most often with {companions or 'no other finding'}"
             )
     synthetic, real = section.get("synthetic"), section.get("real")
@@ -159,7 +143,7 @@ def _find_status(metrics: MetricsJson, finding: str) -> str:
     """Why a finding has no validity."""
     section = metrics["labels"].get("validity") or {}
     row = label_ratio_rows(section).get(finding)
-    return row["status"] if row is not None else _describe_absence(metrics)
+    return strip_status(row["status"]) if row is not None else _describe_absence(metrics)
 
 
 def _describe_absence(metrics: MetricsJson) -> str:
@@ -167,19 +151,13 @@ def _describe_absence(metrics: MetricsJson) -> str:
     section = metrics["labels"].get("validity")
     if section is None:
         return "not measured"
-    if isinstance(status := section.get("status"), str) and status != "computed":
-        return status
-    statuses = dict.fromkeys(row["status"] for row in label_ratio_rows(section).values())
-    return "; ".join(statuses) or "not measured"
+    status = section.get("status")
+    statuses = [status] if isinstance(status, str) and status != "computed" else _list_statuses(metrics)
+    return (
+        "; ".join(strip_status(status) for status in statuses).replace(NO_FILMS, "there are no films") or "not measured"
+    )
 
 
-def _format_ratio(row: LabelRatioRow) -> str:
-    return f"{format_number(row['value'], digits=2)} {format_interval(row['interval'], _two_digits, template=_IN_TEXT)}"
-
-
-def _two_digits(value: float) -> str:
-    return format_number(value, digits=2)
-
-
-def _spell(finding: str) -> str:
-    return finding.replace("_", " ")
+def _list_statuses(metrics: MetricsJson) -> list[str]:
+    rows = label_ratio_rows(metrics["labels"].get("validity") or {}).values()
+    return list(dict.fromkeys(row["status"] for row in rows))

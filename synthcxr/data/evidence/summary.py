@@ -13,6 +13,7 @@ from typing import Any
 from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
 from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
 from synthcxr.data.evidence.identity import answer_identity
+from synthcxr.data.evidence.metric_names import name_metric_in_full
 from synthcxr.data.evidence.quality import answer_quality
 from synthcxr.data.evidence.sharing import answer_sharing
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
@@ -81,16 +82,21 @@ def select_utility(utility: Mapping[str, Any], metrics: MetricsJson) -> dict[str
 
 
 def describe_gates(gates: GateCounts) -> str:
-    """How many gates passed, and which failed, are not applicable or are not set."""
-    n = len(gates.failed) + len(gates.passed)
-    if gates.failed:
-        parts = [f"{len(gates.failed)} of {_count(n)} failed: {_join(map(describe_gate, gates.failed))}"]
-    elif n:
-        parts = [f"{n} of {_count(n)} passed"]
-    else:
+    """How many gates could be judged, how many passed, and which failed, are not applicable or are not set."""
+    n_failed, n_judged = len(gates.failed), len(gates.failed) + len(gates.passed)
+    n_gates = n_judged + len(gates.not_applicable)
+    judged = f"{n_judged} of {_count(n_gates)} could be judged, " if n_judged < n_gates else ""
+    if not n_judged:
         parts = ["No gate was applicable: there is no verdict"]
+    elif n_failed:
+        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {_count(n_judged)}"
+        parts = [f"{judged}{count} failed: {_join(map(describe_gate, gates.failed))}"]
+    elif judged:
+        parts = [judged + ("it passed" if n_judged == 1 else f"all {n_judged} passed")]
+    else:
+        parts = [f"{n_judged} of {_count(n_judged)} passed"]
     if gates.not_applicable:
-        parts.append(f"not applicable: {_join(gate['metric'] for gate in gates.not_applicable)}")
+        parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
         parts.append(f"no gate is set on {_join(FAMILIES[family] for family in gates.not_set)}")
     return "; ".join(parts)
@@ -102,14 +108,14 @@ def format_lines(summary: EvidenceSummary) -> Iterator[str]:
     for answer in summary.answers:
         yield f"{answer.question} {answer.verdict} [{_MARKS[answer.state]}]"
         yield from (f"  {reason.sentence}" for reason in answer.reasons)
-        yield from (f"  {name}: {text}" for name, text in answer.facts)
+        yield from (f"  {fact.name}: {fact.text}" for fact in answer.facts)
 
 
 def format_markdown(summary: EvidenceSummary) -> str:
     """The summary as Markdown for a model card."""
     paragraphs = [f"**{summary.headline}.**"]
     for answer in summary.answers:
-        lines = [reason.sentence for reason in answer.reasons] + [f"{name}: {text}" for name, text in answer.facts]
+        lines = [reason.sentence for reason in answer.reasons] + [f"{fact.name}: {fact.text}" for fact in answer.facts]
         items = "\n".join(f"- {line}" for line in lines)
         paragraphs.append(f"**{answer.question} {answer.verdict}.** ({answer.state})\n\n{items}")
     return "\n\n".join(paragraphs)

@@ -37,6 +37,21 @@ def list_sentences(answer: Answer, state: str) -> str:
     return " ".join(reason.sentence for reason in answer.reasons if reason.state == state)
 
 
+def read_facts(answer: Answer) -> dict[str, str]:
+    """The facts of an answer by name."""
+    return {fact.name: fact.text for fact in answer.facts}
+
+
+def list_marked(answer: Answer, state: str) -> list[str]:
+    """The names of the facts with the mark of this state."""
+    return [fact.name for fact in answer.facts if fact.state == state]
+
+
+def make_privacy(**spaces: Any) -> dict[str, Any]:
+    """The section "privacy" with these spaces."""
+    return {"status": "computed"} | spaces
+
+
 def test_evidence_without_a_fault_is_green() -> None:
     """All three answers are passed, and the answers name what was examined and what the labels are good for."""
     summary = summarise()
@@ -44,12 +59,18 @@ def test_evidence_without_a_fault_is_green() -> None:
     assert summary.state == "passed"
     assert summary.headline == "The evidence supports this dataset. 5 of 5 gates passed"
     shared, good, identity = summary.answers
-    facts = dict(shared.facts)
-    assert facts["Examined"].startswith("400 images against 300 training films in pixels; ")
-    assert "features of the judge (EfficientNet-Lite0 fine-tuned on 257 films)" in facts["Examined"]
-    assert "2.0 % in pixels" in facts["Smallest share of copies that would show, in 4 of 5 sets of this size"]
-    assert good.verdict == "Yes; labels valid for Effusion"
-    assert dict(identity.facts)["Date"] == "2026-01-31"
+    facts = read_facts(shared)
+    assert facts["Examined"] == (
+        "400 images against 300 training films in pixels and in features of the judge"
+        " (EfficientNet-Lite0 fine-tuned on 257 films)"
+    )
+    assert facts["Smallest share of copies that would show in 4 of 5 sets of this size"].startswith(
+        "2.0 % in pixels (exact copies); 2.0 % in features of the judge (exact copies)."
+    )
+    assert good.verdict == "Yes: labels valid for Effusion; use for training not measured"
+    assert read_facts(good)["Labels may be used for"] == "Effusion"
+    assert read_facts(identity)["Model"].endswith("trained on films (digest 0123456789abcdef)")
+    assert read_facts(identity)["Date"] == "2026-01-31"
 
 
 def test_copies_in_one_space_are_red_even_without_a_gate() -> None:
@@ -59,7 +80,9 @@ def test_copies_in_one_space_are_red_even_without_a_gate() -> None:
     summary = summarise(verdict, privacy=privacy)
     assert summary.state == summary.answers[0].state == "failed"
     assert summary.answers[0].verdict == "No, not as it is"
-    assert "In pixels, 3.0 % (95 % CI 1.5 to 6.0) of the images" in list_sentences(summary.answers[0], "failed")
+    assert "3.0 % (95 % CI 1.5 to 6.0) are closer than 99 % of held-out films, 1 % expected by chance" in (
+        list_sentences(summary.answers[0], "failed")
+    )
     assert "speaks against this dataset: copying." in summary.headline
 
 
@@ -69,8 +92,94 @@ def test_copying_that_was_not_examined_is_amber_and_says_why() -> None:
     privacy = {"status": status, "pixels": {"status": status}, "judge": {"status": status}}
     shared = summarise(privacy=privacy).answers[0]
     assert (shared.state, shared.verdict) == ("open", "Not known: copying was not examined")
-    assert "no films: give --films" in list_sentences(shared, "open")
-    assert dict(shared.facts)["Examined"] == "nothing"
+    assert "no films were given to `evaluate`" in list_sentences(shared, "open")
+    assert list(read_facts(shared)) == ["Not examined"]
+
+
+def test_what_convinces_of_copying_is_said_with_what_to_do() -> None:
+    """How many images are closer than any held-out film and how many are identical, in every space that fails."""
+    distances = [0.0, 0.001, 0.2]
+    pairs = [{"image": f"{k}.png", "film": k, "distance": d, "rank": 0.0} for k, d in enumerate(distances)]
+    spaces = {
+        "pixels": make_space(0.03, 0.015, 0.06, n_below_null=3, pairs=pairs),
+        "judge": make_space(0.04, 0.02, 0.06, n_below_null=9),
+    }
+    shared = summarise(privacy=make_privacy(**spaces)).answers[0]
+    pixels, judge = (reason.sentence for reason in shared.reasons)
+    assert pixels.startswith(
+        "In pixels, 3 of 400 images are closer to a training film than any held-out film (2.6 expected by chance), 2 of"
+        " them exactly or practically identical; 3.0 %"
+    )
+    assert judge.startswith("In features of the judge, 9 of 400 images are closer")
+    assert read_facts(shared)["What to do"] == (
+        "Look at the closest pairs. Generate the dataset again with `--reject-memorised`, or leave out the images that"
+        ' privacy.csv flags (column "pixels flagged" or "judge flagged"); then evaluate again.'
+    )
+
+
+def test_no_excess_of_near_copies_is_not_called_less_than_chance() -> None:
+    """A share above 1 % whose interval holds 1 % shows no excess; the expected share is given."""
+    shared = summarise(privacy=make_privacy(pixels=make_space(0.013, 0.002, 0.023))).answers[0]
+    assert list_sentences(shared, "passed") == (
+        "In pixels, no excess shown: 1.3 % (95 % CI 0.2 to 2.3) are closer than 99 % of held-out films, 1 % expected by"
+        " chance."
+    )
+
+
+def test_a_distance_below_one_is_no_merit_of_a_set_with_copies() -> None:
+    """The same distance of a set without copies has no such warning."""
+    distance = {"judge": make_metrics()["distance"]["judge"] | {"relative": 0.6, "relative_interval": [0.5, 0.7]}}
+    copies = make_privacy(pixels=make_space(0.03, 0.015, 0.06))
+    texts = [
+        " ".join(read_facts(summarise(distance=distance, **sections).answers[1]).values())
+        for sections in ({"privacy": copies}, {})
+    ]
+    assert ["Below 1 is no merit" in text for text in texts] == [True, False]
+
+
+def test_the_limit_of_a_distance_is_shown_and_an_interval_beyond_it_is_amber() -> None:
+    """A value within the limit whose interval reaches beyond it is not green."""
+    limits = {limit: make_gate("distance.judge.relative", value=1.2, threshold=limit) for limit in (1.5, 1.25)}
+    others = [
+        make_gate(metric) for metric in ("checks.failed", "labels.kl", "privacy.*.share_low", "labels.validity.mean")
+    ]
+    wide, narrow = (summarise(make_verdict(*others, limits[limit])).answers[1] for limit in (1.25, 1.5))
+    assert (wide.state, narrow.state) == ("open", "passed")
+    assert "reaches beyond the limit: 1.2 (95 % CI 1.1 to 1.3), target at most 1.25." in list_sentences(wide, "open")
+    name = "Distance relative to training films (1 = as close as real films)"
+    assert list_marked(wide, "open") == [name]
+    assert list_marked(narrow, "open") == []
+    assert read_facts(narrow)[name].startswith("1.2 (95 % CI 1.1 to 1.3), limit 1.5, in features of the judge (")
+
+
+def test_images_without_any_coverage_are_red_and_marked() -> None:
+    """Coverage near 0 has a sentence, also without a gate on it."""
+    row = {"status": "computed", "relative": 0.0, "relative_interval": [0.0, 0.05]}
+    good = summarise(coverage={"judge": row}).answers[1]
+    assert "cover none of the variety of the films: coverage 0 (95 % CI 0 to 0.05)" in list_sentences(good, "failed")
+    assert list_marked(good, "failed") == ["Variety"]
+
+
+def test_findings_with_one_fault_are_named_together_and_as_no_use() -> None:
+    """Caricatures of findings that were not requested are in one sentence, and none of them is usable."""
+    ratio = make_label_ratio(2.4, 1.8, 3.0, exaggerates=True)
+    labels = make_metrics()["labels"] | {"validity": make_validity(Effusion=ratio, Mass=ratio, Edema=ratio)}
+    good = summarise(run=make_run(labels=("Effusion",)), labels=labels).answers[1]
+    assert "Effusion is a caricature" in list_sentences(good, "failed")
+    assert "Mass and Edema are caricatures: they are far more obvious" in list_sentences(good, "open")
+    facts = read_facts(good)
+    assert facts["Labels may be used for"] == "no finding"
+    assert facts["Not for"] == "Effusion, Mass, Edema (caricature)"
+    assert "Not for" in list_marked(good, "failed")
+
+
+def test_findings_on_images_that_were_not_tested_are_named_with_the_reason() -> None:
+    """Findings without an image are left out."""
+    status = "not applicable (n = 4 films)"
+    hernia, mass = (make_label_ratio(None, status=status, n_synthetic_positive=n) for n in (3, 0))
+    labels = make_metrics()["labels"]
+    labels["validity"] = make_validity(Effusion=make_label_ratio(0.9, 0.6, 1.2), Hernia=hernia, Mass=mass)  # type: ignore[typeddict-item]
+    assert read_facts(summarise(labels=labels).answers[1])["Labels not tested"] == "Hernia (n = 4 films)"
 
 
 @pytest.mark.parametrize("detectable", [None, 0.2])
@@ -80,13 +189,21 @@ def test_a_test_without_power_is_amber(detectable: float | None) -> None:
     assert summarise(privacy={"status": "computed", "pixels": row}).answers[0].state == "open"
 
 
-def test_kinds_of_copy_that_no_space_detects_are_not_examined() -> None:
-    """A kind counts as examined if one space detects half of its planted copies."""
+def test_kinds_of_copy_are_detectable_in_a_space_or_in_none() -> None:
+    """A space is named with the kinds of which it detects half; a kind that no space detects was still examined."""
     detection = {"exact": {"share": 1.0}, "shifted": {"share": 0.1}, "noisy": {"share": 0.2}}
     pixels = make_space(0.01, 0.0, 0.03, found=detection)
     judge = make_space(0.01, 0.0, 0.03, found=detection | {"noisy": {"share": 0.9}})
-    shared = summarise(privacy={"status": "computed", "pixels": pixels, "judge": judge}).answers[0]
-    assert "copies that are shifted, which no space detects reliably" in dict(shared.facts)["Not examined"]
+    facts = read_facts(summarise(privacy=make_privacy(pixels=pixels, judge=judge)).answers[0])
+    assert facts["Not detectable"] == (
+        "shifted copies (of planted ones 10 % found in pixels, 10 % found in features of the judge)."
+        " No space finds half of them."
+    )
+    assert "shifted" not in facts["Not examined"]
+    smallest = facts["Smallest share of copies that would show in 4 of 5 sets of this size"]
+    assert smallest.startswith(
+        "2.0 % in pixels (exact copies); 2.0 % in features of the judge (exact and noisy copies)"
+    )
 
 
 def test_a_membership_inference_above_chance_is_amber() -> None:
@@ -100,11 +217,14 @@ def test_a_membership_inference_above_chance_is_amber() -> None:
 
 def test_a_gate_that_is_not_applicable_makes_the_banner_amber_and_is_named() -> None:
     """The other gates passed."""
-    gates = [make_gate(name) for name in ("checks.failed", "distance.judge.relative", "privacy.pixels.share_low")]
+    gates = [make_gate(name) for name in ("checks.failed", "privacy.pixels.share_low")]
+    gates += [make_gate("distance.judge.relative", threshold=3.0)]
     gates += [make_gate("labels.total_variation"), make_gate("labels.validity.mean", "not applicable", None)]
     summary = summarise(make_verdict(*gates))
     assert summary.state == "open"
-    assert summary.headline.endswith("4 of 4 gates passed; not applicable: labels.validity.mean")
+    assert summary.headline.endswith(
+        "4 of 5 gates could be judged, all 4 passed; not applicable: mean label validity (labels.validity.mean)"
+    )
 
 
 def test_a_kind_of_evidence_without_a_gate_makes_the_banner_amber_and_is_named() -> None:
@@ -130,8 +250,9 @@ def test_a_failed_check_is_named_with_value_and_bound() -> None:
     identity = summary.answers[2]
     assert identity.state == "failed"
     assert "every digests is right (3 of 400 rows differ, required at most 0)" in identity.reasons[0].sentence
-    assert "checks.failed = 1 (target at most 0; digests: 3 of 400 rows differ, required 0)" in summary.headline
-    assert dict(identity.facts)["Checks of files and labels"] == "1 of 2 failed"
+    words = "failed checks of files and labels (checks.failed) = 1 (target at most 0; digests: 3 of 400 rows differ"
+    assert words in summary.headline
+    assert read_facts(identity)["Checks of files and labels"] == "1 of 2 failed"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +283,7 @@ def test_a_requested_finding_without_validity_is_amber_with_the_reason() -> None
     labels = make_metrics()["labels"] | {"validity": make_validity(Hernia=row)}
     good = summarise(run=make_run(labels=("Hernia",)), labels=labels).answers[1]
     assert good.state == "open"
-    assert "Whether the images show Hernia is not known: not applicable (n = 4 films)." in list_sentences(good, "open")
+    assert "Whether the images show Hernia is not known: n = 4 films." in list_sentences(good, "open")
 
 
 def test_a_tiny_effective_sample_size_is_named() -> None:
@@ -182,7 +303,7 @@ def test_extra_findings_of_requested_images_are_named() -> None:
     cofindings = {"status": "computed", "synthetic": 6.6, "real": 1.0, "Effusion": row | {"companions": companions}}
     good = summarise(run=make_run(labels=("Effusion",)), cofindings=cofindings).answers[1]
     assert "Images with Effusion carry 6.6 findings, films 2.2." in list_sentences(good, "open")
-    assert "Edema 90 % (films 20 %)" in dict(good.facts)["Findings per image"]
+    assert "Edema 90 % (films 20 %)" in read_facts(good)["Findings per image"]
 
 
 def test_limits_of_the_comparison_are_amber() -> None:
@@ -193,7 +314,11 @@ def test_limits_of_the_comparison_are_amber() -> None:
         ({"phantom": True}, 1, "say nothing about realism"),
         ({"n_real_test": 0}, 1, "a first look and not a test"),
         ({"distance": distance}, 1, "computed from 200 images, fewer than the 300 training films"),
-        ({"privacy": {"pixels": make_space(0.0, 0.0, 0.01, duplicates=duplicates)}}, 1, "The generator repeats itself"),
+        (
+            {"privacy": {"pixels": make_space(0.0, 0.0, 0.01, duplicates=duplicates)}},
+            1,
+            "The generator repeats itself: in pixels 30.0 % (95 % CI 20.0 to 40.0) of the images",
+        ),
     ]
     for sections, position, words in cases:
         answer = summarise(**sections).answers[position]
@@ -219,7 +344,7 @@ def test_every_rendering_has_the_same_answers() -> None:
         for answer in summary.answers:
             parts = [answer.question, answer.verdict, *(reason.sentence for reason in answer.reasons)]
             assert all(part in rendering for part in parts)
-            assert all(name in rendering and text in rendering for name, text in answer.facts)
+            assert all(fact.name in rendering and fact.text in rendering for fact in answer.facts)
     assert "synthetic only - real only -0.020 (-0.050 to +0.010)" in renderings[0]
 
 
@@ -250,9 +375,9 @@ def test_a_request_for_findings_alone_is_described_as_such() -> None:
     """A finding with all others excluded is described without the list of them."""
     run = make_run(labels=("Edema",))
     run["request"]["without"] = [name for name in FINDINGS if name != "Edema"]
-    assert dict(summarise(run=run).answers[2].facts)["Request"] == "every image labelled Edema and no other finding"
+    assert read_facts(summarise(run=run).answers[2])["Request"] == "every image labelled Edema and no other finding"
     run["request"]["without"] = ["Pleural_Thickening", "Mass"]
-    request = dict(summarise(run=run).answers[2].facts)["Request"]
+    request = read_facts(summarise(run=run).answers[2])["Request"]
     assert request == "every image labelled Edema without Pleural Thickening or Mass"
     run["request"]["labels"] = []
-    assert dict(summarise(run=run).answers[2].facts)["Request"] == "every image without Pleural Thickening or Mass"
+    assert read_facts(summarise(run=run).answers[2])["Request"] == "every image without Pleural Thickening or Mass"
