@@ -22,7 +22,7 @@ from synthcxr.errors import ConfigError, GateError
     " px, as the starter model), or nih-1024 (1024 px, the schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
-@cloup.option("--films", "earlier_source", type=click.Path(path_type=Path), hidden=True)
+@cloup.option("--films", "earlier_source", type=click.Path(path_type=Path), hidden=True, help="The former --source.")
 @cloup.option(
     "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, mimic, dicom or folder.  [default: detected]"
 )

@@ -214,8 +214,8 @@ def _list_examined(computed: Mapping[str, PrivacyRow], names: Mapping[str, str])
 
 
 def _list_kinds(row: PrivacyRow) -> str:
-    found = row.get("found", {})
-    if not found:
+    recalls = row.get("found", {})
+    if not recalls:
         return ""
-    kinds = [kind for kind, recall in found.items() if recall["share"] >= MIN_RECALL]
+    kinds = [kind for kind, recall in recalls.items() if recall["share"] >= MIN_RECALL]
     return f" ({join_words(kinds)} copies)" if kinds else " (no kind of planted copy reliably)"

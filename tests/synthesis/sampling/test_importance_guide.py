@@ -19,7 +19,7 @@ from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FIL
 from synthcxr.stages import distill
 from synthcxr.storage import json_files
 from synthcxr.synthesis.request.label_condition import LabelCondition
-from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule
+from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule, fit_schedule
 from synthcxr.synthesis.sampling.importance_guide import UNGUIDED_SHARE, Guide, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
@@ -209,9 +209,14 @@ def test_more_conditions_make_a_request_less_likely(models: Path, sampler: Rejec
     assert (without_edema <= proposal.log_probability(latents, MASS, thresholds) + 1e-12).all()
 
 
-def test_a_schedule_knows_whether_its_target_was_reached(models: Path, sampler: RejectionSampler) -> None:
-    """A frequent condition reaches the target; one that no latent is predicted to meet ends at a limit."""
+def test_a_schedule_knows_whether_its_target_was_reached(models: Path) -> None:
+    """A likely condition reaches the target, and one that no latent meets ends at a limit."""
+    rng = np.random.default_rng(0)
+    likely, _ = fit_schedule(lambda latents: -np.square(latents[:, 0].astype(np.float64) - 2), 4, 0.5, rng)
+    assert likely.powers
+    assert likely.reaches_target
+    impossible, _ = fit_schedule(lambda latents: np.full(len(latents), -20.0), 4, 0.5, rng)
+    assert not impossible.reaches_target
     strategy = SamplingStrategy.open(models, method="guided", batch_size=16, device="cpu")
-    assert strategy.predicts_success(MASS)
     assert not strategy.predicts_success(LabelCondition.from_exact_set(FINDINGS))
     assert not dataclasses.replace(strategy, proposal=None).predicts_success(MASS)
