@@ -75,8 +75,8 @@ def render_memorisation(metrics: MetricsJson) -> str:
     if not rows:
         return ""
     header = [
-        "| memorisation | closer than the null's 1st percentile (95 % CI) | smallest share of copies that 4 of 5 such sets show"
-        " | median ratio (95 % CI) | membership inference, AUROC (95 % CI) | N synthetic / training / held-out |",
+        "| memorisation | closer than the null's 1st percentile (95 % CI)"
+        " | smallest share of copies that 4 of 5 such sets show | median ratio (95 % CI) | membership inference, AUROC (95 % CI) | N synthetic / training / held-out |",
         "|---|---|---|---|---|---|",
     ]
     notes = (

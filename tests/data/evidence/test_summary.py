@@ -196,7 +196,7 @@ def test_kinds_of_copy_are_detectable_in_a_space_or_in_none() -> None:
     judge = make_space(0.01, 0.0, 0.03, found=detection | {"noisy": {"share": 0.9}})
     facts = read_facts(summarise(privacy=make_privacy(pixels=pixels, judge=judge)).answers[0])
     assert facts["Not detectable"] == (
-        "shifted copies (of planted ones 10 % found in pixels, 10 % found in features of the judge)."
+        "shifted copies (of planted ones 10.0 % found in pixels, 10.0 % found in features of the judge)."
         " No space finds half of them."
     )
     assert "shifted" not in facts["Not examined"]
@@ -303,7 +303,7 @@ def test_extra_findings_of_requested_images_are_named() -> None:
     cofindings = {"status": "computed", "synthetic": 6.6, "real": 1.0, "Effusion": row | {"companions": companions}}
     good = summarise(run=make_run(labels=("Effusion",)), cofindings=cofindings).answers[1]
     assert "Images with Effusion carry 6.6 findings, films 2.2." in list_sentences(good, "open")
-    assert "Edema 90 % (films 20 %)" in read_facts(good)["Findings per image"]
+    assert "Edema 90.0 % (films 20.0 %)" in read_facts(good)["Findings per image"]
 
 
 def test_limits_of_the_comparison_are_amber() -> None:
