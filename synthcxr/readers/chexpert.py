@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from synthcxr.data import images, left_out
+from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.left_out import Reason
 from synthcxr.errors import DataError
@@ -84,8 +85,12 @@ def read_films(
     labelled_table = next((table for table in tables if chexpert_labels.has_labels(table)), None)
     chexpert_labels.report_observations(root, labelled_table, report)
     report_lines = (
-        (lateral, Reason.NOT_FRONTAL, f"{len(lateral):,} lateral films are left out"),
-        (absent, Reason.ABSENT, f"{len(absent):,} of {n_frontal:,} listed films are absent, {len(films):,} found"),
+        (lateral, Reason.NOT_FRONTAL, f"left out {format_count(len(lateral), 'lateral film')}"),
+        (
+            absent,
+            Reason.ABSENT,
+            f"found {len(films):,} of {format_count(n_frontal, 'listed film')}, {len(absent):,} absent",
+        ),
     )
     for names, reason, line in report_lines:
         if names:

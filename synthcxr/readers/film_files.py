@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import left_out
+from synthcxr.data.counting import format_count
 from synthcxr.data.left_out import Reason
 from synthcxr.errors import DataError
 from synthcxr.readers.csv_table import CsvTable
@@ -63,7 +64,7 @@ def find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
     if len(films) < len(files):
         example = next(file for file in files if _is_mask(file.relative_to(root))).relative_to(root).as_posix()
         n_masks = len(files) - len(films)
-        line = f"{root}: {n_masks:,} masks are left out, such as {example}"
+        line = f"{root}: left out {format_count(n_masks, 'mask')}, such as {example}"
         left_out.report_left_out(report, line, Reason.MASK, n_masks, example)
     return films
 
@@ -117,7 +118,10 @@ def locate_films(
         matches[row] = (best_score, best[0])
     file_of_row = _resolve_claims(table, matches)
     if example:
-        report(f"{root}: {n_other_folders:,} films are below other folders than {table.path.name} says: {example}")
+        report(
+            f"{root}: found {format_count(n_other_folders, 'film')} in other folders than {table.path.name} "
+            f"says: {example}"
+        )
     return file_of_row
 
 
@@ -177,7 +181,8 @@ def report_counts(
     n_films, n_located = len(rows), len(file_of_row)
     if not n_located:
         raise DataError(
-            f"{root}: no films found: none of the {n_films:,} films in {table.path.name} is below this folder"
+            f"{root}: no films found: {table.path.name} lists {format_count(n_films, 'film')}, none is below "
+            "this folder"
             f"{describe_mismatch(root, table['image'], files)}"
         )
     report_absent(root, table, [row for row in rows if row not in file_of_row], n_films=n_films, report=report)
@@ -195,7 +200,7 @@ def report_unlisted(
     unlisted = [file for file in files if file not in listed]
     if unlisted:
         names = " or ".join(table.path.name for table in tables)
-        line = f"{root}: {len(unlisted):,} image files are not listed in {names} and are left out"
+        line = f"{root}: left out {format_count(len(unlisted), 'image file')}, not listed in {names}"
         left_out.report_left_out(
             report, line, Reason.NOT_LISTED, len(unlisted), unlisted[0].relative_to(root).as_posix()
         )
@@ -207,7 +212,7 @@ def report_absent(
     """Report how many of the listed films have no file."""
     if absent_rows:
         n_absent = len(absent_rows)
-        line = f"{root}: {n_absent:,} of {n_films:,} listed films are absent, {n_films - n_absent:,} found"
+        line = f"{root}: found {n_films - n_absent:,} of {format_count(n_films, 'listed film')}, {n_absent:,} absent"
         left_out.report_left_out(report, line, Reason.ABSENT, n_absent, table["image"][absent_rows[0]])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
+from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
 from synthcxr.errors import ConfigError, DataError
@@ -72,7 +73,9 @@ def read_films(
             label_csv.parse_labels, separator=None, aliases=aliases, others_absent=others == "absent"
         )
         if all(_is_unlabelled(root, file) for file in files):
-            report(f"{root}: no table and no class folders: the findings of {len(files):,} films are unknown")
+            report(
+                f"{root}: no table and no class folders: the findings of {format_count(len(files), 'film')} are unknown"
+            )
             entries: Iterable[_Entry] = (
                 _Entry(file.relative_to(root).as_posix(), file, UNKNOWN_FINDINGS, "", "") for file in files
             )
@@ -209,7 +212,7 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
     n_without_patient = sum(film.patient_id == _film_as_patient(film.source, film.image_index) for film in films)
     if n_without_patient:
         report(
-            f"{root}: warning: {n_without_patient:,} films have no patient ID and count as one patient each, so films "
-            "of one person may be in two splits; give patient_column or patient_pattern"
+            f"{root}: warning: no patient ID for {format_count(n_without_patient, 'film')}: each counts as one"
+            " patient, so films of one person may be in two splits; give patient_column or patient_pattern"
         )
     label_csv.report_unknown_findings(root, [film.findings for film in films], report)

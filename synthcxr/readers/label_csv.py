@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from synthcxr.data import left_out
+from synthcxr.data.counting import format_count
 from synthcxr.data.findings import (
     FINDINGS,
     LABEL_SEPARATOR,
@@ -195,8 +196,8 @@ def merge_rows(table: CsvTable, rows: Sequence[LabelledFilm], report: Callable[[
     if several:
         n_different = sum(len({repr(row.findings) for row in group}) > 1 for group in several)
         report(
-            f"{table.path}: {len(several):,} films have several rows, which are merged: a finding is present if any "
-            f"row says so; the rows of {n_different:,} films differ"
+            f"{table.path}: merged the rows of {format_count(len(several), 'film')} with several rows: a"
+            f" finding is present if any row says so; the rows of {format_count(n_different, 'film')} differ"
         )
     return merged
 
@@ -226,7 +227,7 @@ def leave_out_lateral(
     lateral = [film for film in films if csv_table.is_lateral(table["view"][film.row])]
     if not lateral:
         return list(films)
-    line = f"{table.path}: {len(lateral):,} films are lateral and are left out"
+    line = f"{table.path}: left out {format_count(len(lateral), 'lateral film')}"
     left_out.report_left_out(report, line, Reason.NOT_FRONTAL, len(lateral), table["image"][lateral[0].row])
     rows = {film.row for film in lateral}
     return [film for film in films if film.row not in rows]
@@ -242,6 +243,6 @@ def report_unknown_findings(root: Path, findings: Collection[tuple[float, ...]],
     n_unknown = sum(any(math.isnan(value) for value in values) for values in findings)
     if n_unknown:
         report(
-            f"{root}: {n_unknown:,} films have unknown findings (`others: absent` treats findings without a label as "
-            "absent)"
+            f"{root}: unknown findings in {format_count(n_unknown, 'film')} (`others: absent` treats"
+            " findings without a label as absent)"
         )

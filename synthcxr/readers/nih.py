@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
+from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.errors import DataError
@@ -50,12 +51,12 @@ def read_films(
     film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
     n_unlabelled = sum(all(map(math.isnan, film.findings)) and not film.error for film in labelled_films)
     if n_unlabelled:
-        report(f"{table.path}: {n_unlabelled:,} rows have no labels; their findings are unknown")
+        report(f"{table.path}: no labels in {format_count(n_unlabelled, 'row')}: findings unknown")
     n_without_patient = sum(not table["patient"][row] for row in file_of_row)
     if n_without_patient:
         report(
-            f"{root}: warning: {n_without_patient:,} films have no Patient ID and count as one patient each, so films"
-            " of one person may be in two splits"
+            f"{root}: warning: no Patient ID for {format_count(n_without_patient, 'film')}: each counts as one"
+            " patient, so films of one person may be in two splits"
         )
     official_lists = _read_official_lists(root)
     located_films = [film for film in labelled_films if film.row in file_of_row]

@@ -71,7 +71,7 @@ def build_validity_plot(metrics: MetricsJson, requested: Sequence[str], *, is_sm
     ordered = sorted(validity, key=lambda finding: finding not in requested)[: _MAX_SMALL_ROWS if is_small else None]
     if not ordered:
         return None
-    values = "; ".join(f"{spell_finding(name)} {format_number(validity[name]['value'], digits=2)}" for name in ordered)
+    values = "; ".join(f"{spell_finding(name)} {format_number(validity[name]['value'])}" for name in ordered)
     svg = plots.draw_label_ratios(
         {finding: (validity[finding], specificity.get(finding)) for finding in ordered}, is_small=is_small
     )

@@ -68,8 +68,3 @@ def format_auroc(estimate: Auroc, *, in_text: bool = False) -> str:
         estimate["interval"], lambda bound: format_decimals(bound, decimals=_AUROC_DECIMALS), template=template
     )
     return f"{format_decimals(estimate['value'], decimals=_AUROC_DECIMALS)} {interval}".rstrip()
-
-
-def format_n(n: int, noun: str) -> str:
-    """A count and its noun, in the plural if it is not 1."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -62,8 +62,8 @@ def test_reads_frontal_films_with_their_findings(release: Path) -> None:
         in text
     )
     assert "Infiltration, Mass, Nodule, Emphysema, Fibrosis, Pleural_Thickening, Hernia are not labelled" in text
-    assert "1 lateral films are left out" in text
-    assert "1 of 3 listed films are absent, 2 found" in text
+    assert "left out 1 lateral film" in text
+    assert "found 2 of 3 listed films, 1 absent" in text
 
 
 @pytest.mark.parametrize(("word", "value"), [("present", 1.0), ("absent", 0.0)])

@@ -68,7 +68,7 @@ def test_reads_frontal_chest_films(archive: Path, salt: str) -> None:
     ]
     assert [film.view for film in (first, second, third)] == ["PA", "AP", ""]
     assert (first.read().shape, first.read_size(), first.source) == ((32, 32), 32, "dicom")
-    assert "4 files are not frontal chest films" in lines[0]
+    assert "left out 4 files, not frontal chest films" in lines[0]
     assert lines[0].endswith("1 for processing, 1 of HAND, 1 of modality CT, 1 of view LL")
 
 
@@ -122,7 +122,7 @@ def test_film_without_a_patient_is_its_own_patient(tmp_path: Path, salt: str) ->
     lines: list[str] = []
     a, b = read(root, salt, view="AP", report=lines.append)
     assert a.patient_id.startswith("dicom-") and b.patient_id.startswith("dicom:")
-    assert any("warning: 1 films have no patient ID" in line for line in lines)
+    assert any("warning: no patient ID for 1 film: each" in line for line in lines)
 
 
 def test_broken_files_become_unreadable_films(archive: Path, salt: str) -> None:
@@ -159,7 +159,7 @@ def test_folders_without_films_are_errors(tmp_path: Path, salt: str) -> None:
     with pytest.raises(DataError, match="contains no DICOM file"):
         read(root, salt)
     write_film(build_film(draw_12_bit_phantom(0)), root / "b.dcm")
-    with pytest.raises(DataError, match="no films found: none of the 1 films in t.csv"):
+    with pytest.raises(DataError, match="no films found: t.csv lists 1 film, none"):
         read(root, salt)
     with pytest.raises(ConfigError, match="^others: 'maybe'"):
         read(root, salt, others="maybe")

@@ -57,8 +57,8 @@ def test_film_without_a_patient_is_its_own_patient(class_folders: Path) -> None:
     lines: list[str] = []
     films = list(folder.read_films(str(class_folders), report=lines.append))
     assert len({film.patient_id for film in films}) == 4
-    assert "warning: 4 films have no patient ID" in lines[0]
-    assert "3 films have unknown findings" in lines[1]
+    assert "warning: no patient ID for 4 films" in lines[0]
+    assert "unknown findings in 3 films" in lines[1]
 
 
 def test_patient_from_the_file_name(class_folders: Path) -> None:
@@ -106,10 +106,10 @@ def test_csv_columns_with_usual_names(tmp_path: Path) -> None:
     assert [film.view for film in (first, second, third)] == ["PA", "AP", "PA"]
     assert [film.image_index for film in (first, second, third)] == ["a.png", "b", "sub/c.jpg"]
     assert [line.split(": ", 1)[1][:30] for line in lines] == [
-        "1 of 4 listed films are absent",
-        "1 image files are not listed i",
-        "warning: 1 films have no patie",
-        "1 films have unknown findings ",
+        "found 3 of 4 listed films, 1 a",
+        "left out 1 image file, not lis",
+        "warning: no patient ID for 1 f",
+        "unknown findings in 1 film (`o",
     ]
 
 
@@ -143,7 +143,7 @@ def test_invalid_csv_rows_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t.csv:2: x.png matches several files"):
         folder.read_films(str(tmp_path))
     (tmp_path / "t.csv").write_text("image,label\ny.png,Mass\n")
-    with pytest.raises(DataError, match="no films found: none of the 1 films in t.csv"):
+    with pytest.raises(DataError, match="no films found: t.csv lists 1 film, none"):
         folder.read_films(str(tmp_path))
 
 
@@ -190,7 +190,7 @@ def test_masks_are_left_out_and_other_formats_are_read(tmp_path: Path) -> None:
     films = list(folder.read_films(str(tmp_path), report=lines.append))
     assert [Path(film.origin).name for film in films] == ["a.png", "b.tif", "c.bmp", "d.webp"]
     assert all(film.read().shape == (10, 12) for film in films)
-    assert "2 masks are left out, such as Mass/a_mask.png" in lines[0]
+    assert "left out 2 masks, such as Mass/a_mask.png" in lines[0]
 
 
 def test_rows_of_several_readers_are_merged(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_rows_of_several_readers_are_merged(tmp_path: Path) -> None:
     lines: list[str] = []
     (film,) = folder.read_films(str(tmp_path), report=lines.append)
     assert to_finding_names(film.findings) == ("Mass", "Edema") and film.patient_id == "7"
-    assert "1 films have several rows" in lines[0] and "the rows of 1 films differ" in lines[0]
+    assert "merged the rows of 1 film with several rows" in lines[0] and "the rows of 1 film differ" in lines[0]
     table.write_text("image_id,label,patient\nx,No finding,7\nx,Mass,8\n")
     with pytest.raises(DataError, match=r"t.csv:3: x is listed for two patients"):
         folder.read_films(str(tmp_path))

@@ -44,8 +44,8 @@ def test_reads_frontal_films_with_the_labels_of_their_study(release: Path) -> No
     assert [film.patient_id for film in (first, second)] == ["mimic:10000001", "mimic:10000002"]
     assert to_finding_names(first.findings) == ("Cardiomegaly",) and all(map(math.isnan, second.findings))
     assert first.read_size() == 16
-    assert any("1 films are lateral or of an unknown view" in line for line in lines)
-    assert any("2 films are of studies without labels" in line for line in lines)
+    assert any("left out 1 film, lateral or of an unknown view" in line for line in lines)
+    assert any("the studies of 2 films have no labels" in line for line in lines)
 
 
 def test_invalid_releases_are_errors(release: Path) -> None:

@@ -76,8 +76,8 @@ def test_absent_and_unlisted_films_are_reported(release: Path) -> None:
     lines: list[str] = []
     assert len(list(nih.read_films(str(release), report=lines.append))) == 3
     assert [line.removeprefix(f"{release}: ") for line in lines] == [
-        "1 of 4 listed films are absent, 3 found",
-        "1 image files are not listed in Data_Entry_2017_v2020.csv and are left out",
+        "found 3 of 4 listed films, 1 absent",
+        "left out 1 image file, not listed in Data_Entry_2017_v2020.csv",
     ]
 
 
@@ -102,7 +102,7 @@ def test_labels_csv_with_source(tmp_path: Path) -> None:
     assert first.patient_id == second.patient_id == "7"
     assert (first.view, second.view) == ("PA", "")
     assert np.isnan(second.findings).all()
-    assert lines == [f"{tmp_path / 'labels.csv'}: 1 rows have no labels; their findings are unknown"]
+    assert lines == [f"{tmp_path / 'labels.csv'}: no labels in 1 row: findings unknown"]
 
 
 def test_official_lists(release: Path) -> None:
@@ -132,7 +132,7 @@ def test_missing_films_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither Data_Entry_2017\*.csv nor labels.csv"):
         nih.read_films(str(tmp_path))
     write_table(tmp_path, *ROWS)
-    with pytest.raises(DataError, match="no films found: none of the 4"):
+    with pytest.raises(DataError, match="no films found: Data_Entry_2017_v2020.csv lists 4 films, none"):
         nih.read_films(str(tmp_path))
 
 
@@ -163,7 +163,7 @@ def test_film_without_a_patient_is_its_own_patient(release: Path) -> None:
     assert [film.patient_id for film in films] == ["nih:u1.png", "nih:u2.png"]
     assert [to_finding_names(film.findings) for film in films] == [(), ()]
     assert np.isnan([film.findings for film in films]).all()
-    assert any("2 films have no Patient ID and count as one patient each" in line for line in lines)
+    assert any("no Patient ID for 2 films: each counts as one patient" in line for line in lines)
 
 
 def test_missing_columns_are_errors(release: Path) -> None:
@@ -240,4 +240,4 @@ def test_reads_a_part_of_the_real_release(real_films: Path) -> None:
     films = list(nih.read_films(str(real_films / "nih_release_sample"), report=lines.append))
     assert len(films) == 45
     assert {film.read_size() for film in films} == {1024}
-    assert [line.split(": ")[1] for line in lines] == ["112,075 of 112,120 listed films are absent, 45 found"]
+    assert [line.split(": ")[1] for line in lines] == ["found 45 of 112,120 listed films, 112,075 absent"]

@@ -84,4 +84,4 @@ def test_films_with_a_lateral_view_in_the_table_are_left_out(reader: str, column
     assert [film.image_index for film in films] == ["0.png", "1.png", "2.png", "3.png"]
     (line,) = [line for line in lines if isinstance(line, LeftOutLine)]
     assert line.parts == (LeftOut(Reason.NOT_FRONTAL, 4, "4.png"),)
-    assert "4 films are lateral and are left out" in line
+    assert "left out 4 lateral films" in line

@@ -65,7 +65,7 @@ def test_two_sources_become_one_dataset(tmp_path: Path) -> None:
     assert summary.counts["duplicates"] == 4
     assert summary.counts["films"] == 40
     assert summary.counts["by_resolution"] == {"4": 40, "8": 40, "16": 40, "32": 24}
-    assert any("4 films are left out" in line for line in lines)
+    assert any("left out 4 duplicates" in line for line in lines)
     packed = open_film_dataset(tmp_path / "cxr")
     films = packed.manifest.set_index("image_index")
     assert films.loc["00000008_000.png", ["source", "size", "view"]].tolist() == ["large", 32, "AP"]
@@ -98,7 +98,7 @@ def test_films_of_other_views_are_left_out(tmp_path: Path) -> None:
     summary = prepare.run(make_config(*sources, view="AP"), out=tmp_path / "cxr", report=lines.append)
     assert summary.counts["other_view"] == 40
     assert set(open_film_dataset(tmp_path / "cxr").manifest["view"]) == {"AP"}
-    assert "40 films are left out: their view is not AP, or not known" in lines
+    assert "left out 40 films, not of view AP or of an unknown view" in lines
     with pytest.raises(DataError, match="no films found: the sources contain 20 films, none of view AP"):
         prepare.run(make_config(sources[0], view="AP"), out=tmp_path / "none", report=lines.append)
 
@@ -248,4 +248,4 @@ def test_packs_real_films_of_the_release(tmp_path: Path) -> None:
     source = {"reader": "nih", "path": str(Path(root) / "nih_release_sample")}
     summary = prepare.run(make_config(source, resolution=256), out=tmp_path / "cxr", report=lines.append)
     assert summary.counts["films"] == summary.counts["by_resolution"]["256"] == 45
-    assert any("112,075 of 112,120 listed films are absent" in line for line in lines)
+    assert any("found 45 of 112,120 listed films, 112,075 absent" in line for line in lines)

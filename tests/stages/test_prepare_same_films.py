@@ -63,7 +63,7 @@ def test_films_with_the_same_picture_are_in_one_split(tmp_path: Path) -> None:
     assert films["patient_id"].nunique() == N_PAIRS
     assert set(summary.same_films) == {(f"a{index:02}.png", f"person{index}.jpg") for index in range(N_PAIRS)}
     assert json.loads((tmp_path / "cxr" / "dataset.json").read_text())["counts"]["same_films"] == 2 * N_PAIRS
-    assert any("40 films show the same picture as another film, in 20 groups" in line for line in lines)
+    assert any("the same picture in 40 films, in 20 groups" in line for line in lines)
     assert any(line.startswith("the same picture: ") and "a00.png" in line and "person0.jpg" in line for line in lines)
 
 

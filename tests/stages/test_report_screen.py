@@ -148,7 +148,9 @@ def test_the_page_prints(page: Path) -> None:
     content = pdf.read_bytes()
     assert content.startswith(b"%PDF")
     assert 2 <= content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") <= MAX_PRINTED_PAGES
-    assert "<span>Signature</span>" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "<span>Signature</span>" in text and "may be shared</span>" in text
+    assert text.index('class="signature') < text.index("<main>")
 
 
 def test_every_image_and_plot_has_a_description(page: Path) -> None:

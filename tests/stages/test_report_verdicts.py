@@ -73,7 +73,7 @@ def test_a_guided_caricature(world: PhantomWorld, unconditional: Path) -> None:
     assert "cover none of the variety of the films" in answers["good"]
     assert "The generator repeats itself: in pixels 36.5 %" in answers["good"]
     assert "leave an effective sample size of 2.04 (1 %)" in answers["good"]
-    assert "with Cardiomegaly 2.92, films 1.49; most often with Effusion 97 %" in answers["good"]
+    assert "with Cardiomegaly 2.92, films 1.49; most often with Effusion 97.0 %" in answers["good"]
     assert "every image labelled Cardiomegaly; method guided" in answers["identity"]
 
 

@@ -62,7 +62,7 @@ def spell_finding(finding: str) -> str:
 
 def format_ratio(row: LabelRatioRow) -> str:
     """A validity or specificity with its interval."""
-    return f"{_two_digits(row['value'])} {format_interval(row['interval'], _two_digits, template=_IN_TEXT)}"
+    return f"{format_number(row['value'])} {format_interval(row['interval'], template=_IN_TEXT)}"
 
 
 def _find_fault(validity: LabelRatioRow, specificity: LabelRatioRow | None) -> Fault | None:
@@ -128,7 +128,3 @@ def _list_values(findings: Sequence[str], rows: Mapping[str, LabelRatioRow]) -> 
 
 def _join(findings: Sequence[str]) -> str:
     return join_words(map(spell_finding, findings))
-
-
-def _two_digits(value: float | None) -> str:
-    return format_number(value, digits=2)

@@ -124,8 +124,8 @@ def _describe_companions(metrics: MetricsJson, requested: Sequence[str]) -> str:
         if finding in rows:
             row = rows[finding]
             companions = ", ".join(
-                f"{spell_finding(companion['finding'])} {format_percent(companion['synthetic'], decimals=0)}"
-                f" (films {format_percent(companion['real'], decimals=0)})"
+                f"{spell_finding(companion['finding'])} {format_percent(companion['synthetic'])}"
+                f" (films {format_percent(companion['real'])})"
                 for companion in row["companions"]
             )
             parts.append(

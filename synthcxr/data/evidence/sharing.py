@@ -93,7 +93,7 @@ def list_missed_kinds(spaces: Mapping[str, PrivacyRow]) -> list[str]:
     }
     return [
         f"{kind} copies (of planted ones "
-        + ", ".join(f"{format_percent(share, decimals=0)} found in {space}" for space, share in shares.items())
+        + ", ".join(f"{format_percent(share)} found in {space}" for space, share in shares.items())
         + ")"
         for kind, shares in recalls.items()
         if max(shares.values()) < MIN_RECALL

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.counting import format_count
 from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
 from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
 from synthcxr.data.evidence.identity import answer_identity
@@ -85,16 +86,16 @@ def describe_gates(gates: GateCounts) -> str:
     """How many gates could be judged, how many passed, and which failed, are not applicable or are not set."""
     n_failed, n_judged = len(gates.failed), len(gates.failed) + len(gates.passed)
     n_gates = n_judged + len(gates.not_applicable)
-    judged = f"{n_judged} of {_count(n_gates)} could be judged, " if n_judged < n_gates else ""
+    judged = f"{n_judged} of {format_count(n_gates, 'gate')} could be judged, " if n_judged < n_gates else ""
     if not n_judged:
         parts = ["No gate was applicable: there is no verdict"]
     elif n_failed:
-        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {_count(n_judged)}"
+        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {format_count(n_judged, 'gate')}"
         parts = [f"{judged}{count} failed: {_join(map(describe_gate, gates.failed))}"]
     elif judged:
         parts = [judged + ("it passed" if n_judged == 1 else f"all {n_judged} passed")]
     else:
-        parts = [f"{n_judged} of {_count(n_judged)} passed"]
+        parts = [f"{n_judged} of {format_count(n_judged, 'gate')} passed"]
     if gates.not_applicable:
         parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
@@ -130,10 +131,6 @@ def _describe_state(answers: Sequence[Answer]) -> str:
         "open": f"The evidence is incomplete: {subjects}.",
         "failed": f"The evidence speaks against this dataset: {subjects}.",
     }[state]
-
-
-def _count(n: int) -> str:
-    return f"{n} gate" if n == 1 else f"{n} gates"
 
 
 def _join(texts: Iterable[str]) -> str:

@@ -90,7 +90,7 @@ def test_kinds_of_copy_are_detectable_in_a_space_or_in_none() -> None:
     judge = make_space(0.01, 0.0, 0.03, found=detection | {"noisy": {"share": 0.9}})
     facts = read_facts(summarise(privacy=make_privacy(pixels=pixels, judge=judge)).answers[0])
     assert facts["Not detectable"] == (
-        "shifted copies (of planted ones 10 % found in pixels, 10 % found in features of the judge)."
+        "shifted copies (of planted ones 10.0 % found in pixels, 10.0 % found in features of the judge)."
         " No space finds half of them."
     )
     assert "shifted" not in facts["Not examined"]

@@ -168,7 +168,7 @@ def test_extra_findings_of_requested_images_are_named() -> None:
     cofindings = {"status": "computed", "synthetic": 6.6, "real": 1.0, "Effusion": row | {"companions": companions}}
     good = summarise(run=make_run(labels=("Effusion",)), cofindings=cofindings).answers[1]
     assert "Images with Effusion carry 6.6 findings, films 2.2." in list_sentences(good, "open")
-    assert "Edema 90 % (films 20 %)" in read_facts(good)["Findings per image"]
+    assert "Edema 90.0 % (films 20.0 %)" in read_facts(good)["Findings per image"]
 
 
 def test_limits_of_the_comparison_are_amber() -> None:
