@@ -85,7 +85,7 @@ class ImageReader:
 
     def _read_from_shard(self, shard: str, member: str) -> bytes | None:
         path = self.dataset / shard
-        if not path.is_file():
+        if not guarded_files.is_file(path):
             return None
         with path.open("rb") as file:
             if shard not in self._shards:
@@ -115,7 +115,7 @@ def _read_file(path: Path) -> bytes | None:
 
 
 def _read_shard(path: Path, members: Iterable[str]) -> Iterator[bytes | None]:
-    if not path.is_file():
+    if not guarded_files.is_file(path):
         yield from (None for _ in members)
         return
     with path.open("rb") as file:

@@ -18,6 +18,7 @@ from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.storage import guarded_files
 
 ATTRIBUTION = (
     "CheXpert, Stanford Machine Learning Group: J. Irvin, P. Rajpurkar, M. Ko et al., CheXpert: A Large Chest "
@@ -165,7 +166,7 @@ def _find_file(root: Path, path: str) -> Path | None:
         return None
     for n_skipped in (1, 0):
         file = root.joinpath(*parts[n_skipped:])
-        if file.is_file():
+        if guarded_files.is_file(file):
             return file
     return None
 

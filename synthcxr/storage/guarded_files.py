@@ -50,6 +50,14 @@ def open_regular(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
         yield file
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file exists; False also for a name that no file can have, such as one that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def require_regular(path: Path, max_bytes: int) -> None:
     """Raise FileNotFoundError or RefusedContentError unless `path` is a regular file of at most `max_bytes`."""
     status = path.stat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,7 @@ def read_table(
             _require_schema(file.schema_arrow, columns)
             n_rows = file.metadata.num_rows
         table = pd.read_parquet(path, columns=list(columns))
+        _require_columns(table.columns, columns)  # damaged pandas metadata rename columns
         if len(table) != n_rows:
             raise RefusedContentError(f"declares {n_rows:,} rows, but has {len(table):,}")
         for name, kind in columns.items():
@@ -53,10 +54,14 @@ def _require_size(metadata: pq.FileMetaData) -> None:
         )
 
 
-def _require_schema(schema: pa.Schema, columns: Mapping[str, ColumnType]) -> None:
-    missing = [name for name in columns if name not in schema.names]
+def _require_columns(names: Iterable[str], columns: Mapping[str, ColumnType]) -> None:
+    missing = columns.keys() - set(names)
     if missing:
-        raise RefusedContentError(f"columns missing: {', '.join(missing)}")
+        raise RefusedContentError(f"columns missing: {', '.join(name for name in columns if name in missing)}")
+
+
+def _require_schema(schema: pa.Schema, columns: Mapping[str, ColumnType]) -> None:
+    _require_columns(schema.names, columns)
     for name, kind in columns.items():
         stored = schema.field(name).type
         fits = {

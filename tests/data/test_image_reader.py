@@ -42,6 +42,17 @@ def test_images_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert list(image_reader.read(tmp_path, iter(requested))) == [*contents, None, None, None, contents[0]]
 
 
+def test_names_that_are_too_long_for_a_file_are_absent(tmp_path: Path) -> None:
+    """A file, a shard and a member of a shard, read one by one or in order."""
+    write(tmp_path)
+    long = "1" * 5000
+    names = [f"images/{long}.png", f"shards/{long}.tar/x.png", f"shards/00000.tar/{long}"]
+    assert list(image_reader.read(tmp_path, names)) == [None] * 3
+    for name in names:
+        with pytest.raises(DataError, match="cannot be read"):
+            image_reader.ImageReader(tmp_path).read(name)
+
+
 def test_a_shard_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All consecutive images of a shard are read from one open file, so that a large shard is scanned once."""
     names, n_opened = write(tmp_path), Counter[str]()

@@ -105,6 +105,16 @@ def test_paths_outside_the_folder_are_ignored(release: Path, path: str) -> None:
         chexpert.read_films(str(release))
 
 
+def test_a_name_that_is_too_long_for_a_file_is_not_found(release: Path) -> None:
+    """The other films are read; a table of such names alone is one line."""
+    row = ROWS[0].replace("view1_frontal", "1" * 5000)
+    (release / "train.csv").write_text("\n".join((HEADER, *ROWS, row)) + "\n")
+    assert list(chexpert.read_films(str(release)))
+    (release / "train.csv").write_text("\n".join((HEADER, row)) + "\n")
+    with pytest.raises(DataError, match="no films found"):
+        list(chexpert.read_films(str(release)))
+
+
 def test_folders_without_films_are_errors(tmp_path: Path) -> None:
     """A missing folder and a missing table are errors."""
     with pytest.raises(DataError, match="no such folder"):

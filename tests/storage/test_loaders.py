@@ -225,6 +225,12 @@ def test_a_parquet_table_of_another_schema_is_refused(tmp_path: Path, table: pd.
     expect_one_line(LOADERS["parquet"], tmp_path / "x.parquet", message)
 
 
+def test_pandas_metadata_that_rename_a_column_are_refused(tmp_path: Path) -> None:
+    """The schema has the column, but pandas reads it as an index."""
+    pd.DataFrame({"a": ["x"], "b": [1]}).set_index("a").to_parquet(tmp_path / "x.parquet")
+    expect_one_line(LOADERS["parquet"], tmp_path / "x.parquet", "columns missing: a")
+
+
 def test_flipped_bytes_of_parquet_are_one_line_or_the_table(tmp_path: Path) -> None:
     """Wherever a byte differs, reading ends in a table or in one of our errors."""
     path = tmp_path / "x.parquet"
