@@ -124,7 +124,7 @@ def _open_command_line(root: Path) -> OpenParser:
     )
 
     def parse(data: bytes) -> None:
-        text = decode_text(data)
+        text = decode_text(data).replace("\0", "")  # the arguments of a process contain no NUL
         name = max((name for name in leaves if text.startswith(name)), key=len, default="generate")
         try:
             arguments = shlex.split(text.removeprefix(name))
