@@ -50,11 +50,11 @@ def list_faulty_findings(metrics: MetricsJson, requested: Sequence[str]) -> list
 
 
 def list_untested_findings(metrics: MetricsJson) -> dict[str, list[str]]:
-    """The findings that images are labelled with and that have no validity, by the reason."""
+    """The findings that images are labelled with and that have no validity, by the reason without its numbers."""
     section, untested = metrics["labels"].get("validity") or {}, dict[str, list[str]]()
     for finding, row in label_ratio_rows(section).items():
         if not is_computed(row) and row.get("n_synthetic_positive"):
-            untested.setdefault(strip_status(row["status"]), []).append(finding)
+            untested.setdefault(strip_status(row["status"]).partition(": AUROC")[0], []).append(finding)
     return untested
 
 

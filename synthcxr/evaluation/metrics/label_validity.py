@@ -217,7 +217,7 @@ def _find_reason(real: Separation, synthetic: Separation, column: int, real_inte
     if real_interval[0] <= 0.5:
         low, high = real_interval
         return (
-            "the judge cannot tell this finding apart on films: AUROC"
+            "the judge cannot tell films with it from films without it: AUROC"
             f" {real.auroc[column]:.2f}, 95 % CI {low:.2f} to {high:.2f}"
         )
     n_positive, n_negative = int(synthetic.n_positive[column]), int(synthetic.n_negative[column])

@@ -149,7 +149,7 @@ def test_a_finding_that_the_judge_cannot_tell_apart_on_films_has_no_ratio() -> N
     for finding in FINDINGS[:2]:
         ratio = ratios.by_finding[finding]
         assert (ratio.value, ratio.interval) == (None, None)
-        assert "cannot tell this finding apart on films" in ratio.reason
+        assert "cannot tell films with it from films without it" in ratio.reason
         assert finding not in ratios.mean_over
     assert ratios.mean_over == FINDINGS[2:]
 
