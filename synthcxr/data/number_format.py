@@ -31,6 +31,11 @@ def format_count(n: int | None, *, missing: str = MISSING) -> str:
     return missing if n is None else f"{n:,}"
 
 
+def format_quantity(n: int, noun: str) -> str:
+    """A count and its noun, in the plural if the count is not 1: "1 film", "2,137 films"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def format_percent(
     share: float | None,
     *,

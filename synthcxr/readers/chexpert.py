@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from synthcxr.data import images, left_out
-from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.left_out import Reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -86,11 +86,11 @@ def read_films(
     labelled_table = next((table for table in tables if chexpert_labels.has_labels(table)), None)
     chexpert_labels.report_observations(root, labelled_table, report)
     report_lines = (
-        (lateral, Reason.NOT_FRONTAL, f"left out {format_count(len(lateral), 'lateral film')}"),
+        (lateral, Reason.NOT_FRONTAL, f"left out {format_quantity(len(lateral), 'lateral film')}"),
         (
             absent,
             Reason.ABSENT,
-            f"found {len(films):,} of {format_count(n_frontal, 'listed film')}, {len(absent):,} absent",
+            f"found {len(films):,} of {format_quantity(n_frontal, 'listed film')}, {len(absent):,} absent",
         ),
     )
     for names, reason, line in report_lines:

@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, dicom_headers, dicom_pixels, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -72,7 +72,7 @@ def read_films(
     csv_file = label_csv.find_label_csv(root, csv)
     if csv_file is None:
         headers = read_headers(root, modalities, report)
-        report(f"{root}: no table of labels: the findings of {format_count(len(headers), 'film')} are unknown")
+        report(f"{root}: no table of labels: the findings of {format_quantity(len(headers), 'film')} are unknown")
         films = [
             _build_film(header, root, hash_name, source=source, view=view, findings=UNKNOWN_FINDINGS)
             for header in headers.values()
@@ -205,7 +205,7 @@ def _check_patients(
         )
     if n_placeholders > 1:
         report(
-            f"{root}: warning: the Patient ID of {format_count(n_placeholders, 'film')} is a placeholder; films of "
+            f"{root}: warning: the Patient ID of {format_quantity(n_placeholders, 'film')} is a placeholder; films of "
             f"one placeholder count as one patient; {remedy}"
         )
     elif len(films) > 1 and n_patients == 1:
@@ -224,7 +224,7 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
     n_without_patient = sum(film.patient_id.startswith(f"{film.source}:") for film in films)
     if n_without_patient:
         report(
-            f"{root}: warning: no patient ID for {format_count(n_without_patient, 'film')}: each counts as one"
+            f"{root}: warning: no patient ID for {format_quantity(n_without_patient, 'film')}: each counts as one"
             " patient, so films of one person may be in two splits"
         )
     label_csv.report_unknown_findings(root, [film.findings for film in films], report)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr.data.counting import format_count
 from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, dicom_geometry, dicom_pixels, film_files
 
@@ -66,7 +66,7 @@ def read_headers(
     exclusions = collections.Counter(header.exclusion for header in headers if header.exclusion)
     if exclusions:
         counts = ", ".join(f"{n:,} {exclusion}" for exclusion, n in sorted(exclusions.items()))
-        line = f"{root}: left out {format_count(exclusions.total(), 'file')}, not frontal chest films: {counts}"
+        line = f"{root}: left out {format_quantity(exclusions.total(), 'file')}, not frontal chest films: {counts}"
         parts = [
             LeftOut(_find_reason(header.exclusion), 1, header.file.relative_to(root).as_posix())
             for header in headers

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import left_out
-from synthcxr.data.counting import format_count
 from synthcxr.data.left_out import Reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers.csv_table import CsvTable
 
@@ -64,7 +64,7 @@ def find_images(root: Path, report: Callable[[str], None]) -> list[Path]:
     if len(films) < len(files):
         example = next(file for file in files if _is_mask(file.relative_to(root))).relative_to(root).as_posix()
         n_masks = len(files) - len(films)
-        line = f"{root}: left out {format_count(n_masks, 'mask')}, such as {example}"
+        line = f"{root}: left out {format_quantity(n_masks, 'mask')}, such as {example}"
         left_out.report_left_out(report, line, Reason.MASK, n_masks, example)
     return films
 
@@ -119,7 +119,7 @@ def locate_films(
     file_of_row = _resolve_claims(table, matches)
     if example:
         report(
-            f"{root}: found {format_count(n_other_folders, 'film')} in other folders than {table.path.name} "
+            f"{root}: found {format_quantity(n_other_folders, 'film')} in other folders than {table.path.name} "
             f"says: {example}"
         )
     return file_of_row
@@ -181,7 +181,7 @@ def report_counts(
     n_films, n_located = len(rows), len(file_of_row)
     if not n_located:
         raise DataError(
-            f"{root}: no films found: {table.path.name} lists {format_count(n_films, 'film')}, none is below "
+            f"{root}: no films found: {table.path.name} lists {format_quantity(n_films, 'film')}, none is below "
             "this folder"
             f"{describe_mismatch(root, table['image'], files)}"
         )
@@ -200,7 +200,7 @@ def report_unlisted(
     unlisted = [file for file in files if file not in listed]
     if unlisted:
         names = " or ".join(table.path.name for table in tables)
-        line = f"{root}: left out {format_count(len(unlisted), 'image file')}, not listed in {names}"
+        line = f"{root}: left out {format_quantity(len(unlisted), 'image file')}, not listed in {names}"
         left_out.report_left_out(
             report, line, Reason.NOT_LISTED, len(unlisted), unlisted[0].relative_to(root).as_posix()
         )
@@ -212,7 +212,7 @@ def report_absent(
     """Report how many of the listed films have no file."""
     if absent_rows:
         n_absent = len(absent_rows)
-        line = f"{root}: found {n_films - n_absent:,} of {format_count(n_films, 'listed film')}, {n_absent:,} absent"
+        line = f"{root}: found {n_films - n_absent:,} of {format_quantity(n_films, 'listed film')}, {n_absent:,} absent"
         left_out.report_left_out(report, line, Reason.ABSENT, n_absent, table["image"][absent_rows[0]])
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
-from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR, UNKNOWN_FINDINGS
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -73,9 +73,7 @@ def read_films(
             label_csv.parse_labels, separator=None, aliases=aliases, others_absent=others == "absent"
         )
         if all(_is_unlabelled(root, file) for file in files):
-            report(
-                f"{root}: no table and no class folders: the findings of {format_count(len(files), 'film')} are unknown"
-            )
+            report(f"{root}: no table and no class folders: findings of {format_quantity(len(files), 'film')} unknown")
             entries: Iterable[_Entry] = (
                 _Entry(file.relative_to(root).as_posix(), file, UNKNOWN_FINDINGS, "", "") for file in files
             )
@@ -212,7 +210,7 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
     n_without_patient = sum(film.patient_id == _film_as_patient(film.source, film.image_index) for film in films)
     if n_without_patient:
         report(
-            f"{root}: warning: no patient ID for {format_count(n_without_patient, 'film')}: each counts as one"
+            f"{root}: warning: no patient ID for {format_quantity(n_without_patient, 'film')}: each counts as one"
             " patient, so films of one person may be in two splits; give patient_column or patient_pattern"
         )
     label_csv.report_unknown_findings(root, [film.findings for film in films], report)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from synthcxr.data import left_out
-from synthcxr.data.counting import format_count
 from synthcxr.data.findings import (
     FINDINGS,
     LABEL_SEPARATOR,
@@ -20,6 +19,7 @@ from synthcxr.data.findings import (
     to_multi_hot,
 )
 from synthcxr.data.left_out import Reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table
 from synthcxr.readers.csv_table import ColumnNames, CsvTable
@@ -196,8 +196,8 @@ def merge_rows(table: CsvTable, rows: Sequence[LabelledFilm], report: Callable[[
     if several:
         n_different = sum(len({repr(row.findings) for row in group}) > 1 for group in several)
         report(
-            f"{table.path}: merged the rows of {format_count(len(several), 'film')} with several rows: a"
-            f" finding is present if any row says so; the rows of {format_count(n_different, 'film')} differ"
+            f"{table.path}: merged the rows of {format_quantity(len(several), 'film')} with several rows: a"
+            f" finding is present if any row says so; the rows of {format_quantity(n_different, 'film')} differ"
         )
     return merged
 
@@ -227,7 +227,7 @@ def leave_out_lateral(
     lateral = [film for film in films if csv_table.is_lateral(table["view"][film.row])]
     if not lateral:
         return list(films)
-    line = f"{table.path}: left out {format_count(len(lateral), 'lateral film')}"
+    line = f"{table.path}: left out {format_quantity(len(lateral), 'lateral film')}"
     left_out.report_left_out(report, line, Reason.NOT_FRONTAL, len(lateral), table["image"][lateral[0].row])
     rows = {film.row for film in lateral}
     return [film for film in films if film.row not in rows]
@@ -243,6 +243,6 @@ def report_unknown_findings(root: Path, findings: Collection[tuple[float, ...]],
     n_unknown = sum(any(math.isnan(value) for value in values) for values in findings)
     if n_unknown:
         report(
-            f"{root}: unknown findings in {format_count(n_unknown, 'film')} (`others: absent` treats"
+            f"{root}: unknown findings in {format_quantity(n_unknown, 'film')} (`others: absent` treats"
             " findings without a label as absent)"
         )

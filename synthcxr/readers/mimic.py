@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synthcxr.data import images, left_out
-from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import UNKNOWN_FINDINGS
 from synthcxr.data.left_out import Reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -56,7 +56,7 @@ def read_films(
     rows = [row for row, view in enumerate(views) if view]
     if len(rows) < len(table):
         n_other = len(table) - len(rows)
-        line = f"{root}: left out {format_count(n_other, 'film')}, lateral or of an unknown view"
+        line = f"{root}: left out {format_quantity(n_other, 'film')}, lateral or of an unknown view"
         left_out.report_left_out(report, line, Reason.NOT_FRONTAL, n_other, table["image"][views.index("")])
     files = film_files.find_images(root, report)
     all_files = film_files.locate_films(root, files, table, range(len(table)), report=report)
@@ -81,7 +81,7 @@ def read_films(
         )
     n_unlabelled = sum(table["study"][row] not in labels_of_study for row in file_of_row)
     if n_unlabelled:
-        report(f"{root}: the studies of {format_count(n_unlabelled, 'film')} have no labels: findings unknown")
+        report(f"{root}: the studies of {format_quantity(n_unlabelled, 'film')} have no labels: findings unknown")
     return iter(films)
 
 

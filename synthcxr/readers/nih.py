@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthcxr.data import images
-from synthcxr.data.counting import format_count
 from synthcxr.data.films import Film
 from synthcxr.data.findings import LABEL_SEPARATOR
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
@@ -51,11 +51,11 @@ def read_films(
     film_files.report_counts(root, table, rows, file_of_row, files=files, report=report)
     n_unlabelled = sum(all(map(math.isnan, film.findings)) and not film.error for film in labelled_films)
     if n_unlabelled:
-        report(f"{table.path}: no labels in {format_count(n_unlabelled, 'row')}: findings unknown")
+        report(f"{table.path}: no labels in {format_quantity(n_unlabelled, 'row')}: findings unknown")
     n_without_patient = sum(not table["patient"][row] for row in file_of_row)
     if n_without_patient:
         report(
-            f"{root}: warning: no Patient ID for {format_count(n_without_patient, 'film')}: each counts as one"
+            f"{root}: warning: no Patient ID for {format_quantity(n_without_patient, 'film')}: each counts as one"
             " patient, so films of one person may be in two splits"
         )
     official_lists = _read_official_lists(root)

@@ -10,10 +10,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from synthcxr.data.evidence.summary import format_markdown, summarise_evidence
-from synthcxr.data.metrics_schema import MetricsJson, VerdictJson
+from synthcxr.data.metrics_schema import METRICS_FILE, MetricsJson, VerdictJson
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.registry import model_card_tables
+from synthcxr.storage import guarded_files
 
 CARD_FILE = "README.md"
 _TASKS = {
@@ -63,7 +64,12 @@ def companion_card_file(kind: str) -> str:
 
 
 def render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
-    """Return the card of one model; the same inputs give the same text."""
+    """Return the card of one model; the same inputs give the same text. DataError for metrics of another version."""
+    with guarded_files.report_failure(METRICS_FILE, "metrics of this version", advice="run `synthcxr evaluate` again"):
+        return _render_card(metadata, inputs)
+
+
+def _render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
     sections = [
         f"# synthcxr {metadata.kind}",
         _DESCRIPTIONS[metadata.kind].format(side=metadata.resolution),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
+from synthcxr.config.bounds import Length
 from synthcxr.data.metrics_rows import PrivacyRow
 from synthcxr.data.metrics_schema import PIXELS, MetricsJson, is_computed, label_ratio_rows, privacy_spaces
 from synthcxr.data.model_names import name_features, name_network
@@ -166,7 +167,7 @@ class ValEstimate(TypedDict):
     """A score of one finding on val films; `value` is None where it is not defined."""
 
     value: float | None
-    interval: list[float | None] | None
+    interval: Annotated[Sequence[float | None], Length(2)] | None
 
 
 class ValFinding(TypedDict):

@@ -11,7 +11,6 @@ from typing import Any
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import PrepareConfig
-from synthcxr.data.counting import format_count
 from synthcxr.data.film_dataset import (
     ABOUT_FILE,
     CHECKS_FILE,
@@ -24,6 +23,7 @@ from synthcxr.data.film_packing import OnBad, PackedFilms, pack_films
 from synthcxr.data.film_warnings import list_warnings
 from synthcxr.data.films import Film
 from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason, report_left_out, sum_by_reason
+from synthcxr.data.number_format import format_quantity
 from synthcxr.data.patient_split import check_patients, split_patients
 from synthcxr.data.same_films import find_same_films
 from synthcxr.errors import ConfigError, DataError
@@ -158,7 +158,7 @@ def format_lines(summary: Summary) -> list[str]:
     """The result as text: what was packed, then a table of the films read, packed and left out, by reason."""
     counts = summary.counts
     splits = ", ".join(f"{n:,} {split}" for split, n in counts["by_split"].items())
-    films = f"{format_count(counts['films'], 'film')} of {format_count(counts['patients'], 'patient')}"
+    films = f"{format_quantity(counts['films'], 'film')} of {format_quantity(counts['patients'], 'patient')}"
     n_read = counts["films"] + sum(part.n for part in summary.left_out if part.reason is not Reason.ABSENT)
     rows = [("read", n_read, ""), ("packed", counts["films"], "")]
     rows += [(f"left out: {part.reason.value}", part.n, part.first) for part in summary.left_out]
@@ -183,18 +183,18 @@ def _select_films(sources: Sequence[Source], view: str, report: Report) -> list[
     films_of_view = [film for film in all_films if view in {"both", film.view}]
     if not films_of_view:
         raise DataError(
-            f"no films found: the sources contain {format_count(len(all_films), 'film')}, none of view {view}"
+            f"no films found: the sources contain {format_quantity(len(all_films), 'film')}, none of view {view}"
         )
     films = merge_films(films_of_view)
     n_other_view, n_duplicates = len(all_films) - len(films_of_view), len(films_of_view) - len(films)
     if n_other_view:
         first = next(film for film in all_films if film.view != view)
-        line = f"left out {format_count(n_other_view, 'film')}, not of view {view} or of an unknown view"
+        line = f"left out {format_quantity(n_other_view, 'film')}, not of view {view} or of an unknown view"
         report_left_out(report, line, Reason.OTHER_VIEW, n_other_view, first.origin)
     if n_duplicates:
         packed = {film.origin for film in films}
         first = next(film for film in films_of_view if film.origin not in packed)
-        line = f"left out {format_count(n_duplicates, 'duplicate')}; the largest film of each is kept"
+        line = f"left out {format_quantity(n_duplicates, 'duplicate')}; the largest film of each is kept"
         report_left_out(report, line, Reason.DUPLICATES, n_duplicates, first.origin)
     return films
 
@@ -204,7 +204,7 @@ def _report_left_out(packed: PackedFilms, report: Report) -> None:
         report(LeftOutLine(f"left out: {film.sentence}", film.part))
     n_implausible = sum(film.reason is Reason.IMPLAUSIBLE for film in packed.left_out)
     if n_implausible:
-        report(f"left out {format_count(n_implausible, 'film')}, blank or without contrast")
+        report(f"left out {format_quantity(n_implausible, 'film')}, blank or without contrast")
 
 
 def _join_same_films(
@@ -217,10 +217,10 @@ def _join_same_films(
         report(f"the same picture: {', '.join(films[row].origin for row in group)}")
     if groups:
         n_films, n_more = sum(map(len, groups)), len(groups) - _MAX_NAMED_GROUPS
-        n_groups = format_count(len(groups), "group")
+        n_groups = format_quantity(len(groups), "group")
         more = f"; {n_more:,} more groups are not named here but by --json" if n_more > 0 else ""
         report(
-            f"the same picture in {format_count(n_films, 'film')}, in {n_groups}; each group counts as"
+            f"the same picture in {format_quantity(n_films, 'film')}, in {n_groups}; each group counts as"
             f" one patient and is in one split{more}"
         )
     for sentence in joined.contradictions:
@@ -242,7 +242,7 @@ def _split_films(packed: PackedFilms, config: PrepareConfig) -> dict[str, str]:
     try:
         return split_patients([entry.film for entry in packed.films], config.shares, config.seed)
     except DataError as error:
-        raise DataError(f"{error} ({format_count(len(packed.left_out), 'film')} cannot be packed)") from error
+        raise DataError(f"{error} ({format_quantity(len(packed.left_out), 'film')} cannot be packed)") from error
 
 
 def _list_unlabelled(packed: PackedFilms) -> tuple[str, ...]:

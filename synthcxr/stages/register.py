@@ -23,7 +23,7 @@ from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.registry.model_card_tables import ValScores
-from synthcxr.storage import clean_up, digests, guarded_files, json_files, output_lock
+from synthcxr.storage import clean_up, digests, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
 TRAINING_LOGS = ("train_gan.csv", "train_classifier.csv", "train_judge.csv")
@@ -142,7 +142,7 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
     companion_cards = {}
     if kind == "generator":  # its folder must be complete without a registry, so it has the cards of all three models
         companion_cards = {
-            model_card.companion_card_file(companion): _render_card(inputs.metadata[companion], inputs)
+            model_card.companion_card_file(companion): model_card.render_card(inputs.metadata[companion], inputs.card)
             for companion in promotion.COMPANIONS
         }
         tags |= {  # promotion later checks the logged evidence against these digests
@@ -153,7 +153,7 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
         parent,
         index=inputs.card.index,
         files=_list_files(kind, inputs.models, inputs.trained[kind]),
-        card=_render_card(metadata, inputs),
+        card=model_card.render_card(metadata, inputs.card),
         companion_cards=companion_cards,
     )
     return publish.ModelToPublish(
@@ -164,11 +164,6 @@ def _build_model(kind: Kind, parent: Path, inputs: _Inputs) -> publish.ModelToPu
         example=_read_example(inputs.dataset, metadata.resolution),
         points=_collect_points(kind, inputs.card),
     )
-
-
-def _render_card(metadata: ModelMetadata, inputs: _Inputs) -> str:
-    with guarded_files.report_failure(inputs.results / METRICS_FILE, "metrics of this version", advice=_ADVICE):
-        return model_card.render_card(metadata, inputs.card)
 
 
 def _collect_points(kind: Kind, card: model_card.CardInputs) -> tuple[run_metrics.MetricPoint, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,7 +95,7 @@ class _Inputs:
             verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE, missing_ok=True),
             registered=_read_optional(RegisteredJson, results / REGISTERED_FILE),
             training_logs={name: log for name, log in logs.items() if len(log)},
-            cooccurrence=_read_table(results / COOCCURRENCE_FILE),
+            cooccurrence=_read_table(results / COOCCURRENCE_FILE, text_columns=("finding", "with")),
             experiments=Experiments.select(disturb=disturb or {}, utility=utility or {}, metrics=metrics),
         )
 
@@ -183,8 +183,10 @@ def _log_to_run(experiments: Experiments, registered: RegisteredJson, out: Path)
     add_to_run(registered["run_id"], out, versions=registered["versions"], metrics=metrics)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    return csv_files.read_table(path) if path.is_file() else pd.DataFrame()
+def _read_table(path: Path, *, text_columns: Collection[str] = ()) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    return csv_files.read_table(path, text_columns=text_columns, blank_is_missing=not text_columns)
 
 
 def _read_optional(target_type: type[_T], path: Path) -> _T | None:

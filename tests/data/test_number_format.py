@@ -12,6 +12,7 @@ from synthcxr.data.number_format import (
     format_number,
     format_percent,
     format_percent_interval,
+    format_quantity,
 )
 
 
@@ -67,3 +68,8 @@ def test_an_interval_shows_both_bounds_or_nothing() -> None:
     assert format_percent_interval((0.1, 0.25)) == "(10.0 to 25.0)"
     assert format_percent_interval((0.1, 0.25), digits=2, template="[{}, {}]") == "[10, 25]"
     assert format_interval(None) == format_interval(()) == format_interval((None, 0.5)) == ""
+
+
+def test_the_noun_agrees_with_the_count() -> None:
+    """One film, several or no films; thousands are separated."""
+    assert [format_quantity(n, "film") for n in (0, 1, 2, 2_137)] == ["0 films", "1 film", "2 films", "2,137 films"]

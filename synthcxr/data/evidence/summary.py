@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr.data.counting import format_count
 from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
 from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
 from synthcxr.data.evidence.identity import answer_identity
@@ -18,6 +17,7 @@ from synthcxr.data.evidence.metric_names import name_metric_in_full
 from synthcxr.data.evidence.quality import answer_quality
 from synthcxr.data.evidence.sharing import answer_sharing
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
+from synthcxr.data.number_format import format_quantity
 from synthcxr.data.synthetic_dataset import read_run
 from synthcxr.storage import json_files
 
@@ -86,16 +86,16 @@ def describe_gates(gates: GateCounts) -> str:
     """How many gates could be judged, how many passed, and which failed, are not applicable or are not set."""
     n_failed, n_judged = len(gates.failed), len(gates.failed) + len(gates.passed)
     n_gates = n_judged + len(gates.not_applicable)
-    judged = f"{n_judged} of {format_count(n_gates, 'gate')} could be judged, " if n_judged < n_gates else ""
+    judged = f"{n_judged} of {format_quantity(n_gates, 'gate')} could be judged, " if n_judged < n_gates else ""
     if not n_judged:
         parts = ["No gate was applicable: there is no verdict"]
     elif n_failed:
-        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {format_count(n_judged, 'gate')}"
+        count = f"{n_failed} of {n_judged}" if judged else f"{n_failed} of {format_quantity(n_judged, 'gate')}"
         parts = [f"{judged}{count} failed: {_join(map(describe_gate, gates.failed))}"]
     elif judged:
         parts = [judged + ("it passed" if n_judged == 1 else f"all {n_judged} passed")]
     else:
-        parts = [f"{n_judged} of {format_count(n_judged, 'gate')} passed"]
+        parts = [f"{n_judged} of {format_quantity(n_judged, 'gate')} passed"]
     if gates.not_applicable:
         parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
