@@ -179,7 +179,7 @@ def test_films_without_labels_are_unknown(tmp_path: Path) -> None:
     lines: list[str] = []
     films = list(folder.read_films(str(tmp_path), report=lines.append))
     assert len(films) == 2 and all(math.isnan(value) for film in films for value in film.findings)
-    assert "no table and no class folders: the findings of 2 films unknown" in lines[0]
+    assert "no table and no class folders: findings of 2 films unknown" in lines[0]
 
 
 def test_masks_are_left_out_and_other_formats_are_read(tmp_path: Path) -> None:
