@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, CountOrZero, Side, Width
 from synthcxr.errors import ArtifactError
-from synthcxr.storage import digests
+from synthcxr.storage import digests, guarded_files
 
 INDEX_FILE = "model.json"
 GENERATOR_FILE, CLASSIFIER_FILE, JUDGE_FILE = "generator.onnx", "classifier.onnx", "judge.onnx"
@@ -94,7 +94,7 @@ def verify_files(folder: Path) -> None:
         path = folder / name
         if Path(name).name != name or name in ("", "..") or "\\" in name:
             raise ArtifactError(f"{folder / INDEX_FILE}: {name!r} is not a file name; {_ADVICE}")
-        if not path.is_file():
+        if not guarded_files.is_file(path):
             raise ArtifactError(f"{path}: is listed in {INDEX_FILE} but absent; {_ADVICE}")
         if digests.sha256_file(path) != entry["sha256"]:
             raise ArtifactError(f"{path}: its sha256 differs from {INDEX_FILE}; {_ADVICE}")

@@ -21,6 +21,7 @@ FILMS_PARAMETER = "${prepare.sources[0].path}"
 """The path of the films as a template of DVC, resolved from params.yaml."""
 
 _SECTIONS_AFTER_STAGES = ("metrics", "plots")
+_NO_LAYOUT = "dvc.yaml has a layout to which no stages can be added"
 _HEADING = (
     "The pipeline of synthcxr {version}. Parameters are in {params}, paths are here.\n"
     "The stage `lock` writes a digest of the code of each stage to {lock}, so that an upgrade reruns only the\n"
@@ -52,24 +53,29 @@ def merge_pipelines(existing: str, added: str) -> tuple[str, tuple[str, ...]]:
     already has them. Raises DataError for stages of the same name, and for a layout that nothing can be added to.
     """
     existing_tree, added_tree = _parse(existing), _parse(added)
-    if duplicates := sorted(set(existing_tree.get("stages") or {}) & set(added_tree["stages"])):
+    existing_stages = existing_tree.get("stages") or {}
+    if not isinstance(existing_stages, Mapping):
+        raise DataError("dvc.yaml: stages is not a mapping")
+    if duplicates := sorted(set(existing_stages) & set(added_tree["stages"])):
         raise DataError(f"dvc.yaml already has stages named {', '.join(duplicates)}")
     lines = existing.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     blocks = _split_blocks(added)
-    if existing_tree.get("stages"):
+    if existing_stages:
+        if not existing_stages.lc.data:
+            raise DataError(_NO_LAYOUT)
         end = _find_block_end(existing_tree, "stages", len(lines))
-        indent = next(iter(existing_tree["stages"].lc.data.values()))[1]
+        indent = next(iter(existing_stages.lc.data.values()))[1]
         lines[end:end] = ["\n", *(_indent(line, indent - 2) for line in blocks["stages"][1:])]
     else:
         lines += ["\n", *blocks["stages"]]
     appended = [name for name in _SECTIONS_AFTER_STAGES if name not in existing_tree]
     merged = "".join([*lines, *(line for name in appended for line in ("\n", *blocks[name]))])
-    stages = {**(existing_tree.get("stages") or {}), **added_tree["stages"]}
+    stages = {**existing_stages, **added_tree["stages"]}
     expected = dict(existing_tree) | {"stages": stages} | {name: added_tree[name] for name in appended}
     if not _parses_to(merged, expected):
-        raise DataError("dvc.yaml has a layout to which no stages can be added")
+        raise DataError(_NO_LAYOUT)
     return merged, tuple(name for name in _SECTIONS_AFTER_STAGES if name not in appended)
 
 

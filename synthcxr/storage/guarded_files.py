@@ -7,6 +7,7 @@ them: this is the only module, besides the last resort of the command line, with
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from synthcxr.errors import DataError, SynthCXRError
 ErrorType = type[SynthCXRError]
 MIB = 2**20
 MAX_TEXT_BYTES = 16 * MIB
+_SMALLEST_BUFFER = 2**16
 _MAX_REASON_LENGTH = 200
 
 
@@ -74,13 +76,18 @@ def read_bytes(
 ) -> bytes:
     """Read a whole file."""
     with report_failure(path, content, error=error, advice=advice), open_regular(path, max_bytes) as file:
-        return file.read(max_bytes)
+        return _read_whole(file, max_bytes)
 
 
 def read_text(path: Path, *, error: ErrorType = DataError, advice: str = "") -> str:
     """Read a text file in UTF-8, with line ends as \\n."""
     with report_failure(path, "UTF-8 text", error=error, advice=advice), open_regular(path, MAX_TEXT_BYTES) as file:
-        return file.read(MAX_TEXT_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        return _read_whole(file, MAX_TEXT_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_whole(file: BinaryIO, max_bytes: int) -> bytes:
+    """Read a file of at most `max_bytes`, with a buffer of the size of the file and not of the limit."""
+    return file.read(min(max_bytes, max(os.fstat(file.fileno()).st_size, _SMALLEST_BUFFER)))
 
 
 def require_encodable(text: str) -> None:

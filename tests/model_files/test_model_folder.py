@@ -58,3 +58,10 @@ def test_an_index_without_files_is_an_error(tmp_path: Path) -> None:
     json_files.write_json(tmp_path / model_folder.INDEX_FILE, ["files"])
     with pytest.raises(ArtifactError, match="expected a mapping, got list"):
         model_folder.read_index(tmp_path)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_absent(tmp_path: Path) -> None:
+    """One line, as for any other file that is listed and absent."""
+    folder = write_folder(tmp_path / "onnx", files={"1" * 5000: {"sha256": "0" * 64}})
+    with pytest.raises(ArtifactError, match="is listed in model.json but absent"):
+        model_folder.verify_files(folder)

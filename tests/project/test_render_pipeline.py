@@ -61,6 +61,10 @@ def test_stages_are_added_to_an_empty_file() -> None:
     [
         ("stages:\n  prepare:\n    cmd: x\n", "already has stages named prepare"),
         ("stages: {clean: {cmd: x}}\n", "a layout to which no stages can be added"),
+        ("base: &base\n  a: 1\nstages:\n  <<: *base\n", "a layout to which no stages can be added"),
+        ("stages: text\n", "stages is not a mapping"),
+        ("stages: 1.5\n", "stages is not a mapping"),
+        ("stages:\n  - a: 1\n", "stages is not a mapping"),
         ("- stages\n", "is not a mapping"),
         ("stages: [\n", "not readable as YAML"),
     ],
