@@ -157,7 +157,7 @@ class AnswerStore:
             with contextlib.closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 yield connection
-        except (sqlite3.DatabaseError, OverflowError) as error:
+        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in _TEMPORARY_CODES:
                 raise
             raise self._not_usable(error) from error

@@ -48,7 +48,7 @@ class Contents:
         return self.filled | self.empty
 
 
-def describe_error(error: sqlite3.Error) -> str:
+def describe_error(error: Exception) -> str:
     """Say what is wrong and what to do, by the result code of SQLite; "" for an error that is not of the file."""
     code = getattr(error, "sqlite_errorcode", None)
     return "" if code is None else _REASONS.get(code & _PRIMARY_CODE, "")
@@ -67,7 +67,7 @@ def open_database(path: Path, *, name: str) -> Iterator[sqlite3.Connection]:
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
         ) as database:
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # Python decodes SQLite's message, which quotes the file
         reason = describe_error(error) or f"cannot be used ({error})"
         raise ArtifactError(f"{name}: {reason}") from error
 

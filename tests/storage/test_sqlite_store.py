@@ -53,6 +53,17 @@ def test_a_broken_file_is_one_line(tmp_path: Path, size: int | None, content: by
     assert path.read_bytes() == broken
 
 
+def test_a_message_of_sqlite_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    """The name of a damaged table is in the message, with bytes that Python cannot decode."""
+    path = tmp_path / "x.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE answers (x)")
+    content = path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABXE")
+    path.write_bytes(content.replace(b"answers", b"answer\xff", 1))
+    with pytest.raises(ArtifactError, match="x: cannot be used"):
+        sqlite_store.read_contents(path, name="x")
+
+
 def test_a_pipe_and_a_folder_are_no_database(tmp_path: Path) -> None:
     """Neither waits for ever."""
     os.mkfifo(tmp_path / "pipe")
