@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 NO_BREAK_SPACE = "\u00a0"
@@ -15,6 +16,7 @@ def format_number(value: float | None, *, digits: int = 3, missing: str = MISSIN
     """
     if value is None:
         return missing
+    value = _to_float(value)
     text = f"{value:.{digits}g}"
     if "e" not in text:
         return text
@@ -23,7 +25,7 @@ def format_number(value: float | None, *, digits: int = 3, missing: str = MISSIN
 
 def format_decimals(value: float | None, *, decimals: int, missing: str = MISSING) -> str:
     """A number with a fixed number of decimals, such as an AUROC with three."""
-    return missing if value is None else f"{value:.{decimals}f}"
+    return missing if value is None else f"{_to_float(value):.{decimals}f}"
 
 
 def format_count(n: int | None, *, missing: str = MISSING) -> str:
@@ -80,4 +82,13 @@ def format_percent_interval(
 
 
 def _percentage(share: float, *, decimals: int, digits: int | None) -> str:
-    return f"{100 * share:.{decimals}f}" if digits is None else f"{100 * share:.{digits}g}"
+    percent = 100 * _to_float(share)
+    return f"{percent:.{decimals}f}" if digits is None else f"{percent:.{digits}g}"
+
+
+def _to_float(value: float) -> float:
+    """The value as a float; infinite for an integer beyond all floats, which a damaged file can hold."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -73,3 +73,9 @@ def test_an_interval_shows_both_bounds_or_nothing() -> None:
 def test_the_noun_agrees_with_the_count() -> None:
     """One film, several or no films; thousands are separated."""
     assert [format_quantity(n, "film") for n in (0, 1, 2, 2_137)] == ["0 films", "1 film", "2 films", "2,137 films"]
+
+
+def test_integers_beyond_all_floats_are_infinite() -> None:
+    """A damaged file can hold them."""
+    assert [format_number(10**400), format_decimals(-(10**400), decimals=2)] == ["inf", "-inf"]
+    assert format_percent(10**400) == "inf %"
