@@ -63,10 +63,11 @@ def merge_pipelines(existing: str, added: str) -> tuple[str, tuple[str, ...]]:
         lines[-1] += "\n"
     blocks = _split_blocks(added)
     if existing_stages:
-        if not existing_stages.lc.data:
+        positions = existing_tree["stages"].lc.data
+        if not positions:
             raise DataError(_NO_LAYOUT)
         end = _find_block_end(existing_tree, "stages", len(lines))
-        indent = next(iter(existing_stages.lc.data.values()))[1]
+        indent = next(iter(positions.values()))[1]
         lines[end:end] = ["\n", *(_indent(line, indent - 2) for line in blocks["stages"][1:])]
     else:
         lines += ["\n", *blocks["stages"]]
