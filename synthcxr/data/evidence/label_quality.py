@@ -63,8 +63,7 @@ def describe_uses(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fa
     if not read_label_ratios(metrics, "validity"):
         yield Fact("Labels may be used for", f"not known: {_describe_absence(metrics)}")
         return
-    usable = list_usable_findings(metrics, requested)
-    yield Fact("Labels may be used for", join_words(map(spell_finding, usable)) if usable else "no finding")
+    yield Fact("Labels may be used for", _describe_usable(metrics, list_usable_findings(metrics, requested)))
     by_fault = dict[Fault, list[str]]()
     for finding, fault in find_faults(metrics).items():
         by_fault.setdefault(fault, []).append(spell_finding(finding))
@@ -74,6 +73,17 @@ def describe_uses(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fa
     if untested := list_untested_findings(metrics):
         text = "; ".join(f"{', '.join(map(spell_finding, names))} ({reason})" for reason, names in untested.items())
         yield Fact("Labels not tested", text)
+
+
+def _describe_usable(metrics: MetricsJson, usable: Sequence[str]) -> str:
+    """The findings whose labels may be used, those that were tested on few films apart."""
+    if not usable:
+        return "no finding"
+    rows = read_label_ratios(metrics, "validity")
+    tested, few = ([name for name in usable if rows[name]["gated"] is is_gated] for is_gated in (True, False))
+    names = join_words(map(spell_finding, tested))
+    of_few = f"tested on too few films for a gate: {join_words(map(spell_finding, few))}"
+    return "; ".join(filter(None, (names, of_few if few else "")))
 
 
 def describe_label_quality(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fact]:
