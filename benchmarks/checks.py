@@ -20,7 +20,8 @@ import great_expectations
 import numpy as np
 import pandas as pd
 
-from synthcxr.checks import films, gx_runner, label_sets, synthetic
+from synthcxr.checks import direct_runner, films, gx_runner, synthetic
+from synthcxr.checks.expectation import Check, Expectation
 from synthcxr.data.films import MANIFEST_COLUMNS, SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
@@ -63,14 +64,20 @@ def measure(n: int) -> dict[str, dict[str, float]]:
     """Measure the seconds of each suite and the peak memory of the process after it, in MB."""
     manifest_table, dataset_table = films.build_table(build_manifest(n)), build_dataset(n)
     reference = {"No Finding": 0.5, "Edema": 0.3, "Edema|Mass": 0.15, "Hernia": 0.05}
-    sets = label_sets.ExpectLabelSetsToBeDistributedAs(column="Finding Labels", reference=reference, max_value=0.05)
-    checks = [
-        *synthetic.list_checks(n, 256),
-        gx_runner.Check("label sets", "label sets have the expected shares", sets),
-    ]
+    sets = Expectation(
+        "expect_label_sets_to_be_distributed_as",
+        {"column": "Finding Labels", "reference": reference, "max_value": 0.05},
+    )
+    checks = [*synthetic.list_checks(n, 256), Check("label sets", "label sets have the expected shares", sets)]
     with tempfile.TemporaryDirectory() as folder:
         tasks = {
             "the tables alone": lambda: None,
+            "films, directly": lambda: direct_runner.run_checks(
+                manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN
+            ),
+            "dataset, directly": lambda: direct_runner.run_checks(
+                dataset_table, synthetic.list_checks(n, 256), label=synthetic.LABEL_COLUMN
+            ),
             "films": lambda: gx_runner.run_checks(manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN),
             "dataset": lambda: gx_runner.run_checks(dataset_table, checks, label=synthetic.LABEL_COLUMN),
             "films, all rows failing": lambda: gx_runner.run_checks(

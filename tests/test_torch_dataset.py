@@ -20,6 +20,7 @@ from synthcxr.torch_dataset import GeneratedDataset
 FORMATS = ("png", "dicom", "webdataset")
 N = 20
 REQUEST = {"n": N, "seed": 1, "labels": (), "without": (), "per_label": None, "mix": None, "method": "reject"}
+REQUEST |= {"view": None, "sex": None, "age": None}
 CONFIG = GenerateConfig(**REQUEST, with_judge=False, max_draws=N, batch=8, device="cpu")
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from synthcxr import registry
 from synthcxr.config.schema import Device, default_max_draws
 from synthcxr.data import random_streams
+from synthcxr.data.attribute_request import AttributeRequest
+from synthcxr.data.condition_columns import describe_conditions
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING, to_finding_names, to_multi_hot
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ConfigError
@@ -24,9 +26,9 @@ from synthcxr.storage import digests
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.importance_guide import Proposal
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
-from synthcxr.synthesis.sampling.strategy import SamplingStrategy
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy, resolve_method
 
-SamplerMethod = Literal["auto", "reject", "guided"]
+SamplerMethod = Literal["auto", "conditional", "reject", "guided"]
 BATCH_SIZE = 32
 
 
@@ -49,8 +51,9 @@ class Sampler:
         """
         model = registry.resolve_model(None if address is None else str(address))
         rejection_sampler = RejectionSampler.open(model.path, batch_size=BATCH_SIZE, device=device)
-        proposal_file = model.path / PROPOSAL_FILE
-        proposal = Proposal.open(proposal_file, rejection_sampler, device=device) if proposal_file.is_file() else None
+        proposal, proposal_file = None, model.path / PROPOSAL_FILE
+        if proposal_file.is_file() and rejection_sampler.table is None:
+            proposal = Proposal.open(proposal_file, rejection_sampler, device=device)
         return cls(model.address, rejection_sampler, proposal)
 
     def sample(
@@ -62,6 +65,9 @@ class Sampler:
         *,
         method: SamplerMethod = "auto",
         threshold: float = 0.0,
+        view: str | None = None,
+        sex: str | None = None,
+        age: str | None = None,
         on_block: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
         """Return images that show all of `labels`, uint8 [n, R, R], and a table with one row per image.
@@ -69,9 +75,15 @@ class Sampler:
         The columns of the table are index, seed, requested, Finding Labels, p_* (calibrated probabilities), weight and
         latent_sha256. With method "auto", a model that has a proposal is sampled guided; the column `weight` then
         corrects for it. The same seed and method give the same images as `synthcxr generate`. With a `threshold`,
-        each of `labels` must also reach this calibrated probability. If `max_draws` candidates (by default 100 per
-        image and at least 1,000) contain fewer than `n` images, fewer are returned, with a warning. `on_block` gets the
-        number of candidates examined so far; an error that it raises ends the search.
+        each of `labels` must also reach this calibrated probability.
+
+        `view` ("PA" or "AP"), `sex` ("F" or "M") and `age` in years (such as "60-70") are for conditional generators.
+        Their method "auto" is conditional, and the condition of each image is in the columns Condition Findings, view,
+        sex and age.
+
+        If `max_draws` candidates (by default 100 per image and at least 1,000) contain fewer than `n` images, fewer are
+        returned, with a warning. `on_block` gets the number of candidates examined so far; an error that it raises ends
+        the search.
         """
         for name, count in (("n", n), ("max_draws", max_draws)):
             if count is not None and count < 1:
@@ -79,7 +91,10 @@ class Sampler:
         requested = _parse_labels(labels)
         columns = _threshold_columns(requested, threshold)
         limit = max_draws or default_max_draws(n, selective=bool(requested))
-        strategy = self._choose_strategy(method, guidable=bool(requested))
+        attributes = AttributeRequest.from_text(view, sex, age)
+        strategy = self._choose_strategy(method, attributes, is_selective=bool(requested))
+        if unseen := strategy.describe_unseen([LabelCondition(requested)]):
+            warnings.warn(unseen, stacklevel=2)
         batches: list[ImageBatch] = []
         n_missing = n
         for batch in strategy.draw(LabelCondition(requested), seed=seed, start=0, stop=limit):
@@ -95,14 +110,17 @@ class Sampler:
             warnings.warn(message, stacklevel=2)
         return np.concatenate([batch.pixels for batch in batches]), self._build_table(batches, seed, requested)
 
-    def _choose_strategy(self, method: SamplerMethod, *, guidable: bool) -> SamplingStrategy:
+    def _choose_strategy(
+        self, method: SamplerMethod, attributes: AttributeRequest, *, is_selective: bool
+    ) -> SamplingStrategy:
+        sampler, has_proposal = self.rejection_sampler, self.proposal is not None
         if method not in get_args(SamplerMethod):
-            raise ConfigError(f"method must be auto, reject or guided, is {method!r}")
-        if method == "guided" and self.proposal is None:
+            raise ConfigError(f"method must be auto, conditional, reject or guided, is {method!r}")
+        resolved = resolve_method(method, sampler, has_proposal=has_proposal, is_selective=is_selective)
+        if method == "guided" and not has_proposal:
             raise ConfigError("method guided: this model has no proposal; use method reject, or run `synthcxr distill`")
-        if method == "reject" or self.proposal is None or not guidable:
-            return SamplingStrategy(self.rejection_sampler, "reject")
-        return SamplingStrategy(self.rejection_sampler, "guided", proposal=self.proposal)
+        proposal = self.proposal if resolved == "guided" else None
+        return SamplingStrategy(sampler, resolved, proposal=proposal, attributes=attributes)
 
     def _calibrate(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         return predictions.calibrate(probabilities, self.rejection_sampler.classifier.metadata.calibration)
@@ -116,12 +134,19 @@ class Sampler:
             LABEL_SEPARATOR.join(self.rejection_sampler.name_findings(row)) for row in probabilities
         ]
         calibrated = pd.DataFrame(self._calibrate(probabilities), columns=list(PROBABILITY_COLUMNS))
-        table = pd.concat([table, calibrated], axis=1)
+        table = pd.concat([table, calibrated, *self._describe_conditions(batches)], axis=1)
         table["weight"] = np.concatenate([batch.weights for batch in batches])
         table["latent_sha256"] = [
             digests.sha256_bytes(latent.tobytes()) for batch in batches for latent in self._latents(batch, seed)
         ]
         return table
+
+    def _describe_conditions(self, batches: Sequence[ImageBatch]) -> list[pd.DataFrame]:
+        """The table of training conditions of a conditional generator; none for an unconditional one."""
+        conditions = [batch.conditions for batch in batches if batch.conditions is not None]
+        if self.rejection_sampler.table is None:
+            return []
+        return [pd.DataFrame(describe_conditions(np.concatenate(conditions), self.rejection_sampler.table.parts))]
 
     def _latents(self, batch: ImageBatch, seed: int) -> NDArray[np.float32]:
         """The latent of each image, little-endian float32 [k, Z]."""

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from synthcxr.checks import check_line, group_consistency, label_sets
 from synthcxr.checks.check_result import CheckLine, CheckResult
+from synthcxr.checks.expectation import Check
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports raise deprecation warnings
     import great_expectations as gx
-    from great_expectations import expectations as expectations
+    from great_expectations import expectations
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-MAX_ROWS = 20
+CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
+"""Expectations that a suite may use besides those of the library. Importing their modules registers them."""
 _SITE = "site"
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One expectation, the name of its line and the sentence that the report shows."""
-
-    name: str
-    sentence: str
-    expectation: expectations.Expectation
 
 
 class DataDocs:
@@ -77,7 +72,7 @@ def run_checks(
     """
     table = table.reset_index(drop=True)
     suite = gx.ExpectationSuite(
-        name=name, expectations=[_number_expectation(index, check) for index, check in enumerate(checks)]
+        name=name, expectations=[build_expectation(check, index) for index, check in enumerate(checks)]
     )
     if docs is None:
         asset = _make_context().data_sources.add_pandas("tables").add_dataframe_asset("table")
@@ -103,46 +98,40 @@ def _result_format(label: str) -> dict[str, Any]:
     return {"result_format": "COMPLETE", "unexpected_index_column_names": [label]}
 
 
-def _number_expectation(index: int, check: Check) -> expectations.Expectation:
-    return check.expectation.copy(update={"meta": {"index": index}, "description": check.sentence})
+def build_expectation(check: Check, index: int = 0) -> expectations.Expectation:
+    """The expectation of a check as an object of the library; raises what the library raises for invalid ones."""
+    configuration = ExpectationConfiguration(
+        type=check.expectation.type,
+        kwargs=dict(check.expectation.kwargs),
+        meta={"index": index},
+        description=check.sentence,
+    )
+    return configuration.to_domain_obj()
 
 
 def _make_line(check: Check, result: Any, labels: pd.Series[Any]) -> CheckLine:
-    observed, bound = _describe_values(check.expectation, result.result)
+    values, n_rows = result.result, len(labels)
+    is_of_rows, value = "unexpected_count" in values, values.get("observed_value")
+    value = value.item() if isinstance(value, np.generic) else value
+    observed, bound = check_line.describe_values(
+        value=value if isinstance(value, int | float) else None,
+        n_failing=values["unexpected_count"] if is_of_rows else None,
+        n_rows=values["element_count"] if is_of_rows else n_rows,
+        kwargs=check.expectation.kwargs,
+    )
     if result.success:
         return CheckLine(check.name, True, check.sentence, observed=observed, bound=bound)
-    failing = result.result.get("unexpected_index_list") or []
-    rows = tuple(_name_row(row, labels) for row in failing[:MAX_ROWS])
-    sentence = check.sentence
-    missing = _missing_columns(result.result)
-    if missing:
-        sentence, rows = f"{sentence}: missing", missing
-    elif failing:
-        sentence = f"{sentence}: fails for {len(failing):,} of {len(labels):,} rows"
-    elif (reason := _find_exception(result.exception_info)) is not None:
-        sentence = f"{sentence}: could not be checked ({reason})"
-    elif "observed_value" in result.result:
-        sentence = f"{sentence}: found {result.result['observed_value']}"
-    return CheckLine(check.name, False, sentence, rows, observed=observed, bound=bound)
-
-
-def _describe_values(expectation: expectations.Expectation, result: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the observed value and its bound as short texts; both are empty if the library gives neither."""
-    if "unexpected_count" in result:
-        return f"{result['unexpected_count']:,} of {result['element_count']:,} rows differ", "at most 0"
-    value, parameters = result.get("observed_value"), expectation.configuration.kwargs
-    if not isinstance(value, int | float):
-        return "", ""
-    bounds = {"value": "exactly", "threshold": "at most", "max_value": "at most", "min_value": "at least"}
-    texts = (
-        f"{sign} {_format_value(parameters[key], 6)}" for key, sign in bounds.items() if parameters.get(key) is not None
+    failing, missing = values.get("unexpected_index_list") or [], _missing_columns(values)
+    sentence = check_line.describe_failure(
+        check.sentence,
+        is_missing=bool(missing),
+        n_failing=len(failing),
+        n_rows=n_rows,
+        value=value,
+        exception=_find_exception(result.exception_info),
     )
-    return _format_value(value, 4), next(texts, "")
-
-
-def _format_value(value: float, digits: int) -> str:
-    """Format a count in full with commas, and a float with `digits` significant digits."""
-    return f"{value:.{digits}g}" if isinstance(value, float) else f"{value:,}"
+    rows = missing or tuple(_name_row(row, labels) for row in failing[: check_line.MAX_ROWS])
+    return CheckLine(check.name, False, sentence, rows, observed=observed, bound=bound)
 
 
 def _name_row(row: Any, labels: pd.Series[Any]) -> str:

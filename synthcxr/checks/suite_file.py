@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcxr.checks import group_consistency, label_sets
-from synthcxr.checks.gx_runner import Check
+from synthcxr.checks import gx_runner
+from synthcxr.checks.expectation import Check, Expectation
 from synthcxr.errors import DataError
 from synthcxr.storage import guarded_files, json_files
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
-"""Expectations that a file may use besides those of the library. Importing this module registers them."""
 
 
 def render_suite(name: str, checks: Sequence[Check]) -> str:
     """Render a suite as JSON; `read_suite` returns the same checks."""
     rows = []
     for check in checks:
-        configuration = check.expectation.configuration.to_json_dict()
+        configuration = gx_runner.build_expectation(check).configuration.to_json_dict()
         rows.append(
             {
                 "type": configuration["type"],
@@ -52,7 +44,9 @@ def _read_check(path: Path, position: int, row: Any) -> Check:
     meta, kwargs = row.get("meta") or {}, row.get("kwargs") or {}
     if not isinstance(meta, Mapping) or not isinstance(kwargs, Mapping):
         raise DataError(f"{path}: expectations[{position}]: `meta` and `kwargs` must be objects")
-    with guarded_files.report_failure(f"{path}: expectations[{position}], {row['type'][:60]}", "an expectation"):
-        expectation = ExpectationConfiguration(type=row["type"], kwargs=dict(kwargs)).to_domain_obj()
     name = str(meta.get("name") or row["type"])
-    return Check(name, str(row.get("description") or meta.get("notes") or row["type"].replace("_", " ")), expectation)
+    sentence = str(row.get("description") or meta.get("notes") or row["type"].replace("_", " "))
+    check = Check(name, sentence, Expectation(row["type"], dict(kwargs)))
+    with guarded_files.report_failure(f"{path}: expectations[{position}], {row['type'][:60]}", "an expectation"):
+        gx_runner.build_expectation(check)
+    return check

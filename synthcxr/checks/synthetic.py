@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from synthcxr.checks import gx_runner
+from synthcxr.checks import direct_runner
 from synthcxr.checks.check_result import CheckResult
-from synthcxr.checks.gx_runner import Check, DataDocs, expectations
+from synthcxr.checks.expectation import (
+    Check,
+    expect_above,
+    expect_in,
+    expect_kl_divergence,
+    expect_match,
+    expect_n_rows,
+    expect_true,
+    expect_unique,
+)
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.run_schema import RunJson
@@ -18,6 +28,9 @@ from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, numpy_files
 from synthcxr.storage.numpy_files import ArrayType
+
+if TYPE_CHECKING:
+    from synthcxr.checks.gx_runner import DataDocs
 
 SMOOTHING = 1e-3
 LABEL_COLUMN = "file_name"
@@ -34,8 +47,12 @@ def check_dataset(
     max_label_kl: float | None,
     excluded_findings: Collection[str] = (),
     docs: DataDocs | None = None,
+    is_direct: bool = False,
 ) -> CheckResult:
     """Check the dataset in a folder. A failed line names images by their file name.
+
+    great-expectations runs the checks, unless `is_direct`; the lines are the same, and the library takes seconds to
+    import.
 
     With `images` every image is read: it must exist, match its sha256 and be a grey square of the size in run.json.
     `reference` gives the weights (shares or counts) of "No Finding" and the findings among real films. The KL
@@ -44,11 +61,23 @@ def check_dataset(
     """
     table, n, side = _read_and_extend_table(dataset, images=images)
     checks = list_checks(n, side if images else None)
-    result = gx_runner.run_checks(table, checks, label=LABEL_COLUMN, name="synthetic", docs=docs)
+    result = _run(table, checks, "synthetic", docs, is_direct=is_direct)
     if reference is None or max_label_kl is None or table.empty:
         return result
-    label_result = _check_label_divergence(table, smooth_shares(reference, excluded_findings), max_label_kl, docs)
+    shares = smooth_shares(reference, excluded_findings)
+    rows, check = _build_label_check(table, shares, max_label_kl)
+    label_result = _run(rows, [check], "synthetic labels", docs, is_direct=is_direct)
     return CheckResult.from_lines((*result.lines, *label_result.lines))
+
+
+def _run(
+    table: pd.DataFrame, checks: Sequence[Check], name: str, docs: DataDocs | None, *, is_direct: bool
+) -> CheckResult:
+    if is_direct:
+        return direct_runner.run_checks(table, checks, label=LABEL_COLUMN)
+    from synthcxr.checks import gx_runner  # great-expectations takes seconds to import
+
+    return gx_runner.run_checks(table, checks, label=LABEL_COLUMN, name=name, docs=docs)
 
 
 def build_table(dataset: Path) -> pd.DataFrame:
@@ -88,21 +117,16 @@ def smooth_shares(reference: Mapping[str, float], excluded_findings: Collection[
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def _check_label_divergence(
-    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float, docs: DataDocs | None
-) -> CheckResult:
+def _build_label_check(
+    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float
+) -> tuple[pd.DataFrame, Check]:
+    """The findings of all images, one row each, and the check of their distribution."""
     rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(LABEL_SEPARATOR))
-    expectation = expectations.ExpectColumnKLDivergenceToBeLessThan(
-        column="finding",
-        partition_object={"values": list(shares), "weights": list(shares.values())},
-        threshold=max_label_kl,
-        tail_weight_holdout=SMOOTHING,
-    )
+    expectation = expect_kl_divergence("finding", shares, threshold=max_label_kl, tail_weight_holdout=SMOOTHING)
     exploded = rows.explode("finding")
     exploded = exploded[exploded["finding"].isin(list(shares))].reset_index(drop=True)
     sentence = f"the KL divergence of the labels from those of the real films is at most {max_label_kl:g} nats"
-    label_check = Check("label divergence", sentence, expectation)
-    return gx_runner.run_checks(exploded, [label_check], label=LABEL_COLUMN, name="synthetic labels", docs=docs)
+    return exploded, Check("label divergence", sentence, expectation)
 
 
 def _read_table(dataset: Path) -> pd.DataFrame:
@@ -115,40 +139,32 @@ def _read_table(dataset: Path) -> pd.DataFrame:
 
 def _row_checks(n: int) -> list[Check]:
     return [
-        Check("rows", f"there are {n:,} images", expectations.ExpectTableRowCountToEqual(value=n)),
-        Check("file names", "no two images have the same file name", _expect_unique("file_name")),
-        Check("candidates", "no two images have the same candidate index", _expect_unique("index")),
-        Check("latents", "every image has a latent", _expect_true(_LATENT)),
-        Check("requests", "every image has the requested findings", _expect_true(_REQUEST_MET)),
+        Check("rows", f"there are {n:,} images", expect_n_rows(n)),
+        Check("file names", "no two images have the same file name", expect_unique("file_name")),
+        Check("candidates", "no two images have the same candidate index", expect_unique("index")),
+        Check("latents", "every image has a latent", expect_true(_LATENT)),
+        Check("requests", "every image has the requested findings", expect_true(_REQUEST_MET)),
     ]
 
 
 def _vocabulary_checks() -> list[Check]:
-    known = expectations.ExpectColumnValuesToMatchRegex(column="Finding Labels", regex=_VOCABULARY)
-    digest = expectations.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$")
-    weight = expectations.ExpectColumnValuesToBeBetween(column="weight", min_value=0, strict_min=True)
+    known = expect_match("Finding Labels", _VOCABULARY)
+    digest = expect_match("sha256", "^[0-9a-f]{64}$")
+    weight = expect_above("weight", 0)
     return [
         Check("vocabulary", "every label is one of the 14 findings, or No Finding alone", known),
         Check("digests", "every image has a sha256", digest),
         Check("weight", "every weight is above 0", weight),
-        Check("probabilities", "every probability is between 0 and 1", _expect_true(_PROBABILITIES_VALID)),
+        Check("probabilities", "every probability is between 0 and 1", expect_true(_PROBABILITIES_VALID)),
     ]
 
 
 def _file_checks(side: int) -> list[Check]:
-    sides = expectations.ExpectColumnValuesToBeInSet(column=_SIDE, value_set=[side])
+    sides = expect_in(_SIDE, [side])
     return [
-        Check("files", "every image file exists and matches its sha256", _expect_true(_FILE_INTACT)),
+        Check("files", "every image file exists and matches its sha256", expect_true(_FILE_INTACT)),
         Check("sizes", f"every image is a grey square of {side} px", sides),
     ]
-
-
-def _expect_unique(column: str) -> expectations.Expectation:
-    return expectations.ExpectColumnValuesToBeUnique(column=column)
-
-
-def _expect_true(column: str) -> expectations.Expectation:
-    return expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[True])
 
 
 def _match_requests(table: pd.DataFrame, run: RunJson) -> list[bool]:

@@ -58,6 +58,19 @@ EXAMPLES = """\
         " and share.",
     ),
     cloup.option(
+        "--view",
+        type=click.Choice(["PA", "AP"]),
+        help="View of every image; needs a generator that was trained with views.",
+    ),
+    cloup.option(
+        "--sex",
+        type=click.Choice(["F", "M"]),
+        help="Sex that every image shows; needs a generator that was trained with sexes.",
+    ),
+    cloup.option(
+        "--age", metavar="YEARS", help="Age or range of ages, such as 60-70; needs a generator trained with ages."
+    ),
+    cloup.option(
         "--list-labels", is_flag=True, help="Print how often the model generates each finding; generate no dataset."
     ),
 )
@@ -72,11 +85,11 @@ EXAMPLES = """\
     path_option("--params", None, "Parameter file; its section `generate` sets the options that you do not give."),
     cloup.option(
         "--method",
-        type=click.Choice(["auto", "guided", "reject", "optimise"]),
-        help="How to find images with the requested findings: reject draws latents at random; guided moves latents to"
-        " where the proposal network (see `synthcxr distill`) predicts the findings; optimise moves latents along the"
-        " gradient of the classifier and needs PyTorch.  [default: guided if the model has a proposal network, else"
-        " reject]",
+        type=click.Choice(["auto", "conditional", "guided", "reject", "optimise"]),
+        help="How to find images with the requested findings: conditional tells them to a conditional generator; reject"
+        " draws at random; guided moves latents to where the proposal network (see `synthcxr distill`) predicts the"
+        " findings; optimise moves latents along the gradient of the classifier and needs PyTorch.  [default:"
+        " conditional if the generator is, else guided if the model has a proposal network, else reject]",
     ),
     cloup.option(
         "--max-draws",

@@ -21,6 +21,9 @@ _DEFAULTS: dict[str, Any] = {
     "without": (),
     "per_label": None,
     "mix": None,
+    "view": None,
+    "sex": None,
+    "age": None,
     "method": "auto",
     "with_judge": False,
     "max_draws": 0,
@@ -76,6 +79,7 @@ def name_folder(config: GenerateConfig) -> str:
 
     The number of images is not part of it, so that --append extends the same dataset.
     """
+    from synthcxr.data.attribute_request import AttributeRequest
     from synthcxr.data.findings import list_other_findings
 
     findings = "+".join(config.labels) or ("findings" if config.per_label else "unconditional")
@@ -84,4 +88,8 @@ def name_folder(config: GenerateConfig) -> str:
     is_exact = bool(config.labels) and set(config.without) == set(list_other_findings(config.labels))
     without = "-only" if is_exact else "".join(f"-no-{name}" for name in config.without)
     per_label = f"-{config.per_label}-each" if config.per_label else ""
-    return f"{findings}{without}{per_label}-seed{config.seed}".lower().replace(" ", "_")
+    attributes = AttributeRequest.from_text(config.view, config.sex, config.age)
+    words = f" {attributes}".replace(",", "").replace("age ", "age").replace("sex ", "").replace("view ", "")
+    return f"{findings}{without}{per_label}{words.rstrip().replace(' ', '-')}-seed{config.seed}".lower().replace(
+        " ", "_"
+    )

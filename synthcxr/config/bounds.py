@@ -44,6 +44,8 @@ Side = Annotated[int, Bounds(min=4, max=1024)]
 """Pixels."""
 Count = Annotated[int, Bounds(min=1, max=10**9)]
 CountOrZero = Annotated[int, Bounds(min=0, max=10**9)]
+Age = Annotated[int, Bounds(min=0, max=120)]
+"""Years."""
 Nimg = Annotated[int, Bounds(min=1, max=10**11)]
 NimgOrZero = Annotated[int, Bounds(min=0, max=10**11)]
 BatchSize = Annotated[int, Bounds(min=1, max=65_536)]
@@ -57,3 +59,5 @@ Share = Annotated[float, Bounds(min=0, max=1)]
 AdamBeta = Annotated[float, Bounds(min=0, below=1)]
 Weight = Annotated[float, Bounds(min=0, max=1_000_000)]
 """The weight of a term of a loss; 0 leaves it out."""
+SamplingWeight = Annotated[float, Bounds(min=0, max=1000)]
+"""How often a film is shown, relative to a film of weight 1; 0 leaves it out."""

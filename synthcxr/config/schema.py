@@ -24,13 +24,21 @@ from synthcxr.config.bounds import (
     Width,
     WidthOrZero,
 )
+from synthcxr.config.gan_sections import (
+    AugmentConfig,
+    ConditionFadeConfig,
+    ConditionPart,
+    FeatureCriticConfig,
+    SamplingConfig,
+    check_condition,
+)
 from synthcxr.errors import ConfigError
 from synthcxr.storage import yaml_files
 
 Device = Literal["auto", "cuda", "cpu"]
-Method = Literal["auto", "guided", "reject", "optimise"]
-"""How requested findings are sampled; "auto" becomes guided where the model has a proposal, else reject."""
-ResolvedMethod = Literal["guided", "reject", "optimise"]
+Method = Literal["auto", "conditional", "guided", "reject", "optimise"]
+"""How requested findings are sampled; `synthesis.sampling.strategy.resolve_method` says what "auto" becomes."""
+ResolvedMethod = Literal["conditional", "guided", "reject", "optimise"]
 
 _MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 100
 _MAX_LAYER_VALUES = 2**34  # 64 GiB in fp32
@@ -51,7 +59,8 @@ class PrepareConfig:
     """Reading and packing films.
 
     `sources` are mappings with the key `reader` and the options of that reader. `resolution` is the side in pixels.
-    `on_bad` says what an unreadable film does: stop with an error, or be left out.
+    `on_bad` says what an unreadable film does: stop with an error, or be left out. `splits_from` is the folder of an
+    earlier packed dataset whose patients keep their splits.
     """
 
     sources: tuple[dict[str, Any], ...]
@@ -60,6 +69,7 @@ class PrepareConfig:
     shares: SplitShares
     seed: Seed
     on_bad: Literal["error", "skip"]
+    splits_from: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,36 +94,6 @@ class ClassifierConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-    """Differentiable augmentation of real films and synthetic images alike; 0 turns a transformation off.
-
-    `translate` and `cutout` are shares of the side of an image; `cutout_p` is the probability of a cutout.
-    """
-
-    translate: Share
-    brightness: Share
-    contrast: Share
-    cutout: Share
-    cutout_p: Share
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureCriticConfig:
-    """A second critic on frozen ImageNet features, in addition to the discriminator.
-
-    It sees `share` of each batch, and its loss enters the generator's loss with `weight`. Its heads have a gradient
-    penalty of weight `penalty` on real feature maps every `penalty_interval` steps. `moments` weights the distance
-    between the means and covariances of real and synthetic features in the generator's loss; 0 leaves it out.
-    """
-
-    share: Share
-    weight: Weight
-    penalty: Weight
-    penalty_interval: Count
-    moments: Weight
-
-
-@dataclasses.dataclass(frozen=True)
 class GanConfig:
     """The PGGAN and its training. Mappings are keyed by resolution; `nimg` counts images shown to the discriminator.
 
@@ -122,6 +102,8 @@ class GanConfig:
     films is measured, and training returns the generator with the smallest distance; 0 returns the last one.
     `image_moments` weights the distance between the means and covariances of films and images reduced to 8 px, from
     8 px on, and `spectrum_moments` the same for their spectra, from 16 px on; 0 leaves either out.
+
+    `condition` lists what the condition of both networks contains; an empty list trains an unconditional GAN.
     """
 
     resolution: Side
@@ -132,6 +114,9 @@ class GanConfig:
     nimg: dict[Side, NimgOrZero]
     batch: dict[Side, BatchSize]
     fade_nimg: dict[Side, NimgOrZero]
+    sampling: SamplingConfig
+    condition: tuple[ConditionPart, ...]
+    condition_fade: ConditionFadeConfig | None
     loss: Literal["wgan-gp", "r1"]
     penalty: Weight
     penalty_interval: Count
@@ -193,7 +178,8 @@ class GenerateConfig:
     """A synthetic dataset of `n` images, made from at most `max_draws` candidates.
 
     All images show `labels`, and none shows a finding of `without`. Instead, `per_label` requests that many images of
-    each finding, and `mix` a distribution over sets of findings, "nih" or a file; null leaves either out.
+    each finding, and `mix` a distribution over sets of findings, "nih" or a file; null leaves either out. `view` (PA or
+    AP), `sex` (F or M) and `age` (in years, such as 60-70) are for conditional generators; null accepts any.
     `with_judge` also writes the judge's probabilities.
     """
 
@@ -203,6 +189,9 @@ class GenerateConfig:
     without: tuple[str, ...]
     per_label: Count | None
     mix: str | None
+    view: Literal["PA", "AP"] | None
+    sex: Literal["F", "M"] | None
+    age: str | None
     method: Method
     with_judge: bool
     max_draws: Nimg
@@ -298,6 +287,9 @@ def _check(config: Config, path: Path) -> None:
             raise ConfigError(f"{path}: {section}.resolution: {side} is not a power of two from 8 to 1024")
     if config.train_gan.resolution > config.prepare.resolution:
         raise ConfigError(f"{path}: train_gan.resolution: is above prepare.resolution, {config.prepare.resolution} px")
+    gan = config.train_gan
+    shown_nimg = sum(nimg for side, nimg in gan.nimg.items() if side <= gan.resolution)
+    check_condition(gan.condition, gan.condition_fade, shown_nimg=shown_nimg, where=f"{path}: train_gan")
     for name, n_values in _list_layer_sizes(config):
         if n_values > _MAX_LAYER_VALUES:
             raise ConfigError(f"{path}: {name}: one layer needs {4 * n_values / 2**30:,.0f} GiB; lower it or the width")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Side
+from synthcxr.data.condition import FilmAttributes
 from synthcxr.data.film_packing import LeftOutFilm, OnBad, PackedFilms, pack_films
 from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
@@ -99,6 +100,12 @@ class FilmDataset:
     def findings(self, rows: Int64) -> Float32:
         """The multi-hot findings of manifest rows, float32 [n, 14]; NaN is unknown."""
         return self.manifest[list(FINDINGS)].to_numpy(dtype=np.float32)[rows]
+
+    def attributes(self, rows: Int64) -> FilmAttributes:
+        """Findings, views, sexes and ages of manifest rows."""
+        views, sexes = (self.manifest[name].to_numpy(dtype=str)[rows] for name in ("view", "sex"))
+        ages = self.manifest["age"].to_numpy(dtype=np.float32)[rows]
+        return FilmAttributes(self.findings(rows), views, sexes, ages)
 
     def patients(self, rows: Int64) -> NDArray[np.object_]:
         """The patient of each manifest row, an object array of str."""
@@ -203,10 +210,11 @@ def write_film_manifest(
     rows = [
         (film.image_index, film.patient_id, film.source, film.view, splits[film.image_index], size, sha256)
         + film.findings
+        + (film.sex, film.age)
         for film, size, sha256 in ((entry.film, entry.size, entry.sha256) for entry in packed.films)
     ]
-    manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
-    manifest = manifest.astype(dict.fromkeys(FINDINGS, np.float32) | {"size": np.int64})
+    manifest = pd.DataFrame(rows, columns=[*MANIFEST_COLUMNS, "sex", "age"])
+    manifest = manifest.astype(dict.fromkeys((*FINDINGS, "age"), np.float32) | {"size": np.int64})
     manifest.to_parquet(packed.path / MANIFEST_FILE, index=False)
     report = BuildReport(
         manifest=manifest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -15,40 +16,78 @@ from synthcxr.data.films import Film
 from synthcxr.data.findings import to_finding_names
 from synthcxr.errors import DataError
 
-TEST = "test"
+TEST, TRAIN = "test", "train"
 TRAIN_VAL = "train_val"
 
 Float64 = NDArray[np.float64]
 
 
-def split_patients(films: Sequence[Film], shares: SplitShares, seed: int) -> dict[str, str]:
+def split_patients(
+    films: Sequence[Film], shares: SplitShares, seed: int, *, earlier: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Assign each film, by its image index, to the split of its patient; `shares` are shares of the patients.
 
     A patient on a source's official test list is in test, one on its train_val list never is; patients on neither list
-    fill test up to its share. The same films and seed give the same split, whatever the order of the films. Raises
-    DataError for fewer patients than splits, and for a patient on both lists.
+    fill test up to its share. Patients without any label, on neither list, are in train: only the GAN learns from their
+    films, and nothing could be measured on them. The same films and seed give the same split, whatever the order of the
+    films.
+
+    `earlier` are splits that patients keep; the other patients fill the splits up to their shares of all patients.
+    Raises DataError for fewer patients than splits, for a patient on both lists, and for a patient on the test list
+    whom another split keeps.
     """
+    earlier = earlier or {}
     official_lists = _collect_official_lists(films)
-    patients = sorted(official_lists)
+    _check_earlier_splits(earlier, official_lists)
+    unlabelled = _find_unlabelled_patients(films, official_lists, shares) - earlier.keys()
+    patients = sorted(official_lists.keys() - unlabelled - earlier.keys())
     split_shares = dataclasses.asdict(shares)
     strata = dict(zip(patients, _compute_strata(films, patients), strict=True))
     rng = random_streams.open_stream(seed, 0)
 
     official_test = [patient for patient in patients if official_lists[patient] == TEST]
     unlisted = [patient for patient in patients if not official_lists[patient]]
-    n_test = min(max(_allocate(len(patients), split_shares)[TEST] - len(official_test), 0), len(unlisted))
+    n_earlier = collections.Counter(earlier.values())
+    sizes = _allocate(len(patients) + len(earlier), split_shares)
+    n_test = min(max(sizes[TEST] - n_earlier[TEST] - len(official_test), 0), len(unlisted))
     halves = _stratify(unlisted, strata, {TEST: n_test, TRAIN_VAL: len(unlisted) - n_test}, rng)
 
     splits = dict.fromkeys(official_test, TEST) | {patient: TEST for patient in unlisted if halves[patient] == TEST}
     remaining = [patient for patient in patients if patient not in splits]
     remaining_shares = {split: share for split, share in split_shares.items() if split != TEST}
-    splits |= _stratify(remaining, strata, _allocate(len(remaining), remaining_shares), rng)
+    if earlier:
+        missing = {split: float(max(sizes[split] - n_earlier[split], 0)) for split in remaining_shares}
+        weights = missing if any(missing.values()) else remaining_shares
+        largest = sorted(weights, key=lambda split: -weights[split])[: max(len(remaining), 1)]
+        remaining_shares = {split: weights[split] for split in largest}
+    if remaining or not earlier:
+        splits |= _stratify(remaining, strata, _allocate(len(remaining), remaining_shares), rng)
+    splits |= earlier
+    splits |= dict.fromkeys(unlabelled, TRAIN)
     return {film.image_index: splits[film.patient_id] for film in films}
 
 
 def check_patients(films: Sequence[Film], shares: SplitShares) -> None:
     """Raise the errors of `split_patients` that do not depend on the pixels of the films."""
-    _allocate(len(_collect_official_lists(films)), dataclasses.asdict(shares))
+    official_lists = _collect_official_lists(films)
+    unlabelled = _find_unlabelled_patients(films, official_lists, shares)
+    _allocate(len(official_lists) - len(unlabelled), dataclasses.asdict(shares))
+
+
+def _check_earlier_splits(earlier: Mapping[str, str], official_lists: Mapping[str, str]) -> None:
+    for patient, split in earlier.items():
+        if split != TEST and official_lists[patient] == TEST:
+            raise DataError(f"patient {patient} is on the official test list, but in {split} in the earlier dataset")
+
+
+def _find_unlabelled_patients(
+    films: Sequence[Film], official_lists: Mapping[str, str], shares: SplitShares
+) -> frozenset[str]:
+    """The patients on no official list without any known finding, if the others suffice for all splits."""
+    labelled = {film.patient_id for film in films if not all(map(math.isnan, film.findings))}
+    if not shares.train or len(labelled) < sum(share > 0 for share in dataclasses.asdict(shares).values()):
+        return frozenset()
+    return frozenset(patient for patient, name in official_lists.items() if not name and patient not in labelled)
 
 
 def _collect_official_lists(films: Sequence[Film]) -> dict[str, str]:
@@ -69,6 +108,7 @@ def _compute_strata(films: Sequence[Film], patients: Sequence[str]) -> Float64:
     cells = [
         (row[film.patient_id], column.setdefault(stratum, len(column)))
         for film in sorted(films, key=lambda film: film.image_index)
+        if film.patient_id in row
         for stratum in (
             ("source", film.source),
             ("view", film.view),

@@ -10,11 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_SEED = 2**64 - 1
+_CONDITION_COUNTER = 2**192
+"""The counter of Philox runs from 0 to 2**256 - 1; latents and walks use its first numbers."""
 
 
 def open_stream(seed: int, index: int) -> np.random.Generator:
     """Return the generator of candidate `index` of `seed`, both from 0 to 2**64 - 1."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
+
+
+def draw_condition_uniform(seed: int, index: int) -> float:
+    """Draw the number in [0, 1) that selects the condition of candidate `index` of `seed`.
+
+    It comes from a part of the candidate's stream that its latent and its random walk cannot reach.
+    """
+    key = np.array([seed, index], dtype=np.uint64)
+    return float(np.random.Generator(np.random.Philox(key=key, counter=_CONDITION_COUNTER)).random())
 
 
 def draw_latents(seed: int, start: int, n: int, size: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from synthcxr.config.bounds import Count, CountOrZero, NimgOrZero, Seed, Share, Side
+from synthcxr.config.bounds import Age, Count, CountOrZero, NimgOrZero, Seed, Share, Side
 
 
 class RunModel(TypedDict):
@@ -31,6 +31,14 @@ class RunPart(TypedDict):
     n: Count
 
 
+class RunAttributes(TypedDict):
+    """The attributes that were requested of a conditional generator; ages in years, from youngest to oldest."""
+
+    view: Literal["PA", "AP"] | None
+    sex: Literal["F", "M"] | None
+    age: tuple[Age, Age] | None
+
+
 class RunRequest(TypedDict):
     """The request of a dataset."""
 
@@ -43,6 +51,7 @@ class RunRequest(TypedDict):
     method: NotRequired[str]
     without: NotRequired[list[str]]
     parts: NotRequired[list[RunPart]]
+    attributes: NotRequired[RunAttributes]
 
 
 class RunCounts(TypedDict):

@@ -17,9 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse import csgraph
-from scipy.spatial import KDTree
 
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
@@ -104,6 +101,8 @@ def _pair_similar_films(smallest: UInt8, stacks: dict[int, _Images]) -> Iterator
 
 def _pair_neighbours(points: Float32) -> Int64:
     """Pair each point with the nearest others within _MAX_DIFFERENCE_AT_4_PX: ascending indices [k, 2]."""
+    from scipy.spatial import KDTree  # takes a second to import, which `generate` does not need
+
     n = len(points)
     _, index = KDTree(points).query(
         points,
@@ -118,6 +117,9 @@ def _pair_neighbours(points: Float32) -> Int64:
 
 def _group_rows(pairs: Int64, n: int) -> list[tuple[int, ...]]:
     """Group rows that pairs connect, directly or over other rows."""
+    from scipy import sparse
+    from scipy.sparse import csgraph
+
     graph = sparse.coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, component = csgraph.connected_components(graph, directed=False)
     groups: dict[int, list[int]] = {}

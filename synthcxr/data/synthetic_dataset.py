@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Candidate, Seed
+from synthcxr.data.condition_columns import CELL_PATTERNS, CONDITION_COLUMNS
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
@@ -39,11 +40,17 @@ STEPS_COLUMN = "steps"
 _NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
 JUDGE_FINDINGS_COLUMN = "Judge Findings"
-_TEXT_COLUMNS = ("file_name", "requested", "Finding Labels", JUDGE_FINDINGS_COLUMN, "sha256")
+_TEXT_COLUMNS = (
+    *("file_name", "requested", "Finding Labels", JUDGE_FINDINGS_COLUMN, "sha256"),
+    *CONDITION_COLUMNS.values(),
+)
 _INTEGER_COLUMNS = ("index", "seed", STEPS_COLUMN)
 _NUMBER_COLUMNS = (*PROBABILITY_COLUMNS, "weight", TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
 _ADVICE = "generate the dataset again"
-OPTIONAL_COLUMNS = (TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN)
+OPTIONAL_COLUMNS = (
+    *(TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN),
+    *CONDITION_COLUMNS.values(),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +59,8 @@ class ImageRecord:
 
     `requested` are the findings of the request, `findings` those that the classifier found. Optional are
     `train_distance`, the distance to the nearest training film; `steps`, the number of optimisation steps from the
-    candidate's latent; and `judge_probabilities`, with the `judge_findings` that reach the judge's thresholds.
+    candidate's latent; `judge_probabilities`, with the `judge_findings` that reach the judge's thresholds; and the
+    `condition` of a conditional generator, as the cells of its columns.
     """
 
     file_name: str
@@ -67,6 +75,7 @@ class ImageRecord:
     steps: int | None = None
     judge_probabilities: tuple[float, ...] = ()
     judge_findings: tuple[str, ...] = ()
+    condition: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
         row |= dict(zip(JUDGE_COLUMNS, record.judge_probabilities, strict=True))
     if record.judge_findings:
         row[JUDGE_FINDINGS_COLUMN] = LABEL_SEPARATOR.join(record.judge_findings)
-    return row
+    return row | dict(record.condition)
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -125,6 +134,9 @@ def read_unchecked_metadata(dataset: Path) -> pd.DataFrame:
 def read_metadata(dataset: Path) -> pd.DataFrame:
     """Read metadata.csv like `read_unchecked_metadata`; DataError also for a number that `generate` does not write."""
     table = read_unchecked_metadata(dataset)
+    for column in table.columns.intersection(list(CELL_PATTERNS)):
+        if not table[column].str.fullmatch(CELL_PATTERNS[column]).all():
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values of no {column}; {_ADVICE}")
     for column in table.columns.intersection([*_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
         kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
         if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
@@ -166,6 +178,7 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
                 tuple(float(row[column]) for column in JUDGE_COLUMNS) if row.keys() >= set(JUDGE_COLUMNS) else ()
             ),
             judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
+            condition={column: row[column] for column in CONDITION_COLUMNS.values() if column in row},
         )
         for row in read_metadata(dataset).to_dict(orient="records")
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,11 @@ class Baseline:
                     f"--baseline: {baseline.path} was generated with another {kind} than {synthetic.path}; give a"
                     " dataset of the same model"
                 )
+        if (baseline.attributes, baseline.table_digest) != (synthetic.attributes, synthetic.table_digest):
+            raise DataError(
+                f"--baseline: {baseline.path} was requested with another view, sex or age than {synthetic.path}, or"
+                " draws from other conditions; give a dataset of the same request and model without --label"
+            )
         logits = baseline.outputs(judge)["logits"]
         return cls(logits, baseline.labels, f"{len(logits):,} images of the dataset given as --baseline")
 
@@ -66,12 +72,14 @@ class Baseline:
             logits, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             return {"logits": logits, "labels": labels}
 
-        key = {
+        key: dict[str, Any] = {
             "baseline": [synthetic.generator_digest, synthetic.classifier_digest, dict(thresholds)],
             "judge": [*dataclasses.astuple(judge.provenance), judge.device],
             "seed": seed,
             "n": n,
         }
+        if synthetic.table_digest:
+            key["conditions"] = [synthetic.table_digest, str(synthetic.attributes)]
         arrays = cache.load_or_compute(synthetic.cache_folder, key, run_judge)
         source = f"{n:,} images of the same model, drawn without a request from seed {seed}"
         return cls(arrays["logits"], arrays["labels"] == 1, source)

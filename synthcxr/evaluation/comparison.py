@@ -137,6 +137,10 @@ class JudgeLabels:
         """The labels of the films of these splits that meet the request."""
         return self._label(self.comparison.real, splits)
 
+    def labelled_films(self, splits: tuple[str, ...]) -> Bool:
+        """The judge's labels of the films of these splits that meet the request and have labels of their own."""
+        return self._label(self.comparison.real.labelled, splits)
+
     def unrestricted_films(self, splits: tuple[str, ...]) -> Bool:
         """The labels of all films of these splits, whatever their findings."""
         return self._label(self.comparison.real.unrestricted, splits)

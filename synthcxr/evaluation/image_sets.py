@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import image_reader, images
+from synthcxr.data.attribute_request import AttributeRequest
+from synthcxr.data.condition_table import DIGEST_KIND
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.images import UInt8
@@ -29,8 +31,9 @@ class SyntheticSet:
     """A finished synthetic dataset.
 
     `requested` and `excluded` are the findings of its request, and `n_label_sets` the number of label sets of a request
-    for several of them, else 0. In a weighted set some weights differ from 1. `generator_digest` and
-    `classifier_digest` identify the models that made and labelled the images, `training_data` the films that these
+    for several of them, else 0. `attributes` were requested of a conditional generator, and `table_digest` identifies
+    its table of conditions ("" for another generator). In a weighted set some weights differ from 1. `generator_digest`
+    and `classifier_digest` identify the models that made and labelled the images, `training_data` the films that these
     models were trained on. `digest` is the sha256 of metadata.csv, which holds the digest of every image.
     """
 
@@ -40,7 +43,9 @@ class SyntheticSet:
     requested: tuple[str, ...]
     excluded: tuple[str, ...]
     n_label_sets: int
+    attributes: AttributeRequest
     is_weighted: bool
+    table_digest: str
     generator_digest: str
     classifier_digest: str
     training_data: str
@@ -63,7 +68,9 @@ class SyntheticSet:
                 requested=tuple(request["labels"]),
                 excluded=tuple(request.get("without", ())),
                 n_label_sets=len(request.get("parts", ())),
+                attributes=AttributeRequest.from_run(request),
                 is_weighted=any(row.weight != 1 for row in rows),
+                table_digest=str(model["digests"].get(DIGEST_KIND, "")),
                 generator_digest=str(model["digests"]["generator"]),
                 classifier_digest=str(model["digests"]["classifier"]),
                 training_data=str(model["training_data"]),
@@ -128,7 +135,7 @@ class RealSet:
     """Films at the images' resolution, restricted to those that meet the request of the synthetic set.
 
     They have all findings in `requested` and none in `excluded`. `is_empty` is set for a request for several label
-    sets, which no group of films matches.
+    sets, which no group of films matches. With `labelled_only`, films without any known finding are left out.
     """
 
     films: FilmDataset
@@ -137,11 +144,17 @@ class RealSet:
     excluded: tuple[str, ...]
     is_empty: bool
     cache_folder: Path
+    labelled_only: bool = False
+
+    @property
+    def labelled(self) -> RealSet:
+        """The same films without those that have no labels: which findings they show is not known."""
+        return dataclasses.replace(self, labelled_only=True)
 
     @property
     def unrestricted(self) -> RealSet:
         """The same films whatever their findings: an image may be a copy of any of them."""
-        return dataclasses.replace(self, requested=(), excluded=(), is_empty=False)
+        return dataclasses.replace(self, requested=(), excluded=(), is_empty=False, labelled_only=False)
 
     def outputs(self, extractor: Extractor, splits: tuple[str, ...]) -> Outputs:
         """Every output for the films of these splits, in the order of `patients`; each split is cached on disk."""
@@ -172,6 +185,8 @@ class RealSet:
             key["without"] = self.excluded
         if self.is_empty:
             key["none"] = True
+        if self.labelled_only:
+            key["labelled"] = True
         return key
 
     def _compute_split(self, extractor: Extractor, split: str, indices: NDArray[np.int64]) -> Outputs:
@@ -201,7 +216,9 @@ class RealSet:
             return np.asarray((findings == 0).all(axis=1))
         requested = np.array([finding in self.requested for finding in FINDINGS])
         excluded = np.array([finding in self.excluded for finding in FINDINGS])
-        return np.asarray((findings[:, requested] == 1).all(axis=1) & (findings[:, excluded] == 0).all(axis=1))
+        is_known = ~np.isnan(findings).all(axis=1) | (not self.labelled_only)
+        meets = (findings[:, requested] == 1).all(axis=1) & (findings[:, excluded] == 0).all(axis=1)
+        return np.asarray(meets & is_known)
 
 
 def _extractor_key(extractor: Extractor, resolution: int) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from typing import NotRequired, TypedDict
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, CountOrZero, Side, Width
+from synthcxr.data.condition_table import ConditionTable
+from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.errors import ArtifactError
+from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.storage import digests, guarded_files
 
 INDEX_FILE = "model.json"
@@ -36,6 +39,7 @@ class ModelIndex(TypedDict):
     attribution: NotRequired[list[str]]
     resolution: NotRequired[Side]
     latent: NotRequired[Width]
+    condition: NotRequired[list[str]]
     versions: NotRequired[dict[str, str]]
 
 
@@ -86,6 +90,14 @@ def read_attribution(folder: Path) -> tuple[str, ...]:
     if not (folder / INDEX_FILE).is_file():
         return ()
     return tuple(read_index(folder).get("attribution", ()))
+
+
+def read_condition_table(folder: Path, generator: ModelMetadata) -> ConditionTable | None:
+    """Read the table from which candidates of a conditional generator draw their conditions; None for another one.
+
+    ArtifactError if reference.npz is absent or has the table of another model.
+    """
+    return ConditionTable.read(folder / REFERENCE_FILE, generator.condition) if generator.condition else None
 
 
 def verify_files(folder: Path) -> None:

@@ -12,6 +12,7 @@ import onnx
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Bounds, Side, Weight, WidthOrZero
+from synthcxr.data.condition import find_parts
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import ArtifactError
 from synthcxr.storage import atomic, onnx_files
@@ -35,7 +36,8 @@ class ModelMetadata:
     the torch module. `training_data` is the fingerprint of the training films, and `phantom` says that all of them are
     drawn. `weak` are the findings whose thresholds rest on fewer than 3 val positives; they enter no gate.
     `calibration` corrects the probabilities that are written (`predictions.calibrate`); thresholds apply to the
-    uncorrected ones. `digest` is that of the graph.
+    uncorrected ones. `condition` names the columns of the second input of a conditional generator
+    (`data/condition.py`); it is empty for all others. `digest` is that of the graph.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class ModelMetadata:
     licence: str
     weak: tuple[str, ...] = ()
     calibration: dict[str, Any] = dataclasses.field(default_factory=dict)
+    condition: tuple[str, ...] = ()
     digest: str = ""
 
 
@@ -87,6 +90,8 @@ def read(path: Path, *, kind: Kind | None = None) -> ModelMetadata:
     if metadata.calibration:
         where = f"{path}: its metadata: calibration"
         parsing.build_as(_CalibrationJson, metadata.calibration, where, error=ArtifactError, advice=_ADVICE)
+    if metadata.condition:
+        find_parts(metadata.condition, f"{path}: its metadata")
     if kind is not None and metadata.kind != kind:
         raise ArtifactError(f"{path}: is a {metadata.kind}, expected a {kind}")
     if metadata.findings != FINDINGS:

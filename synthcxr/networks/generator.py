@@ -1,4 +1,4 @@
-"""The PGGAN generator: it maps a latent to one grey image at any resolution it has grown to.
+"""The PGGAN generator: it maps a latent, and optionally a condition, to one grey image of any resolution up to its own.
 
 Source: Karras et al., arXiv 1710.10196, table 2, with one channel (films are grey).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from synthcxr.config.bounds import Width
 from synthcxr.networks.layers import (
     GAIN_LEAKY,
     Blocks,
+    ConditionEmbedding,
     Conv,
     Dense,
     Pointwise,
@@ -47,27 +48,40 @@ class GeneratorBlock(nn.Module):
 class Generator(nn.Module):
     """Maps z [N, latent] to images [N, 1, R, R], nominally in [-1, 1] and not clipped.
 
-    `channels` maps every resolution from 4 up to its number of feature maps.
+    `channels` maps every resolution from 4 up to its number of feature maps. A conditional generator also takes
+    conditions [N, `n_condition`].
     """
 
-    def __init__(self, latent: int, channels: Mapping[int, int], blocks: Blocks = "paper") -> None:
+    def __init__(
+        self, latent: int, channels: Mapping[int, int], blocks: Blocks = "paper", n_condition: int = 0
+    ) -> None:
         super().__init__()
         self.latent = latent
+        self.n_condition = n_condition
         self.blocks_kind = blocks
         self.resolutions = tuple(sorted(channels))
         first = channels[4]
         self.dense = Dense(latent, first * 16, gain=GAIN_LEAKY / 4, bias=False)
         self.dense_bias = nn.Parameter(torch.zeros(1, first, 1, 1))
+        self.embed_condition = ConditionEmbedding(n_condition, first * 16) if n_condition else None
         self.conv = Conv(first, first)
         self.blocks = nn.ModuleDict(
             {str(side): GeneratorBlock(channels[side // 2], channels[side], blocks) for side in self.resolutions[1:]}
         )
         self.to_grey = nn.ModuleDict({str(side): Pointwise(channels[side], 1, gain=1.0) for side in self.resolutions})
 
-    def forward(self, z: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
-        """Return images at `resolution` (by default the largest), faded in by `alpha` from the resolution below."""
+    def forward(
+        self, z: Tensor, resolution: int | None = None, alpha: float = 1.0, condition: Tensor | None = None
+    ) -> Tensor:
+        """Return images at `resolution` (by default the largest), faded in by `alpha` from the resolution below.
+
+        Without a `condition`, a conditional generator computes what it would without its embedding.
+        """
         resolution = resolution or self.resolutions[-1]
-        x = self.dense(pixel_norm(z)).reshape(z.shape[0], -1, 4, 4) + self.dense_bias
+        x = self.dense(pixel_norm(z))
+        if condition is not None and self.embed_condition is not None:
+            x = x + self.embed_condition(condition)
+        x = x.reshape(z.shape[0], -1, 4, 4) + self.dense_bias
         x = leaky_pixel_norm(self.conv(leaky_pixel_norm(x)))
         below = x
         for side in self.resolutions[1:]:
@@ -85,11 +99,12 @@ class Generator(nn.Module):
 
     def build_network_config(self, channels: Mapping[int, int]) -> dict[str, Any]:
         """Return the JSON mapping from which `build_generator` rebuilds this network."""
-        return {
+        network = {
             "latent": self.latent,
             "channels": {str(side): channels[side] for side in self.resolutions},
             "blocks": self.blocks_kind,
         }
+        return network | ({"n_condition": self.n_condition} if self.n_condition else {})
 
 
 class GeneratorNetwork(TypedDict):
@@ -98,11 +113,13 @@ class GeneratorNetwork(TypedDict):
     latent: Width
     channels: dict[str, Width]
     blocks: Literal["paper", "lean"]
+    n_condition: NotRequired[Width]
 
 
 def build_generator(network: GeneratorNetwork) -> Generator:
     """Build the generator that `network` describes, with random weights."""
-    return Generator(network["latent"], {int(side): n for side, n in network["channels"].items()}, network["blocks"])
+    channels = {int(side): n for side, n in network["channels"].items()}
+    return Generator(network["latent"], channels, network["blocks"], network.get("n_condition", 0))
 
 
 def paper_channels(resolution: int) -> dict[int, int]:

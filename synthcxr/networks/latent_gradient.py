@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,10 +19,17 @@ Pullback = Callable[[Float32], Float32]
 """Maps dL/dlogits [N, 14] to dL/dz [N, Z]."""
 
 
-def build_latents_to_logits(
-    generator: Path, classifier: Path, threads: int
-) -> Callable[[Float32], tuple[Float32, Pullback]]:
-    """Build, from two ONNX files, the function from latents [N, Z] to (logits [N, 14], pullback).
+class DifferentiableLogits(Protocol):
+    """Maps latents [N, Z], and the conditions [N, C] of a conditional generator, to (logits [N, 14], pullback).
+
+    Conditions stay fixed: the pullback has no gradient to them.
+    """
+
+    def __call__(self, latents: Float32, condition: Float32 | None = None) -> tuple[Float32, Pullback]: ...
+
+
+def build_latents_to_logits(generator: Path, classifier: Path, threads: int) -> DifferentiableLogits:
+    """Build, from two ONNX files, the function from latents to logits and its pullback.
 
     The logits are those of the uint8 image. Rounding passes the gradient through unchanged (straight-through
     estimator); pixels clipped to black or white pass none. The bits of both results may depend on `threads`.
@@ -29,10 +37,12 @@ def build_latents_to_logits(
     generator_network = onnx_import.load_generator(generator)
     classifier_network = onnx_import.load_classifier(classifier)
 
-    def differentiate(latents: Float32) -> tuple[Float32, Pullback]:
+    def differentiate(latents: Float32, condition: Float32 | None = None) -> tuple[Float32, Pullback]:
         z = torch.from_numpy(latents).requires_grad_(True)
+        fixed = None if condition is None else torch.from_numpy(condition)
         with _use_threads(threads):
-            logits, _ = classifier_network(_round_to_grey_levels(generator_network(z)))
+            images = generator_network(z, condition=fixed)
+            logits, _ = classifier_network(_round_to_grey_levels(images))
 
         def pull(cotangent: Float32) -> Float32:
             with _use_threads(threads):

@@ -23,9 +23,9 @@ GAIN_LEAKY = math.sqrt(2)
 class _Equalised(nn.Module):
     """Weights drawn from N(0, 1) and scaled at run time by gain / sqrt(fan-in): an equalised learning rate."""
 
-    def __init__(self, shape: tuple[int, ...], n_bias: int, gain: float) -> None:
+    def __init__(self, shape: tuple[int, ...], n_bias: int, gain: float, *, zero: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(shape))
+        self.weight = nn.Parameter(torch.zeros(shape) if zero else torch.randn(shape))
         self.bias = nn.Parameter(torch.zeros(n_bias)) if n_bias else None
         self.scale = gain / math.sqrt(math.prod(shape[1:]))
 
@@ -59,6 +59,20 @@ class Dense(_Equalised):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.scaled_weight(), self.bias)
+
+
+class ConditionEmbedding(_Equalised):
+    """A dense layer without bias for conditions: [N, C] to [N, O].
+
+    It starts at 0, so a network computes the same with it as without it until it is trained. Its run-time scale is 1,
+    because few of the C values are not 0.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__((n_out, n_in), 0, math.sqrt(n_in), zero=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.scaled_weight())
 
 
 class Pointwise(_Equalised):

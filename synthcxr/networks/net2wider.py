@@ -29,7 +29,7 @@ def widen(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], seed:
 def _widen_tensor(name: str, tensor: Tensor, shape: torch.Size | None, noise: torch.Generator) -> Tensor:
     if shape == tensor.shape:
         return tensor
-    if shape is None or len(shape) != tensor.ndim or name.startswith("dense"):
+    if shape is None or len(shape) != tensor.ndim or name.startswith(("dense", "embed_condition")):
         raise ArtifactError(f"first at {name}")
     factors = [wide // narrow for wide, narrow in zip(shape, tensor.shape, strict=True)]
     if tensor.tile(factors).shape != shape or max(factors[2:], default=1) > 1:

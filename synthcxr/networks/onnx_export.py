@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,18 @@ def export_onnx(
     input_name: str,
     output_names: tuple[str, ...],
     fp16: bool,
+    n_condition: int = 0,
 ) -> ModelMetadata:
     """Write `network` to `path` and return its metadata with the digest filled in.
 
-    `row` is the shape of one row of the input. With `fp16` the file stores the weights in half precision, and the
+    `row` is the shape of one row of the input. A conditional generator has a second input, `condition`, with rows of
+    `n_condition` values. With `fp16` the file stores the weights in half precision, and the
     graph casts them to fp32 before it computes. Initialisers keep the parameter names of the network.
     """
-    model = _export_graph(network.eval(), torch.zeros(2, *row), input_name, output_names)
+    examples = {input_name: torch.zeros(2, *row)}
+    if n_condition:
+        examples["condition"] = torch.zeros(2, n_condition)
+    model = _export_graph(network.eval(), examples, output_names)
     if fp16:
         _store_as_fp16(model)
     onnx.checker.check_model(model)
@@ -52,9 +58,10 @@ def export_onnx(
     return stamped
 
 
-def _export_graph(
-    network: nn.Module, example: Tensor, input_name: str, output_names: tuple[str, ...]
-) -> onnx.ModelProto:
+def _export_graph(network: nn.Module, examples: Mapping[str, Tensor], output_names: tuple[str, ...]) -> onnx.ModelProto:
+    """Export the graph for inputs of the form of `examples`; the first is positional, the others are keywords."""
+    first, *_ = examples.values()
+    keywords = dict(list(examples.items())[1:])
     rows = torch.export.Dim("n", min=1)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
@@ -62,10 +69,11 @@ def _export_graph(
         warnings.simplefilter("ignore")  # the exporter triggers deprecation warnings of its own
         program = torch.onnx.export(
             network,
-            (example,),
-            input_names=[input_name],
+            (first,),
+            kwargs=keywords,
+            input_names=list(examples),
             output_names=list(output_names),
-            dynamic_shapes=({0: rows},),
+            dynamic_shapes=tuple({0: rows} for _ in examples),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -32,6 +32,11 @@ def load_generator(path: Path) -> Generator:
     """
     metadata = onnx_metadata.read(path, kind="generator")
     network = _build_network(path, metadata, GeneratorNetwork, build_generator)
+    if network.n_condition != len(metadata.condition):
+        raise ArtifactError(
+            f"{path}: its network takes a condition of {network.n_condition} values, but its metadata name"
+            f" {len(metadata.condition)}; export the model again"
+        )
     largest = str(network.resolutions[-1])
     network.to_grey = nn.ModuleDict({largest: network.to_grey[largest]})
     fold_scales(network)

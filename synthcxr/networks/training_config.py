@@ -25,10 +25,11 @@ class TrainingConfig(TypedDict):
 
 
 class GanTraining(TrainingConfig):
-    """The config.json of `train-gan`."""
+    """The config.json of `train-gan`; `condition` are the columns of the condition of a conditional GAN."""
 
     network: GeneratorNetwork
     resolution: Side
+    condition: NotRequired[list[str]]
 
 
 class ClassifierParameters(TypedDict):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import numbers
-import os
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from synthcxr.plugins.call_deadline import Deadline
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 MAX_IMAGES = 1000
 MAX_DRAWS = 100_000
 BATCH_SIZE = 32
-TIMEOUT_VARIABLE = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"
-"""Seconds after which a scoring server answers 504; `mlflow models serve` always sets it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +47,8 @@ class GeneratorModel:
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return one row per image: request (its row), index, seed, findings, p_*, weight, digests and the PNG.
 
-        `label` may be "" or join findings with `|`; the columns label and seed may be missing. A call returns at most
+        `label` may be "" or join findings with `|`; the columns label and seed may be missing. A conditional generator
+        also takes the columns view, sex and age (such as 60-70), and returns the condition. A call returns at most
         1,000 images. All its requests together examine at most 100,000 candidates; if these contain fewer images, fewer
         rows are returned, with a warning. In a scoring server, the work ends when the server has timed the call out.
         """
@@ -100,6 +99,9 @@ class GeneratorModel:
             max_draws,
             method=options.method,
             threshold=options.threshold if request.label else 0.0,
+            view=request.view,
+            sex=request.sex,
+            age=request.age,
             on_block=meter.record,
         )
         pngs = [images.encode_png(image) for image in pixels]
@@ -164,11 +166,14 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ge
 
 @dataclasses.dataclass(frozen=True)
 class ServingRequest:
-    """One row of a call; `label` "" means any finding."""
+    """One row of a call; "" means any finding, view, sex or age."""
 
     label: str
     n: int
     seed: int
+    view: str = ""
+    sex: str = ""
+    age: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> ServingRequest:
@@ -177,6 +182,7 @@ class ServingRequest:
         from synthcxr.errors import DataError
 
         label, n, seed = row.get("label", ""), row.get("n", 0), row.get("seed")
+        attributes = [_read_optional_text(row, name) for name in ("view", "sex", "age")]
         if not isinstance(label, str):
             raise DataError(f'label must be a text, "" for any finding, is {label!r}')
         if not _is_whole(n) or n < 1:
@@ -184,46 +190,7 @@ class ServingRequest:
         seed = 0 if seed is None or seed != seed else seed
         if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:
             raise DataError(f"seed must be a whole number from 0 to {MAX_SEED}, is {seed!r}")
-        return cls(label, int(n), int(seed))
-
-
-@dataclasses.dataclass(frozen=True)
-class Deadline:
-    """The time, by the monotonic clock, at which the caller no longer waits; None without a limit."""
-
-    time_s: float | None
-
-    @classmethod
-    def from_environment(cls) -> Deadline:
-        """The deadline of a call that starts now; a limit exists only in a scoring server."""
-        try:
-            return cls(time.monotonic() + float(os.environ[TIMEOUT_VARIABLE]))
-        except (KeyError, ValueError):
-            return cls(None)
-
-    def check(self) -> None:
-        """Raise MLflow's error with status 504 if the time is over."""
-        if self.time_s is not None and time.monotonic() >= self.time_s:
-            _raise_timed_out()
-
-    @contextlib.contextmanager
-    def acquire(self, lock: threading.Lock) -> Iterator[None]:
-        """Hold the lock; the wait for it ends at the deadline."""
-        timeout_s = -1 if self.time_s is None else max(0.0, self.time_s - time.monotonic())
-        if not lock.acquire(timeout=timeout_s):
-            _raise_timed_out()
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-def _raise_timed_out() -> NoReturn:
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import DEADLINE_EXCEEDED
-
-    message = f"the call took longer than {TIMEOUT_VARIABLE} allows; request fewer images, or raise it"
-    raise MlflowException(message, error_code=DEADLINE_EXCEEDED)
+        return cls(label, int(n), int(seed), *attributes)
 
 
 @dataclasses.dataclass
@@ -243,6 +210,18 @@ def _is_whole(value: Any) -> bool:
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return False
     return isinstance(value, numbers.Integral) or (isinstance(value, numbers.Real) and float(value).is_integer())
+
+
+def _read_optional_text(row: Mapping[Any, Any], name: str) -> str:
+    """A text of a row; "" where the row lacks it."""
+    from synthcxr.errors import DataError
+
+    value = row.get(name, "")
+    if value is None or value != value:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{name} must be a text, is {value!r}")
+    return value
 
 
 def _check_total(n: int) -> None:

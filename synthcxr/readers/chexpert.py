@@ -28,6 +28,8 @@ _COLUMNS = {"image": ("Path", "path_to_image")}
 _OPTIONAL_COLUMNS = {
     "orientation": ("Frontal/Lateral", "frontal_lateral"),
     "view": ("AP/PA", "ap_pa"),
+    "sex": csv_table.SEX_COLUMNS,
+    "age": csv_table.AGE_COLUMNS,
     **chexpert_labels.COLUMNS,
 }
 _TABLE_FILES = ("train.csv", "valid.csv")
@@ -176,6 +178,7 @@ def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str
     patient = _PATIENT_PATTERN.search(table["image"][row])
     if patient is None:
         raise table.row_error(row, f"{table['image'][row]} contains no patient; expected a part like patient00001")
+    sex, age = csv_table.read_sex_and_age(table, row)
     unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
     return Film(
         image_index=file.relative_to(root).as_posix(),
@@ -186,4 +189,6 @@ def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str
         read=unreadable or functools.partial(images.read, file),
         read_size=unreadable or functools.partial(images.read_shorter_side, file),
         origin=str(file),
+        sex=sex,
+        age=age,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -18,6 +19,10 @@ ColumnNames = Mapping[str, tuple[str, ...]]
 """The names that the column of each role may have."""
 _SEPARATORS = (",", ";", "\t")
 _NUMBER = re.compile(r"[0-9]{1,4000}(\.0*)?")
+_AGE = re.compile(r"(\d{1,4}(?:\.\d{1,9})?)\s*([DWMY]?)", re.IGNORECASE)
+_AGES_PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0, "": 1.0}
+_MAX_AGE_YEARS = 120
+SEX_COLUMNS, AGE_COLUMNS = ("Patient Gender", "Patient Sex", "sex", "gender"), ("Patient Age", "age")
 _NOT_LETTERS = re.compile(r"[^A-Z]+")
 _VIEW_OF_PHRASE = {"POSTERO ANTERIOR": "PA", "ANTERO POSTERIOR": "AP"}
 _VIEW_OF_WORD = (
@@ -164,6 +169,24 @@ def refuse_nameless_rows(table: CsvTable) -> None:
 def normalise_patient_id(patient: str) -> str:
     """Write a numeric patient ID without leading zeros and decimals, so that 00061, 61 and 61.0 are one patient."""
     return str(int(patient.partition(".")[0])) if _NUMBER.fullmatch(patient) else patient
+
+
+def read_sex_and_age(table: CsvTable, row: int) -> tuple[str, float]:
+    """Read the sex ("F", "M" or "") and the age in years (or NaN) of a film from the columns sex and age, if any."""
+    sex, age = (table[role][row] if role in table else "" for role in ("sex", "age"))
+    return parse_sex(sex), parse_age(age)
+
+
+def parse_sex(text: str) -> str:
+    """Return "F" or "M" for a text such as "F" or "Male"; "" for any other."""
+    return {"F": "F", "FEMALE": "F", "M": "M", "MALE": "M"}.get(text.strip().upper(), "")
+
+
+def parse_age(text: str) -> float:
+    """Return the age in years that a text such as "58", "058Y" or "006M" states; NaN for none or an impossible one."""
+    match = _AGE.fullmatch(text.strip())
+    years = math.nan if match is None else float(match[1]) / _AGES_PER_YEAR[match[2].upper()]
+    return years if years <= _MAX_AGE_YEARS else math.nan
 
 
 def parse_view(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ _DICOMDIR_CLASS_UID = "1.2.840.10008.1.3.10"
 _VIEW_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "PerformedProcedureStepDescription", "StudyDescription")
 _TAGS = (
     *("PatientID", "SOPInstanceUID", "Modality", "ViewPosition", "BodyPartExamined", "PresentationIntentType"),
-    *("Rows", "Columns", "ViewCodeSequence", "BurnedInAnnotation", *_VIEW_DESCRIPTIONS),
+    *("Rows", "Columns", "ViewCodeSequence", "BurnedInAnnotation", "PatientSex", "PatientAge", *_VIEW_DESCRIPTIONS),
     *(*dicom_geometry.TAGS, *dicom_pixels.RANGE_TAGS),
 )
 _VIEW_OF_CODE = {
@@ -44,6 +45,8 @@ class DicomHeader:
     uid: str = ""
     patient: str = ""
     view: str = ""
+    sex: str = ""
+    age: float = math.nan
     side: int = 0
     exclusion: str = ""
     error: str = ""
@@ -127,6 +130,8 @@ def _read_header(file: Path, modalities: Collection[str]) -> DicomHeader:
                 uid=_get_text(tags, "SOPInstanceUID"),
                 patient=_get_text(tags, "PatientID"),
                 view=_find_view(tags),
+                sex=csv_table.parse_sex(_get_text(tags, "PatientSex")),
+                age=csv_table.parse_age(_get_text(tags, "PatientAge")),
                 side=min(shape),
                 changes=_list_changes(tags),
             )

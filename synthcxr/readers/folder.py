@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ class _Entry:
     patient: str
     view: str
     error: str = ""
+    sex: str = ""
+    age: float = math.nan
 
 
 def read_films(
@@ -58,6 +61,7 @@ def read_films(
     findings are unknown. Masks are left out. A film with contradictory labels cannot be read, which `prepare.on_bad`
     handles. `others` is the status of the findings that a label does not name:
     "absent" (default with a CSV file) or "unknown" (default with class folders, which name one finding of 14).
+    Sex and age come from the columns sex (or gender) and age of the table, also with the names of the NIH, if any.
     Patients come from a column or from the first group of `patient_pattern` in the file name. `report` receives a line
     about everything that is absent, left out or assumed. Raises DataError for missing films or columns and unknown
     findings, and ConfigError for an invalid option; its message begins with the option.
@@ -93,7 +97,7 @@ def read_films(
             csv_file,
             required={role: columns[role] for role in columns if role in required},
             labels=(label_column,) if label_column else label_csv.LABEL_COLUMNS,
-            optional=columns,
+            optional={**columns, "sex": csv_table.SEX_COLUMNS, "age": csv_table.AGE_COLUMNS},
             aliases=aliases,
             separator=separator,
         )
@@ -179,7 +183,8 @@ def _read_table_rows(
         name, file = table["image"][film.row], file_of_row[film.row]
         patient = table["patient"][film.row] if "patient" in table else ""
         view = csv_table.parse_view(table["view"][film.row]) if "view" in table else ""
-        yield _Entry(name, file, film.findings, patient, view, film.error)
+        sex, age = csv_table.read_sex_and_age(table, film.row)
+        yield _Entry(name, file, film.findings, patient, view, film.error, sex, age)
 
 
 def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, view: str) -> Film:
@@ -199,6 +204,8 @@ def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, 
         read=unreadable or functools.partial(images.read, entry.file),
         read_size=unreadable or functools.partial(images.read_shorter_side, entry.file),
         origin=str(entry.file),
+        sex=entry.sex,
+        age=entry.age,
     )
 
 

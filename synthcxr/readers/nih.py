@@ -28,6 +28,7 @@ _COLUMNS = {
     "patient": ("Patient ID",),
     "view": ("View Position",),
 }
+_OPTIONAL_COLUMNS = {"source": ("Source",), "sex": csv_table.SEX_COLUMNS, "age": csv_table.AGE_COLUMNS}
 _OFFICIAL_LISTS = {"train_val_list.txt": "train_val", "test_list.txt": "test"}
 _LABEL_COLUMNS = ("Finding Labels",)
 
@@ -78,9 +79,7 @@ def matches_layout(path: Path) -> bool:
 
 
 def _read_table(path: Path) -> CsvTable:
-    return label_csv.read_table(
-        path, required=_COLUMNS, labels=_LABEL_COLUMNS, optional={"source": ("Source",)}, aliases={}
-    )
+    return label_csv.read_table(path, required=_COLUMNS, labels=_LABEL_COLUMNS, optional=_OPTIONAL_COLUMNS, aliases={})
 
 
 def _build_film(
@@ -88,6 +87,7 @@ def _build_film(
 ) -> Film:
     row, name = labelled.row, table["image"][labelled.row]
     patient = csv_table.normalise_patient_id(table["patient"][row])
+    sex, age = csv_table.read_sex_and_age(table, row)
     unreadable = functools.partial(label_csv.refuse_contradiction, labelled.error) if labelled.error else None
     return Film(
         image_index=name,
@@ -99,6 +99,8 @@ def _build_film(
         read_size=unreadable or functools.partial(images.read_shorter_side, file),
         origin=str(file),
         official=official_lists.get(name, ""),
+        sex=sex,
+        age=age,
     )
 
 

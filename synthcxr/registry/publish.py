@@ -206,11 +206,12 @@ def _register(client: MlflowClient, run_id: str, model: ModelToPublish, name: st
     """Register a model; return its version and MLflow's own id of the model."""
     import mlflow.pyfunc as pyfunc  # here, within `translate_errors`: its import warns about MLflow's own type hints
 
+    condition = model_folder.read_index(model.folder).get("condition", [])
     info = pyfunc.log_model(
         name=model.kind,
         loader_module=signature.LOADER,
         data_path=str(model.folder),
-        signature=signature.build_signature(model.kind, model.example.shape[0]),
+        signature=signature.build_signature(model.kind, model.example.shape[0], condition),
         input_example=signature.build_example(model.kind, model.example),
         pip_requirements=signature.pin_requirements(),
         model_config={"device": "auto"},

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition_table import draw_conditions
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.model_files.model_folder import GENERATOR_FILE
@@ -70,7 +71,9 @@ def _build_model(kind: Kind, starter: Path, folder: Path, example: NDArray[np.ui
 def _generate_example(starter: Path) -> NDArray[np.uint8]:
     """Return one synthetic image, uint8 [R, R]."""
     session = Session.open(starter / GENERATOR_FILE, kind="generator", device="cpu")
-    latent = model_folder.read_complete_index(starter)["latent"]
-    generated = session.run(random_streams.draw_latents(0, 0, 1, latent))["image"]
+    latents = random_streams.draw_latents(0, 0, 1, session.metadata.latent)
+    table = model_folder.read_condition_table(starter, session.metadata)
+    condition = None if table is None else draw_conditions(table, 0, [0])
+    generated = session.run(latents, condition)["image"]
     image: NDArray[np.uint8] = images.to_uint8(generated)[0]
     return image

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from synthcxr.config.schema import DistillConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.random_streams import MAX_SEED
+from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
@@ -55,6 +56,10 @@ def _distill(config: DistillConfig, models: Path, out: Path) -> dict[str, Any]:
     """Write proposal.onnx to `out`, and return the measured effect on guided sampling."""
     # Fit the network to random candidates.
     sampler = RejectionSampler.open(models, batch_size=BATCH, device=config.device)
+    if sampler.generator.metadata.condition:
+        raise ArtifactError(
+            f"{models}: a conditional generator needs no proposal network; remove the stage distill from dvc.yaml"
+        )
     training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs)]
     validation_pairs = _draw_random_pairs(sampler, config.n_pairs + BATCH, config.n_held)
     proposal = _fit_proposal(config, sampler, out, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))

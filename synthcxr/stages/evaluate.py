@@ -52,6 +52,7 @@ from synthcxr.storage import atomic, json_files, output_lock
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
 _LABEL_DIVERGENCE = "labels.classifier.kl"
 _OTHER_CLASSIFIER = not_applicable("the classifier that labelled the images is not among the models")
@@ -265,12 +266,15 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
         if not (models / name).is_file() or onnx_metadata.read(models / name).digest != digest:
             return None
     n, seed = min(len(synthetic.records), MAX_IMAGES), config.seed + SEED_OFFSET
-    inputs.say(f"baseline: {n:,} images without a request")
     sampler = RejectionSampler.open(models, batch_size=BATCH_SIZE, device=config.device)
+    if synthetic.table_digest != (sampler.table.digest if sampler.table else ""):
+        return None
+    inputs.say(f"baseline: {n:,} images without a request")
+    strategy = SamplingStrategy(sampler, "reject", attributes=synthetic.attributes)
     return Baseline.draw(
         (
             (block.pixels, sampler.detect(block.probabilities))
-            for block in sampler.draw(LabelCondition(), seed=seed, start=0, stop=n)
+            for block in strategy.draw(LabelCondition(), seed=seed, start=0, stop=n)
         ),
         synthetic,
         extractor,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import ExportConfig
 from synthcxr.data import images
+from synthcxr.data.condition_table import ConditionTable
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
@@ -79,7 +80,10 @@ def _write_outputs(
     }
     judge_session = Session.open(out / JUDGE_FILE, kind="judge", device="cpu")
     earlier_films = TrainingFilms.read_earlier(gan / TRAINING_FILMS_FILE)
-    _write_reference(config, dataset, resolution, judge_session, out / REFERENCE_FILE, earlier_films=earlier_films)
+    table = _read_condition_table(gan, gan_config)
+    _write_reference(
+        config, dataset, resolution, judge_session, out / REFERENCE_FILE, earlier_films=earlier_films, table=table
+    )
     index = {
         "files": {name: _describe_file(out / name, file_metadata) for name, file_metadata in metadata.items()}
         | {REFERENCE_FILE: {"sha256": digests.sha256_file(out / REFERENCE_FILE), "kind": "reference"}},
@@ -89,9 +93,17 @@ def _write_outputs(
         "resolution": resolution,
         "latent": gan_config["network"]["latent"],
         "versions": {name: importlib.metadata.version(name) for name in ("synthcxr", "torch", "onnx")},
-    }
+    } | ({} if table is None else {"condition": gan_config["condition"]})
     json_files.write_json(out / INDEX_FILE, index)
     return index
+
+
+def _read_condition_table(gan: Path, gan_config: GanTraining) -> ConditionTable | None:
+    """Read the table of training conditions; None for an unconditional GAN."""
+    columns = gan_config.get("condition", [])
+    if len(columns) != gan_config["network"].get("n_condition", 0):
+        raise ArtifactError(f"{gan / training_config.CONFIG_FILE}: network and condition disagree; train it again")
+    return ConditionTable.read(gan / TRAINING_FILMS_FILE, columns) if columns else None
 
 
 def _require_same_films(folder: Path, dataset: FilmDataset) -> None:
@@ -116,11 +128,12 @@ def _export_generator(config: ExportConfig, gan: Path, gan_config: GanTraining, 
     return export_onnx(
         network,
         path=path,
-        metadata=dataclasses.replace(metadata, latent=network.latent),
+        metadata=dataclasses.replace(metadata, latent=network.latent, condition=tuple(gan_config.get("condition", ()))),
         row=(network.latent,),
         input_name="z",
         output_names=("image",),
         fp16=config.fp16,
+        n_condition=network.n_condition,
     )
 
 
@@ -205,8 +218,11 @@ def _write_reference(
     path: Path,
     *,
     earlier_films: TrainingFilms,
+    table: ConditionTable | None,
 ) -> None:
-    """Write label counts, features, AUROCs, variety and distances of the val films; no pixels, test films or names.
+    """Write label counts, features, AUROCs, variety and distances of the val films, and the table of conditions.
+
+    There are no pixels, test films or names.
 
     The judge computes them all. The floor of the Fréchet distance and the null distribution of nearest-neighbour
     distances compare val films with the training films of the classifier; the judge has seen neither.
@@ -221,12 +237,14 @@ def _write_reference(
         )
     n = min(len(val), len(train))
     floor = frechet.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    positive = predictions.is_present(predictions.to_probabilities(val_logits), judge.metadata.thresholds)
+    labelled = ~np.isnan(_read_findings(dataset, resolution, "val")).all(axis=1)
+    positive = predictions.is_present(predictions.to_probabilities(val_logits[labelled]), judge.metadata.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_measure_nearest_distances(val, train), np.linspace(0, 1, N_QUANTILES))
     arrays: dict[str, Any] = dict(
         counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
         n_val=np.int64(len(val)),
+        n_labelled=np.int64(labelled.sum()),
         judge_features=val[rows].astype(np.float16),
         floor_judge=np.float64(floor),
         floor_n=np.int64(n),
@@ -235,6 +253,7 @@ def _write_reference(
         **_measure_val_films(dataset, resolution, val_logits),
         attribution=np.str_("\n".join(dataset.attribution)),
         **TrainingFilms.from_dataset(dataset, SPLITS_SEEN_IN_TRAINING).to_arrays(earlier_films),
+        **({} if table is None else table.to_arrays()),
     )
     with atomic.open_file(path) as file:
         np.savez(file, **arrays)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import GenerateConfig
+from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.run_schema import RunShortfall
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.evaluation import dataset_summary
@@ -124,7 +125,8 @@ def run(
     gets the generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each
     image's distance. `engine` draws in processes of `threads` threads each, with the same result.
 
-    `say` gets a line before a request for several sets of findings starts: which of them will get too few images.
+    `say` gets lines before the work starts: what no training film of a conditional generator shows, and which of
+    several sets of findings will get too few images.
 
     Raises ShortfallError (exit code 1) if the candidates run out; the dataset is then in place with fewer images.
     Raises DataError if the dataset's own checks fail. After any other SynthCXRError `out` is as it was.
@@ -138,6 +140,8 @@ def run(
     origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model), judge)
     if append and request.parts:
         raise ConfigError("--append: cannot extend a request for several sets of findings; choose another --out")
+    if unseen := strategy.describe_unseen([labels for labels, _ in quotas]):
+        say(unseen)
     if dry_run:
         return _report_dry_run(out, request, origin, source, append=append, force=force)
 
@@ -149,27 +153,22 @@ def run(
             source = dataclasses.replace(source, strategy=_open_strategy(config, model, writer.request.threads))
         _draw_open_parts(source, writer, say)
         written_run, checks = writer.commit(functools.partial(_check_dataset, request=request))
+        rates = source.read_rates()
         return _report(
-            "made",
-            out,
-            request,
-            written_run,
-            checks,
-            rates=source.read_rates(),
-            n_resumed=n_resumed,
-            keeps_threads=keeps_threads,
+            "made", out, request, written_run, checks, rates=rates, n_resumed=n_resumed, keeps_threads=keeps_threads
         )
 
 
 def _open_strategy(config: GenerateConfig, model: Path, threads: int | None) -> SamplingStrategy:
-    unconditional = not (config.labels or config.without or config.per_label or config.mix)
     return SamplingStrategy.open(
         model,
-        method="reject" if unconditional else config.method,
+        method=config.method,
         batch_size=config.batch,
         device=config.device,
         threads=threads,
         with_judge=config.with_judge,
+        attributes=AttributeRequest.from_text(config.view, config.sex, config.age),
+        is_selective=bool(config.labels or config.without or config.per_label or config.mix),
     )
 
 
@@ -194,6 +193,7 @@ def _build_request(
         pins=collect_pins(image_format, strategy.runtime_settings),
         threads=strategy.sampler.generator.threads,
         copy_filter=source.copy_filter.fingerprint if source.copy_filter else "",
+        attributes=strategy.attributes,
     )
 
 
@@ -252,10 +252,10 @@ def _reject_copies(batch: ImageBatch, copy_filter: CopyFilter | None) -> tuple[I
 
 def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequest) -> CheckResult:
     """Run the checks of synthetic datasets; DataError names those that fail."""
-    from synthcxr.checks import synthetic  # great-expectations takes seconds to import
+    from synthcxr.checks import synthetic  # pandas takes a while to import
 
     reference = request.count_requested_findings() if run["complete"] and request.fixes_every_finding() else None
-    checks = synthetic.check_dataset(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL)
+    checks = synthetic.check_dataset(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL, is_direct=True)
     if not checks.passed:
         failures = "; ".join(f"{line.sentence}: {', '.join(line.rows[:3])}" for line in checks.failed)
         raise DataError(f"{folder}: the generated dataset fails its checks ({failures}); run the command again")

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, CountOrZero
 from synthcxr.config.schema import Device
+from synthcxr.data.condition import decode_conditions
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
-from synthcxr.synthesis.sampling.rejection import RejectionSampler
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
 DEFAULT_N_CANDIDATES = 2048
 SEED = 2**63
@@ -41,7 +44,9 @@ class LabelRate:
     """`n_positive` of `n_candidates` show the finding by the classifier's threshold.
 
     `weak` says that the threshold was chosen on few films. `guided_runs_per_image` is the number of generator runs per
-    accepted image of method guided, measured by `synthcxr distill`; None if unknown.
+    accepted image of method guided, measured by `synthcxr distill`; None if unknown. `n_conditioned` are the candidates
+    whose condition has the finding, and `n_confirmed` those of them that show it: method conditional draws from them
+    alone.
     """
 
     finding: str
@@ -49,6 +54,8 @@ class LabelRate:
     n_candidates: int
     weak: bool
     guided_runs_per_image: float | None = None
+    n_conditioned: int = 0
+    n_confirmed: int = 0
 
     @property
     def share(self) -> float:
@@ -68,6 +75,8 @@ class LabelRate:
             "drawn": self.n_candidates,
             "weak": self.weak,
             "guided": self.guided_runs_per_image,
+            "conditioned": self.n_conditioned,
+            "confirmed": self.n_confirmed,
             "share": self.share,
             "interval": list(self.interval),
         }
@@ -78,6 +87,8 @@ class LabelRate:
         cost = f"about {1 / self.share:,.0f} candidates per image" if self.n_positive else "none found"
         if self.guided_runs_per_image is not None:
             cost += f", {self.guided_runs_per_image:.1f} with method guided"
+        if self.n_confirmed:
+            cost += f", {self.n_conditioned / self.n_confirmed:.1f} with method conditional"
         note = ", weak threshold" if self.weak else ""
         return f"{self.finding:<20} {self.share:>7.2%}  (95 % CI {low:.2%} to {high:.2%}; {cost}{note})"
 
@@ -86,18 +97,33 @@ def run(*, model: Path, n: int | None, device: Device, batch_size: int) -> tuple
     """The rate of No Finding and of each finding among `n` candidates, rounded up to whole batches.
 
     None takes the counts that `synthcxr distill` made with these models, or, without such counts, examines
-    DEFAULT_N_CANDIDATES candidates.
+    DEFAULT_N_CANDIDATES candidates. Those of a conditional generator have the conditions of training films.
     """
-    if n is None and (rates := _read_distilled_rates(model)):
-        return rates
+    if n is None and (distilled := _read_distilled_rates(model)):
+        return distilled
     n_batches = -(-(n or DEFAULT_N_CANDIDATES) // batch_size)
     sampler = RejectionSampler.open(model, batch_size=batch_size, device=device)
-    blocks = (sampler.draw_block(SEED, index * batch_size) for index in range(n_batches))
-    present = np.concatenate([sampler.detect(block.probabilities) for block in blocks])
-    counts = {NO_FINDING: int((~present.any(axis=1)).sum())}
-    counts |= dict(zip(FINDINGS, map(int, present.sum(axis=0)), strict=True))
-    weak = sampler.classifier.metadata.weak
-    return tuple(LabelRate(name, count, len(present), name in weak) for name, count in counts.items())
+    present, conditions = [], []
+    for index in range(n_batches):
+        block = sampler.draw_block(SEED, index * batch_size)
+        present.append(sampler.detect(block.probabilities))
+        conditions.append(_read_findings_of_conditions(sampler, block))
+    is_present, in_condition = np.concatenate(present), np.concatenate(conditions)
+    is_known, weak = ~np.isnan(in_condition).all(axis=1), sampler.classifier.metadata.weak
+    rates = []
+    for name in (NO_FINDING, *FINDINGS):
+        condition = LabelCondition.from_names([name])
+        shows, has = condition.matches(is_present), condition.matches(in_condition == 1) & is_known
+        n_conditioned, n_confirmed = int(has.sum()), int((has & shows).sum())
+        rates.append(LabelRate(name, int(shows.sum()), len(shows), name in weak, None, n_conditioned, n_confirmed))
+    return tuple(rates)
+
+
+def _read_findings_of_conditions(sampler: RejectionSampler, block: ImageBatch) -> NDArray[np.float32]:
+    """The findings [n, 14] of the conditions of a block; NaN for a generator whose condition has none."""
+    if block.conditions is None or sampler.table is None:
+        return np.full((len(block.indices), len(FINDINGS)), np.nan, np.float32)
+    return decode_conditions(block.conditions, sampler.table.parts).findings
 
 
 def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:

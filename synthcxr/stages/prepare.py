@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from synthcxr.checks.check_result import CheckResult
+from synthcxr.checks.films import check_films
 from synthcxr.config.schema import PrepareConfig
+from synthcxr.data.earlier_splits import find_earlier_splits
 from synthcxr.data.film_dataset import (
     ABOUT_FILE,
     CHECKS_FILE,
@@ -88,6 +92,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         read_source(f"prepare.sources[{index}]", entry, report_line) for index, entry in enumerate(config.sources)
     ]
     films = _select_films(sources, config.view, report_line)
+    earlier = None if config.splits_from is None else open_film_dataset(Path(config.splits_from)).manifest
     check_patients(films, config.shares)
     request = digests.fingerprint([dataclasses.asdict(config), sorted(film.origin for film in films)])
     if atomic.finish_rename(out) == request:
@@ -104,14 +109,12 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         counts = _count_films(all_left_out, same_films, unlabelled)
         dataset = write_film_manifest(
             packed,
-            splits=_split_films(packed, config),
+            splits=_split_films(packed, config, earlier, report),
             sources=[source.as_dict() for source in sources],
             counts=counts,
             attribution=sorted({source.attribution for source in sources} - {""}),
         )
-        from synthcxr.checks.films import check_films  # great-expectations takes seconds to import
-
-        checks = check_films(dataset.manifest, resolution=config.resolution)
+        checks = check_films(dataset.manifest, resolution=config.resolution, is_direct=True)
         _refuse_failed_checks(checks)
         json_files.write_json(partial / CHECKS_FILE, checks.as_dict())
     warnings = list_warnings(dataset.manifest, config.resolution)
@@ -134,8 +137,6 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
 
 def _read_summary(out: Path) -> Summary:
     """The result of an earlier run, as far as its files state it: without the names of films that it left out."""
-    from synthcxr.checks.films import check_films  # great-expectations takes seconds to import
-
     dataset, counts = open_film_dataset(out), json_files.read_json(out / ABOUT_FILE)["counts"]
     return Summary(
         path=out,
@@ -150,7 +151,7 @@ def _read_summary(out: Path) -> Summary:
         same_films=(),
         unlabelled=(),
         warnings=list_warnings(dataset.manifest, dataset.resolution),
-        checks=check_films(dataset.manifest, resolution=dataset.resolution),
+        checks=check_films(dataset.manifest, resolution=dataset.resolution, is_direct=True),
     )
 
 
@@ -237,10 +238,16 @@ def _join_same_films(
     return dataclasses.replace(packed, films=entries)
 
 
-def _split_films(packed: PackedFilms, config: PrepareConfig) -> dict[str, str]:
+def _split_films(
+    packed: PackedFilms, config: PrepareConfig, earlier_manifest: pd.DataFrame | None, report: Report
+) -> dict[str, str]:
     """Split the packed films; DataError, with the number of films that are left out, for too few patients."""
+    films = [entry.film for entry in packed.films]
+    earlier = {} if earlier_manifest is None else find_earlier_splits(films, earlier_manifest)
+    if earlier_manifest is not None:
+        report(f"{config.splits_from}: {format_quantity(len(earlier), 'patient')} in the same split as there")
     try:
-        return split_patients([entry.film for entry in packed.films], config.shares, config.seed)
+        return split_patients(films, config.shares, config.seed, earlier=earlier)
     except DataError as error:
         raise DataError(f"{error} ({format_quantity(len(packed.left_out), 'film')} cannot be packed)") from error
 

@@ -47,6 +47,7 @@ def _open_strategy(request: GenerationRequest, model: Path) -> SamplingStrategy:
         batch_size=request.batch,
         device=device,
         threads=request.threads,
+        attributes=request.attributes,
     )
     model_digests = strategy.collect_digests()
     for kind, digest in request.models.items():

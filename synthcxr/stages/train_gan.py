@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from synthcxr.config.schema import GanConfig
+from synthcxr.data.condition import find_parts, list_columns
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.films import GAN_TRAINING_SPLITS
 from synthcxr.data.images import UInt8
@@ -24,8 +24,8 @@ from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.storage.progress import print_line
 from synthcxr.training.best_checkpoint import Distance
 from synthcxr.training.distributed import join_ranks
-from synthcxr.training.film_order import ReadFilms
 from synthcxr.training.gan import train_gan
+from synthcxr.training.gan_films import GanFilms
 from synthcxr.training.gan_state import GanState, InitialWeights
 from synthcxr.training.log_callbacks import ProgressCallbacks, StartLogging, ignore_rows
 from synthcxr.training.log_writer import TrainingLogWriter
@@ -58,11 +58,14 @@ def run(
     """
     dataset = open_film_dataset(films)
     _require_films(config, dataset)
-    weights = None if initial_weights is None else _find_initial_weights(initial_weights)
+    training_films = GanFilms(config, dataset)
+    weights = None if initial_weights is None else _find_initial_weights(config, initial_weights)
     provenance = _collect_provenance(dataset, initial_weights)
-    fingerprint = _compute_fingerprint(config, dataset.fingerprint, weights)
+    fingerprint = _compute_fingerprint(config, training_films.fingerprint, weights)
     folder = checkpoints / fingerprint
     with join_ranks(config.device) as ranks:
+        if ranks.is_first and training_films.n_unlabelled:
+            _print_message(training_films.describe_unlabelled())
         if ranks.is_first and checkpoints.is_dir() and any(checkpoints.iterdir()) and not folder.is_dir():
             _print_message(f"films or parameters have changed; starting a new training in {folder}")
         on_row = (start_logging if ranks.is_first else ignore_rows)(
@@ -71,7 +74,7 @@ def run(
         writer = TrainingLogWriter(folder=folder, log=log, snapshots=snapshots, on_row=on_row)
         state = train_gan(
             config,
-            _build_film_reader(dataset),
+            training_films.read,
             fingerprint=fingerprint,
             folder=folder,
             callbacks=ProgressCallbacks(
@@ -84,11 +87,12 @@ def run(
             ranks=ranks,
             val_distance=_build_val_distance(config, dataset) if ranks.is_first else None,
             feature_weights=None if config.feature_critic is None else efficientnet_weights.LITE1.find(),
+            condition_table=training_films.condition_table,
         )
     if not ranks.is_first:
         return {}
     with atomic.fill_folder(out) as partial:
-        return _write_outputs(partial, config, state, dataset, provenance, writer)
+        return _write_outputs(partial, config, state, training_films, provenance, writer)
 
 
 def _require_films(config: GanConfig, dataset: FilmDataset) -> None:
@@ -102,17 +106,6 @@ def _require_films(config: GanConfig, dataset: FilmDataset) -> None:
             f"{dataset.path}: no {' or '.join(GAN_TRAINING_SPLITS)} film has {config.resolution} px;"
             " lower train_gan.resolution"
         )
-
-
-def _build_film_reader(dataset: FilmDataset) -> ReadFilms:
-    arrays: dict[int, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
-
-    def read_films(resolution: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        if resolution not in arrays:
-            arrays[resolution] = dataset.memmap(resolution), dataset.indices(resolution, GAN_TRAINING_SPLITS)
-        return arrays[resolution]
-
-    return read_films
 
 
 def _build_val_distance(config: GanConfig, dataset: FilmDataset) -> Distance | None:
@@ -138,13 +131,19 @@ def _build_val_distance(config: GanConfig, dataset: FilmDataset) -> Distance | N
     return measure_distance
 
 
-def _find_initial_weights(folder: Path) -> InitialWeights:
+def _find_initial_weights(config: GanConfig, folder: Path) -> InitialWeights:
     weights = InitialWeights(folder / GENERATOR_WEIGHTS_FILE, folder / DISCRIMINATOR_WEIGHTS_FILE)
     for path in (weights.generator, weights.discriminator):
         if not path.is_file():
             raise ArtifactError(
                 f"{path}: no such weight file; train_gan.start_from must name a trained generator and discriminator"
             )
+    columns = tuple(training_config.read_gan_training(folder).get("condition", ()))
+    if columns and columns != list_columns(config.condition):
+        parts = ", ".join(find_parts(columns, str(folder / CONFIG_FILE)))
+        raise ConfigError(
+            f"train_gan.condition: the model that start_from names is conditional on {parts}; set the same condition"
+        )
     return weights
 
 
@@ -198,15 +197,17 @@ def _write_outputs(
     out: Path,
     config: GanConfig,
     state: GanState,
-    dataset: FilmDataset,
+    training_films: GanFilms,
     provenance: _Provenance,
     writer: TrainingLogWriter,
 ) -> dict[str, Any]:
+    dataset, table = training_films.dataset, training_films.condition_table
     metadata = {"training_data": dataset.fingerprint, "phantom": str(provenance.phantom)}
     safetensors_files.save(out / GENERATOR_WEIGHTS_FILE, state.ema, {"kind": "generator"} | metadata)
     safetensors_files.save(out / DISCRIMINATOR_WEIGHTS_FILE, state.discriminator, {"kind": "discriminator"} | metadata)
+    arrays: dict[str, Any] = provenance.seen_films | ({} if table is None else table.to_arrays())
     with atomic.open_file(out / TRAINING_FILMS_FILE) as file:
-        np.savez(file, **provenance.seen_films)
+        np.savez(file, **arrays)
     channels = {side: n for side, n in config.channels.items() if side <= config.resolution}
     json_files.write_json(
         out / CONFIG_FILE,
@@ -218,7 +219,8 @@ def _write_outputs(
             "phantom": provenance.phantom,
             "attribution": provenance.attribution,
             "parameters": dataclasses.asdict(config),
-        },
+        }
+        | ({} if table is None else {"condition": list_columns(config.condition)}),
     )
     last = writer.rows[-1]
     metrics = {
@@ -227,6 +229,7 @@ def _write_outputs(
         "images_per_s": int(last["nimg"]) / max(float(last["wall_s"]), 1e-9),
         "chosen_nimg": writer.select_nimg(),
         "n_films": len(dataset.indices(config.resolution, GAN_TRAINING_SPLITS)),
+        "n_films_unlabelled": training_films.n_unlabelled,
         "n_parameters_generator": sum(p.numel() for p in state.ema.parameters()),
         "n_parameters_discriminator": sum(p.numel() for p in state.discriminator.parameters()),
     }

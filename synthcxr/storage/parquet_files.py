@@ -20,9 +20,14 @@ _MAX_METADATA_BYTES = 64 * guarded_files.MIB
 
 
 def read_table(
-    path: Path, columns: Mapping[str, ColumnType], *, error: ErrorType = DataError, advice: str = ""
+    path: Path,
+    columns: Mapping[str, ColumnType],
+    *,
+    optional: Mapping[str, ColumnType] | None = None,
+    error: ErrorType = DataError,
+    advice: str = "",
 ) -> pd.DataFrame:
-    """Read the given columns. Text and integers have no missing values.
+    """Read the given columns, and those of the `optional` ones that the file has. Text and integers have no gaps.
 
     `error` where the file is absent, damaged or too large, or lacks a column or has another type of it.
     """
@@ -34,6 +39,8 @@ def read_table(
             thrift_container_size_limit=MAX_ROWS,
         ) as file:
             _require_size(file.metadata)
+            names = set(file.schema_arrow.names)
+            columns = {**columns, **{name: kind for name, kind in (optional or {}).items() if name in names}}
             _require_schema(file.schema_arrow, columns)
             n_rows = file.metadata.num_rows
         table = pd.read_parquet(path, columns=list(columns))

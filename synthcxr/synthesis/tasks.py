@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from synthcxr.config.schema import ResolvedMethod
+from synthcxr.data.attribute_request import AttributeRequest
+from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
 from synthcxr.storage import clean_up
@@ -65,6 +67,7 @@ class WorkerSpec:
     threads: int
     provider: str
     with_judge: bool
+    attributes: AttributeRequest
 
     @classmethod
     def from_strategy(cls, folder: Path, strategy: SamplingStrategy) -> WorkerSpec:
@@ -72,6 +75,7 @@ class WorkerSpec:
         names = [GENERATOR_FILE, CLASSIFIER_FILE]
         names += [JUDGE_FILE] if strategy.judge is not None else []
         names += [PROPOSAL_FILE] if strategy.proposal is not None else []
+        names += [REFERENCE_FILE] if strategy.sampler.table is not None else []
         generator = strategy.sampler.generator
         return cls(
             files={name: (folder / name).read_bytes() for name in names},
@@ -80,6 +84,7 @@ class WorkerSpec:
             threads=generator.threads,
             provider=generator.provider,
             with_judge=strategy.judge is not None,
+            attributes=strategy.attributes,
         )
 
     def __call__(self) -> Worker:
@@ -94,6 +99,7 @@ class WorkerSpec:
                 device="cuda" if self.provider == CUDA else "cpu",
                 threads=self.threads,
                 with_judge=self.with_judge,
+                attributes=self.attributes,
             )
         provider = strategy.sampler.generator.provider
         if provider != self.provider:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcxr.config.schema import AugmentConfig
+from synthcxr.config.gan_sections import AugmentConfig
 from synthcxr.training.step_rng import StepRng
 
 

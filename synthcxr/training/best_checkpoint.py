@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition_table import ConditionTable, draw_conditions
 from synthcxr.data.images import UInt8
 from synthcxr.errors import ArtifactError
 from synthcxr.networks import safetensors_files
@@ -26,6 +27,8 @@ _BATCH = 32
 class BestCheckpoint:
     """The averaged generator with the smallest distance, in `folder`; each measurement takes `n_images` images.
 
+    A conditional generator draws their conditions from `table`.
+
     A stopped run resumes from a checkpoint that may be older than the best generator. That generator stays: the
     resumed run reaches the same one again.
     """
@@ -37,7 +40,9 @@ class BestCheckpoint:
         distance: Distance,
         n_images: int,
         on_message: Callable[[str], None],
+        table: ConditionTable | None = None,
     ) -> None:
+        self.table = table
         self.path, self.identity = folder / "best.safetensors", dict(identity)
         self.distance, self.n_images = distance, n_images
         self.value, self.nimg = math.inf, -1
@@ -50,7 +55,7 @@ class BestCheckpoint:
 
     def measure(self, generator: Generator, *, seed: int, nimg: int) -> float:
         """Measure `generator`, keep it if it is the best, and return its distance."""
-        value = self.distance(_generate_batches(generator, seed, self.n_images))
+        value = self.distance(_generate_batches(generator, seed, self.n_images, self.table))
         if value < self.value:
             self.value, self.nimg = value, nimg
             safetensors_files.save(self.path, generator, self.identity | {"distance": repr(value), "nimg": str(nimg)})
@@ -81,9 +86,13 @@ class BestCheckpoint:
         return tensors, metadata
 
 
-def _generate_batches(generator: Generator, seed: int, n_images: int) -> Iterator[UInt8]:
+def _generate_batches(generator: Generator, seed: int, n_images: int, table: ConditionTable | None) -> Iterator[UInt8]:
     device = next(generator.parameters()).device
     for start in range(0, n_images, _BATCH):
-        z = random_streams.draw_latents(seed, start, min(_BATCH, n_images - start), generator.latent)
+        candidates = range(start, min(start + _BATCH, n_images))
+        z = torch.from_numpy(random_streams.draw_latents(seed, start, len(candidates), generator.latent)).to(device)
+        condition = None
+        if table is not None:
+            condition = torch.from_numpy(draw_conditions(table, seed, candidates)).to(device)
         with torch.no_grad():
-            yield images.to_uint8(np.ascontiguousarray(generator(torch.from_numpy(z).to(device)).cpu().numpy()))
+            yield images.to_uint8(np.ascontiguousarray(generator(z, condition=condition).cpu().numpy()))

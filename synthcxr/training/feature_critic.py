@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcxr.config.schema import FeatureCriticConfig
+from synthcxr.config.gan_sections import FeatureCriticConfig
 from synthcxr.networks import efficientnet_lite0
 from synthcxr.networks.efficientnet_lite1 import MIN_SIDE, EfficientNetLite1
 from synthcxr.networks.feature_heads import FeatureHeads

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import GanConfig
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition_table import ConditionTable, draw_conditions
 from synthcxr.errors import ArtifactError
 from synthcxr.networks.device import select_device
 from synthcxr.networks.generator import Generator
@@ -50,13 +51,15 @@ def train_gan(
     ranks: Ranks = SINGLE_PROCESS,
     val_distance: Distance | None = None,
     feature_weights: Path | None = None,
+    condition_table: ConditionTable | None = None,
 ) -> GanState:
     """Train to the end of the schedule and return the final state.
 
     `folder` holds the checkpoints; a checkpoint there takes precedence over `initial_weights`. Several `ranks` share
     each batch and one `folder`; only rank 0 writes and calls `callbacks`. With `val_distance`, the returned `ema` is
     the measured averaged generator with the smallest distance. `feature_weights` is the verified weight file of the
-    backbone, required with `config.feature_critic`.
+    backbone, required with `config.feature_critic`. With `config.condition`, the films have conditions, and measured
+    and shown images draw theirs from `condition_table`.
     """
     # Check the parameters and create the networks.
     callbacks = callbacks if ranks.is_first else NO_CALLBACKS
@@ -82,7 +85,9 @@ def train_gan(
     callbacks.on_resume(state.nimg)
     best = None
     if val_distance is not None:
-        best = BestCheckpoint(folder, identity, val_distance, config.n_val_distance, callbacks.on_message)
+        best = BestCheckpoint(
+            folder, identity, val_distance, config.n_val_distance, callbacks.on_message, condition_table
+        )
 
     end_nimg = phases[-1].end
     last_report_s, last_report_nimg = time.monotonic(), state.nimg
@@ -95,7 +100,9 @@ def train_gan(
     ):
         while state.nimg < end_nimg:
             # Set resolution, fade and learning rates; a new resolution starts with new optimisers.
-            point = schedule.point_at(state.nimg, phases, lr_decay_share=config.lr_decay_share)
+            point = schedule.point_at(
+                state.nimg, phases, lr_decay_share=config.lr_decay_share, condition_fade=config.condition_fade
+            )
             if point.phase_start != state.phase_start:
                 restart_optimisers(config, state)
                 state.phase_start = point.phase_start
@@ -110,7 +117,9 @@ def train_gan(
 
             # Train D and G.
             index = (state.nimg - point.phase_start) // point.batch
-            losses = step.run_step(state, point, real, config, bf16=bf16, index=index, ranks=ranks)
+            losses = step.run_step(
+                state, point, real.images, config, bf16=bf16, index=index, ranks=ranks, conditions=real.conditions
+            )
             if not math.isfinite(losses.loss_d + losses.loss_g):
                 raise _build_divergence_error("the loss", state, folder)
 
@@ -123,9 +132,9 @@ def train_gan(
             def is_due(interval_nimg: int, previous_nimg: int = previous_nimg) -> bool:
                 return previous_nimg // interval_nimg != state.nimg // interval_nimg or state.nimg >= end_nimg
 
-            # Measure the averaged generator at each snapshot once the networks are fully grown.
+            # Measure the averaged generator at each snapshot once the networks are fully grown and fully conditional.
             measured: LogRow = {}
-            fully_grown = point.resolution == config.resolution and point.alpha >= 1.0
+            fully_grown = point.resolution == config.resolution and min(point.alpha, point.condition_weight) >= 1.0
             if best is not None and fully_grown and is_due(config.snapshot_nimg):
                 measured["val_distance"] = best.measure(state.ema, seed=config.seed, nimg=state.nimg)
 
@@ -144,7 +153,7 @@ def train_gan(
             if checkpoint_due:
                 _require_finite(state, folder)
             if is_due(config.snapshot_nimg):
-                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point))
+                callbacks.on_grid(state.nimg, generate_grid(state.ema, config, point, condition_table))
 
             # Save a checkpoint, and stop if a signal has requested it on any rank.
             if checkpoint_due:
@@ -160,12 +169,18 @@ def train_gan(
     return state
 
 
-def generate_grid(generator: Generator, config: GanConfig, point: SchedulePoint) -> NDArray[np.uint8]:
-    """Generate the images of 64 fixed latents, uint8 [64, R, R]."""
+def generate_grid(
+    generator: Generator, config: GanConfig, point: SchedulePoint, table: ConditionTable | None = None
+) -> NDArray[np.uint8]:
+    """Generate the images of 64 fixed latents and conditions, uint8 [64, R, R]."""
     device = next(generator.parameters()).device
     z = torch.from_numpy(random_streams.draw_latents(config.seed, 0, N_GRID_IMAGES, config.latent)).to(device)
+    condition = None
+    if table is not None:
+        drawn = torch.from_numpy(draw_conditions(table, config.seed, range(N_GRID_IMAGES))).to(device)
+        condition = step.fade_condition(drawn, point.condition_weight)
     with torch.no_grad():
-        return images.to_uint8(generator(z, point.resolution, point.alpha).cpu().numpy())
+        return images.to_uint8(generator(z, point.resolution, point.alpha, condition).cpu().numpy())
 
 
 def _build_row(
@@ -206,7 +221,7 @@ def _build_step_factory(
         state = create_state(config, device)
 
         def run_step(index: int) -> None:
-            step.run_step(state, point, real, config, bf16=bf16, index=index)
+            step.run_step(state, point, real.images, config, bf16=bf16, index=index, conditions=real.conditions)
 
         return run_step
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from synthcxr.config.schema import GanConfig
+from synthcxr.data.condition import list_columns
 from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import net2wider, safetensors_files
 from synthcxr.networks.discriminator import Discriminator
@@ -58,8 +59,9 @@ def create_state(config: GanConfig, device: torch.device, feature_weights: Path 
         side *= 2
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator = Generator(config.latent, channels, config.blocks)
-        discriminator = Discriminator(channels, config.blocks)
+        n_condition = len(list_columns(config.condition))
+        generator = Generator(config.latent, channels, config.blocks, n_condition)
+        discriminator = Discriminator(channels, config.blocks, n_condition)
         critic = None
         if config.feature_critic is not None and feature_weights is not None:
             critic = FeatureCritic(config.feature_critic, feature_weights, device)
@@ -88,7 +90,8 @@ def load_initial_weights(state: GanState, weights: InitialWeights, seed: int) ->
     """Load the networks of an earlier training; resolutions that it did not reach keep their random weights.
 
     Networks that are narrower by a whole factor are widened and compute the same. An earlier training keeps only the
-    averaged G, so it initialises both G and its average. Raises ArtifactError for other widths, latents or blocks.
+    averaged G, so it initialises both G and its average. An unconditional model can become a conditional one, which
+    then starts with the same images. Raises ArtifactError for other widths, latents, blocks or conditions.
     """
     for network, path in ((state.generator, weights.generator), (state.discriminator, weights.discriminator)):
         tensors, _ = safetensors_files.load(path)
@@ -97,8 +100,8 @@ def load_initial_weights(state: GanState, weights: InitialWeights, seed: int) ->
             widened = net2wider.widen(tensors, {name: tensor.shape for name, tensor in initial.items()}, seed)
         except ArtifactError as error:
             raise ArtifactError(
-                f"{path}: does not fit train_gan.latent, channels and blocks ({error}); use the values of the model"
-                " that start_from names, or whole multiples of its channels above 4 px"
+                f"{path}: does not fit train_gan.latent, channels, blocks and condition ({error}); use the values of"
+                " the model that start_from names, or whole multiples of its channels above 4 px"
             ) from error
         network.load_state_dict(initial | widened)
     state.ema.load_state_dict(state.generator.state_dict())

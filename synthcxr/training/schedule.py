@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from synthcxr.config.gan_sections import ConditionFadeConfig
 from synthcxr.errors import ConfigError
 
 
@@ -21,13 +22,17 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class SchedulePoint:
-    """The settings at one nimg: `lr_factor` scales both learning rates, `phase_start` identifies the phase."""
+    """The settings at one nimg: `lr_factor` scales both learning rates, `phase_start` identifies the phase.
+
+    `condition_weight` is the effect of the condition, from 0 (none) to 1.
+    """
 
     resolution: int
     alpha: float
     batch: int
     lr_factor: float
     phase_start: int
+    condition_weight: float = 1.0
 
 
 def build_phases(
@@ -52,11 +57,25 @@ def build_phases(
     return tuple(phases)
 
 
-def point_at(nimg: int, phases: Sequence[Phase], *, lr_decay_share: float) -> SchedulePoint:
-    """Return the settings at `nimg`; the learning rate falls linearly to 0 over the last `lr_decay_share` of images."""
+def point_at(
+    nimg: int, phases: Sequence[Phase], *, lr_decay_share: float, condition_fade: ConditionFadeConfig | None = None
+) -> SchedulePoint:
+    """Return the settings at `nimg`; the learning rate falls linearly to 0 over the last `lr_decay_share` of images.
+
+    Without a `condition_fade`, the condition has its full effect.
+    """
     phase = next((phase for phase in phases if nimg < phase.end), phases[-1])
     alpha = 1.0 if phase.fade_nimg == 0 else min(1.0, (nimg - phase.start) / phase.fade_nimg)
     total_nimg = phases[-1].end
     decay_nimg = total_nimg * lr_decay_share
     lr_factor = 1.0 if decay_nimg == 0 else min(1.0, max(0.0, (total_nimg - nimg) / decay_nimg))
-    return SchedulePoint(phase.resolution, alpha, phase.batch, lr_factor, phase.start)
+    condition_weight = _fade_condition(nimg, condition_fade)
+    return SchedulePoint(phase.resolution, alpha, phase.batch, lr_factor, phase.start, condition_weight)
+
+
+def _fade_condition(nimg: int, fade: ConditionFadeConfig | None) -> float:
+    if fade is None or nimg >= fade.end_nimg:
+        return 1.0
+    if nimg <= fade.start_nimg:
+        return 0.0
+    return (nimg - fade.start_nimg) / (fade.end_nimg - fade.start_nimg)

@@ -45,6 +45,11 @@ def crossfade(real: Tensor, alpha: float) -> Tensor:
     return real if alpha >= 1.0 else torch.lerp(upsample(downsample(real)), real, alpha)
 
 
+def fade_condition(conditions: Tensor | None, weight: float) -> Tensor | None:
+    """Weight conditions, which both networks embed linearly; with a weight of 0, the networks get none."""
+    return None if conditions is None or weight == 0 else conditions * weight
+
+
 def run_step(
     state: GanState,
     point: SchedulePoint,
@@ -54,24 +59,30 @@ def run_step(
     bf16: bool,
     index: int,
     ranks: Ranks = SINGLE_PROCESS,
+    conditions: Tensor | None = None,
 ) -> Losses:
     """Train D, then G, on one batch; `index` counts the steps of the phase.
 
     `real` [N, 1, R, R] is the share of this rank, equal for all ranks. Image moments are computed before augmentation,
-    which would hide how the pose of the films varies.
+    which would hide how the pose of the films varies. In a conditional GAN, `conditions` [N, C] are those of the real
+    images, and the synthetic images get the same ones.
     """
     # Generate images, and augment real and synthetic ones.
     device, batch = real.device, real.shape[0]
     rng = StepRng(step_stream(config.seed, state.nimg), ranks)
     z = rng.normal(batch, config.latent).to(real)
+    condition = fade_condition(conditions, point.condition_weight)
     real_unaugmented = crossfade(real, point.alpha)
     real = augment(real_unaugmented, config.augment, rng)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        synthetic_unaugmented = state.generator(z, point.resolution, point.alpha)
+        synthetic_unaugmented = state.generator(z, point.resolution, point.alpha, condition)
         synthetic = _set_layout(augment(synthetic_unaugmented, config.augment, rng), config)
 
         def critic(images: Tensor) -> Tensor:
-            logits: Tensor = state.discriminator(_set_layout(images, config), point.alpha, batch=batch)
+            repeated = None if condition is None else condition.repeat(len(images) // batch, 1)
+            logits: Tensor = state.discriminator(
+                _set_layout(images, config), point.alpha, batch=batch, condition=repeated
+            )
             return logits
 
         # Train D, with the gradient penalty every few steps.

@@ -16,7 +16,7 @@ from synthcxr.storage import output_lock, output_path, stop_signals, write_error
 from synthcxr.writers import disk_space, resume_plan, staging
 from synthcxr.writers.background_writer import BackgroundWriter
 from synthcxr.writers.formats.store import open_store
-from synthcxr.writers.generation_request import GenerationRequest, Origin, RequestPart
+from synthcxr.writers.generation_request import METHODS_THAT_MOVE_LATENTS, GenerationRequest, Origin, RequestPart
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.resume_plan import ResumePlan
 from synthcxr.writers.sidecars.latents_npy import read_latents
@@ -151,7 +151,7 @@ class DatasetWriter:
                 read_image_records(self._out),
                 draws=counts["draws"],
                 runs=counts.get("runs", 0),
-                latents=read_latents(self._out) if self.request.method != "reject" else None,
+                latents=read_latents(self._out) if self.request.method in METHODS_THAT_MOVE_LATENTS else None,
             )
         self.open_parts = list(self._list_open_parts())
 

@@ -15,6 +15,7 @@ import synthcxr
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Count, NimgOrZero, Seed
 from synthcxr.config.schema import ResolvedMethod
+from synthcxr.data.attribute_request import ANY_ATTRIBUTES, AttributeRequest
 from synthcxr.data.findings import FINDINGS, NO_FINDING, describe_label_set, list_other_findings
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
@@ -26,6 +27,8 @@ CANDIDATES_PER_PART = 2**32
 """Part k of a request draws candidates k * 2**32 and following."""
 DEVICE_PINS = ("provider", "precision")
 """The pins that are not versions of packages."""
+METHODS_THAT_MOVE_LATENTS: tuple[ResolvedMethod, ...] = ("guided", "optimise")
+"""With the others, each image has the latent of its candidate."""
 _FIELD_OF_KEY = {"apart": "copy_filter"}  # of request.json and run.json, where they differ from the field's name
 _KEY_OF_FIELD = {field: key for key, field in _FIELD_OF_KEY.items()}
 
@@ -47,7 +50,7 @@ class GenerationRequest:
     `collect_pins`; `threads` is the number of threads per image, which a resumed dataset keeps. `copy_filter` is the
     fingerprint of the films whose copies are rejected, or empty. `parts` are the sets of findings of a request for
     several sets, each with its number of images; it is empty for a request of one set, which `labels` and `without`
-    describe.
+    describe. `attributes` are requested of a conditional generator.
     """
 
     n: Count
@@ -63,6 +66,7 @@ class GenerationRequest:
     method: ResolvedMethod = "reject"
     without: tuple[str, ...] = ()
     parts: tuple[RequestPart, ...] = ()
+    attributes: AttributeRequest = ANY_ATTRIBUTES
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any], path: Path) -> GenerationRequest:
@@ -125,10 +129,9 @@ class GenerationRequest:
         return [counts[position] for position in range(len(self.all_parts()))]
 
     def describe_findings(self) -> str:
-        """The requested findings, such as "Edema and Effusion without Mass"; empty if any image is accepted."""
-        if self.parts:
-            return f"{len(self.parts)} sets of findings"
-        return describe_label_set(self.labels, self.without)
+        """The request, such as "Edema and Effusion without Mass, view PA"; empty if any image is accepted."""
+        sets = f"{len(self.parts)} sets of findings" if self.parts else describe_label_set(self.labels, self.without)
+        return ", ".join(filter(None, (sets, str(self.attributes))))
 
     def fixes_every_finding(self) -> bool:
         """Whether every part requires or excludes each of the findings."""
@@ -248,6 +251,7 @@ def _select_fields(request: GenerationRequest) -> dict[str, Any]:
     """The fields that an extended dataset keeps, as a user reads them."""
     is_exact = bool(request.labels) and request.without == list_other_findings(request.labels)
     fields = {name: getattr(request, name) for name in ("seed", "labels", "without", "method", "batch")}
+    fields |= {"attributes": str(request.attributes) or "none"}
     return fields | ({"without": "every other finding"} if is_exact else {})
 
 

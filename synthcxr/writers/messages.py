@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthcxr.data.number_format import format_quantity
 from synthcxr.writers import disk_space
 from synthcxr.writers.dataset_writer import DryRun
-from synthcxr.writers.generation_request import GenerationRequest
+from synthcxr.writers.generation_request import METHODS_THAT_MOVE_LATENTS, GenerationRequest
 
 _MAX_NAMED_PARTS, _MAX_LISTED_PARTS = 3, 20
 
@@ -27,7 +28,8 @@ def describe_dry_run(out: Path, request: GenerationRequest, resolution: int, dry
 
 def describe_dataset(out: Path, run: Mapping[str, Any], request: GenerationRequest) -> str:
     """The number of images and what it took to generate them."""
-    images = f"{run['counts']['found']} images of {run['model']['resolution']} px{_with_findings(request)}"
+    n_images = format_quantity(run["counts"]["found"], "image")
+    images = f"{n_images} of {run['model']['resolution']} px{_with_findings(request)}"
     return f"{out}: {images} ({_describe_effort(run)}, on {run['provider']})"
 
 
@@ -68,9 +70,9 @@ def _with_findings(request: GenerationRequest) -> str:
 
 def _describe_effort(run: Mapping[str, Any]) -> str:
     counts = run["counts"]
-    if run["request"].get("parts") or run["request"].get("method"):
+    if run["request"].get("parts") or run["request"].get("method") in METHODS_THAT_MOVE_LATENTS:
         return f"{counts['runs'] / max(counts['found'], 1):.1f} generator runs per image"
-    return f"{counts['draws']} candidates drawn, {counts['acceptance_rate']:.2%} accepted"
+    return f"{format_quantity(counts['draws'], 'candidate')} drawn, {counts['acceptance_rate']:.2%} accepted"
 
 
 def _list_short_parts(run: Mapping[str, Any]) -> list[str]:

@@ -24,8 +24,8 @@ def test_a_suite_survives_a_round_trip(tmp_path: Path) -> None:
     path.write_text(suite_file.render_suite("films", films.list_checks(64)), encoding="utf-8")
     for check_written, check_read in zip(films.list_checks(64), suite_file.read_suite(path), strict=True):
         assert (check_written.name, check_written.sentence) == (check_read.name, check_read.sentence)
-        assert check_written.expectation.configuration.kwargs == check_read.expectation.configuration.kwargs
-        assert type(check_written.expectation) is type(check_read.expectation)
+        assert check_written.expectation.type == check_read.expectation.type
+        assert check_written.expectation.kwargs.items() <= check_read.expectation.kwargs.items()
 
 
 def test_an_edited_suite_is_run(trained: Any, tmp_path: Path) -> None:

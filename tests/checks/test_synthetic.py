@@ -44,8 +44,11 @@ def make(root: Path, kind: type = PngFolder, labels: list[tuple[str, ...]] = LAB
 
 
 def check(dataset: Path, **options: object) -> CheckResult:
-    """Run the checks and read every image."""
-    return synthetic.check_dataset(dataset, **({"images": True, "reference": None, "max_label_kl": None} | options))
+    """Run the checks with great-expectations and directly, which give the same lines, and read every image."""
+    options = {"images": True, "reference": None, "max_label_kl": None} | options
+    result = synthetic.check_dataset(dataset, **options)
+    assert synthetic.check_dataset(dataset, is_direct=True, **options) == result
+    return result
 
 
 def list_failures(result: CheckResult) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.cli_runner import invoke
+from support.exported_models import write_conditional_models
 from support.linear_models import write_linear_models
 from support.paths import REPOSITORY
 from support.stub_models import write_stub_models
@@ -50,6 +51,8 @@ def test_without_options_it_shows_examples(empty_folder: Path) -> None:
         (["--n", "5", "--only", "--mix", "nih"], "--only: a mix already sets every finding of an image"),
         (["--per-label", "5", "--only", "--label", "Mass"], "--only: cannot be combined with --per-label"),
         (["--n", "5", "--only", "--label", "Mass", "--without", "mass"], "Mass: both requested and excluded"),
+        (["--n", "5", "--view", "lateral"], "is not one of 'PA', 'AP'"),
+        (["--n", "5", "--age", "70-60"], "age must be in years, such as 60-70 or 65"),
         (["--n", "5", "--only", "--label", "Mass", "--without", "No Finding"], "'No Finding' cannot be excluded"),
     ],
 )
@@ -60,6 +63,22 @@ def test_a_bad_request_is_refused_before_any_work(arguments: list[str], message:
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not list(empty_folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--view", "PA"], "view: the condition of this generator has no view; remove view"),
+        (["--method", "conditional"], "method conditional: the generator of this model takes no condition"),
+    ],
+)
+def test_an_unconditional_model_refuses_conditions(
+    arguments: list[str], message: str, model: Path, tmp_path: Path
+) -> None:
+    """Exit code 2 and one line, after the line that names the model; nothing is written."""
+    result = invoke("generate", "--n", 2, "--model", model, "--out", tmp_path / "x", *arguments)
+    assert result.exit_code == 2 and message in result.stderr
+    assert len(result.stderr.splitlines()) == 1 and not (tmp_path / "x").exists()
 
 
 def test_an_unknown_finding_lists_the_findings() -> None:
@@ -97,6 +116,15 @@ def test_the_default_folder_is_named_after_findings_and_seed(model: Path, empty_
     assert "with Mass and Edema and no other finding" in alone.stdout
     assert "synthetic/unconditional-seed0" in unconditional.stdout
     assert "synthetic/mass+edema-seed4" in labelled.stdout
+
+
+def test_a_view_sex_and_age_name_the_folder_of_a_conditional_generator(tmp_path: Path, empty_folder: Path) -> None:
+    """The options are part of the request and of the default folder."""
+    model = write_conditional_models(tmp_path / "onnx")
+    options = ("--view", "PA", "--sex", "F", "--age", "60-70", "--model", model)
+    result = invoke("generate", "--n", 2, "--label", "Edema", *options, "--dry-run")
+    assert "synthetic/edema-pa-f-age60-70-seed0" in result.stdout
+    assert "with Edema, view PA, sex F, age 60-70" in result.stdout
 
 
 def test_options_override_the_parameter_file(model: Path, tmp_path: Path) -> None:

@@ -67,6 +67,24 @@ def test_the_paper_profile_is_the_published_schedule() -> None:
         ("channels: {4: 64,", "channels: {4: wide,", r"train_gan\.channels\.4: expected int"),
         ("train_gan:", "train_gan: [", "not readable as YAML"),
         ("report:\n", "extra: 1\nreport:\n", r"params\.yaml: extra: unknown key"),
+        ("condition: []", "condition: [weight]", r"train_gan\.condition\[0\]: 'weight' is not one of findings, view"),
+        ("condition: []", "condition: [age, sex, age]", r"train_gan\.condition: lists age twice"),
+        ("condition_fade: null", "condition_fade: {start_nimg: 0, end_nimg: 9}", r"condition_fade: must be null"),
+        (
+            "condition: []\n  condition_fade: null",
+            "condition: [sex]\n  condition_fade: {start_nimg: 9, end_nimg: 8}",
+            r"train_gan\.condition_fade\.start_nimg: is above end_nimg, 8",
+        ),
+        (
+            "condition: []\n  condition_fade: null",
+            "condition: [sex]\n  condition_fade: {start_nimg: 0, end_nimg: 99999999}",
+            r"train_gan\.condition_fade\.end_nimg: must be below the number of images shown",
+        ),
+        (
+            "findings: {}}",
+            "findings: {Hernia: -1}}",
+            r"train_gan\.sampling\.findings\.Hernia: must be at least 0, is -1",
+        ),
     ],
 )
 def test_an_error_names_the_path_of_the_key(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -110,6 +128,8 @@ def build_complete_tree() -> dict[str, Any]:
     tree: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
     critic = {"share": 0.5, "weight": 1.0, "penalty": 1.0, "penalty_interval": 4, "moments": 1.0}
     tree["train_gan"]["feature_critic"] = critic
+    tree["train_gan"]["sampling"] |= {"sources": {"nih": 2.0}, "findings": {"Hernia": 5.0}}
+    tree["train_gan"] |= {"condition": ["view"], "condition_fade": {"start_nimg": 0, "end_nimg": 1000}}
     tree["generate"]["per_label"] = 5
     tree["evaluate"]["gates"][0]["min"] = 1.0
     return tree
@@ -119,6 +139,7 @@ COMPLETE_TREE = build_complete_tree()
 NUMBERS = list(list_numbers(COMPLETE_TREE))
 MAY_BE_NULL = {
     ("generate", "per_label"),
+    ("train_gan", "sampling", "unlabelled_share"),
     *(("evaluate", "gates", i, bound) for i in range(3) for bound in ("max", "min")),
 }
 MAY_BE_NEGATIVE = {path for path in MAY_BE_NULL if path[0] == "evaluate"}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import errno
+import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.file_digests import digest_files
-from support.small_disk import mount_small_disk
 
 from synthcxr.data import images
 from synthcxr.data.film_dataset import build_film_dataset, has_only_dataset_files, open_film_dataset
-from synthcxr.data.films import Film
+from synthcxr.data.films import MANIFEST_FILE, Film
 from synthcxr.data.findings import FINDINGS
 from synthcxr.errors import DataError
 from synthcxr.storage import digests
@@ -59,14 +58,6 @@ def films(tmp_path: Path) -> list[Film]:
 SPLITS = {"a.png": "train", "b.png": "train", "c.png": "judge", "d.png": "test"}
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 kB."""
-    folder = tmp_path / "disk"
-    with mount_small_disk(folder, "size=256k"):
-        yield folder
-
-
 def test_a_film_is_packed_only_up_to_its_own_resolution(films: list[Film], tmp_path: Path) -> None:
     """Films of 8, 16, 40 and 32 px give four images at 8 px, three at 16 px and two at 32 px."""
     report = build_film_dataset(films, out=tmp_path / "cxr", resolution=32, splits=SPLITS, on_bad="error")
@@ -104,6 +95,24 @@ def test_images_of_splits_have_their_findings_and_patients(films: list[Film], tm
     assert np.isnan(findings[1, FINDINGS.index("Mass")])
     assert findings[1, FINDINGS.index("Edema")] == 1.0
     assert packed.images(16, [])[0].shape == (0, 16, 16)
+
+
+def test_sex_and_age_are_packed_but_do_not_identify_the_films(films: list[Film], tmp_path: Path) -> None:
+    """The fingerprint is that of films without them, and a manifest of an earlier version has unknown ones."""
+    aged = [dataclasses.replace(film, sex="F", age=40.0) for film in films[:2]] + films[2:]
+    for name, some_films in (("plain", films), ("aged", aged)):
+        build_film_dataset(some_films, out=tmp_path / name, resolution=16, splits=SPLITS, on_bad="error")
+    packed = open_film_dataset(tmp_path / "aged")
+    assert packed.fingerprint == open_film_dataset(tmp_path / "plain").fingerprint
+    attributes = packed.attributes(np.arange(4))
+    np.testing.assert_array_equal(attributes.ages, np.array([40, np.nan, np.nan, 40], np.float32))
+    assert attributes.sexes.tolist() == ["F", "", "", "F"]
+    assert attributes.views.tolist() == ["PA"] * 4
+    assert attributes.are_labelled.tolist() == [True] * 4
+    packed.manifest.drop(columns=["sex", "age"]).to_parquet(packed.path / MANIFEST_FILE)
+    earlier = open_film_dataset(packed.path).attributes(np.arange(4))
+    assert np.isnan(earlier.ages).all()
+    assert set(earlier.sexes.tolist()) == {""}
 
 
 def test_the_same_films_give_the_same_bytes_in_any_order(films: list[Film], tmp_path: Path) -> None:
@@ -226,30 +235,6 @@ def test_a_dataset_without_an_image_at_its_resolution_is_refused(tmp_path: Path)
         build_film_dataset(
             _write_broken(tmp_path / "films")[1:], out=tmp_path / "cxr", resolution=4, splits={}, on_bad="skip"
         )
-
-
-def test_disk_space_is_checked_before_a_film_is_read(small_disk: Path) -> None:
-    """A dataset of 1.4 MB is refused on a disk of 256 kB before a film is decoded."""
-
-    def read() -> images.Float32:
-        raise AssertionError("a film was read")
-
-    film = Film("a", "1", "a", "PA", (0.0,) * 14, read, lambda: 1024, "a")
-    with pytest.raises(DataError, match=r"1\.4 MB are needed, 0\.3 MB are free"):
-        build_film_dataset([film], out=small_disk / "cxr", resolution=1024, splits={"a": "train"}, on_bad="error")
-
-
-def test_a_disk_that_fills_up_while_writing_raises_an_error(small_disk: Path) -> None:
-    """When another process takes the free space, writing raises OSError. A memory map would crash."""
-
-    def read() -> images.Float32:
-        (small_disk / "another").write_bytes(bytes(180_000))
-        return np.linspace(0, 1, 256 * 256, dtype=np.float32).reshape(256, 256)
-
-    film = Film("a", "1", "a", "PA", (0.0,) * 14, read, lambda: 256, "a")
-    with pytest.raises(OSError, match="No space left") as error_info:
-        build_film_dataset([film], out=small_disk / "cxr", resolution=256, splits={"a": "train"}, on_bad="error")
-    assert error_info.value.errno == errno.ENOSPC
 
 
 def test_a_dataset_with_a_phantom_is_marked_as_phantom(films: list[Film], tmp_path: Path) -> None:

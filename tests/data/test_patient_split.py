@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import math
 import os
@@ -167,3 +168,37 @@ def test_real_films_of_two_sources_are_stratified() -> None:
         for split, share in vars(SHARES).items():
             expected = share * sum(counts.values())
             assert math.isclose(counts[split], expected, rel_tol=0.05, abs_tol=2), (finding, split)
+
+
+def test_patients_of_an_earlier_dataset_keep_their_splits() -> None:
+    """New patients fill the splits up to their shares of all patients; without earlier ones, nothing changes."""
+    films = [_film(f"{p}", f"{p:03}", FINDINGS[p % 14 : p % 14 + 1]) for p in range(100)]
+    first = split_patients(films[:40], SHARES, seed=1)
+    earlier = {f"{int(name):03}": split for name, split in first.items()}
+    enlarged = split_patients(films, SHARES, seed=2, earlier=earlier)
+    assert enlarged.items() >= first.items()
+    assert collections.Counter(enlarged.values()) == {"train": 50, "judge": 20, "val": 12, "test": 18}
+    assert split_patients(films, SHARES, seed=1, earlier={}) == split_patients(films, SHARES, seed=1)
+    assert split_patients(films[:40], SHARES, seed=2, earlier=earlier) == first
+    one_more = split_patients(films[:41], SHARES, seed=2, earlier=earlier)
+    assert one_more.items() >= first.items() and len(one_more) == 41
+
+
+def test_an_earlier_split_against_an_official_list_is_an_error() -> None:
+    """A patient on the test list whom the earlier dataset has in train is named."""
+    films = [_film(str(p), str(p), official="test" if p == 3 else "") for p in range(10)]
+    with pytest.raises(DataError, match="patient 3 is on the official test list, but in train in the earlier dataset"):
+        split_patients(films, SHARES, seed=1, earlier={"3": "train"})
+    assert split_patients(films, SHARES, seed=1, earlier={"3": "test"})["3"] == "test"
+
+
+def test_unlabelled_patients_are_in_train() -> None:
+    """Nothing can be measured on films without labels; a dataset without any label is split as usual."""
+    films = [_film(str(p), str(p), FINDINGS[:1]) for p in range(20)]
+    films += [
+        dataclasses.replace(film, findings=UNKNOWN_FINDINGS) for film in (_film(f"u{p}", f"u{p}") for p in range(30))
+    ]
+    splits = split_patients(films, SHARES, seed=1)
+    assert {splits[f"u{p}"] for p in range(30)} == {"train"}
+    assert collections.Counter(splits[str(p)] for p in range(20)) == {"train": 10, "judge": 4, "val": 2, "test": 4}
+    assert set(split_patients(films[20:], SHARES, seed=1).values()) == set(SPLITS)

@@ -51,13 +51,14 @@ def test_very_small_weights_keep_their_digits(tmp_path: Path) -> None:
 
 
 def test_optional_columns_are_written_and_read(tmp_path: Path) -> None:
-    """The training distance, optimisation steps and judge's probabilities are read as they were written."""
+    """The condition, training distance, optimisation steps and judge's probabilities are read as they were written."""
     record = dataclasses.replace(
         make_record(3),
         train_distance=1.5,
         steps=7,
         judge_probabilities=(0.25,) * 14,
         judge_findings=("Edema", "Mass"),
+        condition={"Condition Findings": "Mass", "view": "PA", "sex": "", "age": "65"},
     )
     write_metadata(tmp_path / METADATA_FILE, [to_metadata_row(record)])
     assert read_image_records(tmp_path) == [record]

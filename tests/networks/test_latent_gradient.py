@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.exported_models import LATENT, write_exported_models
+from support.exported_models import LATENT, write_conditional_models, write_exported_models
 
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition_table import draw_conditions
+from synthcxr.model_files.model_folder import read_condition_table
 from synthcxr.networks import latent_gradient
 from synthcxr.networks.latent_gradient import build_latents_to_logits
 from synthcxr.synthesis.runtime.onnx_session import Session
@@ -54,6 +56,28 @@ def test_the_gradient_is_orthogonal_to_the_latent(models: Path) -> None:
     gradient = differentiate(z)[1](np.ones((4, 14), np.float32))
     cosine = np.abs((gradient * z).sum(axis=1)) / (np.linalg.norm(gradient, axis=1) * np.linalg.norm(z, axis=1))
     assert cosine.max() < 1e-3
+
+
+def test_conditions_stay_fixed(tmp_path: Path) -> None:
+    """Logits are those of both sessions at the condition; a step along the gradient raises them there."""
+    models = write_conditional_models(tmp_path / "onnx")
+    differentiate = build_latents_to_logits(models / "generator.onnx", models / "classifier.onnx", 2)
+    session = Session.open(models / "generator.onnx", device="cpu")
+    table = read_condition_table(models, session.metadata)
+    assert table is not None
+    z, condition = random_streams.draw_latents(1, 0, 8, LATENT), draw_conditions(table, 1, range(8))
+    logits, pull_back = differentiate(z, condition)
+    pixels = images.to_uint8(session.run(z, condition)["image"])
+    expected = Session.open(models / "classifier.onnx", device="cpu").run(images.to_float(pixels))["logits"]
+    assert np.abs(logits - expected).max() < 1e-2 * np.abs(expected).max()
+    of_other_conditions, _ = differentiate(z, np.roll(condition, 1, axis=0))
+    assert np.abs(of_other_conditions - logits).mean() > 0.2 * logits.std(axis=0).mean()
+    cotangent = np.zeros_like(logits)
+    cotangent[:, 2] = 1
+    gradient = pull_back(cotangent)
+    assert gradient.shape == z.shape
+    moved_logits, _ = differentiate(z + 0.2 * gradient / np.linalg.norm(gradient, axis=1, keepdims=True), condition)
+    assert ((moved_logits - logits)[:, 2] > 0).all()
 
 
 def test_both_passes_use_the_given_number_of_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

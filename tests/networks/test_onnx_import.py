@@ -9,13 +9,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.exported_models import LATENT, SMALL, write_classifier, write_generator
+from support.exported_models import LATENT, SMALL, build_condition_table, write_classifier, write_generator
 
 from synthcxr.data import random_streams
+from synthcxr.data.condition import PARTS, list_columns
+from synthcxr.data.condition_table import draw_conditions
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import onnx_metadata
 from synthcxr.networks import onnx_import
-from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.runtime.onnx_session import Precision, Session
 
 LITE0 = {"backbone": "efficientnet-lite0", "resolution": 32, "image_resolution": 64}
 DENSE = {"backbone": "densenet121", "resolution": 32, "image_resolution": 16}
@@ -31,6 +33,44 @@ def test_a_generator_is_rebuilt(tmp_path: Path, blocks: str, *, fp16: bool) -> N
         image = network(torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(image, Session.open(path, device="cpu").run(z)["image"], atol=1e-4)
     assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("blocks", ["lean", "paper"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_conditional_generator_is_rebuilt(tmp_path: Path, blocks: str, precision: Precision) -> None:
+    """Images of drawn conditions agree to 1e-4, to 2e-2 in half precision, at any N; they depend on the condition."""
+    path = write_generator(tmp_path / "generator.onnx", blocks=blocks, condition=PARTS)
+    network, session = onnx_import.load_generator(path), Session.open(path, device="cpu", precision=precision)
+    table = build_condition_table()
+    for n in (1, 3, 32):
+        z, condition = random_streams.draw_latents(3, 0, n, LATENT), draw_conditions(table, 3, range(n))
+        with torch.no_grad():
+            image = network(torch.from_numpy(z), condition=torch.from_numpy(condition)).numpy()
+            without = network(torch.from_numpy(z)).numpy()
+        assert np.abs(image - without).max() > 0.05
+        tolerance = {"fp32": 1e-4, "fp16": 2e-2}[precision]
+        np.testing.assert_allclose(image, session.run(z, condition)["image"], atol=tolerance)
+
+
+def test_conditions_that_do_not_fit_the_metadata_are_refused(tmp_path: Path) -> None:
+    """A run without conditions, metadata of an unconditional model, and metadata with other columns."""
+    path = write_generator(tmp_path / "generator.onnx", condition=("view",))
+    metadata = onnx_metadata.read(path)
+    assert metadata.condition == ("view AP", "view PA", "view unknown")
+    z = random_streams.draw_latents(3, 0, 2, LATENT)
+    with pytest.raises(ArtifactError, match="the generator takes z, condition as inputs"):
+        Session.open(path, device="cpu").run(z)
+    onnx_metadata.amend(path, dataclasses.replace(metadata, condition=()))
+    with pytest.raises(ArtifactError, match="by its metadata it takes z as inputs, but it has z, condition"):
+        Session.open(path, device="cpu")
+    with pytest.raises(ArtifactError, match="takes a condition of 3 values, but its metadata name 0; export"):
+        onnx_import.load_generator(path)
+    onnx_metadata.amend(path, dataclasses.replace(metadata, condition=("view AP", "weight", "view unknown")))
+    with pytest.raises(ArtifactError, match=r"generator\.onnx: its metadata: its condition has other columns"):
+        Session.open(path, device="cpu")
+    onnx_metadata.amend(path, dataclasses.replace(metadata, condition=list_columns(["age"])))
+    with pytest.raises(ArtifactError, match=r"its input 'condition' .* does not match its metadata, N and \[2\]"):
+        Session.open(path, device="cpu")
 
 
 def check_classifier(network: dict[str, object], path: Path, *, fp16: bool) -> None:

@@ -12,14 +12,17 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from PIL import Image
+from support.exported_models import write_conditional_models
 from support.stub_models import LATENT, SIDE, write_stub_models
 
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition import list_columns
 from synthcxr.data.findings import FINDINGS, format_finding_labels
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder
 from synthcxr.plugins import mlflow_model
+from synthcxr.plugins.call_deadline import TIMEOUT_VARIABLE
 from synthcxr.plugins.mlflow_model import ClassifierModel, GeneratorModel, _load_pyfunc
 from synthcxr.registry import publish, signature
 from synthcxr.storage import digests
@@ -100,7 +103,7 @@ def test_label_and_seed_are_optional(generator: GeneratorModel) -> None:
         ({"n": 1, "label": "Cough"}, None, "unknown finding 'Cough'; known: No Finding, Atelectasis"),
         ({"n": 1, "label": "No Finding|Edema"}, None, "contradictory labels"),
         ({"n": 1}, {"max_draws": 1_000_000}, "max_draws must be 0"),
-        ({"n": 1}, {"method": "guess"}, "method must be auto, reject or guided, is 'guess'"),
+        ({"n": 1}, {"method": "guess"}, "method must be auto, conditional, reject or guided, is 'guess'"),
         ({"n": 1, "label": "Edema"}, {"method": "guided"}, "this model has no proposal"),
         ({"n": 1, "label": "Edema"}, {"threshold": 1.5}, "threshold must be a probability"),
     ],
@@ -142,14 +145,14 @@ def test_limit_of_candidates_counts_all_requests(generator: GeneratorModel, monk
 
 def test_work_ends_when_the_call_has_timed_out(generator: GeneratorModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a scoring server, a call ends at the server's time limit, also while it waits for another call."""
-    monkeypatch.setenv(mlflow_model.TIMEOUT_VARIABLE, "0.3")
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "0.3")
     endless = pd.DataFrame({"label": ["|".join(FINDINGS)] * 1000, "n": [1] * 1000, "seed": range(1000)})
     start_s = time.monotonic()
-    with warnings.catch_warnings(), pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE) as caught:
+    with warnings.catch_warnings(), pytest.raises(MlflowException, match=TIMEOUT_VARIABLE) as caught:
         warnings.simplefilter("ignore")
         generator.predict(endless)
     assert caught.value.get_http_status_code() == 504
-    with generator.lock, pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE):
+    with generator.lock, pytest.raises(MlflowException, match=TIMEOUT_VARIABLE):
         generator.predict(pd.DataFrame({"n": [1]}))
     assert time.monotonic() - start_s < 5
     assert len(generator.predict(pd.DataFrame({"n": [1]}))) == 1
@@ -157,8 +160,8 @@ def test_work_ends_when_the_call_has_timed_out(generator: GeneratorModel, monkey
 
 def test_classifier_ends_when_the_call_has_timed_out(judge: ClassifierModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier checks the server's time limit before each block of images."""
-    monkeypatch.setenv(mlflow_model.TIMEOUT_VARIABLE, "0")
-    with pytest.raises(MlflowException, match=mlflow_model.TIMEOUT_VARIABLE):
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "0")
+    with pytest.raises(MlflowException, match=TIMEOUT_VARIABLE):
         judge.predict(np.zeros((1, 1, SIDE, SIDE), np.uint8))
 
 
@@ -182,6 +185,30 @@ def test_signature_does_not_change_values(models: Path, tmp_path: Path, row: dic
     with pytest.raises(MlflowException, match="must be a") as caught:
         scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
     assert caught.value.get_http_status_code() == 400
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_conditional_generator_is_served_with_attributes(tmp_path: Path) -> None:
+    """Its signature has the view, sex and age of its condition; a missing cell accepts any, a wrong one is refused."""
+    from mlflow import pyfunc
+
+    pyfunc.save_model(
+        tmp_path / "model",
+        loader_module=signature.LOADER,
+        data_path=write_conditional_models(tmp_path / "onnx", ("findings", "view", "age")),
+        signature=signature.build_signature("generator", 16, list_columns(("findings", "view", "age"))),
+        pip_requirements=[],
+    )
+    model = pyfunc.load_model(str(tmp_path / "model"))
+    assert set(model.metadata.get_input_schema().input_names()) == {"label", "n", "seed", "view", "age"}
+    request = {"label": ["Mass", ""], "n": [3, 2], "view": ["PA", None], "age": ["20-60", None]}
+    table = model.predict(pd.DataFrame(request))
+    assert list(table.columns) == model.metadata.get_output_schema().input_names()
+    requested = table[table["request"] == 0]
+    assert set(requested["view"]) == {"PA"} and requested["age"].astype(int).between(20, 60).all()
+    assert requested["Condition Findings"].str.contains("Mass").all() and len(table) == 5
+    with pytest.raises(MlflowException, match="view: 'LATERAL' is not one of PA, AP"):
+        model.predict(pd.DataFrame({"n": [1], "view": ["lateral"]}))
 
 
 def test_classifier_returns_findings_and_probabilities(judge: ClassifierModel) -> None:

@@ -105,7 +105,7 @@ def test_images_are_base64_and_mistakes_are_status_400(generator: str) -> None:
     for mistake, line in (
         ({"n": 1001}, "a call must request 1 to 1000 images, not 1001"),
         ({"n": 1, "label": "Gout"}, "unknown finding 'Gout'"),
-        ({"n": 1, "params": {"method": "guess"}}, "method must be auto, reject or guided"),
+        ({"n": 1, "params": {"method": "guess"}}, "method must be auto, conditional, reject or guided"),
     ):
         status, answer = request_images(generator, **mistake)  # type: ignore[arg-type]
         assert status == 400, answer

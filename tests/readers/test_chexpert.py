@@ -53,6 +53,7 @@ def test_reads_frontal_films_with_their_findings(release: Path) -> None:
     ]
     assert [film.patient_id for film in (first, second)] == ["chexpert:patient00001", "chexpert:patient00002"]
     assert [film.view for film in (first, second)] == ["AP", "PA"]
+    assert [(film.sex, film.age) for film in (first, second)] == [("F", 68), ("F", 87)]
     assert to_finding_names(first.findings) == ("No Finding",)
     assert get_known_findings(second) == {"Edema": 1.0, "Pneumothorax": 0.0, "Effusion": 1.0}
     assert second.read().shape == (16, 16)

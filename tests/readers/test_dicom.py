@@ -37,7 +37,10 @@ def archive(tmp_path: Path) -> Path:
     """Three films of two patients, one file without suffix, and files that are not frontal chest films."""
     root = tmp_path / "archive"
     write_film(build_film(draw_12_bit_phantom(0), PatientID="00061"), root / "A" / "one.dcm")
-    write_film(build_film(draw_12_bit_phantom(1), PatientID="61", ViewPosition="AP"), root / "A" / "1.2.840.3")
+    write_film(
+        build_film(draw_12_bit_phantom(1), PatientID="61", ViewPosition="AP", PatientSex="F", PatientAge="063Y"),
+        root / "A" / "1.2.840.3",
+    )
     write_film(
         build_film(draw_12_bit_phantom(2), PatientID="X7", ViewPosition="", Modality="CR"), root / "B" / "three.DCM"
     )
@@ -67,6 +70,7 @@ def test_reads_frontal_chest_films(archive: Path, salt: str) -> None:
         "",
     ]
     assert [film.view for film in (first, second, third)] == ["PA", "AP", ""]
+    assert (first.sex, math.isnan(first.age), second.sex, second.age) == ("", True, "F", 63)
     assert (first.read().shape, first.read_size(), first.source) == ((32, 32), 32, "dicom")
     assert "left out 4 files, not frontal chest films" in lines[0]
     assert lines[0].endswith("1 for processing, 1 of HAND, 1 of modality CT, 1 of view LL")

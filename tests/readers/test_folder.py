@@ -89,11 +89,11 @@ def test_csv_columns_with_usual_names(tmp_path: Path) -> None:
     for name in ("a.png", "sub/b.png", "sub/c.jpg", "sub/unlisted.png"):
         write_film(tmp_path / name)
     (tmp_path / "list.csv").write_text(
-        "Filename,LABEL,patient_id,View,age\n"
-        "a.png,edema|Effusion,007,pa,5\n"
-        "b,Normal,7,AP,5\n"
-        "sub/c.jpg,,,unknown,5\n"
-        "gone.png,Mass,9,PA,5\n"
+        "Filename,LABEL,patient_id,View,age,Sex\n"
+        "a.png,edema|Effusion,007,pa,5,female\n"
+        "b,Normal,7,AP,018M,m\n"
+        "sub/c.jpg,,,unknown,,unknown\n"
+        "gone.png,Mass,9,PA,5,F\n"
     )
     lines: list[str] = []
     first, second, third = folder.read_films(str(tmp_path), source="clinic", view="PA", report=lines.append)
@@ -104,6 +104,8 @@ def test_csv_columns_with_usual_names(tmp_path: Path) -> None:
     ]
     assert [film.patient_id for film in (first, second, third)] == ["7", "7", "clinic:sub/c.jpg"]
     assert [film.view for film in (first, second, third)] == ["PA", "AP", "PA"]
+    assert [(film.sex, film.age) for film in (first, second)] == [("F", 5), ("M", 1.5)]
+    assert (third.sex, math.isnan(third.age)) == ("", True)
     assert [film.image_index for film in (first, second, third)] == ["a.png", "b", "sub/c.jpg"]
     assert [line.split(": ", 1)[1][:30] for line in lines] == [
         "found 3 of 4 listed films, 1 a",

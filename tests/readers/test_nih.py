@@ -56,6 +56,7 @@ def test_reads_the_release(release: Path) -> None:
         "No Finding",
     ]
     assert [film.view for film in films] == ["PA", "AP", "PA"]
+    assert [(film.sex, film.age) for film in films] == [("M", 57), ("M", 58), ("M", 80)]
     assert [film.patient_id for film in films] == ["1", "1", "2"]
     assert {film.source for film in films} == {"nih"}
     assert {film.official for film in films} == {""}

@@ -16,9 +16,11 @@ from support.evaluation_project import (
     write_models,
     write_synthetic_dataset,
 )
+from support.exported_models import build_condition_table
 from support.linear_models import write_linear_generator
 
 from synthcxr.config.schema import Gate
+from synthcxr.data.condition import list_columns
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE
@@ -110,6 +112,30 @@ def test_a_dataset_can_be_the_baseline(project: EvaluationProject) -> None:
     change_request(other, without=["Hernia"])
     with pytest.raises(DataError, match="--baseline: .* was requested by label"):
         run_evaluate(project, dataset, baseline=other)
+
+
+def test_the_baseline_of_a_conditional_generator_has_the_requested_view(
+    project: EvaluationProject, tmp_path: Path
+) -> None:
+    """It draws conditions with that view from the dataset's own table; of another table there is no baseline."""
+    models = write_models(tmp_path / "models")
+    table = build_condition_table(("findings", "view"))
+    write_linear_generator(models, side=SIDE, condition=list_columns(table.parts))
+    with np.load(models / REFERENCE_FILE, allow_pickle=False) as arrays:
+        np.savez(models / REFERENCE_FILE, **arrays, **table.to_arrays())
+    project = dataclasses.replace(project, models=models)
+    dataset = request_effusion(project)
+    rows = {}
+    for view in ("PA", "AP"):
+        run = json_files.read_json(dataset / "run.json")
+        run["model"]["digests"]["condition table"] = table.digest
+        run["request"] |= {"method": "conditional", "attributes": {"view": view, "sex": None, "age": None}}
+        json_files.write_json(dataset / "run.json", run)
+        rows[view] = run_evaluate(project, dataset)["labels"]["validity"]["Effusion"]
+    assert rows["PA"] != rows["AP"] and all(0 < row["n_synthetic_negative"] < 90 for row in rows.values())
+    run["model"]["digests"]["condition table"] = "ab" * 32
+    json_files.write_json(dataset / "run.json", run)
+    assert "give --models" in run_evaluate(project, dataset)["labels"]["validity"]["status"]
 
 
 def write_reference(project: EvaluationProject, *, has_auroc: bool) -> None:

@@ -33,7 +33,7 @@ def models(trained: Trained, tmp_path: Path) -> Path:
     shutil.copytree(trained.onnx, folder)
     arrays = dict(np.load(folder / REFERENCE_FILE))
     features = np.random.default_rng(0).normal(size=(60, arrays["judge_features"].shape[1])).astype(np.float16)
-    counts = {"n_val": np.int64(60), "floor_n": np.int64(60)}
+    counts = dict.fromkeys(("n_val", "n_labelled", "floor_n"), np.int64(60))
     np.savez(folder / REFERENCE_FILE, **arrays | {"judge_features": features} | counts)
     return folder
 

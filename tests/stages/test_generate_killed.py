@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.exported_models import write_guided_models
+from support.exported_models import write_conditional_models, write_guided_models
 from support.file_digests import digest_dataset
 from support.kill_at_each_write import run_and_kill, run_generate_stage
 
@@ -24,6 +24,7 @@ REQUESTS = {
     "reject": {"method": "reject"},
     "guided": {"method": "guided"},
     "optimise": {"method": "optimise"},
+    "conditional": {"method": "conditional", "view": "PA"},
     "per_label": {"method": "guided", "labels": (), "per_label": 2, "n": 28},
     "with_judge": {"method": "reject", "with_judge": True},
 }
@@ -35,10 +36,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_guided_models(tmp_path_factory.mktemp("models") / "onnx", rate=0.15)
 
 
+@pytest.fixture(scope="module")
+def conditional_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_conditional_models(tmp_path_factory.mktemp("conditional") / "onnx")
+
+
 @pytest.mark.parametrize("image_format", FORMATS)
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_killed_run_is_resumed(model: Path, tmp_path: Path, image_format: str, request_name: str) -> None:
+def test_killed_run_is_resumed(
+    model: Path, conditional_model: Path, tmp_path: Path, image_format: str, request_name: str
+) -> None:
     """After three kills at random file events the run completes with the same bytes, and nothing else is left."""
+    model = conditional_model if request_name == "conditional" else model
     settings, flags, out = REQUESTS[request_name], {"image_format": image_format}, tmp_path / "x"
     n_events = run_and_kill(None, model, tmp_path / "direct", settings, flags)
     assert n_events is not None and n_events > 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -249,3 +250,28 @@ def test_packs_real_films_of_the_release(tmp_path: Path) -> None:
     summary = prepare.run(make_config(source, resolution=256), out=tmp_path / "cxr", report=lines.append)
     assert summary.counts["films"] == summary.counts["by_resolution"]["256"] == 45
     assert any("found 45 of 112,120 listed films, 112,075 absent" in line for line in lines)
+
+
+def test_patients_of_an_earlier_dataset_keep_their_splits(tmp_path: Path) -> None:
+    """After films are added, every patient of the earlier dataset is in the same split; a line says how many."""
+    first, second = (
+        write_source(tmp_path / "first", range(20), 16),
+        write_source(tmp_path / "second", range(20, 50), 16),
+    )
+    prepare.run(make_config(first), out=tmp_path / "earlier")
+    lines: list[str] = []
+    config = dataclasses.replace(make_config(second, first), seed=2, splits_from=str(tmp_path / "earlier"))
+    prepare.run(config, out=tmp_path / "grown", report=lines.append)
+    assert f"{tmp_path / 'earlier'}: 20 patients in the same split as there" in lines
+    splits = [
+        open_film_dataset(tmp_path / name).manifest.set_index("image_index")["split"] for name in ("earlier", "grown")
+    ]
+    assert splits[1][splits[0].index].equals(splits[0]) and len(splits[1]) == 100
+
+
+def test_an_earlier_dataset_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    """The error comes before a film is packed."""
+    config = dataclasses.replace(make_config(PHANTOMS), splits_from=str(tmp_path / "none"))
+    with pytest.raises(DataError, match="none.*run `synthcxr prepare` first"):
+        prepare.run(config, out=tmp_path / "cxr")
+    assert not (tmp_path / "cxr").exists()

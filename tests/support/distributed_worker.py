@@ -10,16 +10,16 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from support.small_gan import CONFIG, ProgressRecorder, read_films
+from support.small_gan import CONDITIONAL, CONFIG, ProgressRecorder, read_conditional_films, read_films
 from torch import Tensor
 
-from synthcxr.config.schema import AugmentConfig, GanConfig
+from synthcxr.config.gan_sections import AugmentConfig
+from synthcxr.config.schema import GanConfig
 from synthcxr.networks import safetensors_files
 from synthcxr.training import gan, gan_state, step
 from synthcxr.training.distributed import Ranks, join_ranks
-from synthcxr.training.film_order import load_real_batch
+from synthcxr.training.film_order import ShownFilms, load_real_batch
 from synthcxr.training.gan_state import GanState
 from synthcxr.training.schedule import SchedulePoint
 
@@ -29,6 +29,7 @@ CONFIGS = {
     "wgan-gp": dataclasses.replace(
         CONFIG, augment=AUGMENT, blocks="paper", loss="wgan-gp", penalty=10.0, penalty_interval=1, drift=1e-3
     ),
+    "conditional": dataclasses.replace(CONFIG, augment=AUGMENT, condition=CONDITIONAL.condition),
 }
 BATCH = 16
 
@@ -43,8 +44,11 @@ def run_steps(config: GanConfig, ranks: Ranks, *, dtype: torch.dtype, n_steps: i
     for index in range(n_steps):
         share = BATCH // ranks.world_size
         share_nimg = state.nimg + ranks.rank * share
-        real = load_real_batch(read_films, seed=config.seed, resolution=8, nimg=share_nimg, batch=share).to(dtype)
-        step.run_step(state, point, real, config, bf16=False, index=index, ranks=ranks)
+        read = read_conditional_films if config.condition else read_films
+        real = load_real_batch(read, seed=config.seed, resolution=8, nimg=share_nimg, batch=share)
+        images = real.images.to(dtype)
+        conditions = None if real.conditions is None else real.conditions.to(dtype)
+        step.run_step(state, point, images, config, bf16=False, index=index, ranks=ranks, conditions=conditions)
         gan_state.update_ema(state, BATCH, config.ema_half_life_nimg)
         state.nimg += BATCH
     return state
@@ -109,7 +113,7 @@ def train_with_killed_rank(folder: Path) -> None:
     is_resumed = folder.is_dir()
     n_steps = 0
 
-    def read_films_or_die(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_films_or_die(resolution: int) -> ShownFilms:
         nonlocal n_steps
         n_steps += 1
         if n_steps == 20 and not is_resumed:

@@ -12,9 +12,13 @@ import numpy as np
 import torch
 from support.paths import REPOSITORY
 
+from synthcxr.config.gan_sections import ConditionPart
 from synthcxr.config.schema import load_config
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition import PARTS, FilmAttributes, list_columns
+from synthcxr.data.condition_table import ConditionTable
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.model_files import onnx_metadata, predictions
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.networks import layers
@@ -37,28 +41,45 @@ def build_metadata(kind: str, side: int, network: dict[str, Any], **fields: Any)
 
 
 def write_generator(
-    path: Path, *, blocks: str = "lean", fp16: bool = True, channels: dict[int, int] = CHANNELS
+    path: Path,
+    *,
+    blocks: str = "lean",
+    fp16: bool = True,
+    channels: dict[int, int] = CHANNELS,
+    condition: tuple[ConditionPart, ...] = (),
 ) -> Path:
-    """Write a generator with random weights whose images use the whole grey range."""
-    path.write_bytes(_build_generator_file(blocks, fp16, tuple(channels.items())))
+    """Write a generator with random weights whose images use the whole grey range, and depend on a `condition`."""
+    path.write_bytes(_build_generator_file(blocks, fp16, tuple(channels.items()), condition))
     return path
 
 
 @functools.cache
-def _build_generator_file(blocks: str, fp16: bool, channels: tuple[tuple[int, int], ...]) -> bytes:
+def _build_generator_file(
+    blocks: str, fp16: bool, channels: tuple[tuple[int, int], ...], condition: tuple[ConditionPart, ...]
+) -> bytes:
     torch.manual_seed(0)
-    network = Generator(LATENT, dict(channels), blocks).eval()  # type: ignore[arg-type]
+    columns = list_columns(condition)
+    network = Generator(LATENT, dict(channels), blocks, len(columns)).eval()  # type: ignore[arg-type]
+    if network.embed_condition is not None:
+        torch.nn.init.normal_(network.embed_condition.weight, std=0.3)
     layers.fold_scales(network)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter, std=0.1)
     network_config = network.build_network_config(dict(channels))
-    metadata = build_metadata("generator", max(dict(channels)), network_config, latent=LATENT)
+    metadata = build_metadata("generator", max(dict(channels)), network_config, latent=LATENT, condition=columns)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generator.onnx"
         export_onnx(
-            network, path=path, metadata=metadata, row=(LATENT,), input_name="z", output_names=("image",), fp16=fp16
+            network,
+            path=path,
+            metadata=metadata,
+            row=(LATENT,),
+            input_name="z",
+            output_names=("image",),
+            fp16=fp16,
+            n_condition=len(columns),
         )
         return path.read_bytes()
 
@@ -99,6 +120,24 @@ def write_classifier(
 def write_exported_models(folder: Path, *, rate: float = 0.5) -> Path:
     """Write generator.onnx, classifier.onnx and judge.onnx at 16 px; about `rate` of the images show each finding."""
     return _write_files(folder, _build_models(rate))
+
+
+def write_conditional_models(folder: Path, parts: tuple[ConditionPart, ...] = PARTS, *, rate: float = 0.5) -> Path:
+    """Write the same models with a conditional generator, and reference.npz with a table of 200 invented films."""
+    _write_files(folder, _build_models(rate))
+    write_generator(folder / "generator.onnx", condition=parts)
+    np.savez(folder / REFERENCE_FILE, **build_condition_table(parts).to_arrays())
+    return folder
+
+
+def build_condition_table(parts: tuple[ConditionPart, ...] = PARTS, n: int = 200) -> ConditionTable:
+    """Build the table of `n` invented films; a film in five is unlabelled, and all 14 findings occur."""
+    rng = np.random.default_rng(0)
+    findings = (rng.random((n, len(FINDINGS))) < 0.2).astype(np.float32)
+    findings[::5] = np.nan
+    views, sexes = (np.array(codes)[rng.integers(0, 3, n)] for codes in (["PA", "AP", ""], ["F", "M", ""]))
+    films = FilmAttributes(findings, views, sexes, rng.integers(1, 99, n).astype(np.float32))
+    return ConditionTable.from_films(films, parts)
 
 
 def write_guided_models(folder: Path, *, rate: float) -> Path:

@@ -14,7 +14,7 @@ from synthcxr.config.schema import GenerateConfig
 from synthcxr.stages import generate
 
 SETTINGS = {"seed": 1, "without": (), "mix": None, "per_label": None, "with_judge": False, "max_draws": 4000}
-SETTINGS |= {"batch": 16, "device": "cpu", "n": 40, "labels": ("Mass",)}
+SETTINGS |= {"view": None, "sex": None, "age": None, "batch": 16, "device": "cpu", "n": 40, "labels": ("Mass",)}
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 
 

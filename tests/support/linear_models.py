@@ -20,7 +20,7 @@ from synthcxr.stages.generate import GenerateReport
 SIDE, LATENT = 16, 8
 THRESHOLD = 0.6
 SETTINGS = {"n": 20, "seed": 1, "labels": (), "without": (), "per_label": None, "mix": None, "method": "auto"}
-SETTINGS |= {"with_judge": False, "max_draws": 400, "batch": 8, "device": "cpu"}
+SETTINGS |= {"view": None, "sex": None, "age": None, "with_judge": False, "max_draws": 400, "batch": 8, "device": "cpu"}
 
 
 def generate_dataset(
@@ -43,8 +43,13 @@ def write_linear_models(folder: Path, *, n_slow: int = 0) -> Path:
     return folder
 
 
-def write_linear_generator(folder: Path, *, seed: int = 0, n_slow: int = 0, side: int = SIDE) -> None:
-    """Write a generator tanh(z W). `n_slow` products of large matrices make it slow without changing its output."""
+def write_linear_generator(
+    folder: Path, *, seed: int = 0, n_slow: int = 0, side: int = SIDE, condition: tuple[str, ...] = ()
+) -> None:
+    """Write a generator tanh(z W), or tanh(z W + c V) of a `condition` with these columns.
+
+    `n_slow` products of large matrices make it slow without changing its output.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     weights = {
@@ -52,7 +57,15 @@ def write_linear_generator(folder: Path, *, seed: int = 0, n_slow: int = 0, side
         "shape": np.array([-1, 1, side, side]),
     }
     nodes = [helper.make_node("MatMul", ["z", "w"], ["flat"])]
-    last = "flat"
+    last, inputs = "flat", {"z": [LATENT]}
+    if condition:
+        inputs["condition"] = [len(condition)]
+        weights["v"] = rng.standard_normal((len(condition), side * side)).astype(np.float32)
+        nodes += [
+            helper.make_node("MatMul", ["condition", "v"], ["shift"]),
+            helper.make_node("Add", ["flat", "shift"], ["shifted"]),
+        ]
+        last = "shifted"
     if n_slow:
         weights |= {"up": np.ones((side * side, 2000), np.float32), "slow": np.eye(2000, dtype=np.float32)}
         weights |= {"down": np.ones((2000, side * side), np.float32), "zero": np.zeros((), np.float32)}
@@ -63,8 +76,8 @@ def write_linear_generator(folder: Path, *, seed: int = 0, n_slow: int = 0, side
         nodes.append(helper.make_node("Add", ["flat", "none"], ["sum"]))
         last = "sum"
     nodes += [helper.make_node("Tanh", [last], ["tanh"]), helper.make_node("Reshape", ["tanh", "shape"], ["image"])]
-    fields = {"resolution": side, "latent": LATENT}
-    _write(folder / "generator.onnx", "generator", nodes, {"z": [LATENT]}, {"image": [1, side, side]}, weights, fields)
+    fields = {"resolution": side, "latent": LATENT, "condition": condition}
+    _write(folder / "generator.onnx", "generator", nodes, inputs, {"image": [1, side, side]}, weights, fields)
 
 
 def write_linear_classifier(folder: Path, *, side: int = SIDE, threshold: float = THRESHOLD) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.exported_models import write_guided_models
+from support.exported_models import write_conditional_models, write_guided_models
 from support.file_digests import digest_dataset
 from support.kill_at_each_write import run_generate_stage
 from support.loopback_server import find_free_port
@@ -80,12 +80,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("method", "labels", "n"), [("reject", "", 700), ("guided", "Mass", 150), ("optimise", "Mass", 300)]
+    ("method", "labels", "n"),
+    [("reject", "", 700), ("conditional", "Mass", 300), ("guided", "Mass", 150), ("optimise", "Mass", 300)],
 )
 def test_two_workers_generate_the_dataset_of_one_process(
     model: Path, tmp_path: Path, method: str, labels: str, n: int
 ) -> None:
     """With one worker killed, the dataset has the bytes of one process with as many threads."""
+    if method == "conditional":
+        model = write_conditional_models(tmp_path / "conditional")
     run_ray_worker("generate", tmp_path / "marker", model, tmp_path / "ray", method, labels, n)
     assert (tmp_path / "marker").exists()
     request = {"method": method, "labels": tuple(filter(None, labels.split(","))), "n": n}

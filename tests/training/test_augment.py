@@ -2,7 +2,7 @@
 
 import torch
 
-from synthcxr.config.schema import AugmentConfig
+from synthcxr.config.gan_sections import AugmentConfig
 from synthcxr.training.augment import augment
 from synthcxr.training.step_rng import StepRng
 

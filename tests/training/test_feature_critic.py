@@ -9,9 +9,10 @@ import pytest
 import torch
 from support.small_gan import CONFIG, ProgressRecorder
 
-from synthcxr.config.schema import FeatureCriticConfig
+from synthcxr.config.gan_sections import FeatureCriticConfig
 from synthcxr.networks import efficientnet_weights
 from synthcxr.training import gan
+from synthcxr.training.film_order import ShownFilms
 from synthcxr.training.gan_state import GanState
 
 pytestmark = pytest.mark.skipif(
@@ -31,9 +32,9 @@ WITH_CRITIC = dataclasses.replace(
 )
 
 
-def read_films(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+def read_films(resolution: int) -> ShownFilms:
     pixels = np.random.default_rng(resolution).integers(0, 256, (12, resolution, resolution), dtype=np.uint8)
-    return pixels, np.arange(12)
+    return ShownFilms(pixels, np.arange(12))
 
 
 def train(folder: Path, *, with_critic: bool = True, recorder: ProgressRecorder | None = None) -> GanState:

@@ -20,8 +20,9 @@ from synthcxr.config.schema import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.device import select_device
-from synthcxr.training import film_order, gan, gan_state, step
+from synthcxr.training import gan, gan_state, step
 from synthcxr.training.checkpoint import MAX_CHECKPOINTS, list_checkpoints
+from synthcxr.training.film_order import ShownFilms
 from synthcxr.training.gan_state import GanState
 
 CONFIGS = {
@@ -121,10 +122,11 @@ def test_cuda_without_a_gpu_is_an_error() -> None:
 
 def test_every_film_is_shown_once_per_pass() -> None:
     """The positions of a pass are a permutation, in a new order for each pass, for any batch size."""
-    first_pass = np.concatenate([film_order.select_positions(3, 20, nimg, 5) for nimg in range(0, 20, 5)])
+    films = ShownFilms(np.zeros((20, 4, 4), np.uint8), np.arange(20))
+    first_pass = np.concatenate([films.select(3, nimg, 5) for nimg in range(0, 20, 5)])
     assert sorted(first_pass) == list(range(20))
-    assert list(film_order.select_positions(3, 20, 0, 20)) == list(first_pass)
-    assert list(film_order.select_positions(3, 20, 20, 20)) != list(first_pass)
+    assert list(films.select(3, 0, 20)) == list(first_pass)
+    assert list(films.select(3, 20, 20)) != list(first_pass)
 
 
 def test_every_seed_has_its_own_stream() -> None:

@@ -100,7 +100,9 @@ def test_wider_networks_compute_the_same_and_then_their_copies_diverge(tmp_path:
 def test_widths_that_copies_cannot_reach_are_refused(weights: InitialWeights, channels: dict[int, int]) -> None:
     """The 4 px maps keep their width; the others grow by whole factors and never shrink."""
     state = create_state(dataclasses.replace(CONFIG, channels=channels), CPU)
-    with pytest.raises(ArtifactError, match=r"does not fit train_gan\.latent, channels and blocks \(first at"):
+    with pytest.raises(
+        ArtifactError, match=r"does not fit train_gan\.latent, channels, blocks and condition \(first at"
+    ):
         load_initial_weights(state, weights, seed=1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.evidence.answer import Answer, Fact, Reason, find_worst, order_reasons
 from synthcxr.data.evidence.gate_families import GateCounts, describe_gate
 from synthcxr.data.findings import describe_label_set
@@ -59,6 +60,8 @@ def describe_request(run: Mapping[str, Any]) -> str:
     text = f"every image {'labelled ' if request['labels'] else ''}{label_set}" if label_set else "no finding requested"
     if parts:
         text = f"{format_count(len(parts))} sets of findings with their own counts"
+    if attributes := str(AttributeRequest.from_run(request)):
+        text = f"{text}; {attributes}"
     return f"{text}; method {request['method']}" if request.get("method") else text
 
 

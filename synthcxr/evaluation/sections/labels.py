@@ -42,13 +42,17 @@ class LabelEvidence:
 
 
 def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> LabelEvidence:
-    """Compute the section; `prevalence` is the comparison with a given label distribution, which it includes."""
+    """Compute the section from the test films that have labels; the others may be of another population.
+
+    `prevalence` is the comparison with a given label distribution, which the section includes.
+    """
     comparison, not_judged = labels.comparison, labels.weak_findings
+    patients = comparison.real.labelled.patients(TEST_SPLITS)
     extra: dict[str, object] = {} if prevalence is None else {"prevalence": prevalence}
-    if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
-        empty = build_empty_section(comparison.n_test, not_judged)
+    if len(patients) < MIN_FILMS_FOR_DISTANCE:
+        empty = build_empty_section(len(patients), not_judged)
         return LabelEvidence(cast(Labels, dict(empty) | extra), None)
-    real, synthetic, patients = labels.films(TEST_SPLITS), labels.synthetic, labels.features.test_patients
+    real, synthetic = labels.labelled_films(TEST_SPLITS), labels.synthetic
     distributions = label_distribution.compare_labels(
         real=real,
         synthetic=synthetic,
@@ -91,11 +95,12 @@ def compare_classifier_labels(comparison: Comparison, classifier: OnnxModel | No
     """
     if comparison.synthetic.is_conditional:
         return {"status": not_applicable("the images were requested by label")}
-    if comparison.n_test < MIN_FILMS_FOR_DISTANCE:
-        return {"status": not_applicable(f"n = {comparison.n_test}")}
+    n_labelled = len(comparison.real.labelled.manifest_rows(TEST_SPLITS))
+    if n_labelled < MIN_FILMS_FOR_DISTANCE:
+        return {"status": not_applicable(f"n = {n_labelled}")}
     if classifier is None:
         return {"status": not_applicable("the classifier that labelled the images is not among the models")}
-    outputs = comparison.real.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
+    outputs = comparison.real.labelled.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
     synthetic = np.array([to_multi_hot(record.findings) for record in comparison.synthetic.records], dtype=bool)
     is_judged = np.array([name not in classifier.metadata.weak for name in (NO_FINDING, *FINDINGS)])
     counts = {

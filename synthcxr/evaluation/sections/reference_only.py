@@ -74,13 +74,14 @@ _ARRAYS = {
 class Reference:
     """The content of reference.npz.
 
-    `features` [n, d] are of val films and `counts` [15] of the judge's labels of `n_val` val films, "No Finding" first.
-    `floor` is the Fréchet distance of `floor_n` training films to them.
+    `features` [n, d] are of `n_val` val films. `counts` [15] are of the judge's labels of the `n_labelled` val films
+    with labels of their own, "No Finding" first. `floor` is the Fréchet distance of `floor_n` training films to them.
     """
 
     features: Float64
     counts: Float64
     n_val: int
+    n_labelled: int
     floor: float
     floor_n: int
     film_labels: FilmLabels | None
@@ -106,6 +107,7 @@ class Reference:
                 features=arrays["judge_features"].astype(np.float64),
                 counts=arrays["counts"].astype(np.float64),
                 n_val=int(arrays["n_val"]),
+                n_labelled=int(optional.get("n_labelled", arrays["n_val"])),
                 floor=float(arrays["floor_judge"]),
                 floor_n=int(arrays["floor_n"]),
                 film_labels=FilmLabels.from_arrays(
@@ -125,6 +127,7 @@ class Reference:
             features=self.features[:0],
             counts=0 * self.counts,
             n_val=0,
+            n_labelled=0,
             film_variety=None,
             film_similarity=None,
         )
@@ -220,7 +223,7 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
 
     Both intervals are Wilson's.
     """
-    n_real, n = reference.n_val, len(synthetic)
+    n_real, n = reference.n_labelled, len(synthetic)
     if n_real < MIN_FILMS_FOR_DISTANCE:
         return build_empty_section(n_real, not_judged)
     names, synthetic_counts = (NO_FINDING, *FINDINGS), label_distribution.add_no_finding(synthetic).sum(axis=0)

@@ -95,14 +95,19 @@ class Session:
         """What the bits of the outputs depend on besides the file and the number of threads."""
         return {"provider": self.provider, "precision": self.precision, "onnxruntime": VERSION}
 
-    def run(self, array: Float32) -> dict[str, Float32]:
+    def run(self, array: Float32, condition: Float32 | None = None) -> dict[str, Float32]:
         """Every output by name, for latents [N, Z] (generator, proposal) or images [N, 1, R, R] (classifier, judge).
 
-        Uses I/O binding, so each input and output is copied to or from a GPU once. Callers keep N constant.
+        A conditional generator also needs a `condition` [N, C]. Uses I/O binding, so each input and output is copied to
+        or from a GPU once. Callers keep N constant.
         """
         names, binding = _OUTPUTS[self.metadata.kind], self._inference.io_binding()
+        inputs = [array] if condition is None else [array, condition]
+        if len(inputs) != len(_input_shapes(self.metadata)):
+            raise ArtifactError(f"the {self.metadata.kind} takes {', '.join(_input_shapes(self.metadata))} as inputs")
         try:
-            binding.bind_cpu_input(self._inference.get_inputs()[0].name, np.ascontiguousarray(array))
+            for name, values in zip(_input_shapes(self.metadata), inputs, strict=True):
+                binding.bind_cpu_input(name, np.ascontiguousarray(values))
             for name in names:
                 binding.bind_output(name, "cuda" if self.provider == CUDA else "cpu")
             self._inference.run_with_iobinding(binding)
@@ -189,8 +194,8 @@ def _start_on_cuda(model: _ModelFile, threads: int) -> ort.InferenceSession | No
         )
         if inference.get_providers()[0] != CUDA:
             return None
-        sample = np.zeros((1, *_input_shape(model.metadata)), np.float32)
-        inference.run(None, {inference.get_inputs()[0].name: sample})
+        inputs = _input_shapes(model.metadata).items()
+        inference.run(None, {name: np.zeros((1, *shape), np.float32) for name, shape in inputs})
     except _NATIVE_ERRORS:
         return None
     return inference
@@ -204,11 +209,12 @@ def _has_driver() -> bool:
     return True
 
 
-def _input_shape(metadata: ModelMetadata) -> tuple[int, ...]:
-    """The shape of one input row, by the metadata."""
-    if metadata.kind in ("generator", "proposal"):
-        return (metadata.latent,)
-    return (1, metadata.resolution, metadata.resolution)
+def _input_shapes(metadata: ModelMetadata) -> dict[str, tuple[int, ...]]:
+    """The shape of one row of each input, by the metadata."""
+    if metadata.kind not in ("generator", "proposal"):
+        return {"image": (1, metadata.resolution, metadata.resolution)}
+    shapes: dict[str, tuple[int, ...]] = {"z": (metadata.latent,)}
+    return shapes | ({"condition": (len(metadata.condition),)} if metadata.condition else {})
 
 
 def _output_shape(metadata: ModelMetadata, name: str) -> tuple[int, ...]:
@@ -222,7 +228,7 @@ def _check_inputs_and_outputs(path: Path, metadata: ModelMetadata, inference: or
     """Raise ArtifactError unless names and shapes match the metadata; an empty expected shape matches any."""
     inputs = {entry.name: entry.shape for entry in inference.get_inputs()}
     outputs = {entry.name: entry.shape for entry in inference.get_outputs()}
-    expected_inputs = {"z" if metadata.kind in ("generator", "proposal") else "image": list(_input_shape(metadata))}
+    expected_inputs = {name: list(shape) for name, shape in _input_shapes(metadata).items()}
     expected_outputs = {name: list(_output_shape(metadata, name)) for name in _OUTPUTS[metadata.kind]}
     if metadata.kind in ("classifier", "judge"):
         missing = [finding for finding in FINDINGS if finding not in metadata.thresholds]
@@ -230,8 +236,10 @@ def _check_inputs_and_outputs(path: Path, metadata: ModelMetadata, inference: or
             raise ArtifactError(
                 f"{path}: its metadata has no threshold for {', '.join(missing)}; run `synthcxr export` again"
             )
-    if len(inputs) != 1:
-        raise ArtifactError(f"{path}: a {metadata.kind} has one input, this file has {', '.join(inputs)}")
+    if len(inputs) != len(expected_inputs):
+        raise ArtifactError(
+            f"{path}: by its metadata it takes {', '.join(expected_inputs)} as inputs, but it has {', '.join(inputs)}"
+        )
     for role, shapes, expected in (("input", inputs, expected_inputs), ("output", outputs, expected_outputs)):
         for name, shape in expected.items():
             if name not in shapes:

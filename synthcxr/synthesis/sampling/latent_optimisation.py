@@ -3,12 +3,14 @@
 Segal et al., arXiv 2010.03975. The generator normalises its latent, so each latent stands for a point on the sphere of
 radius sqrt(Z), where the norm of a normal latent concentrates. The optimisation stays on this sphere, so every
 optimised latent is as typical as its start. One block of candidates is optimised together and depends on no other.
+The condition of a conditional generator stays as it was drawn.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,6 @@ from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler, 
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-DifferentiableLogits = Callable[[Float32], tuple[Float32, Callable[[Float32], Float32]]]
-"""From latents [n, Z] to logits [n, 14] and the function that maps dL/dlogits to dL/dz."""
 
 MAX_STEPS = 40
 STEP_ANGLE = 0.1
@@ -32,6 +32,14 @@ MIN_SEPARATION = 0.4
 """If two latents of a block end nearer than this, in radians, the later one is dropped."""
 LOGIT_MARGIN = 0.2
 """How far beyond its threshold a logit must go, in standard deviations of that logit over the block's starts."""
+
+
+class DifferentiableLogits(Protocol):
+    """From latents [n, Z] and conditions [n, C] to logits [n, 14] and the function that maps dL/dlogits to dL/dz."""
+
+    def __call__(
+        self, latents: Float32, condition: Float32 | None = None
+    ) -> tuple[Float32, Callable[[Float32], Float32]]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +58,16 @@ class LatentOptimiser:
         """The accepted images among candidates start .. start + batch_size - 1; `start` is a multiple of it."""
         n, size = self.sampler.batch_size, self.sampler.generator.metadata.latent
         starts = project_to_sphere(random_streams.draw_latents(seed, start, n, size))
-        latents, steps, optimisation_runs = self._optimise(starts)
-        pixels, probabilities = self.sampler.generate(latents)
+        conditions = self.sampler.draw_conditions(seed, start)
+        latents, steps, optimisation_runs = self._optimise(starts, conditions)
+        pixels, probabilities = self.sampler.generate(latents, conditions)
         distinct = _select_distinct(latents, self.sampler.accept(probabilities, self.condition))
         indices = np.arange(start, start + n, dtype=np.int64)
         runs = optimisation_runs + n
-        block = ImageBatch(start + n, runs, indices, pixels, probabilities, np.ones(n), latents, steps)
+        block = ImageBatch(start + n, runs, indices, pixels, probabilities, np.ones(n), latents, conditions, steps)
         return block.select(distinct)
 
-    def _optimise(self, starts: Float32) -> tuple[Float32, NDArray[np.int64], int]:
+    def _optimise(self, starts: Float32, conditions: Float32 | None) -> tuple[Float32, NDArray[np.int64], int]:
         """Optimised latents, steps per latent, and the number of generator runs; each latent stops on its own."""
         threshold_logits = predictions.to_logits(
             predictions.stack_thresholds(self.sampler.classifier.metadata.thresholds)
@@ -67,7 +76,8 @@ class LatentOptimiser:
         active = np.arange(len(starts))
         margin = np.zeros(len(threshold_logits))
         for step in range(MAX_STEPS):
-            logits, backpropagate = self.differentiate(latents[active])
+            active_conditions = None if conditions is None else conditions[active]
+            logits, backpropagate = self.differentiate(latents[active], active_conditions)
             runs += len(active)
             margin = LOGIT_MARGIN * logits.std(axis=0, dtype=np.float64) if step == 0 else margin
             directions = find_directions(logits, threshold_logits, margin, self.condition)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import Device
 from synthcxr.data import images, random_streams
+from synthcxr.data.condition_table import ConditionTable, draw_conditions
 from synthcxr.data.findings import to_finding_names
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import predictions
-from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, read_condition_table
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 
@@ -29,8 +30,9 @@ class ImageBatch:
 
     `stop` is the first candidate that was not examined. `generator_runs` counts all images that the generator made for
     the block. `weights` float64 [k] correct for importance sampling. `latents` float32 [k, Z] are present where a
-    method moved them; otherwise each candidate's own latent applies. `steps` int64 [k] counts optimisation steps.
-    `judge_probabilities` float64 [k, 14] are calibrated, and present where the request includes the judge.
+    method moved them; otherwise each candidate's own latent applies. `conditions` float32 [k, C] are those of a
+    conditional generator. `steps` int64 [k] counts optimisation steps. `judge_probabilities` float64 [k, 14] are
+    calibrated, and present where the request includes the judge.
     """
 
     stop: int
@@ -40,6 +42,7 @@ class ImageBatch:
     probabilities: NDArray[np.float64]
     weights: NDArray[np.float64]
     latents: NDArray[np.float32] | None = None
+    conditions: NDArray[np.float32] | None = None
     steps: NDArray[np.int64] | None = None
     judge_probabilities: NDArray[np.float64] | None = None
 
@@ -58,6 +61,7 @@ class ImageBatch:
             probabilities=self.probabilities[rows],
             weights=self.weights[rows],
             latents=None if self.latents is None else self.latents[rows],
+            conditions=None if self.conditions is None else self.conditions[rows],
             steps=None if self.steps is None else self.steps[rows],
             judge_probabilities=None if self.judge_probabilities is None else self.judge_probabilities[rows],
         )
@@ -75,11 +79,15 @@ def draw_blocks(
 
 @dataclasses.dataclass(frozen=True)
 class RejectionSampler:
-    """A generator, and the classifier that accepts and labels its images; `batch_size` candidates per block."""
+    """A generator, and the classifier that accepts and labels its images; `batch_size` candidates per block.
+
+    Candidates of a conditional generator draw their conditions from `table`.
+    """
 
     generator: Session
     classifier: Session
     batch_size: int
+    table: ConditionTable | None = None
 
     @classmethod
     def open(
@@ -94,19 +102,27 @@ class RejectionSampler:
                 f"{folder}: the generator's resolution is {generated} px and the classifier's {classified} px;"
                 " run `synthcxr export` again"
             )
-        return cls(generator=generator, classifier=classifier, batch_size=batch_size)
+        table = read_condition_table(folder, generator.metadata)
+        return cls(generator=generator, classifier=classifier, batch_size=batch_size, table=table)
 
     def draw_block(self, seed: int, start: int) -> ImageBatch:
         """All candidates start .. start + batch_size - 1 of `seed`; `start` is a multiple of the batch size."""
         latents = random_streams.draw_latents(seed, start, self.batch_size, self.generator.metadata.latent)
-        pixels, probabilities = self.generate(latents)
+        conditions = self.draw_conditions(seed, start)
+        pixels, probabilities = self.generate(latents, conditions)
         stop = start + self.batch_size
-        indices = np.arange(start, stop, dtype=np.int64)
-        return ImageBatch(stop, self.batch_size, indices, pixels, probabilities, np.ones(self.batch_size))
+        indices, weights = np.arange(start, stop, dtype=np.int64), np.ones(self.batch_size)
+        return ImageBatch(stop, self.batch_size, indices, pixels, probabilities, weights, conditions=conditions)
 
-    def generate(self, latents: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The images uint8 [n, R, R] of latents [n, Z], and the classifier's probabilities [n, 14] for them."""
-        pixels = images.to_uint8(self.generator.run(latents)["image"])
+    def draw_conditions(self, seed: int, start: int) -> NDArray[np.float32] | None:
+        """The conditions [batch_size, C] of a block of candidates; None for an unconditional generator."""
+        return None if self.table is None else draw_conditions(self.table, seed, range(start, start + self.batch_size))
+
+    def generate(
+        self, latents: NDArray[np.float32], conditions: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The images uint8 [n, R, R] of latents [n, Z] and conditions, and the classifier's probabilities [n, 14]."""
+        pixels = images.to_uint8(self.generator.run(latents, conditions)["image"])
         logits = self.classifier.run(images.to_float(pixels))["logits"]
         return pixels, predictions.to_probabilities(logits)
 

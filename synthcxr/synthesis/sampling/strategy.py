@@ -1,9 +1,9 @@
-"""How candidates are drawn: plain rejection, guided by a proposal, or with latent optimisation."""
+"""How candidates are drawn: by rejection, with requested conditions, guided by a proposal, or with optimisation."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from synthcxr.config.schema import Device, Method, ResolvedMethod
 from synthcxr.data import images
+from synthcxr.data.attribute_request import ANY_ATTRIBUTES, AttributeRequest
+from synthcxr.data.condition_columns import describe_conditions
+from synthcxr.data.condition_table import DIGEST_KIND
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, to_finding_names
 from synthcxr.data.synthetic_dataset import ImageRecord
+from synthcxr.errors import ConfigError
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE, PROPOSAL_FILE
 from synthcxr.storage import digests
+from synthcxr.synthesis.request.condition_request import describe_unseen, select_conditions
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 from synthcxr.synthesis.sampling.importance_guide import GuidedSampler, Proposal
@@ -27,13 +32,21 @@ Float64 = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class SamplingStrategy:
-    """A sampler and a method. `differentiate` is set for method optimise only, `proposal` for method guided only."""
+    """A sampler and a method. `differentiate` is set for method optimise only, `proposal` for method guided only.
+
+    A conditional generator draws the conditions of candidates from those that have the requested `attributes`, and with
+    another method than reject also the requested findings.
+    """
 
     sampler: RejectionSampler
     method: ResolvedMethod
     differentiate: DifferentiableLogits | None = None
     judge: Session | None = None
     proposal: Proposal | None = None
+    attributes: AttributeRequest = ANY_ATTRIBUTES
+
+    def __post_init__(self) -> None:
+        self.attributes.require_parts(() if self.sampler.table is None else self.sampler.table.parts)
 
     @classmethod
     def open(
@@ -45,20 +58,24 @@ class SamplingStrategy:
         device: Device = "auto",
         threads: int | None = None,
         with_judge: bool = False,
+        attributes: AttributeRequest = ANY_ATTRIBUTES,
+        is_selective: bool = True,
     ) -> SamplingStrategy:
-        """Open the files of a model folder that the method needs. Method optimise also needs torch."""
+        """Open the files of a model folder that the method needs; see `resolve_method`. Method optimise needs torch."""
         sampler = RejectionSampler.open(folder, batch_size=batch_size, device=device, threads=threads)
         judge = Session.open(folder / JUDGE_FILE, kind="judge", device=device, threads=threads) if with_judge else None
-        if method == "optimise":
+        has_proposal = (folder / PROPOSAL_FILE).is_file()
+        resolved = resolve_method(method, sampler, has_proposal=has_proposal, is_selective=is_selective)
+        logits: DifferentiableLogits | None = None
+        proposal = None
+        if resolved == "optimise":
             from synthcxr.networks.latent_gradient import build_latents_to_logits  # torch, which no other method needs
 
-            threads = sampler.generator.threads
-            logits = build_latents_to_logits(folder / GENERATOR_FILE, folder / CLASSIFIER_FILE, threads)
-            return cls(sampler, "optimise", logits, judge)
-        if method == "guided" or (method == "auto" and (folder / PROPOSAL_FILE).is_file()):
+            files = folder / GENERATOR_FILE, folder / CLASSIFIER_FILE
+            logits = build_latents_to_logits(*files, sampler.generator.threads)
+        if resolved == "guided":
             proposal = Proposal.open(folder / PROPOSAL_FILE, sampler, device=device, threads=threads)
-            return cls(sampler, "guided", judge=judge, proposal=proposal)
-        return cls(sampler, "reject", judge=judge)
+        return cls(sampler, resolved, logits, judge, proposal, attributes)
 
     @property
     def runtime_settings(self) -> dict[str, str]:
@@ -75,10 +92,31 @@ class SamplingStrategy:
         if self.proposal is not None:
             guided = GuidedSampler(self.sampler, self.proposal.get_guide(condition, self.sampler))
             return guided.draw(seed=seed, start=start, stop=stop)
+        sampler = self._give_conditions(condition)
         if self.differentiate is not None:
-            optimiser = LatentOptimiser(self.sampler, self.differentiate, condition)
-            return optimiser.draw(seed=seed, start=start, stop=stop)
-        return self.sampler.draw(condition, seed=seed, start=start, stop=stop)
+            return LatentOptimiser(sampler, self.differentiate, condition).draw(seed=seed, start=start, stop=stop)
+        return sampler.draw(condition, seed=seed, start=start, stop=stop)
+
+    def describe_unseen(self, conditions: Sequence[LabelCondition]) -> str | None:
+        """The line that says which conditions no training film of a conditional generator meets; None if none."""
+        if self.sampler.table is None:
+            return None
+        return describe_unseen(
+            self.sampler.table, self.attributes, [self._choose_condition(labels) for labels in conditions]
+        )
+
+    def _give_conditions(self, condition: LabelCondition) -> RejectionSampler:
+        """The sampler whose candidates draw the conditions that meet the request."""
+        table = self.sampler.table
+        if table is None:
+            return self.sampler
+        return dataclasses.replace(
+            self.sampler, table=select_conditions(table, self.attributes, self._choose_condition(condition))
+        )
+
+    def _choose_condition(self, condition: LabelCondition) -> LabelCondition:
+        """The findings that conditions must have: those of the request, or any with method reject."""
+        return LabelCondition() if self.method == "reject" else condition
 
     def predicts_success(self, condition: LabelCondition) -> bool:
         """Whether a proposal network expects about half of the candidates to meet the condition."""
@@ -102,6 +140,7 @@ class SamplingStrategy:
         """The manifest records of a batch, with calibrated probabilities; file name and digest are still empty."""
         calibrated = predictions.calibrate(batch.probabilities, self.sampler.classifier.metadata.calibration)
         judge_probabilities, judge_findings = batch.judge_probabilities, self._name_judge_findings(batch)
+        conditions = self._describe_conditions(batch)
         return [
             ImageRecord(
                 file_name="",
@@ -116,9 +155,16 @@ class SamplingStrategy:
                 steps=None if batch.steps is None else int(batch.steps[row]),
                 judge_probabilities=() if judge_probabilities is None else _round(judge_probabilities[row]),
                 judge_findings=judge_findings[row],
+                condition=conditions[row],
             )
             for row, index in enumerate(batch.indices)
         ]
+
+    def _describe_conditions(self, batch: ImageBatch) -> list[dict[str, str]]:
+        """The columns of metadata.csv for the condition of each image; none for an unconditional generator."""
+        if batch.conditions is None or self.sampler.table is None:
+            return [{}] * len(batch.indices)
+        return describe_conditions(batch.conditions, self.sampler.table.parts)
 
     def _name_judge_findings(self, batch: ImageBatch) -> list[tuple[str, ...]]:
         """The findings of each image that reach the judge's thresholds; empty without a judge.
@@ -140,11 +186,35 @@ class SamplingStrategy:
             "classifier": classifier.digest,
             "labelling": _fingerprint_thresholds(classifier),
         }
+        if self.sampler.table is not None:
+            model_digests[DIGEST_KIND] = self.sampler.table.digest
         if self.proposal is not None:
             model_digests["proposal"] = self.proposal.session.digest
         if judge is not None:
             model_digests |= {"judge": judge.digest, "judging": _fingerprint_thresholds(judge)}
         return model_digests
+
+
+def resolve_method(
+    method: Method, sampler: RejectionSampler, *, has_proposal: bool, is_selective: bool
+) -> ResolvedMethod:
+    """What a method means for a model and for a request that names findings (`is_selective`) or does not.
+
+    "auto" is conditional for a conditional generator, else guided with a proposal, else reject. A request without
+    findings needs no search: guided and optimise are reject then. ConfigError for a method that the model cannot use.
+    """
+    is_conditional = sampler.table is not None
+    if method == "conditional" and not is_conditional:
+        raise ConfigError("method conditional: the generator of this model takes no condition; use method auto")
+    if method == "guided" and is_conditional:
+        raise ConfigError("method guided: a conditional generator has no proposal network; use method auto")
+    if is_conditional and method in ("auto", "conditional"):
+        return "conditional"
+    if not is_selective or method == "reject":
+        return "reject"
+    if method == "optimise":
+        return "optimise"
+    return "guided" if method == "guided" or has_proposal else "reject"
 
 
 def _fingerprint_thresholds(model: Session) -> str:

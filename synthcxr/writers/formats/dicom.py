@@ -1,14 +1,15 @@
 """DICOM files: dicom/00000/00000000.dcm, each a Digital X-Ray Image For Presentation, marked as synthetic.
 
-The files follow DICOM PS3.3 A.26 and are uncompressed. They contain no patient and no date. Each image is its own
-study. UIDs are derived from the generator's digest, the seed and the candidate index (PS3.5 B.2), so that the bytes
-are the same everywhere.
+The files follow DICOM PS3.3 A.26 and are uncompressed. They contain no patient and no date; view, sex and age are those
+of the condition of a conditional generator. Each image is its own study. UIDs are derived from the generator's digest,
+the seed and the candidate index (PS3.5 B.2), so that the bytes are the same everywhere.
 """
 
 from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 import synthcxr
+from synthcxr.data.condition_columns import AGE_COLUMN, SEX_COLUMN, VIEW_COLUMN
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.writers.formats.image_folder import DICOM_FOLDER, ImageFolder
 
@@ -46,6 +48,7 @@ class DicomFolder(ImageFolder):
         dataset = Dataset()
         _set_identity(dataset, f"{self.generator}/{record.seed}/{record.index}")
         _set_description(dataset, record)
+        _set_condition(dataset, record.condition)
         _set_pixels(dataset, pixels)
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -88,6 +91,16 @@ def _set_description(dataset: Dataset, record: ImageRecord) -> None:
     block.add_new(0x02, "FD", list(record.probabilities))
     block.add_new(0x03, "LO", str(record.index))
     block.add_new(0x04, "LO", str(record.seed))
+
+
+def _set_condition(dataset: Dataset, condition: Mapping[str, str]) -> None:
+    """Set the known view, sex and age of the condition of a conditional generator."""
+    if view := condition.get(VIEW_COLUMN):
+        dataset.ViewPosition = view
+    if sex := condition.get(SEX_COLUMN):
+        dataset.PatientSex = sex
+    if age := condition.get(AGE_COLUMN):
+        dataset.PatientAge = f"{int(age):03d}Y"
 
 
 def _set_pixels(dataset: Dataset, pixels: NDArray[np.uint8]) -> None:

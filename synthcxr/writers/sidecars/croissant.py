@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from synthcxr.config.gan_sections import ConditionPart
+from synthcxr.data.condition import find_parts
+from synthcxr.data.condition_columns import CONDITION_COLUMNS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.synthetic_dataset import (
     JUDGE_COLUMNS,
@@ -59,6 +62,12 @@ _JUDGE_COLUMNS = {
     column: ("sc:Float", f"The probability of {finding} by the judge, which did not choose the image.")
     for column, finding in zip(JUDGE_COLUMNS, FINDINGS, strict=True)
 } | {JUDGE_FINDINGS_COLUMN: ("sc:Text", "Findings whose judge_ probability passes the judge's threshold, joined by |.")}
+_CONDITION_TEXTS: dict[ConditionPart, str] = {
+    "findings": "Findings of the generator's condition, joined by |; the labels are in Finding Labels.",
+    "view": "View of the generator's condition; empty for unknown.",
+    "sex": "Sex of the generator's condition; empty for unknown.",
+    "age": "Age of the generator's condition in years, to the nearest 5; empty for unknown.",
+}
 _FILE_PATTERNS: dict[ImageFormat, tuple[str, str]] = {
     "png": ("*/*.png", "image/png"),
     "dicom": ("*/*.dcm", "application/dicom"),
@@ -94,17 +103,19 @@ def write_croissant(folder: Path, request: GenerationRequest, origin: Origin) ->
             _describe_file(folder, LATENTS_FILE, "application/octet-stream"),
             _describe_images(request.format),
         ],
-        "recordSet": [_describe_records(_optional_columns(request))],
+        "recordSet": [_describe_records(_optional_columns(request, origin))],
     }
     if origin.attribution:
         description["citeAs"] = "\n".join(origin.attribution)
     json_files.write_json(folder / CROISSANT_FILE, description)
 
 
-def _optional_columns(request: GenerationRequest) -> dict[str, tuple[str, str]]:
+def _optional_columns(request: GenerationRequest, origin: Origin) -> dict[str, tuple[str, str]]:
     columns = _COPY_FILTER_COLUMNS if request.copy_filter else {}
     columns = columns | (_OPTIMISATION_COLUMNS if request.method == "optimise" else {})
-    return columns | (_JUDGE_COLUMNS if "judge" in request.models else {})
+    columns = columns | (_JUDGE_COLUMNS if "judge" in request.models else {})
+    parts = find_parts(origin.generator.condition, origin.model_name)
+    return columns | {CONDITION_COLUMNS[part]: ("sc:Text", _CONDITION_TEXTS[part]) for part in parts}
 
 
 def _describe_file(folder: Path, name: str, encoding: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Data_Entry.csv: the images in the table format of NIH ChestX-ray14, for software that reads that format.
 
-Image Index is the name of the file, each image is its own patient, and age, sex and view are empty.
+Image Index is the name of the file, and each image is its own patient. Age, sex and view are those of the
+condition of a conditional generator, or empty.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from synthcxr.data.condition_columns import AGE_COLUMN, SEX_COLUMN, VIEW_COLUMN
 from synthcxr.data.findings import LABEL_SEPARATOR
 from synthcxr.data.synthetic_dataset import ImageRecord
 
@@ -26,4 +28,5 @@ def write_data_entry(folder: Path, records: Iterable[ImageRecord], *, side: int)
         writer.writerow(_COLUMNS)
         for patient, record in enumerate(records, 1):
             name, labels = record.file_name.rpartition("/")[2], LABEL_SEPARATOR.join(record.findings)
-            writer.writerow((name, labels, 0, patient, "", "", "", side, side, "", ""))
+            attributes = (record.condition.get(column, "") for column in (AGE_COLUMN, SEX_COLUMN, VIEW_COLUMN))
+            writer.writerow((name, labels, 0, patient, *attributes, side, side, "", ""))

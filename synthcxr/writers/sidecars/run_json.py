@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import platform
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from synthcxr.data.attribute_request import ANY_ATTRIBUTES
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.synthetic_dataset import RUN_FILE
 from synthcxr.model_files import predictions
@@ -107,5 +109,6 @@ def _calibrate_thresholds(model: ModelMetadata) -> dict[str, float]:
 def _optional_fields(request: GenerationRequest) -> dict[str, Any]:
     """The fields of a request that differ from their default; run.json omits the others."""
     fields = request.as_dict()
-    defaults = {"apart": "", "method": "reject", "without": (), "parts": ()}
+    defaults: dict[str, Any] = {"apart": "", "method": "reject", "without": (), "parts": ()}
+    defaults |= {"attributes": dataclasses.asdict(ANY_ATTRIBUTES)}
     return {name: fields[name] for name, default in defaults.items() if fields[name] != default}

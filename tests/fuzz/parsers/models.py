@@ -138,6 +138,26 @@ def _open_reference(root: Path) -> OpenParser:
     return OpenParser((stream.getvalue(),), parse_file(path, read))
 
 
+def _open_condition_table(root: Path) -> OpenParser:
+    import numpy as np
+
+    from synthcxr.data.condition import PARTS, FilmAttributes, list_columns
+    from synthcxr.data.condition_table import ConditionTable, draw_conditions
+
+    findings = np.eye(5, 14, dtype=np.float32)
+    findings[4] = np.nan
+    codes, ages = np.array(["PA", "AP", "F", "M", ""]), np.arange(5, dtype=np.float32)
+    stream, path = io.BytesIO(), root / "reference.npz"
+    np.savez(stream, **ConditionTable.from_films(FilmAttributes(findings, codes, codes, ages), PARTS).to_arrays())
+
+    def read() -> None:
+        table = ConditionTable.read(path, list_columns(PARTS))
+        table.select(table.attributes.views == table.attributes.views[0])
+        draw_conditions(table, 1, range(3))
+
+    return OpenParser((stream.getvalue(),), parse_file(path, read))
+
+
 def _open_proposal_report(root: Path) -> OpenParser:
     """proposal.json beside a proposal of these models."""
     import dataclasses
@@ -176,5 +196,6 @@ PARSERS = [
     Parser("classifier_metadata", "json", _open_onnx_metadata("classifier")),
     Parser("model_json", "json", _open_index),
     Parser("reference_npz", "npz", _open_reference),
+    Parser("condition_table", "npz", _open_condition_table),
     Parser("proposal_json", "json", _open_proposal_report, share=0.3),
 ]

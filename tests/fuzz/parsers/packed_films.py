@@ -28,7 +28,7 @@ def _open(file: str) -> Callable[[Path], OpenParser]:
         def read() -> None:
             dataset = open_film_dataset(folder)
             _, rows = dataset.images(SIDE, ("test",))
-            dataset.findings(rows)
+            dataset.attributes(rows)
             dataset.patients(rows)
             dataset.sources_of("nih")
 
@@ -56,7 +56,7 @@ def _open_manifest_rows(root: Path) -> OpenParser:
         dataset = open_film_dataset(folder)
         fingerprint_films(dataset.manifest)
         _, rows = dataset.images(SIDE, ("test",))
-        dataset.findings(rows)
+        dataset.attributes(rows)
         dataset.patients(rows)
 
     return OpenParser((json.dumps(columns).encode(),), read)
