@@ -16,7 +16,7 @@ from synthcxr import registry
 from synthcxr.config.schema import Device, default_max_draws
 from synthcxr.data import random_streams
 from synthcxr.data.attribute_request import AttributeRequest
-from synthcxr.data.condition_columns import describe_conditions
+from synthcxr.data.condition_columns import CONDITION_COLUMNS, describe_conditions
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING, to_finding_names, to_multi_hot
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.errors import ConfigError
@@ -142,11 +142,13 @@ class Sampler:
         return table
 
     def _describe_conditions(self, batches: Sequence[ImageBatch]) -> list[pd.DataFrame]:
-        """The table of training conditions of a conditional generator; none for an unconditional one."""
-        conditions = [batch.conditions for batch in batches if batch.conditions is not None]
+        """The conditions of the images of a conditional generator, also for no image; none for an unconditional one."""
         if self.rejection_sampler.table is None:
             return []
-        return [pd.DataFrame(describe_conditions(np.concatenate(conditions), self.rejection_sampler.table.parts))]
+        parts = self.rejection_sampler.table.parts
+        conditions = np.concatenate([batch.conditions for batch in batches if batch.conditions is not None])
+        columns = [column for part, column in CONDITION_COLUMNS.items() if part in parts]
+        return [pd.DataFrame(describe_conditions(conditions, parts), columns=columns)]
 
     def _latents(self, batch: ImageBatch, seed: int) -> NDArray[np.float32]:
         """The latent of each image, little-endian float32 [k, Z]."""

@@ -66,7 +66,7 @@ class ConditionFadeConfig:
 
 
 def check_condition(
-    condition: tuple[ConditionPart, ...], fade: ConditionFadeConfig | None, *, shown_nimg: int, where: str
+    condition: tuple[ConditionPart, ...], fade: ConditionFadeConfig | None, *, shown_nimg: int, batch: int, where: str
 ) -> None:
     """Raise ConfigError, beginning with `where`, for a condition that cannot be trained in `shown_nimg` images."""
     repeated = [part for part in condition if condition.count(part) > 1]
@@ -78,8 +78,8 @@ def check_condition(
         raise ConfigError(f"{where}.condition_fade: must be null, because train_gan.condition is empty")
     if fade.start_nimg > fade.end_nimg:
         raise ConfigError(f"{where}.condition_fade.start_nimg: is above end_nimg, {fade.end_nimg:,}")
-    if fade.end_nimg >= shown_nimg:
+    if fade.end_nimg + batch > shown_nimg:
         raise ConfigError(
-            f"{where}.condition_fade.end_nimg: must be below the number of images shown, {shown_nimg:,}, so that the"
-            " generator is trained with the full condition"
+            f"{where}.condition_fade.end_nimg: must be below the number of images shown, {shown_nimg:,}, by at"
+            f" least a batch ({batch}), so that the generator is trained with the full condition"
         )

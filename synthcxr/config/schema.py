@@ -289,7 +289,8 @@ def _check(config: Config, path: Path) -> None:
         raise ConfigError(f"{path}: train_gan.resolution: is above prepare.resolution, {config.prepare.resolution} px")
     gan = config.train_gan
     shown_nimg = sum(nimg for side, nimg in gan.nimg.items() if side <= gan.resolution)
-    check_condition(gan.condition, gan.condition_fade, shown_nimg=shown_nimg, where=f"{path}: train_gan")
+    where, batch = f"{path}: train_gan", gan.batch.get(gan.resolution, 1)
+    check_condition(gan.condition, gan.condition_fade, shown_nimg=shown_nimg, batch=batch, where=where)
     for name, n_values in _list_layer_sizes(config):
         if n_values > _MAX_LAYER_VALUES:
             raise ConfigError(f"{path}: {name}: one layer needs {4 * n_values / 2**30:,.0f} GiB; lower it or the width")

@@ -39,7 +39,8 @@ def split_patients(
     earlier = earlier or {}
     official_lists = _collect_official_lists(films)
     _check_earlier_splits(earlier, official_lists)
-    unlabelled = _find_unlabelled_patients(films, official_lists, shares) - earlier.keys()
+    without_labels = _find_unlabelled_patients(films, official_lists, shares)
+    unlabelled = without_labels - earlier.keys()
     patients = sorted(official_lists.keys() - unlabelled - earlier.keys())
     split_shares = dataclasses.asdict(shares)
     strata = dict(zip(patients, _compute_strata(films, patients), strict=True))
@@ -47,8 +48,8 @@ def split_patients(
 
     official_test = [patient for patient in patients if official_lists[patient] == TEST]
     unlisted = [patient for patient in patients if not official_lists[patient]]
-    n_earlier = collections.Counter(earlier.values())
-    sizes = _allocate(len(patients) + len(earlier), split_shares)
+    n_earlier = collections.Counter(split for patient, split in earlier.items() if patient not in without_labels)
+    sizes = _allocate(len(patients) + n_earlier.total(), split_shares)
     n_test = min(max(sizes[TEST] - n_earlier[TEST] - len(official_test), 0), len(unlisted))
     halves = _stratify(unlisted, strata, {TEST: n_test, TRAIN_VAL: len(unlisted) - n_test}, rng)
 
@@ -77,7 +78,10 @@ def check_patients(films: Sequence[Film], shares: SplitShares) -> None:
 def _check_earlier_splits(earlier: Mapping[str, str], official_lists: Mapping[str, str]) -> None:
     for patient, split in earlier.items():
         if split != TEST and official_lists[patient] == TEST:
-            raise DataError(f"patient {patient} is on the official test list, but in {split} in the earlier dataset")
+            raise DataError(
+                f"patient {patient} is on the official test list, but in {split} in the earlier dataset; correct the"
+                " list, or leave prepare.splits_from out"
+            )
 
 
 def _find_unlabelled_patients(

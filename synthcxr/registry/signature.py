@@ -12,7 +12,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from numpy.typing import NDArray
 
-from synthcxr.data.condition import find_parts
+from synthcxr.data.condition import PARTS, find_parts
 from synthcxr.data.condition_columns import CONDITION_COLUMNS
 from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS
 from synthcxr.model_files.onnx_metadata import Kind
@@ -48,7 +48,7 @@ def build_signature(kind: Kind, side: int, condition: Sequence[str] = ()) -> Mod
         ColSpec("string", "label", required=False),
         ColSpec(any_type, "n"),
         ColSpec(any_type, "seed", required=False),
-        *(ColSpec("string", part, required=False) for part in parts if part != "findings"),
+        *(ColSpec("string", part, required=False) for part in PARTS if part != "findings"),
     ]
     images: list[_Spec] = [
         *(ColSpec("long", column) for column in ("request", "index", "seed")),

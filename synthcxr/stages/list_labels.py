@@ -87,7 +87,9 @@ class LabelRate:
         cost = f"about {1 / self.share:,.0f} candidates per image" if self.n_positive else "none found"
         if self.guided_runs_per_image is not None:
             cost += f", {self.guided_runs_per_image:.1f} with method guided"
-        if self.n_confirmed:
+        if self.n_conditioned and not self.n_confirmed:
+            cost += f", none of {self.n_conditioned:,} confirmed with method conditional"
+        elif self.n_confirmed:
             cost += f", {self.n_conditioned / self.n_confirmed:.1f} with method conditional"
         note = ", weak threshold" if self.weak else ""
         return f"{self.finding:<20} {self.share:>7.2%}  (95 % CI {low:.2%} to {high:.2%}; {cost}{note})"
@@ -109,11 +111,11 @@ def run(*, model: Path, n: int | None, device: Device, batch_size: int) -> tuple
         present.append(sampler.detect(block.probabilities))
         conditions.append(_read_findings_of_conditions(sampler, block))
     is_present, in_condition = np.concatenate(present), np.concatenate(conditions)
-    is_known, weak = ~np.isnan(in_condition).all(axis=1), sampler.classifier.metadata.weak
+    weak = sampler.classifier.metadata.weak
     rates = []
     for name in (NO_FINDING, *FINDINGS):
         condition = LabelCondition.from_names([name])
-        shows, has = condition.matches(is_present), condition.matches(in_condition == 1) & is_known
+        shows, has = condition.matches(is_present), condition.matches_labels(in_condition)
         n_conditioned, n_confirmed = int(has.sum()), int((has & shows).sum())
         rates.append(LabelRate(name, int(shows.sum()), len(shows), name in weak, None, n_conditioned, n_confirmed))
     return tuple(rates)

@@ -92,7 +92,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         read_source(f"prepare.sources[{index}]", entry, report_line) for index, entry in enumerate(config.sources)
     ]
     films = _select_films(sources, config.view, report_line)
-    earlier = None if config.splits_from is None else open_film_dataset(Path(config.splits_from)).manifest
+    earlier = _read_earlier_manifest(config.splits_from, out)
     check_patients(films, config.shares)
     request = digests.fingerprint([dataclasses.asdict(config), sorted(film.origin for film in films)])
     if atomic.finish_rename(out) == request:
@@ -238,6 +238,14 @@ def _join_same_films(
     return dataclasses.replace(packed, films=entries)
 
 
+def _read_earlier_manifest(splits_from: str | None, out: Path) -> pd.DataFrame | None:
+    if splits_from is None:
+        return None
+    if Path(splits_from).resolve() == out.resolve():
+        raise ConfigError(f"prepare.splits_from: {splits_from} is the folder of the output; give a copy of it")
+    return open_film_dataset(Path(splits_from)).manifest
+
+
 def _split_films(
     packed: PackedFilms, config: PrepareConfig, earlier_manifest: pd.DataFrame | None, report: Report
 ) -> dict[str, str]:
@@ -245,7 +253,7 @@ def _split_films(
     films = [entry.film for entry in packed.films]
     earlier = {} if earlier_manifest is None else find_earlier_splits(films, earlier_manifest)
     if earlier_manifest is not None:
-        report(f"{config.splits_from}: {format_quantity(len(earlier), 'patient')} in the same split as there")
+        report(f"{config.splits_from}: {format_quantity(len(earlier), 'patient')} keep their split")
     try:
         return split_patients(films, config.shares, config.seed, earlier=earlier)
     except DataError as error:

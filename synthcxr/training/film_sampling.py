@@ -26,9 +26,14 @@ def compute_shares(
     labelled = ~np.isnan(findings).all(axis=1)
     weights = _weigh_findings(config.findings, findings)
     weights *= np.array([config.sources.get(str(source), 1.0) for source in sources])
-    if config.unlabelled_share is not None and weights[labelled].any() and weights[~labelled].any():
+    if config.unlabelled_share is not None and labelled.any() and not labelled.all():
         for rows, share in ((labelled, 1 - config.unlabelled_share), (~labelled, config.unlabelled_share)):
-            weights[rows] *= share / weights[rows].sum()
+            if share > 0 and not weights[rows].any():
+                raise ConfigError(
+                    f"{_SECTION}: unlabelled_share is {config.unlabelled_share:g}, but every film"
+                    f" {'with' if rows is labelled else 'without'} labels has the weight 0; change one of the two"
+                )
+            weights[rows] *= share / max(weights[rows].sum(), 1e-12)
     if not weights.any():
         raise ConfigError(f"{_SECTION}: gives every film the weight 0; raise a weight in sources or findings")
     return None if (weights == weights[0]).all() else np.asarray(weights / weights.sum())

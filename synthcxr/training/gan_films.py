@@ -19,7 +19,8 @@ from synthcxr.training.film_order import ShownFilms
 class GanFilms:
     """The train and judge films of a dataset, as `train_gan.sampling` and `train_gan.condition` use them.
 
-    `condition_table` is the table of their conditions at the final resolution; None for an unconditional GAN.
+    `condition_table` is the table of the conditions of the films shown at the final resolution; None for an
+    unconditional GAN.
     """
 
     def __init__(self, config: GanConfig, dataset: FilmDataset) -> None:
@@ -30,7 +31,8 @@ class GanFilms:
         is_training = dataset.manifest["split"].isin(GAN_TRAINING_SPLITS).to_numpy(dtype=bool)
         film_sampling.require_known_sources(config.sampling, self._read_sources()[is_training])
         self._attributes = dataset.attributes(np.arange(len(dataset.manifest)))
-        films = self._attributes.select(self._find_rows(config.resolution))
+        rows, shares = self._find_rows(config.resolution), self.read(config.resolution).shares
+        films = self._attributes.select(rows if shares is None else rows[shares > 0])
         self.n_unlabelled = int((~films.are_labelled).sum())
         self.condition_table = None
         if config.condition:

@@ -202,3 +202,15 @@ def test_unlabelled_patients_are_in_train() -> None:
     assert {splits[f"u{p}"] for p in range(30)} == {"train"}
     assert collections.Counter(splits[str(p)] for p in range(20)) == {"train": 10, "judge": 4, "val": 2, "test": 4}
     assert set(split_patients(films[20:], SHARES, seed=1).values()) == set(SPLITS)
+
+
+def test_unlabelled_patients_of_an_earlier_dataset_do_not_count() -> None:
+    """The shares are those of the patients with labels, so that new ones are not all in test."""
+    films = [_film(f"{p}", f"{p:03}", FINDINGS[p % 14 : p % 14 + 1]) for p in range(100)]
+    unlabelled = [dataclasses.replace(_film(f"u{p}", f"u{p:03}"), findings=UNKNOWN_FINDINGS) for p in range(300)]
+    first = split_patients([*films[:60], *unlabelled], SHARES, seed=1)
+    earlier = {film.patient_id: first[film.image_index] for film in [*films[:60], *unlabelled]}
+    enlarged = split_patients([*films, *unlabelled], SHARES, seed=1, earlier=earlier)
+    assert enlarged.items() >= first.items()
+    counts = collections.Counter(enlarged[film.image_index] for film in films)
+    assert counts == {"train": 50, "judge": 20, "val": 12, "test": 18}

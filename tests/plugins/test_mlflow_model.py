@@ -189,7 +189,7 @@ def test_signature_does_not_change_values(models: Path, tmp_path: Path, row: dic
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_conditional_generator_is_served_with_attributes(tmp_path: Path) -> None:
-    """Its signature has the view, sex and age of its condition; a missing cell accepts any, a wrong one is refused."""
+    """A missing cell accepts any; a wrong value, and one of a part that is not in the condition, are refused."""
     from mlflow import pyfunc
 
     pyfunc.save_model(
@@ -200,7 +200,7 @@ def test_a_conditional_generator_is_served_with_attributes(tmp_path: Path) -> No
         pip_requirements=[],
     )
     model = pyfunc.load_model(str(tmp_path / "model"))
-    assert set(model.metadata.get_input_schema().input_names()) == {"label", "n", "seed", "view", "age"}
+    assert set(model.metadata.get_input_schema().input_names()) == {"label", "n", "seed", "view", "sex", "age"}
     request = {"label": ["Mass", ""], "n": [3, 2], "view": ["PA", None], "age": ["20-60", None]}
     table = model.predict(pd.DataFrame(request))
     assert list(table.columns) == model.metadata.get_output_schema().input_names()
@@ -209,6 +209,8 @@ def test_a_conditional_generator_is_served_with_attributes(tmp_path: Path) -> No
     assert requested["Condition Findings"].str.contains("Mass").all() and len(table) == 5
     with pytest.raises(MlflowException, match="view: 'LATERAL' is not one of PA, AP"):
         model.predict(pd.DataFrame({"n": [1], "view": ["lateral"]}))
+    with pytest.raises(MlflowException, match="sex: the condition of this generator has no sex"):
+        model.predict(pd.DataFrame({"n": [1], "sex": ["F"]}))
 
 
 def test_classifier_returns_findings_and_probabilities(judge: ClassifierModel) -> None:

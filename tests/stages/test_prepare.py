@@ -262,11 +262,14 @@ def test_patients_of_an_earlier_dataset_keep_their_splits(tmp_path: Path) -> Non
     lines: list[str] = []
     config = dataclasses.replace(make_config(second, first), seed=2, splits_from=str(tmp_path / "earlier"))
     prepare.run(config, out=tmp_path / "grown", report=lines.append)
-    assert f"{tmp_path / 'earlier'}: 20 patients in the same split as there" in lines
+    assert f"{tmp_path / 'earlier'}: 20 patients keep their split" in lines
     splits = [
         open_film_dataset(tmp_path / name).manifest.set_index("image_index")["split"] for name in ("earlier", "grown")
     ]
-    assert splits[1][splits[0].index].equals(splits[0]) and len(splits[1]) == 100
+    assert splits[1][splits[0].index].equals(splits[0])
+    assert splits[1].value_counts().to_dict() == {"train": 50, "judge": 20, "val": 12, "test": 18}
+    with pytest.raises(ConfigError, match=r"prepare\.splits_from: .* is the folder of the output; give a copy of it"):
+        prepare.run(config, out=tmp_path / "earlier")
 
 
 def test_an_earlier_dataset_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

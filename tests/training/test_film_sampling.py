@@ -73,6 +73,9 @@ def test_weights_that_cannot_be_used_are_refused_by_their_path() -> None:
         compute(SamplingConfig(None, {}, {"Gout": 2.0}), findings)
     with pytest.raises(ConfigError, match=r"train_gan\.sampling\.sources\.c: no film has this source; sources: a, b"):
         film_sampling.require_known_sources(SamplingConfig(None, {"c": 2.0}, {}), np.array(["b", "a", "a"]))
+    films = np.array([[1.0] + [0.0] * 13, [np.nan] * 14], np.float32)
+    with pytest.raises(ConfigError, match=r"unlabelled_share is 0, but every film with labels has the weight 0"):
+        film_sampling.compute_shares(SamplingConfig(0.0, {"a": 0.0}, {}), findings=films, sources=np.array(["a", "b"]))
     with pytest.raises(ConfigError, match=r"train_gan\.sampling: gives every film the weight 0"):
         compute(SamplingConfig(None, {"a": 0.0}, {}), findings)
 

@@ -82,3 +82,11 @@ def test_a_part_that_no_film_has_is_refused(tmp_path: Path) -> None:
         open_films(dataset, dataclasses.replace(CONFIG, condition=("view", "sex")))
     with pytest.raises(ConfigError, match=r"train_gan\.sampling\.sources\.b: no film has this source"):
         open_films(dataset, sources={"b": 2.0})
+
+
+def test_films_that_are_never_shown_have_no_conditions(tmp_path: Path) -> None:
+    """The generator is not asked for what it was not trained on."""
+    dataset, config = pack(tmp_path / "cxr"), dataclasses.replace(CONFIG, condition=("age",))
+    for weights, ages in (({}, [40, 45]), ({"Atelectasis": 0.0}, [45])):
+        table = open_films(dataset, config, findings=weights).condition_table
+        assert table is not None and table.attributes.ages.tolist() == ages

@@ -22,8 +22,8 @@ _MAX_NAMED = 20
 def select_conditions(table: ConditionTable, attributes: AttributeRequest, labels: LabelCondition) -> ConditionTable:
     """The rows whose films meet a request, with shares that sum to 1; built by hand if there is none.
 
-    By hand, the requested attributes are set in the rows that meet the label condition, or else the requested findings
-    and no others in the rows that have the attributes, or else both in all rows.
+    By hand: in the rows that have the attributes, the requested findings and no others are set; without such rows, the
+    attributes are set in the rows that meet the label condition; without these, both are set in all rows.
     """
     has_attributes, has_findings = attributes.match(table.attributes), _match_findings(table, labels)
     if (meets := has_attributes & has_findings).any():
@@ -46,7 +46,7 @@ def describe_unseen(
     names = "; ".join(", ".join(filter(None, (str(labels), str(attributes)))) for labels in unseen[:_MAX_NAMED])
     more = f" and {len(unseen) - _MAX_NAMED} more" if len(unseen) > _MAX_NAMED else ""
     return (
-        f"warning: no training film is labelled {names}{more}; these images come from a combination that the generator"
+        f"warning: no training film has {names}{more}; these images come from a combination that the generator"
         " was not trained on"
     )
 
@@ -55,4 +55,4 @@ def _match_findings(table: ConditionTable, labels: LabelCondition) -> Bool:
     """Bool [K]: which rows show the requested findings and none that are excluded; all if no condition has findings."""
     if "findings" not in table.parts:
         return np.ones(len(table.shares), dtype=np.bool_)
-    return labels.matches(table.attributes.findings == 1)
+    return labels.matches_labels(table.attributes.findings)

@@ -64,6 +64,11 @@ class LabelCondition:
         signs = self.signs()
         return np.asarray(present[:, signs > 0].all(axis=1) & ~present[:, signs < 0].any(axis=1))
 
+    def matches_labels(self, findings: NDArray[np.float32]) -> Bool:
+        """Bool [n]: which rows of labels [n, 14] (NaN: unknown) certainly meet the condition."""
+        signs = self.signs()
+        return np.asarray((findings[:, signs > 0] == 1).all(axis=1) & (findings[:, signs < 0] == 0).all(axis=1))
+
     def __str__(self) -> str:
         return describe_label_set(self.findings, self.without)
 

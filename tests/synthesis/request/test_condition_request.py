@@ -7,7 +7,7 @@ import numpy as np
 from synthcxr.data.attribute_request import ANY_ATTRIBUTES, AttributeRequest
 from synthcxr.data.condition import FilmAttributes
 from synthcxr.data.condition_table import ConditionTable
-from synthcxr.data.findings import format_finding_labels, parse_finding_labels
+from synthcxr.data.findings import FINDINGS, format_finding_labels, parse_finding_labels
 from synthcxr.synthesis.request.condition_request import describe_unseen, select_conditions
 from synthcxr.synthesis.request.label_condition import LabelCondition
 
@@ -49,6 +49,17 @@ def test_a_request_selects_the_films_that_meet_it() -> None:
     assert list_rows(select_conditions(TABLE, ANY_ATTRIBUTES, LabelCondition())) == list_rows(TABLE)
 
 
+def test_unknown_findings_are_neither_present_nor_absent() -> None:
+    """Only films that certainly lack an excluded finding meet a request; No Finding needs all labels."""
+    findings = np.full((2, 14), np.nan, np.float32)
+    findings[:, FINDINGS.index("Edema")] = 1
+    findings[1, FINDINGS.index("Effusion")] = 0
+    assert name("Edema").matches_labels(findings).tolist() == [True, True]
+    assert name("Edema", without=("Effusion",)).matches_labels(findings).tolist() == [False, True]
+    assert name("No Finding").matches_labels(np.full((1, 14), np.nan, np.float32)).tolist() == [False]
+    assert name("No Finding").matches_labels(np.zeros((1, 14), np.float32)).tolist() == [True]
+
+
 def test_findings_that_no_film_shows_are_set_by_hand() -> None:
     """The requested findings and no others are set in the conditions of films with the requested view."""
     assert list_rows(select_conditions(TABLE, PA, name("Hernia", "Mass"))) == {("Mass|Hernia", "PA"): 1}
@@ -80,6 +91,6 @@ def test_requests_that_no_film_meets_are_named() -> None:
     assert describe_unseen(TABLE, PA, [name("Edema"), LabelCondition()]) is None
     line = describe_unseen(TABLE, PA, [name("Edema"), name("Hernia", "Mass"), name("Hernia")])
     assert line is not None
-    assert line.startswith("warning: no training film is labelled Mass and Hernia, view PA; Hernia, view PA; these")
+    assert line.startswith("warning: no training film has Mass and Hernia, view PA; Hernia, view PA; these")
     many = describe_unseen(TABLE, ANY_ATTRIBUTES, [name("Fibrosis")] * 25)
     assert many is not None and many.count("Fibrosis") == 20 and " and 5 more;" in many
