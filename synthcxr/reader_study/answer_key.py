@@ -100,12 +100,17 @@ def read_answer_key(folder: Path) -> AnswerKey:
     if fields["version"] != _VERSION:
         raise DataError(f"{path}: written by another version of synthcxr; create the study again")
     with guarded_files.report_failure(path, "the answer key of a reader study"):
-        return AnswerKey(
+        key = AnswerKey(
             study=fields["study"],
             about=fields["about"],
             truths={file_name: _truth_from_json(truth) for file_name, truth in fields["truths"].items()},
             readers={int(number): tuple(screens) for number, screens in fields["readers"].items()},
         )
+    for screens in key.readers.values():
+        for screen in screens:
+            if not 1 <= len(screen.images) <= 2 or not key.truths.keys() >= set(screen.images):
+                raise DataError(f"{path}: a screen has images that the key does not describe; create the study again")
+    return key
 
 
 def read_access_codes(folder: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -190,3 +191,15 @@ def test_a_finished_study_that_cannot_be_moved_is_moved_by_the_next_run(inputs: 
     assert [path.name for path in tmp_path.iterdir()] == ["study"]
     other = create_study(inputs, tmp_path / "other")
     assert (study.n_screens, study.n_real, study.n_synthetic) == (other.n_screens, other.n_real, other.n_synthetic)
+
+
+@pytest.mark.parametrize("images", [["absent.png"], [], ["absent.png"] * 3])
+def test_a_key_whose_screens_have_other_images_is_refused(study: Path, images: list[str], tmp_path: Path) -> None:
+    """Answers to them could not be scored."""
+    path = shutil.copytree(study / "key", tmp_path / "key") / "key.json"
+    tree = json.loads(path.read_text())
+    tree["readers"]["1"][0]["images"] = images
+    path.chmod(0o600)
+    path.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match=r"key\.json: a screen has images that the key does not describe"):
+        read_answer_key(path.parent)
