@@ -83,10 +83,10 @@ def build_film(unit: Float32, patient: str) -> FileDataset:
     return film
 
 
-def write_params(path: Path, source: dict[str, str]) -> Path:
-    """Write the default parameters with one source of films, packed at 256 px."""
+def write_params(path: Path, source: dict[str, str], checkout: Path) -> Path:
+    """Write the default parameters of a checkout with one source of films, packed at 256 px."""
     yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = yaml.load((checkout / "params.yaml").read_text(encoding="utf-8"))
     params["prepare"] |= {"sources": [source], "resolution": 256}
     yaml.dump(params, path)
     return path
@@ -111,12 +111,14 @@ def measure(checkout: Path, params: Path) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1]) | {"cpu_s": cpu_s}
 
 
-def compare(other: Path, params: Path, rounds: int) -> dict[str, Any]:
+def compare(other: Path, source: dict[str, str], folder: Path, rounds: int) -> dict[str, Any]:
     """Measure both checkouts in turn; the first run of each, which fills the caches, does not count."""
+    sides = {"other": other, "this": ROOT}
+    params = {name: write_params(folder / f"{name}.yaml", source, checkout) for name, checkout in sides.items()}
     runs: dict[str, list[dict[str, float]]] = {"other": [], "this": []}
     for _ in range(rounds + 1):
-        for name, checkout in (("other", other), ("this", ROOT)):
-            runs[name].append(measure(checkout, params))
+        for name, checkout in sides.items():
+            runs[name].append(measure(checkout, params[name]))
             print(name, json.dumps(runs[name][-1]), file=sys.stderr, flush=True)
     result: dict[str, Any] = {"n": runs["this"][0]["n"]}
     for unit in ("wall_s", "cpu_s"):
@@ -143,12 +145,10 @@ def main() -> None:
         write_archive(folder / "archive", arguments.n, arguments.side)
         (folder / "salt").write_text("0" * 32, encoding="ascii")
         source = {"reader": "dicom", "path": str(folder / "archive"), "salt": str(folder / "salt")}
-        params = write_params(folder / "dicom.yaml", source)
-        result["compressed DICOM"] = compare(arguments.other, params, arguments.rounds)
+        result["compressed DICOM"] = compare(arguments.other, source, folder, arguments.rounds)
         if arguments.films:
             source = {"reader": detect_reader(arguments.films), "path": str(arguments.films.resolve())}
-            params = write_params(folder / "films.yaml", source)
-            result["films"] = compare(arguments.other, params, arguments.rounds)
+            result["films"] = compare(arguments.other, source, folder, arguments.rounds)
     print(json.dumps(result, indent=2))
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
