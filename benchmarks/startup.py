@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import machine
 
@@ -58,7 +59,7 @@ def profile_imports(arguments: list[str], folder: Path) -> dict[str, float]:
     return dict(sorted(packages.items(), key=lambda item: -item[1]))
 
 
-def run(n_rounds: int) -> dict[str, object]:
+def run(n_rounds: int) -> dict[str, Any]:
     """Measure all commands in turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -96,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     record = run(options.rounds)
     options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    for name, row in record["commands"].items():  # type: ignore[attr-defined]
+    for name, row in record["commands"].items():
         sys.stdout.write(f"{name}: {row['wall_s']} s, {row['ratio']} times {row['compared_with']}\n")
 
 

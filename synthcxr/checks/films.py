@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from synthcxr.checks import direct_runner
+from synthcxr.checks import runner
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.expectation import (
     Check,
@@ -43,11 +43,7 @@ def check_films(
     """
     is_whole = set(MANIFEST_COLUMNS) <= set(manifest.columns)
     table, checks = (build_table(manifest), list_checks(resolution)) if is_whole else (manifest, [_column_check()])
-    if is_direct:
-        return direct_runner.run_checks(table, checks, label=LABEL_COLUMN)
-    from synthcxr.checks import gx_runner  # great-expectations takes seconds to import
-
-    return gx_runner.run_checks(table, checks, label=LABEL_COLUMN, name="films", docs=docs)
+    return runner.run_checks(table, checks, label=LABEL_COLUMN, name="films", docs=docs, is_direct=is_direct)
 
 
 def build_table(manifest: pd.DataFrame) -> pd.DataFrame:

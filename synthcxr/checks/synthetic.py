@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from synthcxr.checks import direct_runner
+from synthcxr.checks import runner
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.expectation import (
     Check,
@@ -61,23 +62,14 @@ def check_dataset(
     """
     table, n, side = _read_and_extend_table(dataset, images=images)
     checks = list_checks(n, side if images else None)
-    result = _run(table, checks, "synthetic", docs, is_direct=is_direct)
+    run = functools.partial(runner.run_checks, label=LABEL_COLUMN, docs=docs, is_direct=is_direct)
+    result = run(table, checks, name="synthetic")
     if reference is None or max_label_kl is None or table.empty:
         return result
     shares = smooth_shares(reference, excluded_findings)
     rows, check = _build_label_check(table, shares, max_label_kl)
-    label_result = _run(rows, [check], "synthetic labels", docs, is_direct=is_direct)
+    label_result = run(rows, [check], name="synthetic labels")
     return CheckResult.from_lines((*result.lines, *label_result.lines))
-
-
-def _run(
-    table: pd.DataFrame, checks: Sequence[Check], name: str, docs: DataDocs | None, *, is_direct: bool
-) -> CheckResult:
-    if is_direct:
-        return direct_runner.run_checks(table, checks, label=LABEL_COLUMN)
-    from synthcxr.checks import gx_runner  # great-expectations takes seconds to import
-
-    return gx_runner.run_checks(table, checks, label=LABEL_COLUMN, name=name, docs=docs)
 
 
 def build_table(dataset: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@
 - view: AP, PA, unknown; sex: F, M, unknown (one of each three is 1, the others are 0);
 - age: (years - 50) / 25, with years rounded to the nearest 5 and at most 90; then 1 where the age is unknown.
 
-All other values are 0. Rounded ages, and one group from 90 on, keep a row from identifying a patient.
+All other values are 0. Ages are rounded, and from 90 on are one group, so that fewer rows belong to a single patient.
 """
 
 from __future__ import annotations
