@@ -33,5 +33,9 @@ class ArtifactError(SynthCXRError):
     """A model file, checkpoint or registry entry is missing, broken or does not fit."""
 
 
+class ExtensionError(SynthCXRError):
+    """An extension of another package cannot be imported, or does not keep to its declaration."""
+
+
 class GateError(SynthCXRError):
     """The command finished, but a gate failed or a request was met only in part (exit code 1)."""

@@ -49,9 +49,9 @@ def _placeholder(key: str, path: tuple[str, ...]) -> str:
         return "<finding>"
     if key in attacks.PLANTED_COPIES:
         return "<kind>"
-    if path == ("privacy",) and key in ("pixels", *extractors.KNOWN_EXTRACTORS):
+    if path == ("privacy",) and key in ("pixels", *extractors.list_extractors()):
         return "<space>"
-    return "<extractor>" if len(path) == 1 and key in extractors.KNOWN_EXTRACTORS else key
+    return "<extractor>" if len(path) == 1 and key in extractors.list_extractors() else key
 
 
 def test_every_number_is_explained() -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from synthcxr.stages.generate import GenerateReport
     from synthcxr.stages.list_labels import LabelRate
     from synthcxr.synthesis.tasks import Engine
-    from synthcxr.writers.formats.store import ImageFormat
 
 EngineName = Literal["local", "ray"]
 PROJECT_MODELS = Path("models/onnx")
@@ -43,7 +42,7 @@ def generate_dataset(
     *,
     out: Path,
     model: str | None = None,
-    image_format: ImageFormat | None = None,
+    image_format: str | None = None,
     films: Path | None = None,
     append: bool = False,
     force: bool = False,

@@ -178,13 +178,15 @@ def _count_latents(dataset: Path) -> int:
 
 def _inspect_files(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
     """Yield for each image whether its bytes match its sha256, and its side in px (0 if it is not a grey square)."""
-    for data, sha256 in zip(image_reader.read(dataset, table["file_name"]), table["sha256"], strict=True):
-        yield data is not None and digests.sha256_bytes(data) == sha256, 0 if data is None else _measure_side(data)
+    files = image_reader.read(dataset, table["file_name"])
+    for name, data, sha256 in zip(table["file_name"], files, table["sha256"], strict=True):
+        side = 0 if data is None else _measure_side(data, name)
+        yield data is not None and digests.sha256_bytes(data) == sha256, side
 
 
-def _measure_side(data: bytes) -> int:
+def _measure_side(data: bytes, name: str) -> int:
     try:
-        height, width = image_reader.decode_pixels(data).shape
+        height, width = image_reader.decode_pixels(data, name=name).shape
     except DataError:
         return 0
     return height if height == width else 0

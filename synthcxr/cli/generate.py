@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from synthcxr.cli import generate_request
 from synthcxr.cli.exit_codes import Command, OneLineUsageError
+from synthcxr.cli.extension_choice import ExtensionChoice
 from synthcxr.cli.options import (
     json_option,
     load_evaluation_config,
@@ -23,11 +24,11 @@ from synthcxr.cli.options import (
 )
 from synthcxr.cli.quality import print_verdict
 from synthcxr.errors import ConfigError, GateError
+from synthcxr.project.extensions import WRITERS
 
 if TYPE_CHECKING:
     from synthcxr.api.datasets import EngineName
     from synthcxr.registry import ResolvedModel
-    from synthcxr.writers.formats.store import ImageFormat
 
 EXAMPLES = """\
   synthcxr generate --n 100
@@ -132,7 +133,7 @@ EXAMPLES = """\
     cloup.option(
         "--format",
         "image_format",
-        type=click.Choice(["png", "dicom", "webdataset"]),
+        type=ExtensionChoice(WRITERS, ("png", "dicom", "webdataset")),
         help="Image format.  [default: png up to 10,000 images, else webdataset]",
     ),
     cloup.option(
@@ -163,7 +164,7 @@ EXAMPLES = """\
 )
 @click.pass_context
 def generate(
-    ctx: click.Context, /, model: str | None, out: Path | None, params: Path | None, image_format: ImageFormat | None,
+    ctx: click.Context, /, model: str | None, out: Path | None, params: Path | None, image_format: str | None,
     append: bool, force: bool, dry_run: bool, list_labels: bool, reject_memorised: bool, films: Path | None,
     evaluate: bool, results: Path, record: bool, as_json: bool, engine: EngineName, address: str | None,
     workers: int | None, **flags: Any,

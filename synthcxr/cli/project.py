@@ -9,8 +9,10 @@ import click
 import cloup
 
 from synthcxr.cli.exit_codes import Command
+from synthcxr.cli.extension_choice import ExtensionChoice
 from synthcxr.cli.options import json_option, path_option, print_result
 from synthcxr.errors import ConfigError, GateError
+from synthcxr.project.extensions import READERS
 
 
 @cloup.command(cls=Command)
@@ -24,7 +26,9 @@ from synthcxr.errors import ConfigError, GateError
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
 @cloup.option("--films", "earlier_source", type=click.Path(path_type=Path), hidden=True, help="The former --source.")
 @cloup.option(
-    "--reader", metavar="NAME", help="Layout of --source: nih, chexpert, mimic, dicom or folder.  [default: detected]"
+    "--reader",
+    type=ExtensionChoice(READERS, ("nih", "chexpert", "mimic", "dicom", "folder")),
+    help="Layout of --source.  [default: detected]",
 )
 @cloup.option(
     "--ci",

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import images
+from synthcxr.data import image_formats, images
 from synthcxr.data.synthetic_dataset import ImageRecord, refuse_names_outside
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, guarded_files, tar_files
@@ -19,6 +19,7 @@ from synthcxr.storage.tar_files import MemberIndex
 
 _SHARD_SUFFIX = ".tar"
 _MAX_IMAGE_BYTES = 2**28
+_PNG_MAGIC = b"\x89PNG"
 _DICOM_MAGIC, _PIXEL_DATA_TAG = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
 
 
@@ -93,9 +94,16 @@ class ImageReader:
             return _read_member(file, self._shards[shard], member)
 
 
-def decode_pixels(data: bytes, *, name: str = "the image") -> NDArray[np.uint8]:
-    """Decode the uint8 [R, R] pixels of a PNG or DICOM file that `generate` wrote; an error begins with `name`."""
-    return _decode_dicom(data, name) if data[128:132] == _DICOM_MAGIC else images.decode_png(data, name=name)
+def decode_pixels(data: bytes, *, name: str) -> NDArray[np.uint8]:
+    """Decode the uint8 [R, R] pixels of an image that `generate` wrote; an error begins with `name`.
+
+    PNG and DICOM are recognised by their content, the format of an installed package by the end of `name`.
+    """
+    if data[128:132] == _DICOM_MAGIC:
+        return _decode_dicom(data, name)
+    if not data.startswith(_PNG_MAGIC) and (decode := image_formats.find_decoder(name)) is not None:
+        return decode(data)
+    return images.decode_png(data, name=name)
 
 
 def _decode_dicom(data: bytes, name: str) -> NDArray[np.uint8]:

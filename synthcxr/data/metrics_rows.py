@@ -277,6 +277,21 @@ class CoFindingsRow(TypedDict):
     companions: list[CompanionRow]
 
 
+class MetricRow(TypedDict):
+    """A declared metric: what it is, its value for the `n` images and for the films, where it has one.
+
+    `n_films` is the number of test films that the images were compared with.
+    """
+
+    status: str
+    meaning: NotRequired[str]
+    value: NotRequired[float]
+    interval: NotRequired[Interval]
+    films: NotRequired[float]
+    n: NotRequired[int]
+    n_films: NotRequired[int]
+
+
 class CheckRow(TypedDict):
     """One check of the dataset: what it requires, what it found and the rows that fail it."""
 

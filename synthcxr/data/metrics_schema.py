@@ -23,6 +23,7 @@ from synthcxr.data.metrics_rows import (
     Interval,
     KernelDistanceRow,
     LabelRatioRow,
+    MetricRow,
     PrevalenceRow,
     PrivacyRow,
     ShareRow,
@@ -200,6 +201,7 @@ class Evidence(TypedDict):
     cofindings: NotRequired[CoFindingsSection]
     variety: NotRequired[Variety]
     weights: NotRequired[Weights]
+    metrics: NotRequired[dict[str, MetricRow]]
     classifier: ClassifierAuroc
     checks: Checks
     protocol: dict[str, str]

@@ -81,7 +81,7 @@ class RunJson(TypedDict):
     counts: RunCounts
     complete: bool
     shortfall: NotRequired[list[RunShortfall]]
-    format: Literal["png", "dicom", "webdataset"]
+    format: str
     provider: str
     threads: Count
     versions: dict[str, str]

@@ -27,6 +27,7 @@ from synthcxr.data.metrics_schema import (
     not_applicable,
 )
 from synthcxr.errors import ConfigError
+from synthcxr.evaluation.declared_metrics import METRICS
 from synthcxr.evaluation.gate_patterns import is_pattern, match_metrics
 from synthcxr.evaluation.metrics.label_validity import MIN_GATED_POSITIVES
 
@@ -177,6 +178,7 @@ def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
     for space in (PIXELS, *extractors):
         where = space if space == PIXELS else f"{space} features"
         meanings |= {f"privacy.{space}.{key}": meaning.format(where) for key, meaning in _PRIVACY.items()}
+    meanings |= {f"metrics.{metric.name}.value": metric.meaning for metric in METRICS.load_all()}
     meanings |= {f"agreement.{finding}.synthetic": _AGREEMENT.format(finding) for finding in FINDINGS}
     for finding in findings:
         meanings |= {f"labels.shares.{finding}.{key}": meaning.format(finding) for key, meaning in _SHARES.items()}

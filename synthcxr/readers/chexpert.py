@@ -18,9 +18,10 @@ from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.readers.reader import Reader, describe_options
 from synthcxr.storage import guarded_files
 
-ATTRIBUTION = (
+_ATTRIBUTION = (
     "CheXpert, Stanford Machine Learning Group: J. Irvin, P. Rajpurkar, M. Ko et al., CheXpert: A Large Chest "
     "Radiograph Dataset with Uncertainty Labels and Expert Comparison, AAAI 2019."
 )
@@ -192,3 +193,15 @@ def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str
         sex=sex,
         age=age,
     )
+
+
+READER = Reader(
+    name="chexpert",
+    films=(
+        "`train.csv`, `valid.csv` and the folders that they name; CheXpert Plus; another table with the column `Path`"
+    ),
+    read=read_films,
+    options=describe_options("path", "source", "csv", "uncertain_as", "blank_as"),
+    matches=matches_layout,
+    attribution=_ATTRIBUTION,
+)

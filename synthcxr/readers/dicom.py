@@ -22,9 +22,9 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, dicom_headers, dicom_pixels, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.dicom_headers import DicomHeader, read_headers
+from synthcxr.readers.reader import Reader, describe_options
 from synthcxr.storage import guarded_files
 
-ATTRIBUTION = ""
 _PLACEHOLDER_PATIENT = re.compile(
     r"anon(ymous|ymized|ymised|ym)?|de-?identified|unknown|none|null|removed|n/?a|patient|[0x]+", re.IGNORECASE
 )
@@ -232,3 +232,17 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
     label_csv.report_unknown_findings(root, [film.findings for film in films], report)
     if all(math.isnan(value) for film in films for value in film.findings):
         report(f"{root}: warning: no film has a label")
+
+
+READER = Reader(
+    name="dicom",
+    films="CR and DX files in any folders, and a table of labels",
+    read=read_films,
+    options=describe_options(
+        *("path", "source", "csv", "image_column", "label_column", "separator", "map", "others", "view"),
+        salt="The file with the secret that names patients and films. `init` creates it.",
+        modalities="The modalities that are read. By default CR, DX, DR, RG and XR.",
+    ),
+    matches=matches_layout,
+    salt_option="salt",
+)

@@ -17,8 +17,8 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.readers.reader import Reader, describe_options
 
-ATTRIBUTION = ""
 _UNLABELLED_FOLDERS = {"images", "image", "img", "imgs", "films", "png", "jpg", "data", "train", "test", "val", "valid"}
 """Folder names that name no class. Films in no other folders, without a table, have unknown findings."""
 
@@ -221,3 +221,17 @@ def _report_assumptions(root: Path, films: Sequence[Film], report: Callable[[str
             " patient, so films of one person may be in two splits; give patient_column or patient_pattern"
         )
     label_csv.report_unknown_findings(root, [film.findings for film in films], report)
+
+
+READER = Reader(
+    name="folder",
+    films="one folder per finding, or a table of images and labels",
+    read=read_films,
+    options=describe_options(
+        *("path", "source", "csv", "image_column", "label_column", "separator", "map", "others", "view"),
+        patient_column="The column of the table that names the patient. By default it is recognised.",
+        patient_pattern="A regular expression that matches the patient in the name of a film.",
+        view_column="The column of the table that has the view. By default it is recognised.",
+    ),
+    matches=matches_layout,
+)

@@ -19,8 +19,9 @@ from synthcxr.errors import DataError
 from synthcxr.readers import chexpert_labels, csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.readers.reader import Reader, describe_options
 
-ATTRIBUTION = (
+_ATTRIBUTION = (
     "MIMIC-CXR-JPG: A. E. W. Johnson, T. J. Pollard, N. R. Greenbaum et al., MIMIC-CXR-JPG, a large publicly available "
     "database of labeled chest radiographs, arXiv 1901.07042, PhysioNet. Its data use agreement forbids sharing films."
 )
@@ -134,3 +135,13 @@ def _find_view(table: CsvTable, row: int) -> str:
     if not view and "view code" in table:
         view = table["view code"][row]
     return csv_table.parse_view(view)
+
+
+READER = Reader(
+    name="mimic",
+    films="MIMIC-CXR-JPG: `mimic-cxr-*-metadata.csv.gz`, `-chexpert.csv.gz` or `-negbio.csv.gz`, and `files/`",
+    read=read_films,
+    options=describe_options("path", "source", "csv", "uncertain_as", "blank_as"),
+    matches=matches_layout,
+    attribution=_ATTRIBUTION,
+)

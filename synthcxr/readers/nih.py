@@ -15,9 +15,10 @@ from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, film_files, label_csv
 from synthcxr.readers.csv_table import CsvTable
 from synthcxr.readers.label_csv import LabelledFilm
+from synthcxr.readers.reader import Reader, describe_options
 from synthcxr.storage import guarded_files
 
-ATTRIBUTION = (
+_ATTRIBUTION = (
     "NIH ChestX-ray14, provided by the NIH Clinical Center: https://nihcc.app.box.com/v/ChestXray-NIHCC. "
     "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers, ChestX-ray8: Hospital-scale Chest X-ray Database and "
     "Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax Diseases, IEEE CVPR 2017, "
@@ -152,3 +153,13 @@ def _read_official_lists(root: Path) -> dict[str, str]:
                 if list_of_film.setdefault(film, list_name) != list_name:
                     raise DataError(f"{root / file_name}: {film} is in both official lists")
     return list_of_film
+
+
+READER = Reader(
+    name="nih",
+    films="the NIH release, or a `labels.csv` with its columns",
+    read=read_films,
+    options=describe_options("path", "source", "csv"),
+    matches=matches_layout,
+    attribution=_ATTRIBUTION,
+)

@@ -17,8 +17,8 @@ from synthcxr.errors import ConfigError
 from synthcxr.readers.phantom_anatomy import sample_anatomy
 from synthcxr.readers.phantom_drawing import Float32, build_canvas, draw_chest, draw_vessels, expose_film
 from synthcxr.readers.phantom_findings import add_lesion, alter_anatomy, sample_lesion
+from synthcxr.readers.reader import Reader, describe_options
 
-ATTRIBUTION = ""
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
 ABNORMAL_SHARE = 0.62
 FINDING_WEIGHTS = {
@@ -142,3 +142,16 @@ def _sample_findings(rng: np.random.Generator) -> tuple[str, ...]:
         len(weights), size=min(n, len(_SHARES_OF_1_TO_3_FINDINGS)), replace=False, p=weights / weights.sum()
     )
     return tuple(FINDINGS[index] for index in sorted(indices.tolist()))
+
+
+READER = Reader(
+    name="phantom",
+    films="drawn phantoms, which test a pipeline without films",
+    read=read_films,
+    options=describe_options(
+        "source",
+        n_films="The number of films to draw.",
+        resolution="The side of each film in pixels.",
+        seed="The seed of the drawings.",
+    ),
+)

@@ -12,7 +12,8 @@ from typing import Any
 from synthcxr.data.film_joining import unify_patients
 from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers import ATTRIBUTIONS, READERS
+from synthcxr.readers import READERS
+from synthcxr.readers.reader import Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Source:
     @property
     def attribution(self) -> str:
         """The attribution of these films; empty if there is none."""
-        return ATTRIBUTIONS[self.reader]
+        return READERS.load(self.reader).attribution
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry of dataset.json."""
@@ -42,11 +43,12 @@ def read_source(key: str, entry: Mapping[str, Any], report: Callable[[str], None
     options = dict(entry)
     name = options.pop("reader", None)
     if not isinstance(name, str) or name not in READERS:
-        raise ConfigError(f"{key}.reader: {name!r} is not one of {', '.join(READERS)}")
-    _check_options(key, name, options)
+        raise ConfigError(f"{key}.reader: {name!r} is not one of {', '.join(READERS.list_names())}")
+    reader = READERS.load(name)
+    _check_options(key, reader, options)
     notes: list[str] = []
     try:
-        films = tuple(READERS[name](**options, report=notes.append))
+        films = tuple(reader.read(**options, report=notes.append))
     except ConfigError as error:
         raise ConfigError(f"{key}.{error}") from error
     for note in notes:
@@ -81,20 +83,17 @@ def _read_size(film: Film) -> int:
         return 0
 
 
-def _check_options(key: str, reader: str, options: Mapping[str, Any]) -> None:
+def _check_options(key: str, reader: Reader, options: Mapping[str, Any]) -> None:
     """Raise ConfigError for an option that is unknown, missing or of the wrong type."""
-    hints = typing.get_type_hints(READERS[reader])
-    parameters = {
-        name: parameter for name, parameter in inspect.signature(READERS[reader]).parameters.items() if name != "report"
-    }
+    hints, parameters = typing.get_type_hints(reader.read), reader.parameters
     for name, value in options.items():
         if name not in parameters:
-            raise ConfigError(f"{key}.{name}: unknown option of reader {reader}; known: {', '.join(parameters)}")
+            raise ConfigError(f"{key}.{name}: unknown option of reader {reader.name}; known: {', '.join(parameters)}")
         if not _has_type(value, hints[name]):
             raise ConfigError(f"{key}.{name}: expected {_describe_type(hints[name])}, got {value!r}")
     for name, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and name not in options:
-            raise ConfigError(f"{key}.{name}: missing; reader {reader} requires it")
+            raise ConfigError(f"{key}.{name}: missing; reader {reader.name} requires it")
 
 
 def _has_type(value: Any, hint: Any) -> bool:

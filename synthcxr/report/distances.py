@@ -10,7 +10,7 @@ from synthcxr.data.metrics_schema import FindingDistances, MetricsJson, finding_
 from synthcxr.data.model_names import name_features, name_network
 from synthcxr.data.number_format import format_count, format_number
 from synthcxr.report.optional_experiments import Experiments, build_reliability_section
-from synthcxr.report.other_metrics import build_diversity_section
+from synthcxr.report.other_metrics import build_diversity_section, build_metrics_section
 from synthcxr.report.section import Row, Section, Table
 from synthcxr.report.text import format_estimate, mark_not_judged, spell_finding
 
@@ -39,6 +39,7 @@ def build_distance_section(metrics: MetricsJson, experiments: Experiments) -> Se
     ]
     subsections = (
         build_diversity_section(metrics),
+        build_metrics_section(metrics),
         _build_by_finding_section(metrics.get("by_finding", {}), names),
         build_reliability_section(experiments.disturb, names),
     )

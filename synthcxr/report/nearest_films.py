@@ -50,7 +50,7 @@ def build_film_sections(
     closest = (
         _build_pairs_section(films, side, pairs, read_files([pair["image"] for pair in pairs]))
         if pairs
-        else _build_side_by_side_section(films, side, read_files(file_names[:_N_IMAGES]))
+        else _build_side_by_side_section(films, side, file_names[:_N_IMAGES], read_files)
     )
     introduction = f"The first {len(test_films)} of {len(test):,} films."
     return closest, Section("Real test films", introduction=introduction, grid=Grid(test_films))
@@ -79,7 +79,7 @@ def _build_pairs_section(
 ) -> Section:
     thumbnails = []
     for pair, data in zip(pairs, files, strict=True):
-        image = resize_pixels(decode_pixels(data), side)
+        image = resize_pixels(decode_pixels(data, name=pair["image"]), side)
         caption = f"synthetic, distance {format_number(pair['distance'])}"
         thumbnails.append(build_thumbnail(image, alt="synthetic image", caption=caption))
         film = _read_film(films, pair["film"], side)
@@ -94,8 +94,11 @@ def _build_pairs_section(
     )
 
 
-def _build_side_by_side_section(films: FilmDataset, side: int, files: Iterable[bytes]) -> Section:
-    synthetic = np.stack([resize_pixels(decode_pixels(data), side) for data in files])
+def _build_side_by_side_section(
+    films: FilmDataset, side: int, file_names: Sequence[str], read_files: ReadFiles
+) -> Section:
+    files = zip(file_names, read_files(file_names), strict=True)
+    synthetic = np.stack([resize_pixels(decode_pixels(data, name=name), side) for name, data in files])
     columns = {
         "synthetic": synthetic,
         "nearest training film": _read_nearest_films(films, side, GAN_TRAINING_SPLITS, synthetic),

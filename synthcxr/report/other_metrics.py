@@ -17,6 +17,7 @@ _HEADINGS = (
     "Coverage",
     "Coverage relative to training films (95 % CI)",
 )
+_METRIC_HEADINGS = ("Metric", "What it is", "Synthetic images (95 % CI)", "Test films")
 
 
 def build_diversity_section(metrics: MetricsJson) -> Section | None:
@@ -25,6 +26,20 @@ def build_diversity_section(metrics: MetricsJson) -> Section | None:
     table = Table(_HEADINGS, tuple(_tabulate(name, metrics) for name in extractors)) if extractors else None
     notes = _describe_similarity(metrics)
     return Section("Diversity and other distances", notes=notes, table=table) if table or notes else None
+
+
+def build_metrics_section(metrics: MetricsJson) -> Section | None:
+    """The subsection with the metrics that are declared one by one; None where none was computed."""
+    rows = tuple(
+        (
+            name.replace("_", " "),
+            row["meaning"],
+            format_estimate(row["value"], row.get("interval")) if is_computed(row) else row["status"],
+            format_number(row.get("films")),
+        )
+        for name, row in metrics.get("metrics", {}).items()
+    )
+    return Section("Other metrics", table=Table(_METRIC_HEADINGS, rows), is_folded=True) if rows else None
 
 
 def _describe_similarity(metrics: MetricsJson) -> tuple[str, ...]:

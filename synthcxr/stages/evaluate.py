@@ -41,6 +41,7 @@ from synthcxr.evaluation.sections import (
     labels,
     memorisation,
     names,
+    other_metrics,
     protocol,
     reference_only,
     reference_prevalence,
@@ -124,7 +125,9 @@ def _write_verdict(inputs: _Inputs, evidence: Evidence, films: FilmDataset | Non
         "dataset": synthetic.digest,
         "n_synthetic": len(synthetic.records),
         **evidence,
-        "names": names.name_models(judge.metadata, classifier.metadata if classifier else None, films=films),
+        "names": names.name_networks(
+            judge.metadata, classifier.metadata if classifier else None, films=films, extractors=config.extractors
+        ),
     }
     metrics = round_metrics(metrics)
     verdict = gates.apply_gates(metrics, (*config.gates, Gate(_LABEL_DIVERGENCE, max=config.max_label_kl, min=None)))
@@ -191,6 +194,7 @@ def _compare_with_films(
         "cofindings": cofindings.compare_with_films(comparison, film_labels, classifier),
         "variety": variety.compare_with_films(comparison),
         "weights": variety.compute_weights(synthetic),
+        "metrics": other_metrics.compare_with_films(comparison, features),
         "classifier": (
             classifier_auroc.compute_classifier_auroc(comparison, classifier)
             if classifier

@@ -28,7 +28,6 @@ from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 from synthcxr.synthesis.tasks import Engine, RunTasks, open_workers, split_into_tasks
 from synthcxr.writers import messages
 from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
-from synthcxr.writers.formats.store import ImageFormat
 from synthcxr.writers.generation_request import GenerationRequest, Origin, RequestPart, collect_pins
 
 MAX_PNG_IMAGES = 10_000
@@ -110,7 +109,7 @@ def run(
     model_name: str,
     force: bool = False,
     append: bool = False,
-    image_format: ImageFormat | None = None,
+    image_format: str | None = None,
     dry_run: bool = False,
     build_copy_filter: Callable[[ModelMetadata], CopyFilter] | None = None,
     command: Sequence[str] = (),
@@ -173,7 +172,7 @@ def _open_strategy(config: GenerateConfig, model: Path, threads: int | None) -> 
 
 
 def _build_request(
-    config: GenerateConfig, quotas: Quotas, source: _Source, image_format: ImageFormat | None
+    config: GenerateConfig, quotas: Quotas, source: _Source, image_format: str | None
 ) -> GenerationRequest:
     strategy, n = source.strategy, sum(count for _, count in quotas)
     several = config.mix is not None or config.per_label is not None

@@ -21,6 +21,7 @@ from synthcxr import readers
 from synthcxr.config.schema import load_config
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.project import dvc_pipeline, import_closure, packaged_files
+from synthcxr.readers import READERS
 from synthcxr.storage import guarded_files, yaml_files
 
 PHANTOM_PROFILE = "phantom"
@@ -111,7 +112,7 @@ def run(
     _refuse_existing(folder, [*files, *folders_in_the_way])
 
     existing = {path for path in ignore_lines if path.exists()}
-    needs_salt = entry is not None and entry["reader"] == "dicom" and not (folder / _SALT).exists()
+    needs_salt = entry is not None and _SALT in entry.values() and not (folder / _SALT).exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _init_repositories(folder)
@@ -146,13 +147,15 @@ def run(
 
 def _source_entry(source: Path, folder: Path, reader: str | None) -> dict[str, str]:
     """The entry of `prepare.sources`."""
-    if reader is not None and reader not in readers.FILE_READERS:
-        raise ConfigError(f"--reader: unknown reader {reader!r}; known: {', '.join(readers.FILE_READERS)}")
+    if reader is not None and reader not in READERS:
+        raise ConfigError(f"--reader: unknown reader {reader!r}; known: {', '.join(READERS.list_names())}")
     if reader is not None and not source.is_dir():
         raise DataError(f"{source}: no such folder")
-    name = reader or readers.detect_reader(source)
-    entry = {"reader": name, "path": _path_in_project(source, folder)}
-    return entry | ({"salt": _SALT} if name == "dicom" else {})
+    declaration = readers.detect_reader(source) if reader is None else READERS.load(reader)
+    if declaration.matches is None:
+        raise ConfigError(f"--reader: reader {declaration.name} reads no folder; leave out --source")
+    entry = {"reader": declaration.name, "path": _path_in_project(source, folder)}
+    return entry | ({declaration.salt_option: _SALT} if declaration.salt_option else {})
 
 
 def _path_in_project(source: Path, folder: Path) -> str:
@@ -200,7 +203,7 @@ def _git_ignored(entry: dict[str, str] | None, lines: tuple[str, ...]) -> tuple[
     if entry is None:
         return lines
     films = () if Path(entry["path"]).is_absolute() else (f"/{entry['path']}/",)
-    return (*lines, *films, *((f"/{_SALT}",) if "salt" in entry else ()))
+    return (*lines, *films, *((f"/{_SALT}",) if _SALT in entry.values() else ()))
 
 
 def _missing_lines(path: Path, lines: tuple[str, ...]) -> str:

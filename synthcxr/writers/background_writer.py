@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import image_reader
+from synthcxr.data.image_formats import ImageStore
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.storage import digests
 from synthcxr.storage.cores import count_usable_cores
-from synthcxr.writers.formats.store import ImageStore
 from synthcxr.writers.journal import Journal, JournalLine, encode_latents
 
 _MAX_PENDING_BLOCKS = 4  # bounds the memory

@@ -7,18 +7,17 @@ import shutil
 from pathlib import Path
 
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.writers.formats.store import ImageFormat
+from synthcxr.writers.formats.store import FORMATS
 
-_BYTES_PER_PIXEL = {"png": 0.5, "webdataset": 0.5, "dicom": 1.0}
 _BYTES_PER_RECORD = 1500
 
 
-def estimate_image_bytes(image_format: ImageFormat, *, resolution: int, latent: int) -> int:
+def estimate_image_bytes(image_format: str, *, resolution: int, latent: int) -> int:
     """Estimate the bytes that one image with its latent and its rows takes at least.
 
     A PNG of an X-ray is rarely smaller than half a byte per pixel. DICOM takes one byte per pixel.
     """
-    return int(resolution**2 * _BYTES_PER_PIXEL[image_format]) + 4 * latent + _BYTES_PER_RECORD
+    return int(resolution**2 * FORMATS.load(image_format).bytes_per_pixel) + 4 * latent + _BYTES_PER_RECORD
 
 
 def check_free_space(out: Path, n_bytes: int) -> None:

@@ -21,7 +21,6 @@ from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.writers.formats import store
-from synthcxr.writers.formats.store import ImageFormat
 
 CANDIDATES_PER_PART = 2**32
 """Part k of a request draws candidates k * 2**32 and following."""
@@ -58,7 +57,7 @@ class GenerationRequest:
     labels: tuple[str, ...]
     max_draws: NimgOrZero
     batch: Count
-    format: ImageFormat
+    format: str
     models: Mapping[str, str]
     pins: Mapping[str, str]
     threads: Count
@@ -180,7 +179,7 @@ class RequestMatch:
     reason: str = ""
 
 
-def collect_pins(image_format: ImageFormat, session_pins: Mapping[str, str]) -> dict[str, str]:
+def collect_pins(image_format: str, session_pins: Mapping[str, str]) -> dict[str, str]:
     """Everything about the software that the bytes of a dataset depend on.
 
     `session_pins` are the provider, the precision and the versions that the sampling depends on. The precision is

@@ -14,7 +14,7 @@ from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_run
 from synthcxr.errors import DataError
 from synthcxr.storage import atomic, json_files, stop_signals
-from synthcxr.writers.formats.store import IMAGE_FOLDERS
+from synthcxr.writers.formats.store import FORMATS
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
 from synthcxr.writers.sidecars import croissant, data_entry_csv
 from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
@@ -25,11 +25,19 @@ _ADVICE = "delete the folder, or choose another --out"
 _SIDECARS = {
     *(METADATA_FILE, RUN_FILE, data_entry_csv.DATA_ENTRY_FILE, LATENTS_FILE, croissant.CROISSANT_FILE, README_FILE),
 }
-_DATASET_NAMES = _SIDECARS | set(IMAGE_FOLDERS.values())
 _UNFINISHED_FILES = {
     atomic.partial_path(Path(name)).name for name in (REQUEST_FILE, croissant.CROISSANT_FILE, RUN_FILE)
 }
-_PARTIAL_NAMES = _DATASET_NAMES | _UNFINISHED_FILES | {REQUEST_FILE, JOURNAL_FILE}
+
+
+def _list_dataset_names() -> set[str]:
+    """The files and folders of a dataset in any format."""
+    return _SIDECARS | {image_format.folder for image_format in FORMATS.load_all()}
+
+
+def _list_partial_names() -> set[str]:
+    """The files and folders of an unfinished dataset in any format."""
+    return _list_dataset_names() | _UNFINISHED_FILES | {REQUEST_FILE, JOURNAL_FILE}
 
 
 def partial_folder(out: Path) -> Path:
@@ -52,7 +60,7 @@ def recover_interrupted_swap(out: Path) -> bool:
     """
     replaced, discarded = _replaced_folder(out), _discarded_folder(out)
     for folder in (discarded, replaced):
-        if not _is_free(folder) and not _contains_only(folder, _PARTIAL_NAMES):
+        if not _is_free(folder) and not _contains_only(folder, _list_partial_names()):
             raise DataError(f"{folder}: {_describe_content(folder)}; move it away, or choose another --out")
     if discarded.exists():
         shutil.rmtree(discarded)
@@ -95,7 +103,7 @@ def read_partial_request(out: Path) -> dict[str, Any] | None:
     partial = partial_folder(out)
     if _is_free(partial) or _contains_only(partial, {atomic.partial_path(Path(REQUEST_FILE)).name}):
         return None
-    if not (partial / REQUEST_FILE).is_file() or not _contains_only(partial, _PARTIAL_NAMES):
+    if not (partial / REQUEST_FILE).is_file() or not _contains_only(partial, _list_partial_names()):
         raise DataError(f"{partial}: {_describe_content(partial)}; move it away, or choose another --out")
     if not Journal(partial / JOURNAL_FILE).has_line():
         return None
@@ -124,8 +132,9 @@ def remove_empty_partial(out: Path) -> None:
 
 def refuse_unknown_files(out: Path) -> None:
     """Raise DataError if replacing the dataset at `out` would delete files that `generate` did not write."""
-    if not _is_free(out) and not _contains_only(out, _DATASET_NAMES):
-        unknown = min(path.name for path in out.iterdir() if path.name not in _DATASET_NAMES)
+    names = _list_dataset_names()
+    if not _is_free(out) and not _contains_only(out, names):
+        unknown = min(path.name for path in out.iterdir() if path.name not in names)
         raise DataError(
             f"{out}: also contains {unknown}, which would be deleted; move it away, or choose another --out"
         )

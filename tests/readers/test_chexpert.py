@@ -126,7 +126,7 @@ def test_folders_without_films_are_errors(tmp_path: Path) -> None:
 
 def test_layout_is_detected(release: Path) -> None:
     """The table of the release identifies the reader."""
-    assert readers.detect_reader(release) == "chexpert"
+    assert readers.detect_reader(release).name == "chexpert"
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_folders_without_films_are_errors(tmp_path: Path, salt: str) -> None:
 
 def test_layout_is_detected(archive: Path) -> None:
     """A folder of DICOM files with a CSV file identifies the reader."""
-    assert readers.detect_reader(archive) == "dicom"
+    assert readers.detect_reader(archive).name == "dicom"
 
 
 def test_reading_broken_files_prints_nothing(archive: Path, salt: str) -> None:
@@ -197,7 +197,7 @@ def test_without_a_table_the_findings_are_unknown(tmp_path: Path, salt: str) -> 
     films = read(tmp_path / "x", salt, report=lines.append)
     assert len(films) == 2 and all(math.isnan(value) for film in films for value in film.findings)
     assert "no table of labels: the findings of 2 films are unknown" in lines[0]
-    assert readers.detect_reader(tmp_path / "x") == "dicom"
+    assert readers.detect_reader(tmp_path / "x").name == "dicom"
 
 
 def build_code(value: str, meaning: str) -> Sequence:

@@ -37,7 +37,7 @@ def release(tmp_path: Path) -> Path:
 
 def test_reads_frontal_films_with_the_labels_of_their_study(release: Path) -> None:
     """Frontal films have patient, view and labels of their study; films of other studies are unknown."""
-    assert readers.detect_reader(release) == "mimic"
+    assert readers.detect_reader(release).name == "mimic"
     lines: list[str] = []
     first, second, third = mimic.read_films(str(release), report=lines.append)
     assert [film.view for film in (first, second, third)] == ["PA", "AP", "AP"]

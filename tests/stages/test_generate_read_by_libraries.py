@@ -37,7 +37,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def describe_images(dataset: Path) -> list[str]:
     """One line per image as the scripts print it: index, digest, labels and sum of the pixels."""
     table = read_metadata(dataset)
-    pixels = [image_reader.decode_pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
+    pixels = [image_reader.decode_pixels(data, name="x") for data in image_reader.read_all(dataset, table["file_name"])]
     rows = zip(table["index"], table["sha256"], table["Finding Labels"], pixels, strict=True)
     return [f"{index};{sha256};{labels};{image.astype(int).sum()}" for index, sha256, labels, image in rows]
 

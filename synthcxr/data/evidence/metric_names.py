@@ -48,6 +48,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("labels.shares.<finding>.ratio", "share of images with {finding} relative to films"),
     ("agreement.<finding>.synthetic", "agreement of the judge with the label {finding}"),
     ("similarity.synthetic", "MS-SSIM of pairs of images"),
+    ("metrics.<metric>.value", "{metric}"),
     ("weights.effective_share", "effective share of the weighted images"),
     ("privacy.<space>.share", "near copies in {space}"),
     ("privacy.<space>.share_low", "near copies in {space}, lower end of the 95 % CI"),
@@ -70,6 +71,7 @@ def name_metric(metric: str) -> str:
             parts = match.groupdict()
             return words.format(
                 space=_name_space(parts.get("space", "")),
+                metric="each metric" if parts.get("metric") == EACH else parts.get("metric", "").replace("_", " "),
                 finding="each finding" if parts.get("finding") == EACH else parts.get("finding", "").replace("_", " "),
             )
     return metric

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from synthcxr.data import model_names
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import ArtifactError
+from synthcxr.evaluation.features.feature_extractor import FeatureExtractor, open_on_torch_device
 from synthcxr.networks import efficientnet_weights
 
 NAME = "efficientnet-lite0"
@@ -58,3 +60,13 @@ def load(weights: Path, device: str) -> Callable[[UInt8], Float32]:
             return features
 
     return compute
+
+
+EXTRACTOR = FeatureExtractor(
+    name=NAME,
+    summary=model_names.name_network(NAME, {}),
+    resize=RESIZE,
+    find_digest=lambda: efficientnet_weights.LITE0.sha256,
+    open=open_on_torch_device(lambda device: load(efficientnet_weights.LITE0.find(), device)),
+    find_missing=describe_missing,
+)

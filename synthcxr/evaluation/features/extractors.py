@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -12,13 +11,18 @@ import numpy as np
 from synthcxr.config.schema import Device
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.errors import ArtifactError, ConfigError, DataError
-from synthcxr.evaluation.features import efficientnet_lite0, inception, inception_weights
+from synthcxr.errors import ConfigError, DataError
+from synthcxr.evaluation.features import efficientnet_lite0, inception
+from synthcxr.evaluation.features.feature_extractor import FeatureExtractor
 from synthcxr.model_files.onnx_metadata import ModelMetadata
-from synthcxr.networks import efficientnet_weights
+from synthcxr.project import extensions
+from synthcxr.project.extensions import Extensions
 
 JUDGE = "judge"
-KNOWN_EXTRACTORS = (JUDGE, efficientnet_lite0.NAME, inception.NAME)
+FEATURE_EXTRACTORS = Extensions(
+    extensions.EXTRACTORS, FeatureExtractor, (efficientnet_lite0.EXTRACTOR, inception.EXTRACTOR)
+)
+"""All extractors but the judge, which is a model of the project."""
 
 Outputs = dict[str, Float32]
 
@@ -58,41 +62,34 @@ class OnnxModel(Protocol):
     def run(self, array: Float32) -> Outputs: ...
 
 
+def list_extractors() -> tuple[str, ...]:
+    """The names of all extractors, the judge first; imports no package."""
+    return (JUDGE, *FEATURE_EXTRACTORS.list_names())
+
+
 def require_known(names: Iterable[str]) -> None:
-    """Raise ConfigError if a name is not in KNOWN_EXTRACTORS."""
+    """Raise ConfigError if a name is not that of an extractor."""
+    known = list_extractors()
     for name in names:
-        if name not in KNOWN_EXTRACTORS:
-            known = ", ".join(KNOWN_EXTRACTORS)
-            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {known}")
+        if name not in known:
+            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(known)}")
 
 
 def find_unavailable(names: Iterable[str]) -> dict[str, str]:
     """The extractors among `names` that cannot be opened on this machine, each with what to do about it."""
-    reasons = {name: _describe_missing(name) for name in names}
+    reasons = {name: FEATURE_EXTRACTORS.load(name).find_missing() for name in names if name != JUDGE}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def open_extractor(name: str, device: Device) -> Extractor:
-    """Open any of KNOWN_EXTRACTORS except the judge, which is a session that a stage opens.
+    """Open any extractor except the judge, which is a session that a stage opens.
 
     Raises ArtifactError if the weights are missing or their sha256 is wrong.
     """
-    if name == inception.NAME:
-        weights = inception_weights.find_weights()
-        if weights is None:
-            raise ArtifactError(
-                f"the original Inception is not on this machine: {inception_weights.describe_missing()}"
-            )
-        digest, resize, load = inception_weights.SHA256, inception.RESIZE, inception.load
-    else:
-        weights = efficientnet_weights.LITE0.find()
-        digest, resize, load = efficientnet_weights.LITE0.sha256, efficientnet_lite0.RESIZE, efficientnet_lite0.load
-    from synthcxr.networks.device import select_device  # imports torch
-
-    device_type = select_device(device).type
-    compute = load(weights, device_type)
+    declaration = FEATURE_EXTRACTORS.load(name)
+    device_type, compute = declaration.open(device)
     return Extractor(
-        provenance=Provenance(extractor=name, digest=digest, resize=resize),
+        provenance=Provenance(extractor=name, digest=declaration.find_digest(), resize=declaration.resize),
         device=device_type,
         training_splits=("train", "judge"),
         run=lambda pixels: {"features": compute(pixels)},
@@ -117,13 +114,3 @@ def compute_features(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) 
     if not outputs:
         raise DataError("there are no images to compute features of")
     return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
-
-
-def _describe_missing(name: str) -> str | None:
-    if name == efficientnet_lite0.NAME:
-        return efficientnet_lite0.describe_missing()
-    if name == inception.NAME:
-        if importlib.util.find_spec("torch") is None:
-            return "install it with `pip install 'synthcxr[train]'` (missing: torch)"
-        return None if inception_weights.find_weights() else inception_weights.describe_missing()
-    return None

@@ -7,12 +7,17 @@ neither resizes nor scales the pixels.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from synthcxr.data import model_names
 from synthcxr.data.images import Float32, UInt8
+from synthcxr.errors import ArtifactError
+from synthcxr.evaluation.features import inception_weights
+from synthcxr.evaluation.features.feature_extractor import FeatureExtractor, open_on_torch_device
 
 NAME = "inception"
 N_FEATURES = 2048
@@ -38,3 +43,27 @@ def load(weights: Path, device: str) -> Callable[[UInt8], Float32]:
             return features
 
     return compute
+
+
+def describe_missing() -> str | None:
+    """What to install to run Inception on this machine, or None if nothing is missing."""
+    if importlib.util.find_spec("torch") is None:
+        return "install it with `pip install 'synthcxr[train]'` (missing: torch)"
+    return None if inception_weights.find_weights() else inception_weights.describe_missing()
+
+
+def _load_installed(device: str) -> Callable[[UInt8], Float32]:
+    weights = inception_weights.find_weights()
+    if weights is None:
+        raise ArtifactError(f"the original Inception is not on this machine: {inception_weights.describe_missing()}")
+    return load(weights, device)
+
+
+EXTRACTOR = FeatureExtractor(
+    name=NAME,
+    summary=model_names.name_network(NAME, {}),
+    resize=RESIZE,
+    find_digest=lambda: inception_weights.SHA256,
+    open=open_on_torch_device(_load_installed),
+    find_missing=describe_missing,
+)

@@ -38,7 +38,7 @@ from synthcxr.evaluation.metrics.film_labels import FilmLabels
 from synthcxr.evaluation.metrics.film_variety import FilmVariety
 from synthcxr.evaluation.metrics.label_distribution import Bool
 from synthcxr.evaluation.metrics.ms_ssim import FilmSimilarity
-from synthcxr.evaluation.sections import protocol, variety
+from synthcxr.evaluation.sections import other_metrics, protocol, variety
 from synthcxr.evaluation.sections.cofindings import compute_cofindings
 from synthcxr.evaluation.sections.distances import build_empty_row
 from synthcxr.evaluation.sections.judge_agreement import compute_agreement_without_films
@@ -183,6 +183,7 @@ def compare_with_reference(
         "cofindings": compute_cofindings(synthetic.labels, reference.film_labels),
         "variety": variety.compute_variety(synthetic, reference.film_variety),
         "weights": variety.compute_weights(synthetic),
+        "metrics": other_metrics.compute_without_films(synthetic, {JUDGE: outputs["features"]}, rng),
         "classifier": {"status": NO_FILMS},
         "checks": checks,
         "protocol": protocol.describe_protocol_without_films(

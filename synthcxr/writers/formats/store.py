@@ -1,63 +1,78 @@
-"""The image store of each format, behind one interface: a folder of PNG or DICOM files, or WebDataset shards."""
+"""The formats of images: a folder of PNG or DICOM files, WebDataset shards, and those of installed packages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from synthcxr.data.synthetic_dataset import ImageRecord
-from synthcxr.writers.formats.image_folder import DICOM_FOLDER, PNG_FOLDER, PngFolder
-from synthcxr.writers.formats.webdataset import SHARD_FOLDER, TarShards
-
-ImageFormat = Literal["png", "dicom", "webdataset"]
-IMAGE_FOLDERS: Mapping[ImageFormat, str] = {"png": PNG_FOLDER, "dicom": DICOM_FOLDER, "webdataset": SHARD_FOLDER}
+from synthcxr.data.image_formats import ImageFormat, ImageStore
+from synthcxr.project import extensions
+from synthcxr.project.extensions import Extensions
+from synthcxr.writers.formats import image_folder, webdataset
+from synthcxr.writers.formats.image_folder import PngFolder
+from synthcxr.writers.formats.webdataset import TarShards
 
 
-class ImageStore(Protocol):
-    """The images of a dataset under a root folder.
+def _open_dicom(root: Path, generator: str) -> ImageStore:
+    from synthcxr.writers.formats.dicom import DicomFolder  # needs pydicom, an optional dependency
 
-    The ordinal of an image is its position in the dataset. Images are written strictly in that order.
-    """
-
-    suffix: ClassVar[str]
-    """The end of an image's file name. Stores with the same suffix hold the same bytes."""
-
-    def file_name(self, ordinal: int) -> str:
-        """The `file_name` of an image in metadata.csv."""
-
-    def encode(self, pixels: NDArray[np.uint8], record: ImageRecord) -> bytes:
-        """Encode an image uint8 [R, R]. Its record has no `file_name` and no `sha256` yet."""
-
-    def write(self, ordinal: int, data: bytes, record: ImageRecord) -> None:
-        """Add the next image."""
-
-    def read(self, records: Iterable[ImageRecord]) -> Iterator[bytes | None]:
-        """Yield the content of each record's file, or None if it is absent, incomplete or has another sha256."""
-
-    def truncate(self, n_images: int) -> None:
-        """Delete everything after the first `n_images` images."""
-
-    def close(self) -> None:
-        """Complete and close open files."""
+    return DicomFolder(root, generator)
 
 
-def open_store(image_format: ImageFormat, root: Path, *, generator: str) -> ImageStore:
-    """Open the store of a format under `root`. `generator` is the digest of the generator's file."""
-    if image_format == "dicom":
-        from synthcxr.writers.formats.dicom import DicomFolder  # needs pydicom, an optional dependency
-
-        return DicomFolder(root, generator)
-    return PngFolder(root) if image_format == "png" else TarShards(root)
-
-
-def library_versions(image_format: ImageFormat) -> dict[str, str]:
-    """The versions of the libraries that a file's bytes depend on, in addition to those of every format."""
-    if image_format != "dicom":
-        return {}
+def _find_pydicom_version() -> Mapping[str, str]:
     from synthcxr.writers.formats import dicom
 
     return {"pydicom": dicom.VERSION}
+
+
+FORMATS = Extensions(
+    extensions.WRITERS,
+    ImageFormat,
+    (
+        ImageFormat(
+            name="png",
+            summary="8-bit grey PNG files, 1,000 per folder",
+            folder=image_folder.PNG_FOLDER,
+            pattern="*/*.png",
+            media_type="image/png",
+            suffix=PngFolder.suffix,
+            bytes_per_pixel=0.5,
+            open=lambda root, _generator: PngFolder(root),
+        ),
+        ImageFormat(
+            name="dicom",
+            summary="DICOM files (Digital X-Ray Image For Presentation), 1,000 per folder; needs the extra `dicom`",
+            folder=image_folder.DICOM_FOLDER,
+            pattern="*/*.dcm",
+            media_type="application/dicom",
+            suffix=".dcm",
+            bytes_per_pixel=1.0,
+            open=_open_dicom,
+            library_versions=_find_pydicom_version,
+        ),
+        ImageFormat(
+            name="webdataset",
+            summary="WebDataset shards: tar files of 1,000 PNG files with their labels",
+            folder=webdataset.SHARD_FOLDER,
+            pattern="*.tar",
+            media_type="application/x-tar",
+            suffix=TarShards.suffix,
+            bytes_per_pixel=0.5,
+            open=lambda root, _generator: TarShards(root),
+            are_archives=True,
+        ),
+    ),
+)
+
+
+def open_store(image_format: str, root: Path, *, generator: str) -> ImageStore:
+    """Open the store of a format under `root`. `generator` is the digest of the generator's file.
+
+    Raises ExtensionError for an unknown format.
+    """
+    return FORMATS.load(image_format).open(root, generator)
+
+
+def library_versions(image_format: str) -> dict[str, str]:
+    """The versions of the libraries that a file's bytes depend on, in addition to those of every format."""
+    return {**FORMATS.load(image_format).library_versions(), **FORMATS.package_version(image_format)}

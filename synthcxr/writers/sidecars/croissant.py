@@ -18,7 +18,7 @@ from synthcxr.data.synthetic_dataset import (
     TRAIN_DISTANCE_COLUMN,
 )
 from synthcxr.storage import digests, json_files
-from synthcxr.writers.formats.store import IMAGE_FOLDERS, ImageFormat
+from synthcxr.writers.formats.store import FORMATS
 from synthcxr.writers.generation_request import GenerationRequest, Origin
 from synthcxr.writers.sidecars.latents_npy import LATENTS_FILE
 
@@ -67,11 +67,6 @@ _CONDITION_TEXTS: dict[ConditionPart, str] = {
     "view": "View of the generator's condition; empty for unknown.",
     "sex": "Sex of the generator's condition; empty for unknown.",
     "age": "Age of the generator's condition in years, to the nearest 5; empty for unknown.",
-}
-_FILE_PATTERNS: dict[ImageFormat, tuple[str, str]] = {
-    "png": ("*/*.png", "image/png"),
-    "dicom": ("*/*.dcm", "application/dicom"),
-    "webdataset": ("*.tar", "application/x-tar"),
 }
 _STATEMENTS = {
     False: "Synthetic chest X-rays from a generator trained on real films; no image shows a patient.",
@@ -130,10 +125,15 @@ def _describe_file(folder: Path, name: str, encoding: str) -> dict[str, Any]:
     }
 
 
-def _describe_images(image_format: ImageFormat) -> dict[str, Any]:
-    name, (pattern, encoding) = IMAGE_FOLDERS[image_format], _FILE_PATTERNS[image_format]
-    includes = f"{name}/{pattern}"
-    return {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": encoding, "includes": includes}
+def _describe_images(image_format: str) -> dict[str, Any]:
+    declaration = FORMATS.load(image_format)
+    return {
+        "@type": "cr:FileSet",
+        "@id": declaration.folder,
+        "name": declaration.folder,
+        "encodingFormat": declaration.media_type,
+        "includes": f"{declaration.folder}/{declaration.pattern}",
+    }
 
 
 def _describe_records(optional_columns: dict[str, tuple[str, str]]) -> dict[str, Any]:

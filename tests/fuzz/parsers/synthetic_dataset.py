@@ -96,7 +96,7 @@ def _open_shard(root: Path) -> OpenParser:
         reader = image_reader.ImageReader(dataset)
         for record, data in zip(records, image_reader.read(dataset, [r.file_name for r in records]), strict=True):
             if data is not None:
-                image_reader.decode_pixels(data)
+                image_reader.decode_pixels(data, name="x")
                 reader.read(record.file_name)
         list(image_reader.read_verified(dataset, records))
         if None in list(TarShards(dataset).read(records)):

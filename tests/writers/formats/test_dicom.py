@@ -72,11 +72,11 @@ def test_bytes_are_reproducible_and_uids_are_unique(encoded: bytes, tmp_path: Pa
 
 def test_pixels_are_read_without_pydicom(encoded: bytes) -> None:
     """`image_reader` decodes these files as it decodes PNGs; a truncated or foreign file is an error."""
-    np.testing.assert_array_equal(image_reader.decode_pixels(encoded), PIXELS)
-    np.testing.assert_array_equal(image_reader.decode_pixels(images.encode_png(PIXELS)), PIXELS)
+    np.testing.assert_array_equal(image_reader.decode_pixels(encoded, name="x"), PIXELS)
+    np.testing.assert_array_equal(image_reader.decode_pixels(images.encode_png(PIXELS), name="x"), PIXELS)
     for damaged in (encoded[:-7], encoded[:200], encoded[:132], encoded + b"\0\0"):
         with pytest.raises(DataError, match="not a DICOM file that synthcxr wrote"):
-            image_reader.decode_pixels(damaged)
+            image_reader.decode_pixels(damaged, name="x")
 
 
 def test_dciodvfy_finds_no_error(file: Path) -> None:

@@ -1,0 +1,58 @@
+"""The declaration of a metric: a number about the images of a dataset, beside the same number for films."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageGroup:
+    """The images of a dataset, or the test films that they are compared with.
+
+    `read_pixels` returns the first k of the `n` images, uint8 [k, R, R]. `findings` are the labels, float32 [n, 14] in
+    the order of the NIH, NaN where unknown: of images by the classifier, of films by their source. `features` are those
+    of each available extractor by name, float32 [n, d]. `patients` are the patients of films; images have none.
+    """
+
+    n: int
+    read_pixels: Callable[[int], NDArray[np.uint8]]
+    findings: Float32
+    features: Mapping[str, Float32]
+    patients: NDArray[np.object_] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricValue:
+    """The value of a metric with its 95 % interval, and the value of films; None where there is none."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    films: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class NotComputable:
+    """Why a metric has no value for these images, such as "n = 1": its gates are then not applicable."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric, which gates name as `metrics.NAME.value`.
+
+    `meaning` is what the report and the gates call it, such as "mean grey level of an image". `compute` gets the
+    images, the test films (None where there are none) and a random stream of its own. With `needs_films`, the metric is
+    not applicable to images that are compared with fewer than 50 films.
+    """
+
+    name: str
+    meaning: str
+    compute: Callable[[ImageGroup, ImageGroup | None, np.random.Generator], MetricValue | NotComputable]
+    needs_films: bool = False
