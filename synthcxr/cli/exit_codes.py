@@ -18,6 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 from cloup.formatting import HelpSection
 
 from synthcxr.errors import GateError, SynthCXRError
+from synthcxr.project import extensions
 from synthcxr.storage import cache_dir, clean_up, redaction, stop_signals
 
 EXTRAS = {
@@ -124,11 +125,16 @@ class CommandGroup(cloup.Group):
 
 
 def _exit_unexpectedly(ctx: click.Context, error: Exception) -> None:
-    """End in one line that names the error, with its traceback in a file, or on stderr with --verbose."""
+    """End in one line that names the error, with its traceback in a file, or on stderr with --verbose.
+
+    If the code of an extension raised it, the line names the extension's package.
+    """
     message = " ".join(str(error).split())[:_MESSAGE_LIMIT]
     line = f"Error: unexpected {type(error).__name__}{': ' if message else ''}{message}"
     place = "above" if ctx.meta.get(_VERBOSE) else _write_traceback()
-    return _exit(ctx, f"{line}; please report it with the traceback {place}", code=2)
+    package = extensions.find_package_of(error.__traceback__)
+    receiver = "" if package is None else f" to the authors of {package}, whose code raised it,"
+    return _exit(ctx, f"{line}; please report it{receiver} with the traceback {place}", code=2)
 
 
 def _write_traceback() -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from synthcxr.errors import ConfigError
+from synthcxr.project import extensions
 
 PACKAGE = "synthcxr"
 STAGE_MODULES = {
@@ -53,18 +54,28 @@ def find_closure(module: str, *, root: Path = ROOT) -> tuple[Path, ...]:
     return tuple(sorted(path.relative_to(root) for path in files if path.stat().st_size))
 
 
-def compute_digest(module: str, *, root: Path = ROOT) -> str:
-    """Return sixteen hex digits of the names and contents of the closure of `module`."""
+def compute_digests() -> dict[str, str]:
+    """The digest of each stage of dvc.yaml: of its code, and of the packages that extend it with their versions."""
+    return {
+        stage: compute_digest(module, packages=extensions.list_packages(stage))
+        for stage, module in STAGE_MODULES.items()
+    }
+
+
+def compute_digest(module: str, *, root: Path = ROOT, packages: Sequence[str] = ()) -> str:
+    """Return sixteen hex digits of the names and contents of the closure of `module`, and of `packages`."""
     sha256 = hashlib.sha256()
     for path in find_closure(module, root=root):
         content = hashlib.sha256((root / path).read_bytes()).hexdigest()
         sha256.update(f"{path.as_posix()} {content}\n".encode())
+    for package in packages:
+        sha256.update(f"{package}\n".encode())
     return sha256.hexdigest()[:16]
 
 
 def render_lock(version: str) -> str:
     """Return the text of synthcxr.lock: YAML with the version, and the digest of each stage under `stages`."""
-    lines = [f"  {stage}: '{compute_digest(module)}'" for stage, module in STAGE_MODULES.items()]
+    lines = [f"  {stage}: '{digest}'" for stage, digest in compute_digests().items()]
     return "\n".join([f"version: '{version}'", "stages:", *lines, ""])
 
 

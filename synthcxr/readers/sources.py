@@ -89,7 +89,7 @@ def _check_options(key: str, reader: Reader, options: Mapping[str, Any]) -> None
     for name, value in options.items():
         if name not in parameters:
             raise ConfigError(f"{key}.{name}: unknown option of reader {reader.name}; known: {', '.join(parameters)}")
-        if not _has_type(value, hints[name]):
+        if name in hints and not _has_type(value, hints[name]):
             raise ConfigError(f"{key}.{name}: expected {_describe_type(hints[name])}, got {value!r}")
     for name, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and name not in options:

@@ -17,14 +17,18 @@ from packaging.requirements import Requirement
 
 import synthcxr
 from synthcxr.config.schema import load_config
-from synthcxr.errors import ArtifactError, ConfigError, DataError
+from synthcxr.errors import ArtifactError, ConfigError, DataError, ExtensionError
+from synthcxr.evaluation.declared_metrics import METRICS
 from synthcxr.evaluation.features import inception_weights
+from synthcxr.evaluation.features.extractors import FEATURE_EXTRACTORS
 from synthcxr.model_files import model_folder
 from synthcxr.model_files.model_folder import GENERATOR_FILE
 from synthcxr.networks import efficientnet_weights
-from synthcxr.project import packaged_files
+from synthcxr.project import extensions, packaged_files
+from synthcxr.readers import READERS
 from synthcxr.registry import model_address, tracking_uri
 from synthcxr.storage import redaction
+from synthcxr.writers.formats.store import FORMATS
 
 PACKAGE = "synthcxr"
 NEEDED_GB = 5
@@ -58,6 +62,7 @@ def run(*, folder: Path) -> Iterator[Diagnostic]:
     """Yield the result of each check as soon as it is known."""
     yield from _check_versions()
     yield _check_extras()
+    yield from _check_extensions()
     yield from _check_providers()
     yield _check_disk(folder)
     yield _check_project(folder)
@@ -112,6 +117,19 @@ def _check_extras() -> Diagnostic:
         todo = f"to add the others, run: pip install '{PACKAGE}[{','.join(incomplete)}]'"
         return Diagnostic("extras", "note", f"{', '.join(complete) or 'none'} installed; {todo}")
     return Diagnostic("extras", "OK", ", ".join(complete))
+
+
+def _check_extensions() -> Iterator[Diagnostic]:
+    """Each package that extends synthcxr, and whether its extensions can be used."""
+    for registry in (READERS, FORMATS, FEATURE_EXTRACTORS, METRICS):
+        for name, entry_point in extensions.find_entry_points(registry.group).items():
+            try:
+                registry.load(name)
+            except ExtensionError as error:
+                yield Diagnostic("extensions", "TO DO", str(error))
+            else:
+                noun, package = extensions.GROUPS[registry.group], extensions.describe_package(entry_point)
+                yield Diagnostic("extensions", "OK", f"{noun} {name} of {package}")
 
 
 def _is_incomplete(extra: str, requirements: list[Requirement]) -> bool:

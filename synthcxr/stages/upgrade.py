@@ -32,7 +32,7 @@ def run(folder: Path) -> Iterator[str]:
 
 
 def _compare_code(locked: Mapping[str, Any]) -> str:
-    installed = {stage: import_closure.compute_digest(module) for stage, module in import_closure.STAGE_MODULES.items()}
+    installed = import_closure.compute_digests()
     changed = [stage for stage, digest in installed.items() if locked.get(stage) != digest]
     if changed:
         return f"code: changed for {', '.join(changed)}; `dvc repro` reruns these stages and those after them"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.paths import REPOSITORY
 
 from synthcxr import readers
+from synthcxr.cli.project import init
 from synthcxr.data import images
 from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason
 from synthcxr.errors import DataError
@@ -31,6 +33,25 @@ def test_every_option_is_described() -> None:
         assert reader.options.keys() == reader.parameters.keys(), reader.name
         assert ("path" in reader.options) == (reader.matches is not None), reader.name
         assert reader.salt_option is None or reader.salt_option in reader.options, reader.name
+
+
+def test_the_documentation_lists_the_readers_and_their_options() -> None:
+    """The tables of docs/mlops.md and the choices of `init --reader` are those of the declarations."""
+    page = (REPOSITORY / "docs/mlops.md").read_text(encoding="utf-8")
+    layouts = [reader for reader in readers.READERS.load_all() if reader.matches is not None]
+    for reader in layouts:
+        assert f"\n| `{reader.name}` | {reader.films} |" in page
+    for reader in readers.READERS.load_all():
+        for option, text in reader.options.items():
+            rows = [
+                line
+                for line in page.splitlines()
+                if line.startswith(f"| `{option}` |") and line.endswith(f"| {text} |")
+            ]
+            assert len(rows) == 1, option
+            assert f"`{reader.name}`" in rows[0]
+    (choice,) = (option.type for option in init.params if option.name == "reader")
+    assert choice.shipped == tuple(reader.name for reader in layouts)
 
 
 @pytest.mark.parametrize("table", ["Data_Entry_2017.csv", "labels.csv"])

@@ -11,12 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.dataset_records import write_images
 from support.file_digests import digest_files
+from support.paths import REPOSITORY
 
+from synthcxr.cli.generate import generate
 from synthcxr.data import image_reader
 from synthcxr.data.synthetic_dataset import to_metadata_row
 from synthcxr.storage.digests import sha256_bytes
 from synthcxr.writers.formats import image_folder, webdataset
 from synthcxr.writers.formats.image_folder import PngFolder
+from synthcxr.writers.formats.store import FORMATS
 from synthcxr.writers.formats.webdataset import TarShards
 
 STORES = pytest.mark.parametrize("store_class", [PngFolder, TarShards])
@@ -102,3 +105,24 @@ def test_changed_json_in_a_shard_reads_as_none(tmp_path: Path) -> None:
     path = tmp_path / "shards/00000.tar"
     path.write_bytes(path.read_bytes().replace(b'"weight": 1.0', b'"weight": 2.0'))
     assert list(TarShards(tmp_path).read(records)) == [None]
+
+
+def test_the_formats_of_the_command_line_and_the_documentation_are_declared() -> None:
+    """The choices of `generate --format` and the table of docs/generate.md are those of the declarations."""
+    (choice,) = (option.type for option in generate.params if option.name == "image_format")
+    assert choice.shipped == tuple(image_format.name for image_format in FORMATS.shipped)
+    page = (REPOSITORY / "docs/generate.md").read_text(encoding="utf-8")
+    for image_format in FORMATS.shipped:
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{image_format.name}`"))
+        assert f"`{image_format.folder}/" in row
+
+
+@STORES
+def test_stores_keep_to_their_declaration(store_class: type, tmp_path: Path) -> None:
+    """Files lie in the declared folder, match its pattern, and images have the declared suffix."""
+    (image_format,) = (entry for entry in FORMATS.shipped if type(entry.open(tmp_path, "")) is store_class)
+    store = store_class(tmp_path)
+    records = write_images(store, 0, 2)
+    store.close()
+    assert all(record.file_name.endswith(image_format.suffix) for record in records)
+    assert list((tmp_path / image_format.folder).glob(image_format.pattern))
