@@ -226,7 +226,7 @@ def test_each_format_has_one_loader() -> None:
 
 
 def test_only_the_loaders_and_the_last_resort_catch_every_exception() -> None:
-    """`except Exception` without `raise` is in the guard of the loaders, the command line and the DICOM worker only."""
+    """`except Exception` without `raise` is in the guards of files and packages, the command line and the DICOM worker."""
     broad = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "synthcxr").rglob("*.py")
@@ -237,5 +237,6 @@ def test_only_the_loaders_and_the_last_resort_catch_every_exception() -> None:
     assert broad == {
         "synthcxr/storage/guarded_files.py",
         "synthcxr/cli/exit_codes.py",
+        "synthcxr/project/extensions.py",
         "synthcxr/readers/dicom_worker.py",
     }

@@ -62,7 +62,7 @@ def test_every_number_is_explained() -> None:
 
 
 def test_every_explained_number_exists() -> None:
-    """Each name in a table is in metrics.json, or belongs to the optional prevalence or to a metric of later versions."""
+    """Each name in a table is in metrics.json, or is of the optional prevalence or of a later version."""
     metrics = json.loads((DOCS / "results/starter/metrics.json").read_text(encoding="utf-8"))
     explained = {name for cell, _ in ROWS for name in parse_names(cell)}
     assert {

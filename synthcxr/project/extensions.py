@@ -110,7 +110,7 @@ def load_declaration(entry_point: EntryPoint, declaration_type: type[D]) -> D:
     subject = f"{GROUPS[entry_point.group]} {entry_point.name!r} of {describe_package(entry_point)}"
     try:
         declaration = entry_point.load()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the code of a package may raise anything when it is imported
         reason = f"{type(error).__name__}: {error}"
         raise ExtensionError(f"{subject} cannot be imported: {reason}; upgrade or uninstall the package") from error
     if not isinstance(declaration, declaration_type) or declaration.name != entry_point.name:
