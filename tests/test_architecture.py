@@ -226,7 +226,7 @@ def test_each_format_has_one_loader() -> None:
 
 
 def test_only_the_loaders_and_the_last_resort_catch_every_exception() -> None:
-    """`except Exception` without `raise` is in the guards of files and packages, the command line and the DICOM worker."""
+    """`except Exception` without `raise` is in the guards of files and packages, the CLI and the DICOM worker only."""
     broad = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "synthcxr").rglob("*.py")

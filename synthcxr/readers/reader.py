@@ -31,11 +31,11 @@ class Reader:
 
     `films` says in a few words which films it reads. `read` is called with the options of an entry of
     `prepare.sources` and with `report`, which receives one line for each group of films that are left out. It returns
-    the films, or raises DataError for films that cannot be read and ConfigError, beginning with the option, for a value
-    that is not allowed. The annotations of its parameters, if any, are the types of the options; `options` says what each
-    one sets. `matches` returns whether a folder has this layout; without it, `init` cannot read such films. `attribution`
-    is the text with which the films must be cited. `salt_option` is the option that takes a file with a secret, which
-    `init` creates.
+    the films, or raises DataError for films that cannot be read and ConfigError, beginning with the option, for a
+    value that is not allowed. The annotations of its parameters, if any, are the types of the options; `options` says
+    what each one sets. `matches` returns whether a folder has this layout; without it, `init` cannot read such films.
+    `attribution` is the text with which the films must be cited. `salt_option` is the option that takes a file with a
+    secret, which `init` creates.
     """
 
     name: str
