@@ -19,8 +19,14 @@ from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FIL
 from synthcxr.stages import distill
 from synthcxr.storage import json_files
 from synthcxr.synthesis.request.label_condition import LabelCondition
-from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule, fit_schedule
-from synthcxr.synthesis.sampling.importance_guide import UNGUIDED_SHARE, Guide, GuidedSampler, Proposal
+from synthcxr.synthesis.sampling.annealed_importance_sampling import AnnealingSchedule
+from synthcxr.synthesis.sampling.importance_guide import (
+    MIN_EFFECTIVE_SHARE,
+    UNGUIDED_SHARE,
+    Guide,
+    GuidedSampler,
+    Proposal,
+)
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
@@ -209,14 +215,40 @@ def test_more_conditions_make_a_request_less_likely(models: Path, sampler: Rejec
     assert (without_edema <= proposal.log_probability(latents, MASS, thresholds) + 1e-12).all()
 
 
-def test_a_schedule_knows_whether_its_target_was_reached(models: Path) -> None:
-    """A likely condition reaches the target, and one that no latent meets ends at a limit."""
-    rng = np.random.default_rng(0)
-    likely, _ = fit_schedule(lambda latents: -np.square(latents[:, 0].astype(np.float64) - 2), 4, 0.5, rng)
-    assert likely.powers
-    assert likely.reaches_target
-    impossible, _ = fit_schedule(lambda latents: np.full(len(latents), -20.0), 4, 0.5, rng)
-    assert not impossible.reaches_target
+def test_the_acceptance_rate_is_predicted(models: Path, sampler: RejectionSampler, guide: Guide) -> None:
+    """Within a factor of 2 of the measured one, for a guided finding; near 0 for a set that no image shows."""
+    batches = list(GuidedSampler(sampler, guide).draw(seed=3, start=0, stop=1024))
+    assert 0.5 < guide.acceptance_rate / (count_accepted(batches) / 1024) < 2
     strategy = SamplingStrategy.open(models, method="guided", batch_size=16, device="cpu")
-    assert not strategy.predicts_success(LabelCondition.from_exact_set(FINDINGS))
-    assert not dataclasses.replace(strategy, proposal=None).predicts_success(MASS)
+    assert strategy.predict_rate(MASS) == guide.acceptance_rate > 1.5 * guide.base_rate
+    assert strategy.predict_rate(LabelCondition.from_exact_set(FINDINGS)) < 1e-4
+    assert dataclasses.replace(strategy, proposal=None).predict_rate(MASS) == 0
+
+
+def test_the_weights_keep_the_minimum_of_the_effective_share(sampler: RejectionSampler, guide: Guide) -> None:
+    """The share measured on images is near the predicted one, and far below it without a limit."""
+    unlimited = Guide.fit(dataclasses.replace(guide.proposal, min_effective_share=0.0, guides={}), MASS, sampler)
+    shares = []
+    for guide_of_weights in (guide, unlimited):
+        batches = list(GuidedSampler(sampler, guide_of_weights).draw(seed=3, start=0, stop=1024))
+        weights = np.concatenate([batch.weights for batch in batches])
+        shares.append(weights.sum() ** 2 / (weights**2).sum() / len(weights))
+    assert guide.effective_share >= MIN_EFFECTIVE_SHARE
+    assert shares[0] > 0.8 * MIN_EFFECTIVE_SHARE > shares[1]
+    assert len(guide.schedule.powers) < len(unlimited.schedule.powers)
+
+
+def test_auto_rejects_where_the_guide_moves_nothing(models: Path) -> None:
+    """One line says so and gives the cost; a request with a guided finding, and method guided itself, stay guided."""
+    strategy = SamplingStrategy.open(models, method="auto", batch_size=16, device="cpu")
+    everything = LabelCondition.from_exact_set(FINDINGS)
+    settled, lines = strategy.settle_method("auto", [everything])
+    assert settled.method == "reject" and settled.proposal is None
+    (line,) = lines
+    assert "method guided cannot keep an effective sample size of 50% of the images" in line
+    assert "candidates are drawn as with method reject, predicted to take" in line
+    assert strategy.settle_method("guided", [everything])[0].method == "guided"
+    assert strategy.settle_method("auto", [MASS]) == (strategy, ())
+    assert strategy.settle_method("auto", [everything, MASS]) == (strategy, ())
+    (block,) = strategy.draw(everything, seed=3, start=0, stop=16)
+    assert block.latents is None and (block.weights == 1).all()
