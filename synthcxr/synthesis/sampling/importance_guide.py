@@ -143,9 +143,9 @@ class Guide:
         size = sampler.generator.metadata.latent
         floor = proposal.min_effective_share
         fitted = fit_schedule(unguided.score, size, TARGET_PROBABILITY, rng, min_effective_share=floor)
-        rates = {"acceptance_rate": fitted.base_likelihood, "base_rate": fitted.base_likelihood}
         if floor and fitted.likelihood < MIN_GAIN * fitted.base_likelihood:
-            return dataclasses.replace(unguided, **rates)
+            rate = fitted.base_likelihood
+            return dataclasses.replace(unguided, acceptance_rate=rate, base_rate=rate)
         return dataclasses.replace(
             unguided,
             schedule=fitted.schedule,

@@ -100,7 +100,7 @@ def measure_effective_share(schedule: AnnealingSchedule) -> float:
     noise = rng.standard_normal((n, schedule.n_moves, SIZE), dtype=np.float32)
     annealed = anneal(schedule, steep_score, latents, noise, rng.random((n, schedule.n_moves)))
     is_accepted = rng.random(n) < np.exp(annealed.scores)
-    weights = np.exp(annealed.log_weights - annealed.log_weights.max())[is_accepted]
+    weights = np.exp(annealed.log_weights - schedule.final_power * annealed.scores)[is_accepted]
     return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
 
 
