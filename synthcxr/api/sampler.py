@@ -73,9 +73,9 @@ class Sampler:
         """Return images that show all of `labels`, uint8 [n, R, R], and a table with one row per image.
 
         The columns of the table are index, seed, requested, Finding Labels, p_* (calibrated probabilities), weight and
-        latent_sha256. With method "auto", a model that has a proposal is sampled guided; the column `weight` then
-        corrects for it. The same seed and method give the same images as `synthcxr generate`. With a `threshold`,
-        each of `labels` must also reach this calibrated probability.
+        latent_sha256. With method "auto", a model that has a proposal is sampled guided, unless too little variety
+        would be left; the column `weight` then corrects for it. The same seed and method give the same images as
+        `synthcxr generate`. With a `threshold`, each of `labels` must also reach this calibrated probability.
 
         `view` ("PA" or "AP"), `sex` ("F" or "M") and `age` in years (such as "60-70") are for conditional generators.
         Their method "auto" is conditional, and the condition of each image is in the columns Condition Findings, view,
@@ -93,11 +93,13 @@ class Sampler:
         limit = max_draws or default_max_draws(n, selective=bool(requested))
         attributes = AttributeRequest.from_text(view, sex, age)
         strategy = self._choose_strategy(method, attributes, is_selective=bool(requested))
-        if unseen := strategy.describe_unseen([LabelCondition(requested)]):
-            warnings.warn(unseen, stacklevel=2)
+        condition = LabelCondition(requested)
+        strategy, lines = strategy.settle_method(method, [condition])
+        for line in lines:
+            warnings.warn(line, stacklevel=2)
         batches: list[ImageBatch] = []
         n_missing = n
-        for batch in strategy.draw(LabelCondition(requested), seed=seed, start=0, stop=limit):
+        for batch in strategy.draw(condition, seed=seed, start=0, stop=limit):
             if on_block is not None:
                 on_block(batch.stop)
             is_probable = np.all(self._calibrate(batch.probabilities)[:, columns] >= threshold, axis=1)

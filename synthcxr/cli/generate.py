@@ -88,9 +88,10 @@ EXAMPLES = """\
         "--method",
         type=click.Choice(["auto", "conditional", "guided", "reject", "optimise"]),
         help="How to find images with the requested findings: conditional tells them to a conditional generator; reject"
-        " draws at random; guided moves latents to where the proposal network (see `synthcxr distill`) predicts the"
-        " findings; optimise moves latents along the gradient of the classifier and needs PyTorch.  [default:"
-        " conditional if the generator is, else guided if the model has a proposal network, else reject]",
+        " draws at random; guided moves latents towards where the proposal network (see `synthcxr distill`) predicts"
+        " the findings, as far as images keep their variety; optimise moves latents along the gradient of the"
+        " classifier and needs PyTorch.  [default: conditional if the generator is, else guided if the model has a"
+        " proposal network and variety is kept, else reject]",
     ),
     cloup.option(
         "--max-draws",

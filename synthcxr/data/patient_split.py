@@ -68,9 +68,10 @@ def split_patients(
     return {film.image_index: splits[film.patient_id] for film in films}
 
 
-def check_patients(films: Sequence[Film], shares: SplitShares) -> None:
+def check_patients(films: Sequence[Film], shares: SplitShares, *, earlier: Mapping[str, str] | None = None) -> None:
     """Raise the errors of `split_patients` that do not depend on the pixels of the films."""
     official_lists = _collect_official_lists(films)
+    _check_earlier_splits(earlier or {}, official_lists)
     unlabelled = _find_unlabelled_patients(films, official_lists, shares)
     _allocate(len(official_lists) - len(unlabelled), dataclasses.asdict(shares))
 

@@ -52,16 +52,21 @@ class RunRequest(TypedDict):
     without: NotRequired[list[str]]
     parts: NotRequired[list[RunPart]]
     attributes: NotRequired[RunAttributes]
+    min_effective_share: NotRequired[Share]
 
 
 class RunCounts(TypedDict):
-    """How many images were requested and accepted, from how many candidates and runs of the generator."""
+    """How many images were requested and accepted, from how many candidates and runs of the generator.
+
+    `effective_size` is the effective sample size of the weights, if they differ.
+    """
 
     requested: CountOrZero
     found: CountOrZero
     draws: NimgOrZero
     acceptance_rate: Share
     runs: NotRequired[NimgOrZero]
+    effective_size: NotRequired[float]
 
 
 class RunShortfall(TypedDict):

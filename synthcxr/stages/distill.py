@@ -19,6 +19,7 @@ from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.random_streams import MAX_SEED
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
+from synthcxr.evaluation.metrics.effective_sample_size import effective_sample_size
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.networks.onnx_export import export_onnx
@@ -181,7 +182,12 @@ def _measure_proposal(
     }
     for finding, share in zip(FINDINGS, variance_explained.tolist(), strict=True):
         findings[finding]["variance_explained"] = share
-    return {"n_held": len(z), "digest": proposal.session.digest, "findings": findings}
+    return {
+        "n_held": len(z),
+        "digest": proposal.session.digest,
+        "min_effective_share": proposal.min_effective_share,
+        "findings": findings,
+    }
 
 
 def _measure_finding(
@@ -206,6 +212,7 @@ def _measure_finding(
     batches = list(GuidedSampler(sampler, guide).draw(seed=SEED, start=FIRST_MEASURED_CANDIDATE, stop=stop))
     n_runs = sum(batch.generator_runs for batch in batches)
     n_accepted = sum(len(batch.indices) for batch in batches)
+    weights = np.concatenate([batch.weights for batch in batches])
     return {
         "n_shown": n_matches,
         "rate": n_matches / len(z),
@@ -213,6 +220,7 @@ def _measure_finding(
         "runs": n_runs,
         "accepted": n_accepted,
         "runs_an_image": n_runs / n_accepted if n_accepted else None,
+        "effective_share": effective_sample_size(weights) / n_accepted if n_accepted else None,
         "recall": n_recalled / n_matches if n_matches else None,
         "recall_interval": list(bootstrap.wilson_interval(n_recalled, n_matches)) if n_matches else None,
     }

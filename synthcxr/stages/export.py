@@ -14,9 +14,11 @@ from synthcxr.config.schema import ExportConfig
 from synthcxr.data import images
 from synthcxr.data.condition_table import ConditionTable
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
+from synthcxr.data.films import GAN_TRAINING_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.data.minimum_films import MIN_FILMS_TO_TRAIN
+from synthcxr.data.rare_conditions import merge_rare_conditions
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.memorisation.pixel_index import smooth_and_reduce
 from synthcxr.evaluation.metrics import frechet
@@ -80,7 +82,7 @@ def _write_outputs(
     }
     judge_session = Session.open(out / JUDGE_FILE, kind="judge", device="cpu")
     earlier_films = TrainingFilms.read_earlier(gan / TRAINING_FILMS_FILE)
-    table = _read_condition_table(gan, gan_config)
+    table = _read_condition_table(gan, gan_config, dataset)
     _write_reference(
         config, dataset, resolution, judge_session, out / REFERENCE_FILE, earlier_films=earlier_films, table=table
     )
@@ -98,12 +100,17 @@ def _write_outputs(
     return index
 
 
-def _read_condition_table(gan: Path, gan_config: GanTraining) -> ConditionTable | None:
-    """Read the table of training conditions; None for an unconditional GAN."""
+def _read_condition_table(gan: Path, gan_config: GanTraining, dataset: FilmDataset) -> ConditionTable | None:
+    """Read the table of training conditions, with rare ones made less specific; None for an unconditional GAN."""
     columns = gan_config.get("condition", [])
     if len(columns) != gan_config["network"].get("n_condition", 0):
         raise ArtifactError(f"{gan / training_config.CONFIG_FILE}: network and condition disagree; train it again")
-    return ConditionTable.read(gan / TRAINING_FILMS_FILE, columns) if columns else None
+    if not columns:
+        return None
+    table, resolution = ConditionTable.read(gan / TRAINING_FILMS_FILE, columns), gan_config["resolution"]
+    rows = dataset.rows(resolution)[dataset.indices(resolution, GAN_TRAINING_SPLITS)]
+    patients = dataset.manifest["patient_id"].to_numpy(dtype=str)[rows]
+    return merge_rare_conditions(table, dataset.attributes(rows), patients.tolist())
 
 
 def _require_same_films(folder: Path, dataset: FilmDataset) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.checks.check_result import CheckResult
-from synthcxr.config.schema import GenerateConfig
+from synthcxr.config.schema import GenerateConfig, Method
 from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.run_schema import RunShortfall
 from synthcxr.errors import ConfigError, DataError, GateError
@@ -123,15 +123,14 @@ def run(
     command again. `image_format` None means PNG up to 10,000 images and WebDataset shards beyond. `build_copy_filter`
     gets the generator's metadata; the filter rejects candidates that are too near to a film, and metadata.csv gets each
     image's distance. `engine` draws in processes of `threads` threads each, with the same result.
-
-    `say` gets lines before the work starts: what no training film of a conditional generator shows, and which of
-    several sets of findings will get too few images.
+    `say` gets lines before the work starts: what the request means for this model, and which sets will lack images.
 
     Raises ShortfallError (exit code 1) if the candidates run out; the dataset is then in place with fewer images.
     Raises DataError if the dataset's own checks fail. After any other SynthCXRError `out` is as it was.
     """
     quotas = plan_quotas(config)
-    strategy = _open_strategy(config, model, threads)
+    conditions = [labels for labels, _ in quotas]
+    strategy, notes = _open_strategy(config, config.method, model, threads).settle_method(config.method, conditions)
     generator, classifier = strategy.sampler.generator.metadata, strategy.sampler.classifier.metadata
     source = _Source(strategy, model, engine, build_copy_filter(generator) if build_copy_filter else None)
     request = _build_request(config, quotas, source, image_format)
@@ -139,8 +138,8 @@ def run(
     origin = Origin(model_name, generator, classifier, tuple(command), read_attribution(model), judge)
     if append and request.parts:
         raise ConfigError("--append: cannot extend a request for several sets of findings; choose another --out")
-    if unseen := strategy.describe_unseen([labels for labels, _ in quotas]):
-        say(unseen)
+    for line in notes:
+        say(line)
     if dry_run:
         return _report_dry_run(out, request, origin, source, append=append, force=force)
 
@@ -149,7 +148,8 @@ def run(
             return _report("already finished", out, request, writer.finished_run, rates=source.read_rates())
         n_resumed, keeps_threads = writer.n_images, writer.request.threads != request.threads
         if keeps_threads:  # the bytes may depend on the number of threads, so use that of the existing images
-            source = dataclasses.replace(source, strategy=_open_strategy(config, model, writer.request.threads))
+            strategy = _open_strategy(config, strategy.method, model, writer.request.threads)
+            source = dataclasses.replace(source, strategy=strategy)
         _draw_open_parts(source, writer, say)
         written_run, checks = writer.commit(functools.partial(_check_dataset, request=request))
         rates = source.read_rates()
@@ -158,10 +158,10 @@ def run(
         )
 
 
-def _open_strategy(config: GenerateConfig, model: Path, threads: int | None) -> SamplingStrategy:
+def _open_strategy(config: GenerateConfig, method: Method, model: Path, threads: int | None) -> SamplingStrategy:
     return SamplingStrategy.open(
         model,
-        method=config.method,
+        method=method,
         batch_size=config.batch,
         device=config.device,
         threads=threads,
@@ -193,6 +193,7 @@ def _build_request(
         threads=strategy.sampler.generator.threads,
         copy_filter=source.copy_filter.fingerprint if source.copy_filter else "",
         attributes=strategy.attributes,
+        min_effective_share=strategy.min_effective_share,
     )
 
 

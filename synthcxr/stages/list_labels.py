@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.sampling.importance_guide import MIN_EFFECTIVE_SHARE
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
 DEFAULT_N_CANDIDATES = 2048
@@ -36,6 +37,7 @@ class _ProposalJson(TypedDict):
 
     digest: str
     n_held: Count
+    min_effective_share: NotRequired[float]
     findings: dict[str, _ProposalRow]
 
 
@@ -44,9 +46,9 @@ class LabelRate:
     """`n_positive` of `n_candidates` show the finding by the classifier's threshold.
 
     `weak` says that the threshold was chosen on few films. `guided_runs_per_image` is the number of generator runs per
-    accepted image of method guided, measured by `synthcxr distill`; None if unknown. `n_conditioned` are the candidates
-    whose condition has the finding, and `n_confirmed` those of them that show it: method conditional draws from them
-    alone.
+    accepted image of method guided, measured by `synthcxr distill` with the present limit of the guides; None if
+    unknown. `n_conditioned` are the candidates whose condition has the finding, and `n_confirmed` those of them that
+    show it: method conditional draws from them alone.
     """
 
     finding: str
@@ -147,5 +149,7 @@ def _read_distilled_rates(model: Path) -> tuple[LabelRate, ...]:
         if measured is None or measured["n_shown"] > report["n_held"]:
             raise ArtifactError(f"{model / PROPOSAL_REPORT_FILE}: has no rate of {name}; run `synthcxr distill` again")
         counts = measured["n_shown"], report["n_held"]
-        rates.append(LabelRate(name, *counts, name in classifier.weak, measured["runs_an_image"]))
+        is_current = report.get("min_effective_share", 0.0) == MIN_EFFECTIVE_SHARE
+        runs_per_image = measured["runs_an_image"] if is_current else None
+        rates.append(LabelRate(name, *counts, name in classifier.weak, runs_per_image))
     return tuple(rates)

@@ -93,7 +93,7 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
     ]
     films = _select_films(sources, config.view, report_line)
     earlier = _read_earlier_manifest(config.splits_from, out)
-    check_patients(films, config.shares)
+    check_patients(films, config.shares, earlier=_find_splits(films, earlier))
     request = digests.fingerprint([dataclasses.asdict(config), sorted(film.origin for film in films)])
     if atomic.finish_rename(out) == request:
         report(f"{out}: was packed by an earlier run; only moved there now")
@@ -246,12 +246,16 @@ def _read_earlier_manifest(splits_from: str | None, out: Path) -> pd.DataFrame |
     return open_film_dataset(Path(splits_from)).manifest
 
 
+def _find_splits(films: Sequence[Film], earlier_manifest: pd.DataFrame | None) -> dict[str, str]:
+    return {} if earlier_manifest is None else find_earlier_splits(films, earlier_manifest)
+
+
 def _split_films(
     packed: PackedFilms, config: PrepareConfig, earlier_manifest: pd.DataFrame | None, report: Report
 ) -> dict[str, str]:
     """Split the packed films; DataError, with the number of films that are left out, for too few patients."""
     films = [entry.film for entry in packed.films]
-    earlier = {} if earlier_manifest is None else find_earlier_splits(films, earlier_manifest)
+    earlier = _find_splits(films, earlier_manifest)
     if earlier_manifest is not None:
         report(f"{config.splits_from}: {format_quantity(len(earlier), 'patient')} keep their split")
     try:

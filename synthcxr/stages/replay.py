@@ -7,12 +7,22 @@ from pathlib import Path
 from synthcxr.config.schema import Device
 from synthcxr.data.synthetic_dataset import read_metadata, read_run
 from synthcxr.errors import ArtifactError, DataError
+from synthcxr.model_files import onnx_metadata
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE
+from synthcxr.model_files.onnx_metadata import Kind
 from synthcxr.storage import atomic, digests, output_lock
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import CUDA
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 from synthcxr.writers.formats.store import open_store
 from synthcxr.writers.generation_request import GenerationRequest, collect_pins
+
+_FILES_BY_KIND: dict[Kind, str] = {
+    "generator": GENERATOR_FILE,
+    "classifier": CLASSIFIER_FILE,
+    "proposal": PROPOSAL_FILE,
+}
+_ADVICE = "use --model to name the dataset's model"
 
 
 @output_lock.writes_file()
@@ -27,6 +37,7 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     rows = table[table["index"] == index]
     if rows.empty:
         raise DataError(f"{dataset}: has no image of candidate {index}; see the column index of metadata.csv")
+    _refuse_other_models(request, model)
     strategy = _open_strategy(request, model)
     image_file = _generate_file(strategy, request, index)
     sha256, recorded_sha256 = digests.sha256_bytes(image_file), str(rows["sha256"].iloc[0])
@@ -39,6 +50,24 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     return sha256
 
 
+def _refuse_other_models(request: GenerationRequest, model: Path) -> None:
+    """Compare the digests of the model files before they are opened, so that the error names another model first."""
+    for kind, name in _FILES_BY_KIND.items():
+        if kind not in request.models:
+            continue
+        if kind == "proposal" and not (model / name).is_file():
+            raise ArtifactError(f"{model}: lacks the {name} that the dataset was generated with; {_ADVICE}")
+        _refuse_other_digest(kind, onnx_metadata.read(model / name, kind=kind).digest, request, model)
+
+
+def _refuse_other_digest(kind: str, digest: str, request: GenerationRequest, model: Path) -> None:
+    recorded = request.models[kind]
+    if digest != recorded:
+        raise ArtifactError(
+            f"{model}: has another {kind} than the dataset, {digest[:12]} instead of {recorded[:12]}; {_ADVICE}"
+        )
+
+
 def _open_strategy(request: GenerationRequest, model: Path) -> SamplingStrategy:
     device: Device = "cuda" if request.pins.get("provider") == CUDA else "cpu"
     strategy = SamplingStrategy.open(
@@ -48,14 +77,11 @@ def _open_strategy(request: GenerationRequest, model: Path) -> SamplingStrategy:
         device=device,
         threads=request.threads,
         attributes=request.attributes,
+        min_effective_share=request.min_effective_share,
     )
-    model_digests = strategy.collect_digests()
-    for kind, digest in request.models.items():
-        if kind in model_digests and model_digests[kind] != digest:
-            raise ArtifactError(
-                f"{model}: has another {kind} than the dataset, {model_digests[kind][:12]} instead of {digest[:12]};"
-                " use --model to name the dataset's model"
-            )
+    for kind, digest in strategy.collect_digests().items():
+        if kind in request.models:
+            _refuse_other_digest(kind, digest, request, model)
     return strategy
 
 

@@ -1,7 +1,7 @@
 """Forecast, before a request for several label conditions starts, which of them will get too few images.
 
 The first candidates of each condition are drawn until one is accepted, at most MAX_EXAMINED. None is drawn where the
-proposal network predicts that about half of the candidates meet the condition, and many more are allowed than needed.
+proposal network predicts many more accepted candidates than needed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 from synthcxr.synthesis.tasks import RunTasks, split_into_tasks
 
 MAX_EXAMINED = 128
-_PLENTY = 10
-"""Candidates for each image; with so many, a condition that is predicted to be met by half of them is not examined."""
+_PLENTY = 5
+"""Predicted accepted candidates for each image; a condition with so many is not examined."""
 _MAX_NAMED = 20
 
 
@@ -69,8 +69,8 @@ def _find_short_quotas(
 ) -> Iterator[Forecast]:
     with open_progress("estimate", total=len(quotas), unit="sets of findings") as progress:
         for quota in quotas:
-            has_plenty = len(quota.candidates) >= _PLENTY * quota.n
-            if not (has_plenty and strategy.predicts_success(quota.condition)):
+            n_predicted = len(quota.candidates) * strategy.predict_rate(quota.condition)
+            if n_predicted < _PLENTY * quota.n:
                 forecast = _examine(quota, run_tasks, batch_size=strategy.sampler.batch_size, seed=seed)
                 if forecast.n_expected < quota.n:
                     yield forecast

@@ -68,6 +68,7 @@ class WorkerSpec:
     provider: str
     with_judge: bool
     attributes: AttributeRequest
+    min_effective_share: float
 
     @classmethod
     def from_strategy(cls, folder: Path, strategy: SamplingStrategy) -> WorkerSpec:
@@ -85,6 +86,7 @@ class WorkerSpec:
             provider=generator.provider,
             with_judge=strategy.judge is not None,
             attributes=strategy.attributes,
+            min_effective_share=strategy.min_effective_share,
         )
 
     def __call__(self) -> Worker:
@@ -100,6 +102,7 @@ class WorkerSpec:
                 threads=self.threads,
                 with_judge=self.with_judge,
                 attributes=self.attributes,
+                min_effective_share=self.min_effective_share,
             )
         provider = strategy.sampler.generator.provider
         if provider != self.provider:

@@ -13,7 +13,7 @@ import PIL
 
 import synthcxr
 from synthcxr.config import parsing
-from synthcxr.config.bounds import Count, NimgOrZero, Seed
+from synthcxr.config.bounds import Count, NimgOrZero, Seed, Share
 from synthcxr.config.schema import ResolvedMethod
 from synthcxr.data.attribute_request import ANY_ATTRIBUTES, AttributeRequest
 from synthcxr.data.findings import FINDINGS, NO_FINDING, describe_label_set, list_other_findings
@@ -49,7 +49,8 @@ class GenerationRequest:
     `collect_pins`; `threads` is the number of threads per image, which a resumed dataset keeps. `copy_filter` is the
     fingerprint of the films whose copies are rejected, or empty. `parts` are the sets of findings of a request for
     several sets, each with its number of images; it is empty for a request of one set, which `labels` and `without`
-    describe. `attributes` are requested of a conditional generator.
+    describe. `attributes` are requested of a conditional generator. `min_effective_share` limits the guides of method
+    guided; 0 for other methods, and for datasets of versions without a limit.
     """
 
     n: Count
@@ -66,6 +67,7 @@ class GenerationRequest:
     without: tuple[str, ...] = ()
     parts: tuple[RequestPart, ...] = ()
     attributes: AttributeRequest = ANY_ATTRIBUTES
+    min_effective_share: Share = 0.0
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any], path: Path) -> GenerationRequest:
@@ -249,7 +251,9 @@ def _list_differences(requested: GenerationRequest, existing: GenerationRequest)
 def _select_fields(request: GenerationRequest) -> dict[str, Any]:
     """The fields that an extended dataset keeps, as a user reads them."""
     is_exact = bool(request.labels) and request.without == list_other_findings(request.labels)
-    fields = {name: getattr(request, name) for name in ("seed", "labels", "without", "method", "batch")}
+    fields = {
+        name: getattr(request, name) for name in ("seed", "labels", "without", "method", "batch", "min_effective_share")
+    }
     fields |= {"attributes": str(request.attributes) or "none"}
     return fields | ({"without": "every other finding"} if is_exact else {})
 

@@ -187,8 +187,10 @@ def test_patients_of_an_earlier_dataset_keep_their_splits() -> None:
 def test_an_earlier_split_against_an_official_list_is_an_error() -> None:
     """A patient on the test list whom the earlier dataset has in train is named."""
     films = [_film(str(p), str(p), official="test" if p == 3 else "") for p in range(10)]
-    with pytest.raises(DataError, match="patient 3 is on the official test list, but in train in the earlier dataset"):
-        split_patients(films, SHARES, seed=1, earlier={"3": "train"})
+    for split in (functools.partial(split_patients, seed=1), check_patients):
+        with pytest.raises(DataError, match="patient 3 is on the official test list, but in train in the earlier"):
+            split(films, SHARES, earlier={"3": "train"})
+    check_patients(films, SHARES, earlier={"3": "test"})
     assert split_patients(films, SHARES, seed=1, earlier={"3": "test"})["3"] == "test"
 
 

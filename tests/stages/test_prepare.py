@@ -278,3 +278,18 @@ def test_an_earlier_dataset_that_does_not_exist_is_an_error(tmp_path: Path) -> N
     with pytest.raises(DataError, match="none.*run `synthcxr prepare` first"):
         prepare.run(config, out=tmp_path / "cxr")
     assert not (tmp_path / "cxr").exists()
+
+
+def test_an_official_list_against_an_earlier_split_is_an_error_before_packing(tmp_path: Path) -> None:
+    """The error names the patient, and does not count films that cannot be packed, as errors after packing do."""
+    source = write_source(tmp_path / "films", range(20), 16)
+    prepare.run(make_config(source), out=tmp_path / "earlier")
+    manifest = open_film_dataset(tmp_path / "earlier").manifest
+    name = manifest["image_index"][manifest["split"] == "train"].iloc[0]
+    (tmp_path / "films" / "test_list.txt").write_text(f"{name}\n")
+    config = dataclasses.replace(make_config(source), splits_from=str(tmp_path / "earlier"))
+    with pytest.raises(
+        DataError, match=r"is on the official test list, but in train .* leave prepare\.splits_from out$"
+    ):
+        prepare.run(config, out=tmp_path / "grown")
+    assert not (tmp_path / "grown").exists()

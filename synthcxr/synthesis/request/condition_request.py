@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.condition import FilmAttributes
 from synthcxr.data.condition_table import ConditionTable
+from synthcxr.data.rare_conditions import MIN_PATIENTS
 from synthcxr.synthesis.request.label_condition import LabelCondition
 
 Bool = NDArray[np.bool_]
@@ -46,8 +47,8 @@ def describe_unseen(
     names = "; ".join(", ".join(filter(None, (str(labels), str(attributes)))) for labels in unseen[:_MAX_NAMED])
     more = f" and {len(unseen) - _MAX_NAMED} more" if len(unseen) > _MAX_NAMED else ""
     return (
-        f"warning: no training film has {names}{more}; these images come from a combination that the generator"
-        " was not trained on"
+        f"warning: no training film has {names}{more}, or those of fewer than {MIN_PATIENTS} patients do; these images"
+        " come from a combination that the generator was not or hardly trained on"
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -27,6 +28,8 @@ _N_PILOT_CHAINS, _MAX_N_POWERS = 256, 150
 _EFFECTIVE_SHARE = 0.995
 """Effective sample size, as a share of the chains, after an increment of the power."""
 _TARGET_ACCEPTANCE_RATE, _MIN_STEP_SIZE, _MAX_STEP_SIZE = 0.3, 0.05, 0.9
+_MIN_EFFECTIVE_CHAINS = 32
+"""With fewer effective pilot chains near power 1, the effective share is not estimated and counts as 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +49,21 @@ class AnnealingSchedule:
         """The last power; 0 for an empty schedule."""
         return self.powers[-1] if self.powers else 0.0
 
-    @property
-    def reaches_target(self) -> bool:
-        """Whether the schedule ends because its pilot chains reached the target, and not at a limit."""
-        return self.final_power < MAX_POWER and len(self.powers) < _MAX_N_POWERS
+
+@dataclasses.dataclass(frozen=True)
+class FittedSchedule:
+    """A schedule, and what its pilot chains predict.
+
+    `log_mean_weight` is the logarithm of the mean weight. `likelihood` is the mean likelihood, exp(score), at the end
+    of the schedule, and `base_likelihood` that of latents as drawn. `effective_share` is the effective sample size
+    (Kish 1965) of the weights of latents that are accepted with the probability exp(score), as a share of their number.
+    """
+
+    schedule: AnnealingSchedule
+    log_mean_weight: float
+    likelihood: float
+    base_likelihood: float
+    effective_share: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,33 +91,97 @@ def anneal(
 
 
 def fit_schedule(
-    score: Score, size: int, target_likelihood: float, rng: np.random.Generator
-) -> tuple[AnnealingSchedule, float]:
-    """Fit a schedule that ends at a mean likelihood, exp(score), of `target_likelihood`, with pilot chains.
+    score: Score, size: int, target_likelihood: float, rng: np.random.Generator, *, min_effective_share: float = 0.0
+) -> FittedSchedule:
+    """Fit a schedule with pilot chains; `size` is Z.
 
-    `size` is Z. Returns the schedule and the logarithm of its mean weight. If the pilot chains do not reach the target,
-    the schedule ends at MAX_POWER or at _MAX_N_POWERS powers.
+    It ends at a mean likelihood, exp(score), of `target_likelihood`, or before the effective share falls below
+    `min_effective_share`, but at MAX_POWER or at _MAX_N_POWERS powers at the latest. It is empty if no power keeps
+    `min_effective_share`, or if the pilot chains are too few to tell.
     """
     latents = rng.standard_normal((_N_PILOT_CHAINS, size), dtype=np.float32)
     state = AnnealedLatents(latents, score(latents), np.zeros(_N_PILOT_CHAINS))
-    powers: list[float] = []
+    pilot = _Pilot([0.0], [state])
     step_sizes: list[float] = []
-    power, step_size = 0.0, 0.5
-    while np.exp(state.scores).mean() < target_likelihood and power < MAX_POWER and len(powers) < _MAX_N_POWERS:
-        power = float(f"{min(power + _find_power_increment(state), MAX_POWER):.4g}")
-        state = _raise_power(state, power - (powers[-1] if powers else 0.0))
+    step_size = 0.5
+    while np.exp(state.scores).mean() < target_likelihood and pilot.powers[-1] < MAX_POWER:
+        if len(step_sizes) == _MAX_N_POWERS or (pilot.reaches_one and pilot.effective_share(-1) < min_effective_share):
+            break
+        power = float(f"{min(pilot.powers[-1] + _find_power_increment(state), MAX_POWER):.4g}")
+        state = _raise_power(state, power - pilot.powers[-1])
         acceptance_rate = 0.0
         for _ in range(MOVES_PER_POWER):
             noise = rng.standard_normal(latents.shape, dtype=np.float32)
             state, accepted_share = _move(state, score, power, step_size, noise, rng.random(_N_PILOT_CHAINS))
             acceptance_rate += accepted_share / MOVES_PER_POWER
-        powers.append(power)
+        pilot.add(power, state)
         step_sizes.append(step_size)
         scaled = step_size * np.exp(acceptance_rate - _TARGET_ACCEPTANCE_RATE)
         step_size = round(float(np.clip(scaled, _MIN_STEP_SIZE, _MAX_STEP_SIZE)), 3)
-    largest = state.log_weights.max()
-    log_mean_weight = largest + np.log(np.exp(state.log_weights - largest).mean())
-    return AnnealingSchedule(tuple(powers), tuple(step_sizes)), round(float(log_mean_weight), 3)
+    n_powers = len(step_sizes)
+    if min_effective_share:
+        n_powers = next(
+            (k - 1 for k in range(1, n_powers + 1) if pilot.effective_share(k) < min_effective_share), n_powers
+        )
+    schedule = AnnealingSchedule(tuple(pilot.powers[1 : n_powers + 1]), tuple(step_sizes[:n_powers]))
+    return pilot.describe(schedule)
+
+
+@dataclasses.dataclass
+class _Pilot:
+    """The states of the pilot chains after each of the `powers`, which start at 0."""
+
+    powers: list[float]
+    states: list[AnnealedLatents]
+
+    @property
+    def reaches_one(self) -> bool:
+        return self.powers[-1] >= 1
+
+    def add(self, power: float, state: AnnealedLatents) -> None:
+        self.powers.append(power)
+        self.states.append(state)
+
+    def log_mean_weight(self, index: int) -> float:
+        log_weights = self.states[index].log_weights
+        largest = log_weights.max()
+        return float(largest + np.log(np.exp(log_weights - largest).mean()))
+
+    def effective_share(self, index: int) -> float:
+        """The effective share at a power: that of exact weights, times that of the noise of the walk's weights.
+
+        Latents that are accepted with the probability exp(score) have the distribution of power 1, so the chains
+        nearest to it represent them. Their exact weights are proportional to exp(-power score).
+        """
+        scores, shares, _ = self._accepted_latents()
+        if _effective_size(shares) < _MIN_EFFECTIVE_CHAINS:
+            return 1.0 if self.powers[index] == 0 else 0.0
+        power = self.powers[index]
+        log_share = -special.logsumexp(power * scores, b=shares) - special.logsumexp(-power * scores, b=shares)
+        noise = np.exp(self.states[index].log_weights - self.states[index].log_weights.max())
+        return float(np.exp(log_share) * _effective_size(noise) / len(noise))
+
+    def describe(self, schedule: AnnealingSchedule) -> FittedSchedule:
+        """What the chains predict of a schedule that consists of their first powers."""
+        index, log_mean_weight = len(schedule.powers), self.log_mean_weight(len(schedule.powers))
+        scores, shares, base_likelihood = self._accepted_latents()
+        gain = float(np.exp(special.logsumexp(schedule.final_power * scores, b=shares) - log_mean_weight))
+        return FittedSchedule(
+            schedule, round(log_mean_weight, 3), gain * base_likelihood, base_likelihood, self.effective_share(index)
+        )
+
+    def _accepted_latents(self) -> tuple[Float64, Float64, float]:
+        """Scores of the chains nearest to power 1, their shares of what is accepted, and the base likelihood."""
+        index = min(range(len(self.powers)), key=lambda index: abs(self.powers[index] - 1))
+        state = self.states[index]
+        log_likelihoods = state.log_weights + (1 - self.powers[index]) * state.scores
+        likelihoods = np.exp(log_likelihoods - log_likelihoods.max())
+        base_likelihood = float(np.exp(log_likelihoods.max()) * likelihoods.mean())
+        return state.scores, likelihoods / likelihoods.sum(), base_likelihood
+
+
+def _effective_size(weights: Float64) -> float:
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _raise_power(state: AnnealedLatents, increment: float) -> AnnealedLatents:

@@ -5,6 +5,9 @@ without generating the image. Annealed importance sampling moves most candidates
 condition; a share of the candidates stays where it was drawn. Each candidate has an importance weight: the expected
 weighted sum over accepted images equals that of plain rejection sampling (two proposal distributions combined by the
 balance heuristic; Veach and Guibas, SIGGRAPH 1995). The classifier alone decides, on the image, what is accepted.
+
+The further latents move, the more candidates are accepted and the less they vary. So the schedule ends before the
+effective sample size of the weights falls below MIN_EFFECTIVE_SHARE of the images.
 """
 
 from __future__ import annotations
@@ -35,6 +38,13 @@ Float64 = NDArray[np.float64]
 
 TARGET_PROBABILITY = 0.55
 """Mean predicted probability, at the end of the schedule, that a candidate meets the condition."""
+MIN_EFFECTIVE_SHARE = 0.5
+"""Smallest predicted effective sample size of accepted images, as a share of their number.
+
+At 0.5, a weighted estimate from n images has the standard error of n / 2 images of plain rejection sampling.
+"""
+MIN_GAIN = 1.5
+"""A guide that multiplies the acceptance rate by less moves no candidate: moving costs up to 0.8 generator runs."""
 PROBABILITY_CAP = 0.7
 """Predicted probabilities above this count as this, so that the most certain latents gain no further advantage."""
 UNGUIDED_SHARE = 0.05
@@ -52,16 +62,24 @@ class _ProposalNetwork(TypedDict):
 class Proposal:
     """An opened proposal.onnx. `spread` float64 [14] is the standard deviation of the logits around the predictions.
 
+    `min_effective_share` limits how far guides move latents. It is 0, no limit, for datasets of versions without it.
     `guides` caches one guide per condition, because fitting one takes about a second.
     """
 
     session: Session
     spread: Float64
+    min_effective_share: float = MIN_EFFECTIVE_SHARE
     guides: dict[LabelCondition, Guide] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(
-        cls, path: Path, sampler: RejectionSampler, *, device: Device = "auto", threads: int | None = None
+        cls,
+        path: Path,
+        sampler: RejectionSampler,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        min_effective_share: float = MIN_EFFECTIVE_SHARE,
     ) -> Proposal:
         """Open a proposal; ArtifactError if it was distilled from another generator or classifier."""
         session = Session.open(path, kind="proposal", device=device, threads=threads)
@@ -79,7 +97,8 @@ class Proposal:
         missing = [finding for finding in FINDINGS if finding not in network["spread"]]
         if missing:
             raise ArtifactError(f"{where}: spread lacks {', '.join(missing)}; run `synthcxr distill` again")
-        return cls(session, np.array([network["spread"][finding] for finding in FINDINGS]))
+        spread = np.array([network["spread"][finding] for finding in FINDINGS])
+        return cls(session, spread, min_effective_share)
 
     def get_guide(self, condition: LabelCondition, sampler: RejectionSampler) -> Guide:
         """The guide for a condition, fitted on first use."""
@@ -97,23 +116,59 @@ class Proposal:
 
 @dataclasses.dataclass(frozen=True)
 class Guide:
-    """The proposal distribution for one condition: a `schedule`, and the logarithm of the schedule's mean weight."""
+    """The proposal distribution for one condition: a `schedule`, and the logarithm of the schedule's mean weight.
+
+    `acceptance_rate` and `base_rate` are the predicted shares of the guided candidates and of unguided ones that meet
+    the condition, and `effective_share` the predicted effective sample size as a share of the accepted images.
+    """
 
     proposal: Proposal
     condition: LabelCondition
     threshold_logits: Float64
     schedule: AnnealingSchedule
     log_mean_weight: float
+    acceptance_rate: float = 1.0
+    base_rate: float = 1.0
+    effective_share: float = 1.0
 
     @classmethod
     def fit(cls, proposal: Proposal, condition: LabelCondition, sampler: RejectionSampler) -> Guide:
-        """Fit the schedule that ends at TARGET_PROBABILITY. It depends on the models and the condition alone."""
+        """Fit the schedule that ends at TARGET_PROBABILITY, or before the effective share falls below its minimum.
+
+        The schedule is empty if it would gain less than MIN_GAIN. It depends on the models and the condition alone.
+        """
         threshold_logits = predictions.to_logits(predictions.stack_thresholds(sampler.classifier.metadata.thresholds))
         unguided = cls(proposal, condition, threshold_logits, AnnealingSchedule(), 0.0)
         rng = np.random.Generator(np.random.Philox(key=_PILOT_KEY))
         size = sampler.generator.metadata.latent
-        schedule, log_mean_weight = fit_schedule(unguided.score, size, TARGET_PROBABILITY, rng)
-        return dataclasses.replace(unguided, schedule=schedule, log_mean_weight=log_mean_weight)
+        floor = proposal.min_effective_share
+        fitted = fit_schedule(unguided.score, size, TARGET_PROBABILITY, rng, min_effective_share=floor)
+        if floor and fitted.likelihood < MIN_GAIN * fitted.base_likelihood:
+            rate = fitted.base_likelihood
+            return dataclasses.replace(unguided, acceptance_rate=rate, base_rate=rate)
+        return dataclasses.replace(
+            unguided,
+            schedule=fitted.schedule,
+            log_mean_weight=fitted.log_mean_weight,
+            acceptance_rate=UNGUIDED_SHARE * fitted.base_likelihood + (1 - UNGUIDED_SHARE) * fitted.likelihood,
+            base_rate=fitted.base_likelihood,
+            effective_share=fitted.effective_share,
+        )
+
+    @property
+    def moves_latents(self) -> bool:
+        """Whether guided candidates differ from those of plain rejection sampling."""
+        return bool(self.schedule.powers)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the minimum of the effective share keeps a guide from moving candidates that it is needed for."""
+        return not self.moves_latents and self.base_rate * MIN_GAIN < TARGET_PROBABILITY
+
+    def describe_base_cost(self) -> str:
+        """How many candidates of plain rejection sampling an image is predicted to take."""
+        n_candidates = min(1 / max(self.base_rate, 1e-300), 1e6)
+        return f"predicted to take {'more than' if n_candidates == 1e6 else 'about'} {n_candidates:,.0f} per image"
 
     def score(self, latents: Float32) -> Float64:
         """Float64 [n]: log of the predicted probability that each latent meets the condition, capped."""
@@ -161,6 +216,6 @@ class GuidedSampler:
         latents, weights = self.guide.propose(seed, start, n)
         pixels, probabilities = self.sampler.generate(latents)
         indices = np.arange(start, start + n, dtype=np.int64)
-        moved_latents = latents if self.guide.schedule.powers else None
+        moved_latents = latents if self.guide.moves_latents else None
         block = ImageBatch(start + n, n, indices, pixels, probabilities, weights, moved_latents)
         return block.select(self.sampler.accept(probabilities, self.guide.condition))

@@ -23,7 +23,7 @@ from synthcxr.storage import digests
 from synthcxr.synthesis.request.condition_request import describe_unseen, select_conditions
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
-from synthcxr.synthesis.sampling.importance_guide import GuidedSampler, Proposal
+from synthcxr.synthesis.sampling.importance_guide import MIN_EFFECTIVE_SHARE, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.latent_optimisation import DifferentiableLogits, LatentOptimiser
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
@@ -60,8 +60,12 @@ class SamplingStrategy:
         with_judge: bool = False,
         attributes: AttributeRequest = ANY_ATTRIBUTES,
         is_selective: bool = True,
+        min_effective_share: float = MIN_EFFECTIVE_SHARE,
     ) -> SamplingStrategy:
-        """Open the files of a model folder that the method needs; see `resolve_method`. Method optimise needs torch."""
+        """Open the files of a model folder that the method needs; see `resolve_method`. Method optimise needs torch.
+
+        `min_effective_share` limits the guides of method guided.
+        """
         sampler = RejectionSampler.open(folder, batch_size=batch_size, device=device, threads=threads)
         judge = Session.open(folder / JUDGE_FILE, kind="judge", device=device, threads=threads) if with_judge else None
         has_proposal = (folder / PROPOSAL_FILE).is_file()
@@ -74,7 +78,13 @@ class SamplingStrategy:
             files = folder / GENERATOR_FILE, folder / CLASSIFIER_FILE
             logits = build_latents_to_logits(*files, sampler.generator.threads)
         if resolved == "guided":
-            proposal = Proposal.open(folder / PROPOSAL_FILE, sampler, device=device, threads=threads)
+            proposal = Proposal.open(
+                folder / PROPOSAL_FILE,
+                sampler,
+                device=device,
+                threads=threads,
+                min_effective_share=min_effective_share,
+            )
         return cls(sampler, resolved, logits, judge, proposal, attributes)
 
     @property
@@ -118,9 +128,44 @@ class SamplingStrategy:
         """The findings that conditions must have: those of the request, or any with method reject."""
         return LabelCondition() if self.method == "reject" else condition
 
-    def predicts_success(self, condition: LabelCondition) -> bool:
-        """Whether a proposal network expects about half of the candidates to meet the condition."""
-        return self.proposal is not None and self.proposal.get_guide(condition, self.sampler).schedule.reaches_target
+    @property
+    def min_effective_share(self) -> float:
+        """The limit of the guides of method guided; 0 for other methods."""
+        return 0.0 if self.proposal is None else self.proposal.min_effective_share
+
+    def predict_rate(self, condition: LabelCondition) -> float:
+        """The share of the candidates that a proposal network expects to meet the condition; 0 without one."""
+        return 0.0 if self.proposal is None else self.proposal.get_guide(condition, self.sampler).acceptance_rate
+
+    def settle_method(
+        self, method: Method, conditions: Sequence[LabelCondition]
+    ) -> tuple[SamplingStrategy, tuple[str, ...]]:
+        """The strategy that `method` means for these conditions, and the lines to show before the work starts.
+
+        "auto" is reject instead of guided if the guides move no candidate for any of the conditions.
+        """
+        lines = [self.describe_unseen(conditions)]
+        if len(conditions) == 1:  # a forecast describes several
+            lines.append(self._describe_unguided(conditions[0]))
+        strategy = self
+        if method == "auto" and self.proposal is not None:
+            guides = (self.proposal.get_guide(condition, self.sampler) for condition in conditions)
+            if not any(guide.moves_latents for guide in guides):
+                strategy = dataclasses.replace(self, method="reject", proposal=None)
+        return strategy, tuple(line for line in lines if line)
+
+    def _describe_unguided(self, condition: LabelCondition) -> str | None:
+        """The line that says that the guide moves no candidate for a rare condition, and the cost; None otherwise."""
+        if self.proposal is None:
+            return None
+        guide = self.proposal.get_guide(condition, self.sampler)
+        if not guide.is_limited:
+            return None
+        return (
+            f"{condition}: method guided cannot keep an effective sample size of"
+            f" {self.proposal.min_effective_share:.0%} of the images; candidates are drawn as with method reject,"
+            f" {guide.describe_base_cost()}"
+        )
 
     def add_judge_probabilities(self, batch: ImageBatch) -> ImageBatch:
         """Add the judge's calibrated probabilities, if a judge is open; it sees one image at a time.
@@ -200,8 +245,9 @@ def resolve_method(
 ) -> ResolvedMethod:
     """What a method means for a model and for a request that names findings (`is_selective`) or does not.
 
-    "auto" is conditional for a conditional generator, else guided with a proposal, else reject. A request without
-    findings needs no search: guided and optimise are reject then. ConfigError for a method that the model cannot use.
+    "auto" is conditional for a conditional generator, else guided with a proposal, else reject; `settle_method` then
+    replaces guided where the guides move nothing. A request without findings needs no search: guided and optimise are
+    reject then. ConfigError for a method that the model cannot use.
     """
     is_conditional = sampler.table is not None
     if method == "conditional" and not is_conditional:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthcxr.data.attribute_request import ANY_ATTRIBUTES
 from synthcxr.data.findings import FINDINGS
@@ -32,12 +33,13 @@ def write_run(
     counts: Sequence[int],
     draws: int,
     runs: int,
+    weights: NDArray[np.float64],
     wall_s: float,
 ) -> dict[str, Any]:
     """Write run.json and return its content.
 
     `counts` are the numbers of images of the parts of the request. They were accepted from `draws` candidates; the
-    generator made `runs` images in `wall_s` seconds.
+    generator made `runs` images in `wall_s` seconds. `weights` are those of all images.
     """
     n_images = sum(counts)
     model = {
@@ -71,6 +73,7 @@ def write_run(
             "draws": draws,
             "runs": runs,
             "acceptance_rate": n_images / draws if draws else 0.0,
+            **_describe_weights(weights),
         },
         "complete": n_images == request.n,
         **_describe_shortfall(request, counts),
@@ -100,6 +103,13 @@ def _describe_shortfall(request: GenerationRequest, counts: Sequence[int]) -> di
     return {"shortfall": rows} if rows else {}
 
 
+def _describe_weights(weights: NDArray[np.float64]) -> dict[str, float]:
+    """The effective sample size (Kish 1965) of the images; nothing if all have the weight 1."""
+    if (weights == 1).all():
+        return {}
+    return {"effective_size": round(float(weights.sum() ** 2 / (weights**2).sum()), 2)}
+
+
 def _calibrate_thresholds(model: ModelMetadata) -> dict[str, float]:
     """The calibrated probability, as metadata.csv has it, from which the model counts each finding as present."""
     thresholds = predictions.calibrate(predictions.stack_thresholds(model.thresholds), model.calibration)
@@ -110,5 +120,5 @@ def _optional_fields(request: GenerationRequest) -> dict[str, Any]:
     """The fields of a request that differ from their default; run.json omits the others."""
     fields = request.as_dict()
     defaults: dict[str, Any] = {"apart": "", "method": "reject", "without": (), "parts": ()}
-    defaults |= {"attributes": dataclasses.asdict(ANY_ATTRIBUTES)}
+    defaults |= {"attributes": dataclasses.asdict(ANY_ATTRIBUTES), "min_effective_share": 0.0}
     return {name: fields[name] for name, default in defaults.items() if fields[name] != default}

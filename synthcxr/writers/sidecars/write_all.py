@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthcxr.data.synthetic_dataset import METADATA_FILE, to_metadata_row, write_metadata
 from synthcxr.writers.generation_request import GenerationRequest, Origin
 from synthcxr.writers.journal import JOURNAL_FILE, Journal
@@ -30,5 +32,6 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
         counts=request.count_found(record.index for record in journal.records()),
         draws=request.count_draws(line.draws for line in journal.lines()),
         runs=journal.count_runs(),
+        weights=np.array([record.weight for record in journal.records()]),
         wall_s=sum(line.wall_s for line in journal.lines()),
     )
