@@ -79,9 +79,9 @@ def read_finding_rates(folder: Path, proposal_digest: str) -> dict[str, tuple[in
     Empty if the folder has none, or that of another proposal.
     """
     report = _read_report(folder, proposal_digest)
-    return (
-        {} if report is None else {name: (row["n_shown"], report["n_held"]) for name, row in report["findings"].items()}
-    )
+    if report is None:
+        return {}
+    return {finding: (row["n_shown"], report["n_held"]) for finding, row in report["findings"].items()}
 
 
 def _read_report(folder: Path, proposal_digest: str) -> _ProposalRates | None:
