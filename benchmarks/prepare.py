@@ -147,7 +147,7 @@ def main() -> None:
         source = {"reader": "dicom", "path": str(folder / "archive"), "salt": str(folder / "salt")}
         result["compressed DICOM"] = compare(arguments.other, source, folder, arguments.rounds)
         if arguments.films:
-            source = {"reader": detect_reader(arguments.films), "path": str(arguments.films.resolve())}
+            source = {"reader": detect_reader(arguments.films).name, "path": str(arguments.films.resolve())}
             result["films"] = compare(arguments.other, source, folder, arguments.rounds)
     print(json.dumps(result, indent=2))
     if arguments.out:

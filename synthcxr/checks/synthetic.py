@@ -29,6 +29,7 @@ from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, numpy_files
 from synthcxr.storage.numpy_files import ArrayType
+from synthcxr.storage.progress import track
 
 if TYPE_CHECKING:
     from synthcxr.checks.gx_runner import DataDocs
@@ -179,7 +180,8 @@ def _count_latents(dataset: Path) -> int:
 def _inspect_files(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
     """Yield for each image whether its bytes match its sha256, and its side in px (0 if it is not a grey square)."""
     files = image_reader.read(dataset, table["file_name"])
-    for name, data, sha256 in zip(table["file_name"], files, table["sha256"], strict=True):
+    names = track(table["file_name"].tolist(), f"checking {dataset.name}", unit="images")
+    for name, data, sha256 in zip(names, files, table["sha256"], strict=True):
         side = 0 if data is None else _measure_side(data, name)
         yield data is not None and digests.sha256_bytes(data) == sha256, side
 

@@ -20,8 +20,9 @@ from synthcxr.project.extensions import READERS
 @cloup.option(
     "--profile",
     metavar="NAME",
-    help="Complete parameter file: phantom (drawn phantoms, no films), nih-64 (64 px, trains on a CPU), starter (128"
-    " px, as the starter model), or nih-1024 (1024 px, the schedule of the paper).",
+    help="Complete parameter file: phantom (drawn phantoms, no films), smoke (32 px, tests the pipeline on your films"
+    " in minutes), nih-64 (64 px, trains on a CPU), starter (128 px, as the starter model), or nih-1024 (1024 px, the"
+    " schedule of the paper).",
 )
 @path_option("--source", None, "Folder of your raw films: NIH, CheXpert, DICOM, or a folder of labelled images.")
 @cloup.option("--films", "earlier_source", type=click.Path(path_type=Path), hidden=True, help="The former --source.")
@@ -55,7 +56,7 @@ def init(
         print_result(changes, changes, as_json)
         return
     if profile is None:
-        raise ConfigError("missing option --profile: phantom, nih-64, starter or nih-1024")
+        raise ConfigError("missing option --profile: phantom, smoke, nih-64, starter or nih-1024")
     if earlier_source is not None:
         click.echo("warning: `init --films` is now `init --source`; --films will be removed", err=True)
         source = source or earlier_source

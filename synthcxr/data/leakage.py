@@ -13,17 +13,19 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.pyramid import SMALLEST_SIDE
 from synthcxr.data.same_films import has_contrast
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.storage import numpy_files
 from synthcxr.storage.numpy_files import ArrayType
+
+if TYPE_CHECKING:
+    from synthcxr.data.film_dataset import FilmDataset
 
 SPLITS_SEEN_IN_TRAINING = ("train", "judge", "val")
 """The splits that models learn from, or are chosen and calibrated on."""

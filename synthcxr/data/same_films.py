@@ -23,11 +23,13 @@ from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_f
 from synthcxr.storage import numpy_files
 from synthcxr.storage.cores import count_usable_cores
 from synthcxr.storage.numpy_files import ArrayType
+from synthcxr.storage.progress import track
 
 MAX_DIFFERENCE = {16: 0.04, 32: 0.06, 64: 0.10}
 NEIGHBOURS = 16
 _MAX_DIFFERENCE_AT_4_PX = 0.10
 _PAIRS_PER_CHUNK = 1024
+_POINTS_PER_CHUNK = 4096
 
 Int64 = NDArray[np.int64]
 
@@ -93,7 +95,8 @@ def _pair_similar_films(smallest: UInt8, stacks: dict[int, _Images]) -> Iterator
     common_side = largest_side[candidates].min(axis=1)
     for side in np.unique(common_side):
         pairs = candidates[common_side == side]
-        for start in range(0, len(pairs), _PAIRS_PER_CHUNK):
+        starts = range(0, len(pairs), _PAIRS_PER_CHUNK)
+        for start in track(starts, f"same pictures at {side} px", unit="blocks"):
             chunk = pairs[start : start + _PAIRS_PER_CHUNK]
             first, second = (stacks[int(side)].normalise(chunk[:, column]) for column in (0, 1))
             yield chunk[np.sqrt(((first - second) ** 2).sum(axis=1)) < MAX_DIFFERENCE[int(side)]]
@@ -104,12 +107,17 @@ def _pair_neighbours(points: Float32) -> Int64:
     from scipy.spatial import KDTree  # takes a second to import, which `generate` does not need
 
     n = len(points)
-    _, index = KDTree(points).query(
-        points,
-        k=min(NEIGHBOURS + 1, n),
-        distance_upper_bound=_MAX_DIFFERENCE_AT_4_PX,
-        workers=count_usable_cores(),
-    )
+    tree, n_neighbours, n_cores = KDTree(points), min(NEIGHBOURS + 1, n), count_usable_cores()
+    parts = [
+        tree.query(
+            points[start : start + _POINTS_PER_CHUNK],
+            k=n_neighbours,
+            distance_upper_bound=_MAX_DIFFERENCE_AT_4_PX,
+            workers=n_cores,
+        )[1]
+        for start in track(range(0, n, _POINTS_PER_CHUNK), "similar films", unit="blocks")
+    ]
+    index = np.concatenate(parts)
     first = np.repeat(np.arange(n), index.shape[1])
     pairs = np.sort(np.stack([first, index.reshape(-1)], axis=1), axis=1)
     return np.unique(pairs[(pairs[:, 1] < n) & (pairs[:, 0] < pairs[:, 1])], axis=0).astype(np.int64)

@@ -9,10 +9,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Candidate, Seed
@@ -21,6 +20,9 @@ from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
 from synthcxr.storage import csv_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METADATA_FILE = "metadata.csv"
 RUN_FILE = "run.json"

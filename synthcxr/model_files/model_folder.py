@@ -10,6 +10,7 @@ from synthcxr.config.bounds import Count, CountOrZero, Side, Width
 from synthcxr.data.condition_table import ConditionTable
 from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.errors import ArtifactError
+from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.storage import digests, guarded_files
 
@@ -47,6 +48,7 @@ class _FindingRate(TypedDict):
     """How many random candidates show a finding."""
 
     n_shown: CountOrZero
+    runs_an_image: NotRequired[float | None]
 
 
 class _ProposalRates(TypedDict):
@@ -76,13 +78,39 @@ def read_finding_rates(folder: Path, proposal_digest: str) -> dict[str, tuple[in
 
     Empty if the folder has none, or that of another proposal.
     """
+    report = _read_report(folder, proposal_digest)
+    if report is None:
+        return {}
+    return {finding: (row["n_shown"], report["n_held"]) for finding, row in report["findings"].items()}
+
+
+def _read_report(folder: Path, proposal_digest: str) -> _ProposalRates | None:
+    """Read proposal.json; None if it is absent or belongs to another proposal network."""
     path = folder / PROPOSAL_REPORT_FILE
     if not path.is_file():
-        return {}
+        return None
     report = parsing.read_json(_ProposalRates, path, error=ArtifactError, advice="run `synthcxr distill` again")
-    if report["digest"] != proposal_digest:
+    return report if report["digest"] == proposal_digest else None
+
+
+def read_runs_per_image(folder: Path, method: str) -> dict[str, float]:
+    """How many generator runs an image with one requested finding takes with a method, as `distill` measured.
+
+    With method reject this is the inverse of the finding's rate. Findings that were not seen are left out. Empty for
+    other methods than guided and reject, and without the proposal network of the generator and classifier in `folder`.
+    """
+    if method not in ("guided", "reject") or not (folder / PROPOSAL_FILE).is_file():
         return {}
-    return {name: (row["n_shown"], report["n_held"]) for name, row in report["findings"].items()}
+    proposal = onnx_metadata.read(folder / PROPOSAL_FILE, kind="proposal")
+    sources = {"generator": GENERATOR_FILE, "classifier": CLASSIFIER_FILE}
+    if any(proposal.network.get(kind) != onnx_metadata.read(folder / name).digest for kind, name in sources.items()):
+        return {}
+    if method == "reject":
+        rates = read_finding_rates(folder, proposal.digest)
+        return {finding: n / n_shown for finding, (n_shown, n) in rates.items() if n_shown}
+    report = _read_report(folder, proposal.digest)
+    runs = {} if report is None else {finding: row.get("runs_an_image") for finding, row in report["findings"].items()}
+    return {finding: value for finding, value in runs.items() if value}
 
 
 def read_attribution(folder: Path) -> tuple[str, ...]:

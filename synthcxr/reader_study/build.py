@@ -25,6 +25,7 @@ from synthcxr.reader_study.public_files import (
     encode_constant_size_png,
     write_served_study,
 )
+from synthcxr.storage.progress import track
 
 _FILE_TIME_S = 946_684_800  # 2000-01-01: the modification time of all images
 _CASES_STREAM, _ORDER_STREAM = 0, 1
@@ -100,7 +101,7 @@ def _write_images(folder: Path, image_of_file: Mapping[str, StudyImage], read_pi
     """Write the files in the order of their random names, with the same time; returns the side of the images in px."""
     folder.mkdir(parents=True)
     side = 0
-    for file_name in sorted(image_of_file):
+    for file_name in track(sorted(image_of_file), "images of the study", unit="images"):
         pixels = read_pixels(image_of_file[file_name])
         side = pixels.shape[0]
         (folder / file_name).write_bytes(encode_constant_size_png(np.ascontiguousarray(pixels)))

@@ -13,6 +13,7 @@ from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason
 from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import DataError
 from synthcxr.readers import csv_table, dicom_geometry, dicom_pixels, film_files
+from synthcxr.storage.progress import track
 
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
 _MODALITIES = {"CR", "DX", "DR", "RG", "XR"}
@@ -65,7 +66,7 @@ def read_headers(
     if not files:
         raise DataError(f"{root}: no films found: the folder contains no DICOM file")
     accepted = _MODALITIES if modalities is None else {str(modality).strip().upper() for modality in modalities}
-    headers = [_read_header(file, accepted) for file in files]
+    headers = [_read_header(file, accepted) for file in track(files, "DICOM headers", unit="files")]
     exclusions = collections.Counter(header.exclusion for header in headers if header.exclusion)
     if exclusions:
         counts = ", ".join(f"{n:,} {exclusion}" for exclusion, n in sorted(exclusions.items()))

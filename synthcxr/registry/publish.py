@@ -25,6 +25,7 @@ from synthcxr.registry.model_address import CANDIDATE
 from synthcxr.registry.model_card import CARD_FILE
 from synthcxr.registry.run_metrics import MetricPoint, RunContents
 from synthcxr.storage import digests, json_files, write_errors
+from synthcxr.storage.progress import track
 
 _NO_CARDS: Mapping[str, str] = {}
 _ALREADY_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -112,7 +113,7 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
         model_ids: list[str] = []
         with active_run.open_run(client, experiment_id, existing, tags=contents.tags) as run_id:
             _log_contents(client, run_id, contents, existing)
-            for model in models:
+            for model in track(models, "logging to MLflow", unit="models"):
                 name = f"synthcxr-{model.kind}"
                 with _remove_models_of_a_full_disk(client, experiment_id, run_id, keep=model_ids):
                     versions[name], model_id = _register(client, run_id, model, name, why)

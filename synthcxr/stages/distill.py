@@ -178,7 +178,7 @@ def _measure_proposal(
         finding: _measure_finding(
             LabelCondition.from_names([finding]), config.n_measured, sampler, proposal, z, present
         )
-        for finding in (NO_FINDING, *FINDINGS)
+        for finding in track((NO_FINDING, *FINDINGS), "guided sampling", unit="findings")
     }
     for finding, share in zip(FINDINGS, variance_explained.tolist(), strict=True):
         findings[finding]["variance_explained"] = share

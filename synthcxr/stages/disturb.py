@@ -30,6 +30,7 @@ from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
 from synthcxr.model_files.model_folder import JUDGE_FILE
 from synthcxr.report import plots
 from synthcxr.storage import atomic, digests, json_files, output_lock
+from synthcxr.storage.progress import track
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 JSON, CSV, FIGURE = "disturb.json", "disturb.csv", "disturb.svg"
@@ -119,10 +120,11 @@ class _Measurement:
         pixels, rows = self.films.memmap(self.resolution), self.films.rows(self.resolution)
         reference, untouched = (np.asarray(pixels[positions]) for positions in self.halves)
         reference_patients, disturbed_patients = (self.films.patients(rows[positions]) for positions in self.halves)
-        disturbed = {
-            name: {level: self._load_features(untouched, name, level) for level in rule.levels[1:]}
-            for name, rule in DISTURBANCES.items()
-        }
+        disturbed: dict[str, dict[float, Float32]] = {name: {} for name in DISTURBANCES}
+        steps = [(name, level) for name, rule in DISTURBANCES.items() for level in rule.levels[1:]]
+        title = f"{self.extractor.provenance.extractor}: features of disturbed films"
+        for name, level in track(steps, title, unit="levels"):
+            disturbed[name][level] = self._load_features(untouched, name, level)
         return monotonicity.measure_curves(
             reference=self._load_features(reference),
             untouched=self._load_features(untouched),

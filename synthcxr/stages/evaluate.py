@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -50,6 +51,7 @@ from synthcxr.evaluation.sections import (
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE
 from synthcxr.storage import atomic, json_files, output_lock
+from synthcxr.storage.progress import track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
@@ -275,11 +277,14 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
         return None
     inputs.say(f"baseline: {n:,} images without a request")
     strategy = SamplingStrategy(sampler, "reject", attributes=synthetic.attributes)
+    blocks = track(
+        strategy.draw(LabelCondition(), seed=seed, start=0, stop=n),
+        "baseline",
+        unit="blocks",
+        total=math.ceil(n / BATCH_SIZE),
+    )
     return Baseline.draw(
-        (
-            (block.pixels, sampler.detect(block.probabilities))
-            for block in strategy.draw(LabelCondition(), seed=seed, start=0, stop=n)
-        ),
+        ((block.pixels, sampler.detect(block.probabilities)) for block in blocks),
         synthetic,
         extractor,
         n=n,

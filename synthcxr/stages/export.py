@@ -29,7 +29,6 @@ from synthcxr.evaluation.metrics.ms_ssim import FilmSimilarity
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import (
-    CLASSIFIER_FILE,
     GENERATOR_FILE,
     INDEX_FILE,
     JUDGE_FILE,
@@ -44,6 +43,7 @@ from synthcxr.networks.layers import fold_scales
 from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.networks.training_config import ClassifierTraining, GanTraining
 from synthcxr.storage import atomic, digests, guarded_files, json_files, output_lock
+from synthcxr.storage.progress import print_line, track
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 Float32 = NDArray[np.float32]
@@ -75,12 +75,14 @@ def _write_outputs(
     resolution = gan_config["resolution"]
     for folder in (gan, classifier, judge):
         _require_same_films(folder, dataset)
-    metadata = {
-        GENERATOR_FILE: _export_generator(config, gan, gan_config, out / GENERATOR_FILE),
-        CLASSIFIER_FILE: _export_classifier(config, dataset, "classifier", classifier, resolution, out),
-        JUDGE_FILE: _export_classifier(config, dataset, "judge", judge, resolution, out),
-    }
+    print_line(f"exporting {GENERATOR_FILE}")
+    metadata = {GENERATOR_FILE: _export_generator(config, gan, gan_config, out / GENERATOR_FILE)}
+    kinds: tuple[tuple[Kind, Path], ...] = (("classifier", classifier), ("judge", judge))
+    for kind, folder in kinds:
+        print_line(f"exporting {kind}.onnx")
+        metadata[f"{kind}.onnx"] = _export_classifier(config, dataset, kind, folder, resolution, out)
     judge_session = Session.open(out / JUDGE_FILE, kind="judge", device="cpu")
+    print_line(f"measuring films for {REFERENCE_FILE}")
     earlier_films = TrainingFilms.read_earlier(gan / TRAINING_FILMS_FILE)
     table = _read_condition_table(gan, gan_config, dataset)
     _write_reference(
@@ -288,7 +290,7 @@ def _run_on_films(dataset: FilmDataset, resolution: int, split: str, model: Sess
     pixels, indices = dataset.memmap(resolution), dataset.indices(resolution, (split,))
     outputs = [
         model.run(images.to_float(np.asarray(pixels[indices[start : start + BATCH]])))
-        for start in range(0, len(indices), BATCH)
+        for start in track(range(0, len(indices), BATCH), f"{model.metadata.kind}: {split} films", unit="batches")
     ]
     if not outputs:
         return np.empty((0, 1), np.float32), np.empty((0, len(FINDINGS)), np.float32)
@@ -302,7 +304,7 @@ def _measure_nearest_distances(queries: Float32, references: Float32) -> NDArray
     squared_norms = (points**2).sum(axis=1, keepdims=True)
     nearest = np.full(len(points), np.inf)
     step = max(1, MAX_PAIRS // len(points))
-    for start in range(0, len(references), step):
+    for start in track(range(0, len(references), step), "nearest films", unit="blocks"):
         rows = references[start : start + step].astype(np.float64)
         squared = squared_norms - 2 * points @ rows.T + (rows**2).sum(axis=1)
         nearest = np.minimum(nearest, squared.min(axis=1))

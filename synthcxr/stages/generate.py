@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import GenerateConfig, Method
@@ -17,15 +15,16 @@ from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.run_schema import RunShortfall
 from synthcxr.errors import ConfigError, DataError, GateError
 from synthcxr.evaluation import dataset_summary
-from synthcxr.model_files.model_folder import read_attribution, read_finding_rates
+from synthcxr.model_files.model_folder import read_attribution, read_finding_rates, read_runs_per_image
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.storage.progress import Progress, open_progress, print_line
 from synthcxr.synthesis.forecast import Quota, describe_forecast
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.request.label_mixture import Quotas, plan_quotas
-from synthcxr.synthesis.sampling.rejection import ImageBatch
+from synthcxr.synthesis.sampling.copy_rejection import CopyFilter, reject_copies
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 from synthcxr.synthesis.tasks import Engine, RunTasks, open_workers, split_into_tasks
+from synthcxr.synthesis.work_estimate import estimate_work
 from synthcxr.writers import messages
 from synthcxr.writers.dataset_writer import DatasetWriter, OpenPart
 from synthcxr.writers.generation_request import GenerationRequest, Origin, RequestPart, collect_pins
@@ -44,21 +43,12 @@ class ShortfallError(GateError):
         self.report = report
 
 
-class CopyFilter(Protocol):
-    """Measures how near images lie to the training films; images nearer than `threshold` count as copies."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def threshold(self) -> float: ...
-    def measure_distances(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]: ...
-
-
 @dataclasses.dataclass(frozen=True)
 class GenerateReport:
     """The result. `lines` tell it to the user; `checks` is None if no dataset was written now.
 
-    `shortfall` has a row, as in run.json, for each set of findings with too few images.
+    `shortfall` has a row, as in run.json, for each set of findings with too few images. `estimate` is what a dry run
+    expects: candidates, seconds and bytes.
     """
 
     status: Status
@@ -70,6 +60,7 @@ class GenerateReport:
     lines: tuple[str, ...]
     checks: CheckResult | None = None
     shortfall: tuple[RunShortfall, ...] = ()
+    estimate: Mapping[str, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object that `--json` prints."""
@@ -83,7 +74,7 @@ class GenerateReport:
             "shortfall": list(self.shortfall),
             "lines": list(self.lines),
             "checks": self.checks.as_dict() if self.checks else None,
-        }
+        } | ({} if self.estimate is None else {"estimate": dict(self.estimate)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,10 +202,15 @@ def _forecast(
     request: GenerationRequest, strategy: SamplingStrategy, open_parts: Sequence[OpenPart], run_tasks: RunTasks
 ) -> str:
     """Which of the parts that lack images will get too few of them."""
-    quotas = [
+    return describe_forecast(
+        _list_quotas(open_parts), strategy, run_tasks, seed=request.seed, max_draws=request.max_draws
+    )
+
+
+def _list_quotas(open_parts: Sequence[OpenPart]) -> list[Quota]:
+    return [
         Quota(LabelCondition(row.part.labels, row.part.without), row.n_missing, row.candidates) for row in open_parts
     ]
-    return describe_forecast(quotas, strategy, run_tasks, seed=request.seed, max_draws=request.max_draws)
 
 
 def _draw_part(
@@ -224,7 +220,7 @@ def _draw_part(
     condition = LabelCondition(part.labels, part.without)
     tasks = split_into_tasks(condition, batch_size=request.batch, seed=request.seed, candidates=open_part.candidates)
     for block in run_tasks(tasks):
-        batch, train_distances = _reject_copies(block, source.copy_filter)
+        batch, train_distances = reject_copies(block, source.copy_filter)
         batch = batch.take_first(n_missing)
         writer.add(
             draws=batch.stop,
@@ -239,15 +235,6 @@ def _draw_part(
         n_missing -= len(batch.indices)
         if not n_missing:
             return
-
-
-def _reject_copies(batch: ImageBatch, copy_filter: CopyFilter | None) -> tuple[ImageBatch, NDArray[np.float64] | None]:
-    """Keep the images that copy no training film, and return their distances; without a filter, keep all."""
-    if copy_filter is None:
-        return batch, None
-    distances = copy_filter.measure_distances(batch.pixels)
-    accepted = distances >= copy_filter.threshold
-    return batch.select(accepted), distances[accepted]
 
 
 def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequest) -> CheckResult:
@@ -268,12 +255,25 @@ def _report_dry_run(
     plan = DatasetWriter.dry_run(out, request, origin, append=append, force=force)
     if plan.finished_run is not None:
         return _report("already finished", out, request, plan.finished_run, rates={})
-    lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan)
+    n_missing = request.n - plan.n_present
+    parts = [
+        OpenPart(part, request.candidates_for(k), math.ceil(part.n * n_missing / request.n))
+        for k, part in enumerate(request.all_parts())
+    ]
+    estimate = estimate_work(
+        _list_quotas(parts),
+        source.strategy,
+        seed=request.seed,
+        stored_runs=read_runs_per_image(source.model, source.strategy.method),
+    )
+    lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan, estimate.describe())
     if request.parts:
-        parts = [OpenPart(part, request.candidates_for(k), part.n) for k, part in enumerate(request.parts)]
         with open_workers(source.strategy, source.model, None) as run_tasks:
             lines = (_forecast(request, source.strategy, parts, run_tasks), *lines)
-    return GenerateReport("dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines)
+    figures = estimate.as_dict() | {"bytes": plan.n_bytes}
+    return GenerateReport(
+        "dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines, estimate=figures
+    )
 
 
 def _report(

@@ -18,6 +18,7 @@ from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
+from synthcxr.storage.progress import track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.importance_guide import MIN_EFFECTIVE_SHARE
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
@@ -108,7 +109,7 @@ def run(*, model: Path, n: int | None, device: Device, batch_size: int) -> tuple
     n_batches = -(-(n or DEFAULT_N_CANDIDATES) // batch_size)
     sampler = RejectionSampler.open(model, batch_size=batch_size, device=device)
     present, conditions = [], []
-    for index in range(n_batches):
+    for index in track(range(n_batches), "candidates", unit="batches"):
         block = sampler.draw_block(SEED, index * batch_size)
         present.append(sampler.detect(block.probabilities))
         conditions.append(_read_findings_of_conditions(sampler, block))

@@ -6,14 +6,17 @@ import dataclasses
 import datetime
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthcxr.errors import ArtifactError
 from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.project import packaged_files
-from synthcxr.registry import ResolvedModel, client, model_card, resolve_model, tracking_uri
+from synthcxr.registry import ResolvedModel, resolve_model, tracking_uri
 from synthcxr.registry.model_address import STARTER
 from synthcxr.storage import atomic, guarded_files, output_lock
+
+if TYPE_CHECKING:
+    from synthcxr.registry.client import Version
 
 _JSON_KEYS = {"metadata": "contracts"}  # where they differ from the field's name
 
@@ -55,7 +58,11 @@ class ModelDetails:
 def list_models() -> tuple[ListedModel, ...]:
     """All versions of synthcxr's models in the registry of this folder, newest first, then the starter model."""
     uri = tracking_uri.find()
-    rows = [] if uri is None else [_describe_version(version) for version in client.Registry.open(uri).list_versions()]
+    rows = []
+    if uri is not None:
+        from synthcxr.registry.client import Registry  # MLflow takes seconds to import
+
+        rows = [_describe_version(version) for version in Registry.open(uri).list_versions()]
     if packaged_files.find(STARTER) is not None:
         rows.append(ListedModel(STARTER, (), "", "ships with synthcxr"))
     return tuple(rows)
@@ -69,6 +76,8 @@ def _refuse_other_content(out: Path) -> None:
 
 def show(address: str | None) -> ModelDetails:
     """Describe the model at an address; without one, the model that `generate` uses."""
+    from synthcxr.registry import model_card
+
     model = resolve_model(address)
     files = [model.path / name for name in model_folder.ONNX_FILES if (model.path / name).is_file()]
     index_file, card_file = model.path / model_folder.INDEX_FILE, model.path / model_card.CARD_FILE
@@ -115,7 +124,9 @@ def _contains_copy(out: Path, source: Path) -> bool:
     return True
 
 
-def _describe_version(version: client.Version) -> ListedModel:
+def _describe_version(version: Version) -> ListedModel:
+    from synthcxr.registry import client
+
     created = datetime.datetime.fromtimestamp(version.created_ms / 1000, tz=datetime.UTC)
     return ListedModel(
         address=f"models:/{version.name}/{version.version}",

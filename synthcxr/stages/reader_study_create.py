@@ -27,6 +27,7 @@ from synthcxr.reader_study.public_files import read_served_study
 from synthcxr.reader_study.teaching import LessonImage, write_lessons
 from synthcxr.storage import atomic, digests, output_lock
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
+from synthcxr.storage.progress import track
 from synthcxr.synthesis.runtime.onnx_session import Session
 
 TEST_SPLITS = ("test",)
@@ -184,7 +185,8 @@ class _SyntheticImages:
 
     def write_lessons(self, key_folder: Path) -> None:
         """Write the lessons for the synthetic images of a study, except repeats."""
-        dataset = {name: self._to_lesson_image(name) for name in self.records}
+        names = track(list(self.records), "lessons", unit="images")
+        dataset = {name: self._to_lesson_image(name) for name in names}
         key = read_answer_key(key_folder)
         screens = (screen for screens in key.readers.values() for screen in screens if screen.role != "repeat")
         truths = {file_name: key.truths[file_name] for screen in screens for file_name in screen.images}
@@ -249,7 +251,7 @@ def _label_films(
     if session.digest != synthetic.about["digests"].get("classifier"):
         return {}, ("the classifier did not label the films: another one labelled the dataset; give its --model",)
     labels: dict[str, _ClassifierLabel] = {}
-    for start in range(0, len(film_names), _BATCH_SIZE):
+    for start in track(range(0, len(film_names), _BATCH_SIZE), "labels of films", unit="batches"):
         names = film_names[start : start + _BATCH_SIZE]
         logits = session.run(images.to_float(np.stack([films.read_pixels(name) for name in names])))["logits"]
         probabilities = predictions.to_probabilities(logits)

@@ -29,6 +29,7 @@ from synthcxr.evaluation.utility import Utility
 from synthcxr.networks.classifier import build_network_config, initialise_classifier
 from synthcxr.report import optional_experiments, plots
 from synthcxr.storage import atomic, digests, json_files, output_lock
+from synthcxr.storage.progress import track
 from synthcxr.training.classifier import LabelledFilms, predict_logits, train_classifier
 
 JSON, CSV, FIGURE = "utility.json", "utility.csv", "utility.svg"
@@ -87,13 +88,15 @@ def run(
     arms = utility.arrange_arms(len(train_films.pixels))
     films_and_images = _LabelledImages.concatenate(train_films, train_images)
     scores: dict[str, list[Any]] = {arm: [] for arm in arms}
-    for seed in range(config.seed, config.seed + n_seeds):
-        for arm, rows in arms.items():
-            say(f"{arm}, seed {seed}: {len(rows):,} images, {config.n_epochs} epochs")
-            seed_config = dataclasses.replace(config, seed=seed)
-            scores[arm].append(_train_and_predict(seed_config, films_and_images.select(rows), val, test))
+    trainings = [(seed, arm) for seed in range(config.seed, config.seed + n_seeds) for arm in arms]
+    for number, (seed, arm) in enumerate(track(trainings, "trainings", unit="trainings"), 1):
+        rows, position = arms[arm], f"{number} of {len(trainings)}"
+        say(f"{arm}, seed {seed} ({position}): {len(rows):,} images, {config.n_epochs} epochs")
+        seed_config = dataclasses.replace(config, seed=seed)
+        scores[arm].append(_train_and_predict(seed_config, films_and_images.select(rows), val, test))
 
     # Compare their scores on the test films.
+    say(f"intervals: {config.n_bootstrap:,} resamples of the test films")
     comparison = utility.compare_arms(
         scores,
         n_images={arm: len(rows) for arm, rows in arms.items()},

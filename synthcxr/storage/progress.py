@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Protocol, Self, TextIO, TypeVar
 
@@ -36,13 +36,20 @@ def open_progress(task: str, *, total: int, unit: str, initial: int = 0, enabled
     if enabled and not sys.stderr.isatty():
         return ProgressLines(task, total=total, unit=unit, initial=initial, stream=sys.stderr)
     return tqdm(
-        total=total, initial=initial, desc=task, unit=f" {unit}", unit_scale=total > 100_000, disable=not enabled
+        total=total,
+        initial=initial,
+        desc=task,
+        unit=f" {unit}",
+        unit_scale=total > 100_000,
+        disable=not enabled,
+        leave=None,  # a bar below another one disappears when it is complete
     )
 
 
-def track(items: Sequence[T], task: str, *, unit: str) -> Iterator[T]:
-    """Yield the items and report how many of them are done."""
-    with open_progress(task, total=len(items), unit=unit) as progress:
+def track(items: Iterable[T], task: str, *, unit: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items and report how many of them are done; `total` is their number, if they have no length."""
+    n_items = len(items) if isinstance(items, Sized) else 0
+    with open_progress(task, total=n_items if total is None else total, unit=unit) as progress:
         for item in items:
             yield item
             progress.update()

@@ -18,7 +18,7 @@ from synthcxr.data import images
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.networks.classifier import Classifier
 from synthcxr.networks.device import select_device
-from synthcxr.storage.progress import open_progress
+from synthcxr.storage.progress import open_progress, track
 
 Float32 = NDArray[np.float32]
 ReadPixels = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
@@ -153,7 +153,7 @@ def predict_logits(classifier: Classifier, read_pixels: ReadPixels, n: int, *, b
     device = classifier.head.weight.device
     outputs = []
     with torch.inference_mode():
-        for start in range(0, n, batch):
+        for start in track(range(0, n, batch), "predicting", unit="batches"):
             pixels = images.to_float(read_pixels(np.arange(start, min(start + batch, n))))
             logits, _ = classifier(torch.from_numpy(pixels).to(device, memory_format=torch.channels_last))
             outputs.append(logits.float().cpu().numpy())

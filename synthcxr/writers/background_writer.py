@@ -18,6 +18,7 @@ from synthcxr.data.image_formats import ImageStore
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.storage import digests
 from synthcxr.storage.cores import count_usable_cores
+from synthcxr.storage.progress import track
 from synthcxr.writers.journal import Journal, JournalLine, encode_latents
 
 _MAX_PENDING_BLOCKS = 4  # bounds the memory
@@ -81,7 +82,7 @@ class BackgroundWriter:
         candidates. It was made from `draws` candidates and `runs` images of the generator.
         """
         missing, copied = records[self.n_images :], list[ImageRecord]()
-        for record, stored in zip(missing, source.read(missing), strict=True):
+        for record, stored in zip(track(missing, "copying", unit="images"), source.read(missing), strict=True):
             if stored is None:
                 break
             ordinal = self.n_images + len(copied)

@@ -14,14 +14,17 @@ from synthcxr.writers.generation_request import METHODS_THAT_MOVE_LATENTS, Gener
 _MAX_NAMED_PARTS, _MAX_LISTED_PARTS = 3, 20
 
 
-def describe_dry_run(out: Path, request: GenerationRequest, resolution: int, dry_run: DryRun) -> tuple[str, ...]:
-    """What the request would generate, and how much disk space it needs."""
+def describe_dry_run(
+    out: Path, request: GenerationRequest, resolution: int, dry_run: DryRun, estimate: str
+) -> tuple[str, ...]:
+    """What the request would generate, how much disk space it needs, and the line of the estimated time."""
     present = f", {dry_run.n_present} of them exist already" if dry_run.n_present else ""
     images = f"{request.n} images of {resolution} px{_with_findings(request)}"
     return (
         f"{out}: would generate {images} ({request.format}{present})"
         f" from at most {request.max_draws} candidates, about {disk_space.format_bytes(dry_run.n_bytes)},"
         f" on {request.pins['provider']}",
+        estimate,
         "dry run: nothing was written",
     )
 

@@ -106,6 +106,16 @@ def test_json_is_alone_on_stdout(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_a_dry_run_states_the_expected_time_candidates_and_disk_space(model: Path, tmp_path: Path) -> None:
+    """As a line of text, and as numbers with --json."""
+    request = ("generate", "--n", 20, "--model", model, "--out", tmp_path / "x", "--dry-run")
+    lines = invoke(*request).stdout.splitlines()
+    assert "kB" in lines[1] and lines[2].startswith("expected: about") and "20 candidates" in lines[2]
+    estimate = json.loads(invoke(*request, "--json").stdout)["estimate"]
+    assert (estimate["images"], estimate["candidates"], estimate["upper_bound"]) == (20, 20, False)
+    assert estimate["seconds"] >= 0 and estimate["bytes"] > 20 * 1500 and estimate["measured_candidates"] >= 20
+
+
 def test_the_default_folder_is_named_after_findings_and_seed(model: Path, empty_folder: Path) -> None:
     """Without --out two requests for other findings or seeds get other folders."""
     unconditional = invoke("generate", "--n", 2, "--model", model, "--dry-run")

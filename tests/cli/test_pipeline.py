@@ -35,7 +35,9 @@ def test_training_reaches_mlflow_while_it_runs(trained: Any, empty_folder: Path,
     yaml.dump(params, empty_folder / "params.yaml")
     result = invoke("train-judge", "--films", trained.data)
     assert result.exit_code == 0
-    assert all(line.startswith("training: ") for line in result.stderr.splitlines()), "only progress, if any"
+    assert all(line.startswith(("training: ", "predicting: ")) for line in result.stderr.splitlines()), (
+        "only progress, if any"
+    )
     (experiment,) = (entry for entry in client.search_experiments() if entry.name == "synthcxr")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"

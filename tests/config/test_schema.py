@@ -18,7 +18,10 @@ from synthcxr.errors import ConfigError
 from synthcxr.evaluation.gates import check_gates
 from synthcxr.readers.sources import read_source
 
-PROFILES = [Path("params.yaml"), *(Path("params") / f"{name}.yaml" for name in ("nih-64", "starter", "nih-1024"))]
+PROFILES = [
+    Path("params.yaml"),
+    *(Path("params") / f"{name}.yaml" for name in ("smoke", "nih-64", "starter", "nih-1024")),
+]
 TEXT = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
 RESULTS = REPOSITORY / "docs" / "results"
 RESULT_PARAMS = sorted(RESULTS.rglob("*.yaml"))

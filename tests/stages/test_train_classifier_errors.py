@@ -61,7 +61,8 @@ def test_too_few_films_name_their_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "profile", ["params.yaml", "params/nih-64.yaml", "params/starter.yaml", "params/nih-1024.yaml"]
+    "profile",
+    ["params.yaml", "params/smoke.yaml", "params/nih-64.yaml", "params/starter.yaml", "params/nih-1024.yaml"],
 )
 def test_every_profile_that_ships_is_accepted(profile: str) -> None:
     """Its values for classifier and judge pass the checks of the stage."""

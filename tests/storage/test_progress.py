@@ -69,6 +69,17 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert silent.getvalue() == ""
 
 
+def test_items_without_a_length_need_a_total(capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks that are drawn one by one are counted against the number that is given."""
+    clock, stream = Clock(), io.StringIO()
+    progress = ProgressLines("baseline", total=4, unit="blocks", stream=stream, clock=clock)
+    clock.now_s += 10
+    progress.update()
+    assert stream.getvalue() == "baseline: 1 of 4 blocks, 0.1 blocks/s, 30 s left\n"
+    assert list(track(iter("ab"), "baseline", unit="blocks", total=2)) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (725, "12 min 5 s"), (12_000, "3 h 20 min")]
 )

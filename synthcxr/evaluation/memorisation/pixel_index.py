@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -19,6 +20,7 @@ from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics.nearest_neighbours import NO_OTHER_PATIENT, Groups, Neighbours
+from synthcxr.storage.progress import track
 
 SIDE_PX = 32
 FROM_PX = 2 * SIDE_PX
@@ -81,8 +83,11 @@ class PixelIndex:
         if queries.shape[1] != self.side:
             raise DataError(f"images of {queries.shape[1]} px cannot be compared with films of {self.side} px")
         step = self._count_queries_per_chunk()
+        starts: Iterable[int] = range(0, len(queries), step)
+        if len(queries) > step:  # not for the single image that a copy filter measures
+            starts = track(starts, "nearest films in pixels", unit="blocks")
         parts = []
-        for start in range(0, len(queries), step):
+        for start in starts:
             correlation = self._correlate(queries[start : start + step])
             if groups is not None:
                 correlation[groups[0][start : start + step, None] == groups[1][None]] = -np.inf

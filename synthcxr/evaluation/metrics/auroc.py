@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.minimum_films import MIN_POSITIVES_FOR_AUROC
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 
@@ -129,7 +130,7 @@ def measure_performance(
     curves = [_Curve(scores[:, i], findings[:, i]) for i in range(len(FINDINGS))]
     auroc_values, precision_values = np.full((2, len(FINDINGS), n_bootstrap), np.nan)
     chunk = max(1, _CHUNK // max(1, len(codes)))
-    for start in range(0, n_bootstrap, chunk):
+    for start in track(range(0, n_bootstrap, chunk), "intervals of AUROC", unit="blocks"):
         stop = min(start + chunk, n_bootstrap)
         weights = _draw_patient_weights(rng, len(names), stop - start)[:, codes]
         for i, curve in enumerate(curves):

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 
@@ -120,7 +121,7 @@ def relative_distance(
             " use another extractor"
         )
     draws = np.empty((n_bootstrap, 2))
-    for row in draws:
+    for row in track(draws, "Fréchet distance", unit="resamples"):
         test_draw = _fit_weighted(test_features, bootstrap.resample_patients(test_patients, rng))
         train_draw = _fit_weighted(train_features, bootstrap.resample_patients(patients, rng))
         row[0] = frechet_distance_approx(train_draw, test_draw)

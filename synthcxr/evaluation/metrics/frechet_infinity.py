@@ -16,6 +16,7 @@ from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap, frechet
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.frechet import Gaussian
+from synthcxr.storage.progress import track
 
 SMALLEST_N, N_POINTS, N_REPEATS = 50, 8, 12
 MIN_IMAGES = 2 * SMALLEST_N
@@ -45,7 +46,7 @@ def frechet_infinity(
         raise DataError(f"{len(features)} images are too few to extrapolate from; at least {MIN_IMAGES} are necessary")
     sizes = np.unique(np.round(1 / np.linspace(1 / smallest, 1 / len(features), N_POINTS)).astype(int))
     values = np.empty((n_repeats, len(sizes)))
-    for row in values:
+    for row in track(values, "extrapolated distance", unit="repeats"):
         order = rng.permutation(len(features))
         row[:] = [frechet.frechet_distance_to(real, features[order[:n]]) for n in sizes]
     design = np.stack([np.ones(len(sizes)), 1 / sizes], axis=1)

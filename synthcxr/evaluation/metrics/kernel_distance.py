@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcxr.errors import DataError
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def kernel_distance_by_subsets(
     if size < 2:
         raise DataError(f"kernel distance: {smallest} rows are too few for subsets; at least 4 are necessary")
     draws = np.empty((n_subsets, 2))
-    for row in draws:
+    for row in track(draws, "kernel distance", unit="subsets"):
         train_rows, test_rows, synthetic_rows = (
             rows[rng.choice(len(rows), size=size, replace=False)] for rows in feature_sets
         )

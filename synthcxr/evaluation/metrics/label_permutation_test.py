@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.evaluation.metrics.label_distribution import Bool
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def permutation_test(
     is_real = np.arange(len(units)) < len(labels_by_patient)
     observed = _total_variation(is_real[None].astype(np.float64), units)[0]
     n_as_extreme, step = 0, max(1, _CHUNK // len(units))
-    for start in range(0, n_permutations, step):
+    for start in track(range(0, n_permutations, step), "permutations of labels", unit="blocks"):
         n = min(step, n_permutations - start)
         permuted = rng.permuted(np.tile(is_real, (n, 1)), axis=1).astype(np.float64)
         n_as_extreme += int((_total_variation(permuted, units) >= observed - 1e-12).sum())

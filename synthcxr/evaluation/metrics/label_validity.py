@@ -18,6 +18,7 @@ from scipy import sparse
 from synthcxr.data.findings import FINDINGS
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
+from synthcxr.storage.progress import track
 
 Bool = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
@@ -274,7 +275,7 @@ def _draw_weights(labelled: LabelledScores, n_bootstrap: int, rng: np.random.Gen
         groups = np.flatnonzero(rows) if labelled.groups is None else labelled.groups[rows].astype(str)
         strata.append((np.flatnonzero(rows), *np.unique(groups, return_inverse=True)))
     chunk = max(1, _WEIGHTS_PER_CHUNK // max(1, n))
-    for start in range(0, n_bootstrap, chunk):
+    for start in track(range(0, n_bootstrap, chunk), "label validity", unit="blocks"):
         weights = np.zeros((min(chunk, n_bootstrap - start), n), np.float32)
         for resample in weights:
             for rows, names, codes in strata:

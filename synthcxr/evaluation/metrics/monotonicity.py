@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from synthcxr.evaluation.metrics import bootstrap, frechet
 from synthcxr.evaluation.metrics.bootstrap import Interval
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 Grows = Literal["yes", "within chance", "no"]
@@ -76,7 +77,7 @@ def measure_curves(
         [frechet.frechet_distance_between(frechet.fit_gaussian(rows), reference_gaussian) for rows in feature_sets]
     )
     draws = np.empty((n_bootstrap, len(feature_sets)))
-    for row in draws:
+    for row in track(draws, "intervals", unit="resamples"):
         weights = bootstrap.resample_patients(reference_patients, rng)
         reference_draw = frechet.fit_gaussian(reference_features, weights=weights)
         weights = bootstrap.resample_patients(disturbed_patients, rng)

@@ -18,6 +18,7 @@ from synthcxr.data.images import UInt8
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 
@@ -141,7 +142,9 @@ def _draw_pairs(n: int, groups: NDArray[np.object_], rng: np.random.Generator) -
 
 def _measure_pairs(pixels: UInt8, pairs: NDArray[np.int64]) -> Float64:
     parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-    return np.concatenate([ms_ssim(pixels[part[:, 0]], pixels[part[:, 1]]) for part in parts])
+    return np.concatenate(
+        [ms_ssim(pixels[part[:, 0]], pixels[part[:, 1]]) for part in track(parts, "MS-SSIM", unit="parts")]
+    )
 
 
 def _mean_interval(values: Float64, n_bootstrap: int, rng: np.random.Generator) -> Interval:

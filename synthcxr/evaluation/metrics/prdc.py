@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap, nearest_neighbours
 from synthcxr.evaluation.metrics.bootstrap import Interval
+from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -105,7 +106,7 @@ def relative_coverage(
     synthetic_members = _find_members(test, synthetic_features[:n], k)
     value, floor = synthetic_members.compute(k), train_members.compute(k)
     draws = np.empty((n_bootstrap, 3))
-    for row in draws:
+    for row in track(draws, "coverage", unit="resamples"):
         test_weights = bootstrap.resample_patients(test_patients, rng)
         synthetic_draw = synthetic_members.compute(k, test_weights, bootstrap.resample_images(n, rng))
         train_draw = train_members.compute(k, test_weights, bootstrap.resample_patients(train_patients[chosen], rng))

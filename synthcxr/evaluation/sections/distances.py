@@ -15,6 +15,7 @@ from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.features.extractors import Provenance
 from synthcxr.evaluation.metrics import frechet, frechet_infinity, kernel_distance, ms_ssim, prdc
+from synthcxr.storage.progress import Progress, open_progress
 
 Row = TypeVar("Row", KernelDistanceRow, InfinityRow, CoverageRow)
 
@@ -31,13 +32,16 @@ class DistanceSections(TypedDict):
 def compute_distances(features: Mapping[str, ComparisonFeatures], unavailable: Mapping[str, str]) -> DistanceSections:
     """Compute the sections in the features of each extractor; `unavailable` maps the other extractors to a status."""
     distances = {name: build_empty_row(Provenance(name, "", ""), status=status) for name, status in unavailable.items()}
-    return {
-        "distance": distances
-        | {name: compute_frechet_distance(extractor_features) for name, extractor_features in features.items()},
-        "kernel": _compute_rows(compute_kernel_distance, features, unavailable),
-        "infinity": _compute_rows(extrapolate_frechet_distance, features, unavailable),
-        "coverage": _compute_rows(compute_coverage, features, unavailable),
-    }
+    with open_progress("distances", total=4 * len(features), unit="metrics") as progress:
+        for name, extractor_features in features.items():
+            distances[name] = compute_frechet_distance(extractor_features)
+            progress.update()
+        return {
+            "distance": distances,
+            "kernel": _compute_rows(compute_kernel_distance, features, unavailable, progress),
+            "infinity": _compute_rows(extrapolate_frechet_distance, features, unavailable, progress),
+            "coverage": _compute_rows(compute_coverage, features, unavailable, progress),
+        }
 
 
 def compute_frechet_distance(features: ComparisonFeatures) -> DistanceRow:
@@ -122,11 +126,13 @@ def _compute_rows(
     compute: Callable[[ComparisonFeatures], Row],
     features: Mapping[str, ComparisonFeatures],
     unavailable: Mapping[str, str],
+    progress: Progress,
 ) -> dict[str, Row]:
     rows: dict[str, Row] = {name: {"status": status} for name, status in unavailable.items()}
     for name, extractor_features in features.items():
         reason = _find_reason_not_to_compare(extractor_features)
         rows[name] = compute(extractor_features) if reason is None else {"status": reason}
+        progress.update()
     return rows
 
 

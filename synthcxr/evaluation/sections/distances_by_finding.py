@@ -19,6 +19,7 @@ from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.evaluation.metrics.label_distribution import Bool, add_no_finding
+from synthcxr.storage.progress import track
 
 
 def compute_finding_distances(
@@ -48,7 +49,8 @@ def _compute_rows(
 ) -> FindingDistances:
     """A row per finding, "No Finding" first; the judge's labels are bool [n, 15] for each side."""
     section: FindingDistances = {}
-    for column, finding in enumerate((NO_FINDING, *FINDINGS)):
+    title = f"{features.name}: distances by finding"
+    for column, finding in enumerate(track((NO_FINDING, *FINDINGS), title, unit="findings")):
         rows_by_side = {side: np.flatnonzero(labels[:, column]) for side, labels in labels_by_side.items()}
         section[finding] = _compute_row(features, rows_by_side, column, judged=finding not in weak_findings)
     return section

@@ -16,6 +16,7 @@ from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
 from synthcxr.evaluation.memorisation import distance_spaces
 from synthcxr.evaluation.memorisation.attacks import MemorisationResult
+from synthcxr.storage.progress import track
 
 CSV_FILE = "privacy.csv"
 
@@ -25,7 +26,8 @@ def measure_spaces(comparison: Comparison, features: Mapping[str, ComparisonFeat
     if find_reason_not_to_measure(comparison) is not None:
         return {}
     pixels = ComparisonFeatures.extract(distance_spaces.pixel_extractor(), comparison)
-    return {space.name: distance_spaces.measure_memorisation(space) for space in (pixels, *features.values())}
+    spaces = track((pixels, *features.values()), "nearest films", unit="feature spaces")
+    return {space.name: distance_spaces.measure_memorisation(space) for space in spaces}
 
 
 def find_reason_not_to_measure(comparison: Comparison) -> str | None:

@@ -1,0 +1,211 @@
+"""How time and memory grow with the work: each command at three sizes a factor of 4 apart, and the fitted exponents.
+
+Each run is a process of its own. Memory is the largest resident set of the process, without its children. An exponent
+is the slope of log(seconds) over log(size); times include the start of the command, which weighs in small sizes. Run
+it on an idle machine.
+
+    python benchmarks/scale.py [--factor 1] [--only generate] [--work FOLDER] [--out benchmarks/results/scale.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+from PIL import Image
+from ruamel.yaml import YAML
+
+from synthcxr.data import images
+from synthcxr.readers import phantom
+
+ROOT = Path(__file__).parents[1]
+N_SIZES, STEP = 3, 4
+SIDE, N_DRAWINGS = 1024, 40
+N_PACKED = 600
+COLUMNS = "Image Index,Finding Labels,Patient ID,View Position\n"
+LABELS = ("No Finding", "Effusion", "Cardiomegaly", "Mass|Nodule")
+
+
+def measure(*arguments: object, folder: Path) -> dict[str, float]:
+    """Wall and processor seconds and memory in MB of one command, which must not fail; exit code 1 is a failed gate."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synthcxr", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    message = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 1):
+        raise RuntimeError(message.decode())
+    return {
+        "wall_s": round(time.perf_counter() - started, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "memory_mb": round(usage.ru_maxrss / 1024, 1),
+    }
+
+
+def write_films(folder: Path, n: int) -> None:
+    """Write `n` distinct films of SIDE px: few drawings, each film with a row of pixels of its own."""
+    (folder / "images").mkdir(parents=True)
+    drawings = [images.quantise(phantom.draw_film(1, index, SIDE)) for index in range(min(n, N_DRAWINGS))]
+    rng, rows = np.random.default_rng(0), [COLUMNS]
+    for index in range(n):
+        pixels = drawings[index % len(drawings)].copy()
+        shifted = np.roll(pixels, tuple(rng.integers(-60, 60, 2)), axis=(0, 1))
+        shifted[: SIDE // 16] = rng.integers(0, 255, dtype=np.uint8)
+        name = f"{index:08d}_000.png"
+        Image.fromarray(shifted).save(folder / "images" / name, compress_level=1)
+        rows.append(f"{name},{LABELS[index % len(LABELS)]},{index},PA\n")
+    (folder / "Data_Entry_2017.csv").write_text("".join(rows), encoding="utf-8")
+
+
+def write_params(path: Path, films: Path, *, resolution: int = 128) -> None:
+    """Write the parameters of the starter model for a folder of films."""
+    yaml = YAML()
+    document = yaml.load(ROOT / "params/starter.yaml")
+    document["prepare"] |= {"sources": [{"reader": "nih", "path": str(films)}], "resolution": resolution}
+    document["evaluate"]["extractors"] = ["judge"]
+    document["evaluate"]["gates"] = []
+    yaml.dump(document, path)
+
+
+def run_prepare(folder: Path, n: int) -> dict[str, float]:
+    """Pack `n` films of 1024 px at 128 px."""
+    films = folder / f"films{n}"
+    write_films(films, n)
+    write_params(folder / "params.yaml", films)
+    row = measure("prepare", "--params", folder / "params.yaml", "--out", folder / "packed", folder=folder)
+    shutil.rmtree(films)
+    shutil.rmtree(folder / "packed")
+    return row
+
+
+def run_generate(folder: Path, n: int) -> dict[str, float]:
+    """Generate `n` images in shards; the folder keeps them for the commands that read them."""
+    out = folder / f"images{n}"
+    return measure("generate", "--model", "starter", "--n", n, "--format", "webdataset", "--out", out, folder=folder)
+
+
+def run_append(folder: Path, n: int) -> dict[str, float]:
+    """Extend a dataset of `n` images by one eighth."""
+    copy = folder / "copy"
+    shutil.copytree(folder / f"images{n}", copy)
+    total = n + n // 8
+    row = measure("generate", "--model", "starter", "--n", total, "--append", "--format", "webdataset", "--out", copy,
+                  folder=folder)  # fmt: skip
+    shutil.rmtree(copy)
+    return row
+
+
+def run_replay(folder: Path, n: int) -> dict[str, float]:
+    """Regenerate the last of `n` images."""
+    out = folder / "last.png"
+    out.unlink(missing_ok=True)
+    return measure("replay", "--dataset", folder / f"images{n}", "--index", n - 1, "--out", out, folder=folder)
+
+
+def run_check(folder: Path, n: int) -> dict[str, float]:
+    """Check a dataset of `n` images."""
+    return measure("check", folder / f"images{n}", folder=folder)
+
+
+def run_evaluate(folder: Path, n: int) -> dict[str, float]:
+    """Evaluate `n` images against packed films in the judge's features; nothing is cached."""
+    if not (folder / "films").is_dir():
+        write_films(folder / "films", N_PACKED)
+        write_params(folder / "params.yaml", folder / "films")
+        measure("prepare", "--params", folder / "params.yaml", "--out", folder / "packed", folder=folder)
+    if not (folder / f"images{n}").is_dir():
+        run_generate(folder, n)
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    models = ("--models", ROOT / "registry/starter", "--films", folder / "packed")
+    out = ("--params", folder / "params.yaml", "--out", folder / f"results{n}")
+    return measure("evaluate", "--dataset", folder / f"images{n}", *models, *out, folder=folder)
+
+
+def run_report(folder: Path, n: int) -> dict[str, float]:
+    """Render the report of evaluated images."""
+    out = ("--results", folder / f"results{n}", "--params", folder / "params.yaml", "--out", folder / "report.html")
+    return measure("report", "--dataset", folder / f"images{n}", *out, folder=folder)
+
+
+RUNS: Mapping[str, tuple[Callable[[Path, int], dict[str, float]], int]] = {
+    "prepare": (run_prepare, 500),
+    "generate": (run_generate, 1000),
+    "append": (run_append, 1000),
+    "replay": (run_replay, 1000),
+    "check": (run_check, 1000),
+    "evaluate": (run_evaluate, 1000),
+    "report": (run_report, 1000),
+}
+"""Each command in the order in which one needs the output of another, and its smallest size."""
+
+
+def fit_exponent(sizes: list[int], seconds: list[float]) -> float:
+    """The slope of log(seconds) over log(size) by least squares."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def run_all(folder: Path, factor: float, only: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each command's rows and exponents as soon as they are known."""
+    for name, (run_command, smallest) in RUNS.items():
+        if only is not None and name != only:
+            continue
+        sizes = [math.ceil(smallest * factor) * STEP**power for power in range(N_SIZES)]
+        rows = [{"n": n, **run_command(folder, n)} for n in sizes]
+        memory = [row["memory_mb"] for row in rows]
+        yield (
+            name,
+            {
+                "rows": rows,
+                "time_exponent": round(fit_exponent(sizes, [row["wall_s"] for row in rows]), 2),
+                "time_exponent_of_the_last_step": round(fit_exponent(sizes[-2:], [r["wall_s"] for r in rows[-2:]]), 2),
+                "memory_growth_per_factor": round((memory[-1] / memory[0]) ** (1 / (N_SIZES - 1)) - 1, 3),
+            },
+        )
+
+
+def main() -> None:
+    """Write the JSON file and print one line per command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--factor", type=float, default=1, help="Multiplies all sizes.")
+    parser.add_argument("--only", choices=list(RUNS))
+    parser.add_argument("--work", type=Path, help="Keep the files in this folder.")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"))
+    options = parser.parse_args()
+    commands: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.work or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for command, record in run_all(folder.resolve(), options.factor, options.only):
+            commands[command] = record
+            largest = record["rows"][-1]
+            sys.stdout.write(
+                f"{command}: {largest['n']:,} in {largest['wall_s']} s and {largest['memory_mb']} MB,"
+                f" exponent {record['time_exponent']}, last step {record['time_exponent_of_the_last_step']}\n"
+            )
+            sys.stdout.flush()
+    record = {"machine": machine.describe(), "step": STEP, "commands": commands}
+    options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The estimate of candidates and time before a dataset is generated."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from support.linear_models import write_linear_models
+
+from synthcxr.synthesis.forecast import Quota
+from synthcxr.synthesis.request.label_condition import LabelCondition
+from synthcxr.synthesis.sampling.strategy import SamplingStrategy
+from synthcxr.synthesis.work_estimate import WorkEstimate, estimate_work
+
+BATCH = 8
+SECONDS_PER_BLOCK = 0.25
+
+
+@pytest.fixture(scope="module")
+def strategy(tmp_path_factory: pytest.TempPathFactory) -> SamplingStrategy:
+    models = write_linear_models(tmp_path_factory.mktemp("models"))
+    return SamplingStrategy.open(models, method="reject", batch_size=BATCH, device="cpu")
+
+
+def estimate(strategy: SamplingStrategy, *quotas: Quota, stored_runs: dict[str, float] | None = None) -> WorkEstimate:
+    """The estimate on a machine that takes SECONDS_PER_BLOCK for each block."""
+    ticks = itertools.count()
+    return estimate_work(
+        quotas, strategy, seed=1, stored_runs=stored_runs or {}, clock=lambda: next(ticks) * SECONDS_PER_BLOCK
+    )
+
+
+def test_images_without_a_request_take_one_candidate_each(strategy: SamplingStrategy) -> None:
+    """The time is that of the blocks, the last of which is not full."""
+    work = estimate(strategy, Quota(LabelCondition(), 100, range(100)))
+    assert (work.n_candidates, work.n_images, work.is_bound, work.uses_stored_rates) == (100, 100, False, False)
+    assert work.wall_s == pytest.approx(13 * SECONDS_PER_BLOCK)
+    assert "about 3 s for about 100 candidates on this machine" in work.describe()
+
+
+def test_a_stored_rate_replaces_the_measured_one(strategy: SamplingStrategy) -> None:
+    """20 stored generator runs per image and 50 images are 1,000 candidates, whatever the measured candidates show."""
+    quota = Quota(LabelCondition(("Edema",)), 50, range(10_000))
+    work = estimate(strategy, quota, stored_runs={"Edema": 20.0, "Mass": 3.0})
+    assert (work.n_candidates, work.n_images, work.uses_stored_rates) == (1000, 50, True)
+    assert work.wall_s == pytest.approx(125 * SECONDS_PER_BLOCK)
+    assert "acceptance rates stored with the model" in work.describe()
+    excluded = Quota(LabelCondition(("Edema",), ("Mass",)), 50, range(10_000))
+    assert not estimate(strategy, excluded, stored_runs={"Edema": 20.0}).uses_stored_rates
+
+
+def test_candidates_are_limited_by_the_request(strategy: SamplingStrategy) -> None:
+    """The estimate never exceeds the candidates that the request allows, and says how many images they give."""
+    quota = Quota(LabelCondition(("Edema",)), 50, range(400))
+    work = estimate(strategy, quota, stored_runs={"Edema": 20.0})
+    assert (work.n_candidates, work.n_images) == (400, 20)
+
+
+def test_without_an_accepted_candidate_the_estimate_is_an_upper_bound(strategy: SamplingStrategy) -> None:
+    """The linear models never show Hernia: the estimate is that of all candidates."""
+    work = estimate(strategy, Quota(LabelCondition(("Hernia",)), 4, range(500)))
+    assert (work.n_accepted, work.n_candidates, work.n_images, work.is_bound) == (0, 500, 0, True)
+    assert "at most" in work.describe()
+
+
+def test_several_sets_add_up_and_finished_ones_do_not_count(strategy: SamplingStrategy) -> None:
+    """Sets with nothing missing are left out; without any, nothing is measured."""
+    finished = Quota(LabelCondition(("Mass",)), 0, range(500))
+    both = [Quota(LabelCondition((finding,)), 10, range(1000)) for finding in ("Edema", "Effusion")]
+    stored = {"Edema": 4.0, "Effusion": 8.0}
+    assert estimate(strategy, *both, finished, stored_runs=stored).n_candidates == 120
+    assert estimate(strategy, finished).describe() == "expected: no image is missing"
