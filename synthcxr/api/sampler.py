@@ -81,7 +81,7 @@ class Sampler:
         Their method "auto" is conditional, and the condition of each image is in the columns Condition Findings, view,
         sex and age.
 
-        If `max_draws` candidates (by default 100 per image and at least 1,000) contain fewer than `n` images, fewer are
+        If `max_draws` candidates (by default 500 per image and at least 1,000) contain fewer than `n` images, fewer are
         returned, with a warning. `on_block` gets the number of candidates examined so far; an error that it raises ends
         the search.
         """

@@ -97,7 +97,7 @@ EXAMPLES = """\
         "--max-draws",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Largest number of candidates.  [default: 100 per image and at least 1,000; --n if every"
+        help="Largest number of candidates.  [default: 500 per image and at least 1,000; --n if every"
         " candidate is accepted]",
     ),
     cloup.option(

@@ -40,7 +40,7 @@ Method = Literal["auto", "conditional", "guided", "reject", "optimise"]
 """How requested findings are sampled; `synthesis.sampling.strategy.resolve_method` says what "auto" becomes."""
 ResolvedMethod = Literal["conditional", "guided", "reject", "optimise"]
 
-_MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 100
+_MIN_SELECTIVE_DRAWS, _DRAWS_PER_IMAGE = 1000, 500
 _MAX_LAYER_VALUES = 2**34  # 64 GiB in fp32
 
 

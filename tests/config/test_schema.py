@@ -111,9 +111,9 @@ def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
         load_config(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize(("n", "selective", "max_draws"), [(5, False, 5), (5, True, 1000), (50, True, 5000)])
+@pytest.mark.parametrize(("n", "selective", "max_draws"), [(5, False, 5), (1, True, 1000), (50, True, 25_000)])
 def test_default_max_draws(n: int, selective: bool, max_draws: int) -> None:
-    """One candidate per image, or 100 and at least 1,000 in all if not every candidate is accepted."""
+    """One candidate per image, or 500 and at least 1,000 in all if not every candidate is accepted."""
     assert default_max_draws(n, selective=selective) == max_draws
 
 
