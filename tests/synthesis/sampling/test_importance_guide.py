@@ -245,17 +245,18 @@ def test_the_weights_keep_the_minimum_of_the_effective_share(
     assert len(guide.schedule.powers) < len(unlimited.schedule.powers)
 
 
-def test_auto_rejects_where_the_guide_moves_nothing(models: Path) -> None:
-    """One line says so and gives the cost; a request with a guided finding, and method guided itself, stay guided."""
-    strategy = SamplingStrategy.open(models, method="auto", batch_size=16, device="cpu")
-    everything = LabelCondition.from_exact_set(FINDINGS)
-    settled, lines = strategy.settle_method("auto", [everything])
+def test_auto_rejects_where_the_guide_moves_nothing(models: Path, guide: Guide) -> None:
+    """One line says so and gives the cost; method guided stays, and draws the candidates of rejection sampling."""
+    strategy = SamplingStrategy.open(models, method="auto", batch_size=16, device="cpu", min_effective_share=0.99)
+    settled, lines = strategy.settle_method("auto", [MASS])
     assert settled.method == "reject" and settled.proposal is None
     (line,) = lines
-    assert "method guided cannot keep an effective sample size of 50% of the images" in line
-    assert "candidates are drawn as with method reject, predicted to take" in line
-    assert strategy.settle_method("guided", [everything])[0].method == "guided"
-    assert strategy.settle_method("auto", [MASS]) == (strategy, ())
-    assert strategy.settle_method("auto", [everything, MASS]) == (strategy, ())
-    (block,) = strategy.draw(everything, seed=3, start=0, stop=16)
-    assert block.latents is None and (block.weights == 1).all()
+    assert line.startswith("Mass: method guided cannot keep an effective sample size of 99% of the images; candidates")
+    assert f"method reject, predicted to take about {1 / guide.base_rate:,.0f} per image" in line
+    assert strategy.settle_method("guided", [MASS]) == (strategy, lines)
+    (guided_block,) = strategy.draw(MASS, seed=3, start=0, stop=16)
+    (block,) = settled.draw(MASS, seed=3, start=0, stop=16)
+    assert np.array_equal(guided_block.pixels, block.pixels) and (guided_block.weights == 1).all()
+    limited = SamplingStrategy.open(models, method="auto", batch_size=16, device="cpu")
+    assert limited.settle_method("auto", [MASS]) == (limited, ())
+    assert limited.settle_method("auto", [LabelCondition(), MASS]) == (limited, ())
