@@ -59,7 +59,7 @@ def test_other_formats_reach_no_decoder(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_image_of_a_dataset_is_a_png(format_name: str) -> None:
     """`generate` writes PNG and DICOM, so the decoders of film formats are not used for a dataset."""
     with pytest.raises(DataError, match="cannot identify it as PNG"):
-        image_reader.decode_pixels(encode(format_name))
+        image_reader.decode_pixels(encode(format_name), name="x")
 
 
 @pytest.mark.parametrize("side", [10_001, 12_000, 60_000])
