@@ -93,11 +93,12 @@ def _read_report(folder: Path, proposal_digest: str) -> _ProposalRates | None:
     return report if report["digest"] == proposal_digest else None
 
 
-def read_runs_per_image(folder: Path, method: str) -> dict[str, float]:
+def read_runs_per_image(folder: Path, method: str, min_effective_share: float) -> dict[str, float]:
     """How many generator runs an image with one requested finding takes with a method, as `distill` measured.
 
     With method reject this is the inverse of the finding's rate. Findings that were not seen are left out. Empty for
-    other methods than guided and reject, and without the proposal network of the generator and classifier in `folder`.
+    other methods than guided and reject, without the proposal network of the generator and classifier in `folder`, and
+    for guides with another limit than `min_effective_share`.
     """
     if method not in ("guided", "reject") or not (folder / PROPOSAL_FILE).is_file():
         return {}
@@ -109,7 +110,9 @@ def read_runs_per_image(folder: Path, method: str) -> dict[str, float]:
         rates = read_finding_rates(folder, proposal.digest)
         return {finding: n / n_shown for finding, (n_shown, n) in rates.items() if n_shown}
     report = _read_report(folder, proposal.digest)
-    runs = {} if report is None else {finding: row.get("runs_an_image") for finding, row in report["findings"].items()}
+    if report is None or report.get("min_effective_share", 0.0) != min_effective_share:
+        return {}
+    runs = {finding: row.get("runs_an_image") for finding, row in report["findings"].items()}
     return {finding: value for finding, value in runs.items() if value}
 
 

@@ -264,7 +264,7 @@ def _report_dry_run(
         _list_quotas(parts),
         source.strategy,
         seed=request.seed,
-        stored_runs=read_runs_per_image(source.model, source.strategy.method),
+        stored_runs=read_runs_per_image(source.model, source.strategy.method, source.strategy.min_effective_share),
     )
     lines = messages.describe_dry_run(out, request, origin.generator.resolution, plan, estimate.describe())
     if request.parts:

@@ -1,7 +1,8 @@
 """Estimates, before a dataset is generated, how many candidates it takes and how long.
 
 A short measurement on this machine gives the time of a block of candidates. The number of generator runs per image is
-the one that `synthcxr distill` stored with the model, or else that of the measured candidates.
+the one that `synthcxr distill` stored with the model, or else that of the measured candidates. Where too few of them
+were accepted, a proposal network predicts it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 MEASURED_S = 1.0
 """How long candidates are drawn for the measurement, at least."""
 MAX_MEASURED_QUOTAS = 4
+MIN_ACCEPTED = 10
+"""With fewer accepted candidates, the prediction of a proposal network replaces the measured rate."""
 _SLOW_BLOCK_S = 5.0
 """A first block that takes longer is the only one that is measured."""
 
@@ -29,9 +32,9 @@ class WorkEstimate:
     """The expected number of images and candidates, and the expected seconds, which include no start-up.
 
     `n_measured` candidates were drawn and `n_accepted` accepted; `measured_s` is the time of those that were timed.
-    `uses_stored_rates` is set if numbers that are stored with the model were used; otherwise the measured acceptance
-    rate was. If `is_bound`, no measured candidate of some request was accepted: the numbers are then those for its
-    largest number of candidates.
+    `uses_stored_rates` is set if numbers that are stored with the model were used, and `uses_predicted_rates` if those
+    of a proposal network were; otherwise the measured acceptance rate was. If `is_bound`, no measured candidate of some
+    request was accepted: the numbers are then those for its largest number of candidates.
     """
 
     n_images: int
@@ -41,13 +44,18 @@ class WorkEstimate:
     n_accepted: int
     measured_s: float
     uses_stored_rates: bool
+    uses_predicted_rates: bool
     is_bound: bool
 
     def describe(self) -> str:
         """The line that `generate --dry-run` prints."""
         if not self.n_measured:
             return "expected: no image is missing"
-        rates = "acceptance rates stored with the model" if self.uses_stored_rates else "measured acceptance rate"
+        rates = "measured acceptance rate"
+        if self.uses_stored_rates:
+            rates = "acceptance rates stored with the model"
+        elif self.uses_predicted_rates:
+            rates = "acceptance rate predicted by the proposal network"
         at_most = "at most" if self.is_bound else "about"
         return (
             f"expected: {at_most} {format_duration(max(self.wall_s, 1))} for {at_most} {self.n_candidates:,} candidates"
@@ -64,6 +72,7 @@ class WorkEstimate:
             "measured_accepted": self.n_accepted,
             "measured_seconds": round(self.measured_s, 3),
             "stored_rates": self.uses_stored_rates,
+            "predicted_rates": self.uses_predicted_rates,
             "upper_bound": self.is_bound,
         }
 
@@ -95,7 +104,7 @@ def estimate_work(
     """
     open_quotas = [quota for quota in quotas if quota.n and len(quota.candidates)]
     if not open_quotas:
-        return WorkEstimate(0, 0, 0.0, 0, 0, 0.0, uses_stored_rates=False, is_bound=False)
+        return WorkEstimate(0, 0, 0.0, 0, 0, 0.0, uses_stored_rates=False, uses_predicted_rates=False, is_bound=False)
     chosen = np.unique(np.linspace(0, len(open_quotas) - 1, MAX_MEASURED_QUOTAS).round().astype(int))
     measured = {
         int(k): _measure(open_quotas[k], strategy, seed=seed, seconds=MEASURED_S / len(chosen), clock=clock)
@@ -106,7 +115,7 @@ def estimate_work(
     runs_per_candidate = total.n_runs / (total.n_blocks * size)
 
     n_images, n_candidates, n_blocks = 0, 0, 0
-    uses_stored_rates = is_bound = False
+    uses_stored_rates = uses_predicted_rates = is_bound = False
     for k, quota in enumerate(open_quotas):
         stored = _find_stored_runs(quota, stored_runs)
         if stored is not None:
@@ -114,6 +123,8 @@ def estimate_work(
         else:
             source = measured.get(k, total)
             share = source.n_accepted / source.n_candidates
+            if source.n_accepted < MIN_ACCEPTED and (predicted := strategy.predict_rate(quota.condition)):
+                share, uses_predicted_rates = predicted, True
         needed = math.ceil(quota.n / share) if share else len(quota.candidates)
         n_drawn = min(needed, len(quota.candidates))
         n_candidates += n_drawn
@@ -129,6 +140,7 @@ def estimate_work(
         n_accepted=total.n_accepted,
         measured_s=total.timed_s,
         uses_stored_rates=uses_stored_rates,
+        uses_predicted_rates=uses_predicted_rates,
         is_bound=is_bound,
     )
 
