@@ -100,7 +100,9 @@ def test_the_lock_of_a_project_knows_the_packages(run: Run, tmp_path: Path) -> N
     run("init", tmp_path / "with", "--profile", "phantom")
     open_runner(tmp_path / "nothing", tmp_path)("init", tmp_path / "without", "--profile", "phantom")
     extended, plain = (YAML().load(tmp_path / name / "synthcxr.lock")["stages"] for name in ("with", "without"))
-    assert {stage for stage in plain if extended[stage] != plain[stage]} == {"prepare", "generate", "evaluate"}
+    assert {stage for stage in plain if extended[stage] != plain[stage]} == {
+        *("prepare", "generate", "evaluate", "register", "report")
+    }
 
 
 def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tmp_path: Path) -> None:
@@ -119,6 +121,14 @@ def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tm
     pixels = [images.decode_png(file.read_bytes(), name="x") for file in sorted((dataset / "images").rglob("*.png"))]
     assert len(pixels) == 6
     np.testing.assert_array_equal(pixels[2], np.load(tmp_path / "image.npy", allow_pickle=False))
+
+
+def test_a_damaged_image_of_the_format_fails_the_checks(run: Run, tmp_path: Path) -> None:
+    """A truncated image is counted by `check`, with exit code 1."""
+    run("generate", "--model", "starter", "--seed", "1", "--out", tmp_path / "x", "--n", "2", "--format", "numpy")
+    (file, *_) = sorted((tmp_path / "x/numpy").rglob("*.npy"))
+    file.write_bytes(file.read_bytes()[:100])
+    assert "FAILED" in run("check", tmp_path / "x", code=1).stdout.upper()
 
 
 def test_an_unknown_format_names_those_that_are_installed(tmp_path: Path) -> None:
@@ -156,7 +166,6 @@ def test_extractor_and_metric_enter_evaluation_gates_and_report(run: Run, tmp_pa
     text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
     assert "agreement of an image with its mirror image" in text
     assert "thumbnails of 8 x 8 px" in text
-    assert "privacy.thumbnails" in text or "thumbnails of 8 x 8 px" in text
 
 
 def write_package(folder: Path, entry_points: str, code: str) -> None:
@@ -212,3 +221,44 @@ def test_an_error_in_the_code_of_a_package_names_it(tmp_path: Path) -> None:
     message = run("init", "p", "--profile", "nih-64", "--source", "films", code=2).stderr
     assert "unexpected RuntimeError: disk on fire" in message
     assert "to the authors of other 2.0, whose code raised it" in message
+
+
+def test_readers_of_packages_come_before_the_reader_of_any_images(tmp_path: Path) -> None:
+    """A folder of PNG files that a package recognises is read by it; a generator with a required `report` is tried."""
+    code = (
+        "from synthcxr.extend import Reader\n"
+        "def read_films(path, *, report):\n"
+        "    report('a line')\n"
+        "    yield 1\n"
+        "READER = Reader('other', 'films', read_films, {'path': ''}, matches=lambda path: True)\n"
+    )
+    write_package(tmp_path / "site", "[synthcxr.readers]\nother = other:READER\n", code)
+    run = open_runner(tmp_path / "site", tmp_path)
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/a.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
+    run("init", "p", "--profile", "nih-64", "--source", "films")
+    assert "{reader: other," in (tmp_path / "p/params.yaml").read_text(encoding="utf-8")
+
+
+def test_a_broken_package_does_not_stop_what_does_not_need_it(tmp_path: Path) -> None:
+    """A known layout is read, and a dataset is replaced, with packages that cannot be imported."""
+    entry_points = "[synthcxr.readers]\nother = other:READER\n[synthcxr.writers]\nother = other:FORMAT\n"
+    write_package(tmp_path / "site", entry_points, "import no_such_library")
+    run = open_runner(tmp_path / "site", tmp_path)
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/a.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
+    run("init", "p", "--profile", "nih-64", "--source", "films")
+    for seed in (1, 2):
+        run("generate", "--model", "starter", "--n", "1", "--seed", seed, "--out", "images", "--force")
+
+
+def test_two_packages_with_one_name_are_named(tmp_path: Path) -> None:
+    """`doctor` says which package to uninstall."""
+    for name in ("first", "second"):
+        information = tmp_path / f"site/{name}-2.0.dist-info"
+        information.mkdir(parents=True)
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n")
+        (information / "entry_points.txt").write_text(f"[synthcxr.metrics]\nsame = {name}:METRIC\n")
+    report = open_runner(tmp_path / "site", tmp_path)("doctor", code=1).stdout
+    assert "the metric 'same', a name that" in report
+    assert "uninstall one of them" in report

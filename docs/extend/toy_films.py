@@ -25,12 +25,19 @@ def read_films(path: str, *, source: str = "numpy", report=print):
     return iter(films)
 
 
+def load(file, **options):
+    try:
+        return np.load(file, allow_pickle=False, **options)
+    except (EOFError, OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as a NumPy file: {error}") from error
+
+
 def read_pixels(file):
-    return np.load(file, allow_pickle=False).astype(np.float32) / 255
+    return load(file).astype(np.float32) / 255
 
 
 def read_side(file):
-    return min(np.load(file, mmap_mode="r", allow_pickle=False).shape)
+    return min(load(file, mmap_mode="r").shape)
 
 
 class NumpyFolder(ImageFolder):
@@ -42,7 +49,7 @@ class NumpyFolder(ImageFolder):
 
 
 def decode(data):
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    return load(io.BytesIO(data))
 
 
 def compute_thumbnails(pixels):
@@ -53,8 +60,8 @@ def compute_thumbnails(pixels):
 
 def compute_symmetry(images, films, rng):
     def measure(group):
-        pixels = group.read_pixels(500).astype(np.float32)
-        return 1 - np.abs(pixels - pixels[:, :, ::-1]).mean() / 255
+        blocks = (pixels.astype(np.float32) for pixels in group.iterate_pixels(500))
+        return 1 - np.concatenate([np.abs(x - x[:, :, ::-1]).mean(axis=(1, 2)) for x in blocks]).mean() / 255
 
     return MetricValue(float(measure(images)), films=None if films is None else float(measure(films)))
 

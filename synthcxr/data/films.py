@@ -39,11 +39,11 @@ _ATTRIBUTE_TYPES: dict[str, ColumnType] = {"sex": "text", "age": "number"}
 class Film:
     """One input film.
 
-    `read` returns float32 [H, W] in [0, 1], and `read_size` the shorter side in pixels without decoding the image;
-    both can be pickled. `image_index` is unique. `patient_id` is unique across sources, and equal where two sources
-    have films of one patient (NIH patient numbers are not padded). `findings` is a multi-hot vector. `origin` names
-    the film in messages. `official` is the list of the source that names the film: "", "train_val" or "test". `sex` is
-    "F", "M" or "", and `age` is in years, NaN if it is unknown.
+    `read` returns float32 [H, W] in [0, 1], and `read_size` the shorter side in pixels without decoding the image; both
+    may be called in several threads. `image_index` is unique. `patient_id` is unique across sources, and equal where
+    two sources have films of one patient (NIH patient numbers are not padded). `findings` is a multi-hot vector.
+    `origin` names the film in messages. `official` is the list of the source that names the film: "", "train_val" or
+    "test". `sex` is "F", "M" or "", and `age` is in years, NaN if it is unknown.
     """
 
     image_index: str

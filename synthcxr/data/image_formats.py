@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.synthetic_dataset import ImageRecord
+from synthcxr.errors import ExtensionError
 from synthcxr.project import extensions
 from synthcxr.project.extensions import load_declaration
+
+_SHIPPED_SUFFIXES = (".png", ".dcm")
 
 
 class ImageStore(Protocol):
@@ -70,9 +73,17 @@ class ImageFormat:
 
 
 def find_decoder(file_name: str) -> Callable[[bytes], NDArray[np.uint8]] | None:
-    """The decoder of an installed package for the images of this name, or None."""
+    """The decoder of an installed package for the images of this name, or None.
+
+    Raises ExtensionError if a package cannot be imported, unless the name is that of a PNG or DICOM file.
+    """
     for entry_point in extensions.find_entry_points(extensions.WRITERS).values():
-        image_format = load_declaration(entry_point, ImageFormat)
+        try:
+            image_format = load_declaration(entry_point, ImageFormat)
+        except ExtensionError:
+            if file_name.endswith(_SHIPPED_SUFFIXES):
+                continue
+            raise
         if image_format.decode is not None and file_name.endswith(image_format.suffix):
             return image_format.decode
     return None

@@ -19,7 +19,6 @@ from synthcxr.storage.tar_files import MemberIndex
 
 _SHARD_SUFFIX = ".tar"
 _MAX_IMAGE_BYTES = 2**28
-_PNG_MAGIC = b"\x89PNG"
 _DICOM_MAGIC, _PIXEL_DATA_TAG = b"DICM", bytes.fromhex("e07f1000") + b"OB\0\0"
 
 
@@ -97,13 +96,12 @@ class ImageReader:
 def decode_pixels(data: bytes, *, name: str) -> NDArray[np.uint8]:
     """Decode the uint8 [R, R] pixels of an image that `generate` wrote; an error begins with `name`.
 
-    PNG and DICOM are recognised by their content, the format of an installed package by the end of `name`.
+    The format of an installed package is recognised by the end of `name`, PNG and DICOM by their content.
     """
-    if data[128:132] == _DICOM_MAGIC:
-        return _decode_dicom(data, name)
-    if not data.startswith(_PNG_MAGIC) and (decode := image_formats.find_decoder(name)) is not None:
-        return decode(data)
-    return images.decode_png(data, name=name)
+    if (decode := image_formats.find_decoder(name)) is not None:
+        with guarded_files.report_failure(name, "an image"):
+            return decode(data)
+    return _decode_dicom(data, name) if data[128:132] == _DICOM_MAGIC else images.decode_png(data, name=name)
 
 
 def _decode_dicom(data: bytes, name: str) -> NDArray[np.uint8]:

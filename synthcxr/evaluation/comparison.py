@@ -48,7 +48,7 @@ class Comparison:
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A separate random stream for each purpose, so that no figure depends on which others are computed."""
-        return random_streams.open_stream(self.config.seed, zlib.crc32(purpose.encode()))
+        return open_purpose_stream(self.config.seed, purpose)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +147,11 @@ class JudgeLabels:
 
     def _label(self, real: RealSet, splits: tuple[str, ...]) -> Bool:
         return detect_findings(real.outputs(self.features.extractor, splits), self.metadata)
+
+
+def open_purpose_stream(seed: int, purpose: str) -> np.random.Generator:
+    """The random stream of a seed for one purpose."""
+    return random_streams.open_stream(seed, zlib.crc32(purpose.encode()))
 
 
 def detect_findings(outputs: Outputs, metadata: ModelMetadata) -> Bool:

@@ -16,7 +16,7 @@ from synthcxr.project import extensions
 from synthcxr.project.extensions import Extensions
 
 _MAX_IMAGES = 2000
-"""Statistics of single images use at most this many; their intervals are then narrow."""
+"""Statistics of single images use at most this many, evenly spaced; their intervals are then narrow."""
 _Z_95 = 1.959964
 
 
@@ -29,10 +29,14 @@ def _compute_mean(
     """The mean of a value per image, with its normal interval, and the mean of films."""
     if images.n < MIN_FILMS_FOR_DISTANCE:
         return NotComputable(f"n = {images.n}")
-    values = measure(images.read_pixels(_MAX_IMAGES))
+    values = _measure_all(measure, images)
     mean, margin = float(values.mean()), float(_Z_95 * values.std(ddof=1) / math.sqrt(len(values)))
-    film_mean = None if films is None else float(measure(films.read_pixels(_MAX_IMAGES)).mean())
-    return MetricValue(mean, (mean - margin, mean + margin), film_mean)
+    film_mean = None if films is None else float(_measure_all(measure, films).mean())
+    return MetricValue(mean, (mean - margin, mean + margin), film_mean, n=len(values))
+
+
+def _measure_all(measure: Callable[[NDArray[np.uint8]], NDArray[np.float64]], group: ImageGroup) -> NDArray[np.float64]:
+    return np.concatenate([measure(pixels) for pixels in group.iterate_pixels(_MAX_IMAGES)])
 
 
 METRICS = Extensions(

@@ -110,6 +110,13 @@ class SyntheticSet:
         """The pixels uint8 [n, R, R] of the first `n` images, or of all images when there are fewer."""
         return np.stack(list(self._read_pixels(self.records[:n])))
 
+    def iterate_pixels(self, max_images: int) -> Iterator[UInt8]:
+        """Blocks uint8 [b, R, R] of all images, or of so many that are evenly spaced."""
+        rows = [self.records[index] for index in _space_evenly(len(self.records), max_images)]
+        pixels = self._read_pixels(rows)
+        for start in range(0, len(rows), BATCH_SIZE):
+            yield np.stack([next(pixels) for _ in rows[start : start + BATCH_SIZE]])
+
     def _batches(self, title: str) -> Iterator[UInt8]:
         pixels = self._read_pixels(self.records)
         for start in _batch_starts(len(self.records), title):
@@ -167,6 +174,12 @@ class RealSet:
     def pixels(self, splits: tuple[str, ...], rows: NDArray[np.int64]) -> UInt8:
         """Pixels uint8 [k, R, R] of the given rows of `outputs` and `patients` for these splits."""
         return np.asarray(self.films.memmap(self.resolution)[self._indices(splits)[rows]])
+
+    def iterate_pixels(self, splits: tuple[str, ...], max_films: int) -> Iterator[UInt8]:
+        """Blocks uint8 [b, R, R] of all films of these splits, or of so many that are evenly spaced."""
+        rows = _space_evenly(len(self._indices(splits)), max_films)
+        for start in range(0, len(rows), BATCH_SIZE):
+            yield self.pixels(splits, rows[start : start + BATCH_SIZE])
 
     def manifest_rows(self, splits: tuple[str, ...]) -> NDArray[np.int64]:
         """The manifest row of each film of these splits, int64 [n]."""
@@ -228,6 +241,11 @@ def _extractor_key(extractor: Extractor, resolution: int) -> dict[str, Any]:
         "device": extractor.device,
         "resolution": resolution,
     }
+
+
+def _space_evenly(n: int, max_rows: int) -> NDArray[np.int64]:
+    """All of `n` rows, or `max_rows` of them from the first to the last."""
+    return np.unique(np.linspace(0, n - 1, min(n, max_rows)).round().astype(np.int64))
 
 
 def _batch_starts(n: int, title: str) -> Iterator[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,14 @@ Float32 = NDArray[np.float32]
 class ImageGroup:
     """The images of a dataset, or the test films that they are compared with.
 
-    `read_pixels` returns the first k of the `n` images, uint8 [k, R, R]. `findings` are the labels, float32 [n, 14] in
+    `iterate_pixels` yields the pixels of all `n` images in blocks, uint8 [b, R, R], or, where there are more than the
+    given number, of so many that are evenly spaced. `findings` are the labels, float32 [n, 14] in
     the order of the NIH, NaN where unknown: of images by the classifier, of films by their source. `features` are those
     of each available extractor by name, float32 [n, d]. `patients` are the patients of films; images have none.
     """
 
     n: int
-    read_pixels: Callable[[int], NDArray[np.uint8]]
+    iterate_pixels: Callable[[int], Iterator[NDArray[np.uint8]]]
     findings: Float32
     features: Mapping[str, Float32]
     patients: NDArray[np.object_] | None = None
@@ -29,11 +30,15 @@ class ImageGroup:
 
 @dataclasses.dataclass(frozen=True)
 class MetricValue:
-    """The value of a metric with its 95 % interval, and the value of films; None where there is none."""
+    """The value of a metric with its 95 % interval, and the value of films; None where there is none.
+
+    `n` is the number of images that it was computed from, if these are not all.
+    """
 
     value: float
     interval: tuple[float, float] | None = None
     films: float | None = None
+    n: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ imported before its extension is used.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,9 @@ GROUPS: Mapping[str, str] = {READERS: "reader", WRITERS: "format", EXTRACTORS: "
 STAGE_GROUPS: Mapping[str, tuple[str, ...]] = {
     "prepare": (READERS,),
     "generate": (WRITERS,),
-    "evaluate": (EXTRACTORS, METRICS),
+    "evaluate": (WRITERS, EXTRACTORS, METRICS),
+    "register": (WRITERS,),
+    "report": (WRITERS,),
 }
 """The groups whose extensions a stage of dvc.yaml may run."""
 
@@ -89,6 +92,14 @@ class Extensions(Generic[D]):
             {} if entry_point is None or entry_point.dist is None else {entry_point.dist.name: entry_point.dist.version}
         )
 
+    def load_usable(self) -> tuple[D, ...]:
+        """Return the declarations that can be used, shipped ones first."""
+        declarations = []
+        for name in self.list_names():
+            with contextlib.suppress(ExtensionError):
+                declarations.append(self.load(name))
+        return tuple(declarations)
+
     def load_all(self) -> tuple[D, ...]:
         """Return all declarations, shipped ones first. Raises ExtensionError like `load`."""
         return tuple(self.load(name) for name in self.list_names())
@@ -138,7 +149,7 @@ def find_package_of(traceback: TracebackType | None) -> str | None:
     packages = {
         point.module.partition(".")[0]: describe_package(point)
         for group in GROUPS
-        for point in find_entry_points(group).values()
+        for point in metadata.entry_points(group=group)
     }
     modules = list(_walk_modules(traceback)) if packages else []
     return next((packages[module] for module in reversed(modules) if module in packages), None)
@@ -155,5 +166,5 @@ def _name_is_taken(entry_point: EntryPoint, owner: str) -> ExtensionError:
     noun = GROUPS[entry_point.group]
     return ExtensionError(
         f"{describe_package(entry_point)} adds the {noun} {entry_point.name!r}, a name that {owner} uses already;"
-        " uninstall the package"
+        f" uninstall {'the package' if owner == 'synthcxr' else 'one of them'}"
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from synthcxr.data.films import Film
 
@@ -32,10 +34,10 @@ class Reader:
     `films` says in a few words which films it reads. `read` is called with the options of an entry of
     `prepare.sources` and with `report`, which receives one line for each group of films that are left out. It returns
     the films, or raises DataError for films that cannot be read and ConfigError, beginning with the option, for a
-    value that is not allowed. The annotations of its parameters, if any, are the types of the options; `options` says
-    what each one sets. `matches` returns whether a folder has this layout; without it, `init` cannot read such films.
-    `attribution` is the text with which the films must be cited. `salt_option` is the option that takes a file with a
-    secret, which `init` creates.
+    value that is not allowed. The annotations of its parameters are the types of the options: text, numbers, booleans,
+    lists and mappings are checked. `options` says what each one sets. `matches` returns whether a folder has this
+    layout; without it, `init` cannot read such films. `attribution` is the text with which the films must be cited.
+    `salt_option` is the option that takes a file with a secret, which `init` creates.
     """
 
     name: str
@@ -49,8 +51,19 @@ class Reader:
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The parameters of `read` that are options."""
-        parameters = inspect.signature(self.read).parameters
-        return {name: parameter for name, parameter in parameters.items() if name != "report"}
+        parameters = inspect.signature(self.read).parameters.items()
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {
+            name: parameter for name, parameter in parameters if name != "report" and parameter.kind not in variable
+        }
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The annotated type of each option, where it can be found."""
+        try:
+            return typing.get_type_hints(self.read)
+        except (NameError, TypeError):  # names that only type checkers import; a callable object
+            return {}
 
 
 def describe_options(*names: str, **others: str) -> dict[str, str]:

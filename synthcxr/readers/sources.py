@@ -85,7 +85,7 @@ def _read_size(film: Film) -> int:
 
 def _check_options(key: str, reader: Reader, options: Mapping[str, Any]) -> None:
     """Raise ConfigError for an option that is unknown, missing or of the wrong type."""
-    hints, parameters = typing.get_type_hints(reader.read), reader.parameters
+    hints, parameters = reader.types, reader.parameters
     for name, value in options.items():
         if name not in parameters:
             raise ConfigError(f"{key}.{name}: unknown option of reader {reader.name}; known: {', '.join(parameters)}")
@@ -96,10 +96,24 @@ def _check_options(key: str, reader: Reader, options: Mapping[str, Any]) -> None
             raise ConfigError(f"{key}.{name}: missing; reader {reader.name} requires it")
 
 
+_TYPE_NAMES: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    Mapping: "a mapping",
+}
+
+
 def _has_type(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType):
+    """Whether a value has an annotated type; True for a type that YAML has no value of."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return any(_has_type(value, part) for part in typing.get_args(hint))
     expected_type = typing.get_origin(hint) or hint
+    if expected_type not in (*_TYPE_NAMES, types.NoneType):
+        return True
     if isinstance(value, bool):
         return expected_type is bool
     return isinstance(value, (int, float) if expected_type is float else expected_type)
@@ -107,7 +121,6 @@ def _has_type(value: Any, hint: Any) -> bool:
 
 def _describe_type(hint: Any) -> str:
     """Describe a type in the terms of YAML."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return " or ".join(_describe_type(part) for part in typing.get_args(hint) if part is not types.NoneType)
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    return names.get(typing.get_origin(hint) or hint, "a mapping")
+    return _TYPE_NAMES[typing.get_origin(hint) or hint]

@@ -122,7 +122,12 @@ def _check_extras() -> Diagnostic:
 def _check_extensions() -> Iterator[Diagnostic]:
     """Each package that extends synthcxr, and whether its extensions can be used."""
     for registry in (READERS, FORMATS, FEATURE_EXTRACTORS, METRICS):
-        for name, entry_point in extensions.find_entry_points(registry.group).items():
+        try:
+            entry_points = extensions.find_entry_points(registry.group)
+        except ExtensionError as error:
+            yield Diagnostic("extensions", "TO DO", str(error))
+            continue
+        for name, entry_point in entry_points.items():
             try:
                 registry.load(name)
             except ExtensionError as error:

@@ -130,7 +130,7 @@ def estimate_work(
         n_candidates += n_drawn
         n_blocks += math.ceil(n_drawn / size)
         n_images += min(quota.n, math.floor(n_drawn * share))
-        uses_stored_rates |= stored is not None and bool(quota.condition.findings)
+        uses_stored_rates |= stored is not None
         is_bound |= not share
     return WorkEstimate(
         n_images=n_images,

@@ -207,7 +207,8 @@ def match_requests(
         differences.append(f"n {existing.n}, not {requested.n}")
     if not requested.parts and requested.max_draws < draws:
         differences.append(f"max_draws at least {draws}, not {requested.max_draws}")
-    if requested.parts and (requested.n, requested.max_draws) != (existing.n, existing.max_draws):
+    same_draws = requested.max_draws == existing.max_draws or (complete and not unfinished)
+    if requested.parts and not (requested.n == existing.n and same_draws):
         fixed = "which a request for several sets of findings cannot change"
         differences.append(f"n {existing.n} and max_draws {existing.max_draws}, {fixed}")
     if requested.format != existing.format and (unfinished or not append or requested.n == existing.n):

@@ -32,7 +32,7 @@ _UNFINISHED_FILES = {
 
 def _list_dataset_names() -> set[str]:
     """The files and folders of a dataset in any format."""
-    return _SIDECARS | {image_format.folder for image_format in FORMATS.load_all()}
+    return _SIDECARS | {image_format.folder for image_format in FORMATS.load_usable()}
 
 
 def _list_partial_names() -> set[str]:

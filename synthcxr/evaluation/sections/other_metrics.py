@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 
@@ -13,7 +14,7 @@ from synthcxr.data.metrics_rows import MetricRow
 from synthcxr.data.metrics_schema import COMPUTED, not_applicable
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.errors import ExtensionError
-from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures
+from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, open_purpose_stream
 from synthcxr.evaluation.declared_metrics import METRICS
 from synthcxr.evaluation.image_sets import SyntheticSet
 from synthcxr.evaluation.metric import ImageGroup, Metric, MetricValue, NotComputable
@@ -27,7 +28,7 @@ def compare_with_films(comparison: Comparison, features: Mapping[str, Comparison
     if len(patients) >= MIN_FILMS_FOR_DISTANCE:
         films = ImageGroup(
             n=len(patients),
-            read_pixels=lambda n: comparison.real.pixels(TEST_SPLITS, np.arange(min(n, len(patients)))),
+            iterate_pixels=functools.partial(comparison.real.iterate_pixels, TEST_SPLITS),
             findings=comparison.real.films.findings(comparison.real.manifest_rows(TEST_SPLITS)),
             features={name: row.test for name, row in features.items()},
             patients=patients,
@@ -36,16 +37,18 @@ def compare_with_films(comparison: Comparison, features: Mapping[str, Comparison
 
 
 def compute_without_films(
-    synthetic: SyntheticSet, features: Mapping[str, NDArray[np.float32]], rng: np.random.Generator
+    synthetic: SyntheticSet, features: Mapping[str, NDArray[np.float32]], *, seed: int
 ) -> dict[str, MetricRow]:
     """Compute the metrics that need no films; `features` are those of the images by extractor."""
-    return _compute_rows(_group_images(synthetic, features), None, lambda _: rng, n_films=0)
+    return _compute_rows(
+        _group_images(synthetic, features), None, functools.partial(open_purpose_stream, seed), n_films=0
+    )
 
 
 def _group_images(synthetic: SyntheticSet, features: Mapping[str, NDArray[np.float32]]) -> ImageGroup:
     return ImageGroup(
         n=len(synthetic.records),
-        read_pixels=synthetic.pixels,
+        iterate_pixels=synthetic.iterate_pixels,
         findings=synthetic.labels.astype(np.float32),
         features=features,
     )
@@ -69,15 +72,25 @@ def _describe_result(metric: Metric, result: object) -> MetricRow:
     """The part of a row that the result of a metric determines; ExtensionError for anything but a finite number."""
     if isinstance(result, NotComputable):
         return MetricRow(status=not_applicable(result.reason))
-    if not isinstance(result, MetricValue) or not math.isfinite(result.value):
+    if not isinstance(result, MetricValue) or not _is_finite(result):
         packages = " ".join(" ".join(item) for item in METRICS.package_version(metric.name).items())
         raise ExtensionError(
             f"metric {metric.name!r} of {packages or 'synthcxr'} returned {result!r}, which is neither a MetricValue"
-            " with a finite number nor NotComputable; upgrade or uninstall the package"
+            " of finite numbers nor NotComputable; upgrade or uninstall the package"
         )
     row = MetricRow(status=COMPUTED, value=float(result.value))
     if result.interval is not None:
         row["interval"] = [float(bound) for bound in result.interval]
     if result.films is not None:
         row["films"] = float(result.films)
+    if result.n is not None:
+        row["n"] = int(result.n)
     return row
+
+
+def _is_finite(result: MetricValue) -> bool:
+    """Whether the value is a number, and the interval and the value of films too, where there are any."""
+    numbers = [result.value, *(result.interval or ()), *([] if result.films is None else [result.films])]
+    return len(result.interval or (0, 0)) == 2 and all(
+        isinstance(number, int | float | np.number) and math.isfinite(number) for number in numbers
+    )

@@ -183,7 +183,7 @@ def compare_with_reference(
         "cofindings": compute_cofindings(synthetic.labels, reference.film_labels),
         "variety": variety.compute_variety(synthetic, reference.film_variety),
         "weights": variety.compute_weights(synthetic),
-        "metrics": other_metrics.compute_without_films(synthetic, {JUDGE: outputs["features"]}, rng),
+        "metrics": other_metrics.compute_without_films(synthetic, {JUDGE: outputs["features"]}, seed=config.seed),
         "classifier": {"status": NO_FILMS},
         "checks": checks,
         "protocol": protocol.describe_protocol_without_films(

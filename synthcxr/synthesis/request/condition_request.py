@@ -47,8 +47,8 @@ def describe_unseen(
     names = "; ".join(", ".join(filter(None, (str(labels), str(attributes)))) for labels in unseen[:_MAX_NAMED])
     more = f" and {len(unseen) - _MAX_NAMED} more" if len(unseen) > _MAX_NAMED else ""
     return (
-        f"warning: no training film has {names}{more}, or those of fewer than {MIN_PATIENTS} patients do; these images"
-        " come from a combination that the generator was not or hardly trained on"
+        f"warning: films of fewer than {MIN_PATIENTS} patients in the training data have {names}{more}; the generator"
+        " has hardly or never seen this combination"
     )
 
 

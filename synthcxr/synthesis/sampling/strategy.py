@@ -23,7 +23,7 @@ from synthcxr.storage import digests
 from synthcxr.synthesis.request.condition_request import describe_unseen, select_conditions
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
-from synthcxr.synthesis.sampling.importance_guide import MIN_EFFECTIVE_SHARE, GuidedSampler, Proposal
+from synthcxr.synthesis.sampling.importance_guide import MIN_EFFECTIVE_SHARE, MIN_GAIN, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.latent_optimisation import DifferentiableLogits, LatentOptimiser
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 
@@ -162,8 +162,8 @@ class SamplingStrategy:
         if not guide.is_limited:
             return None
         return (
-            f"{condition}: method guided cannot keep an effective sample size of"
-            f" {self.proposal.min_effective_share:.0%} of the images; candidates are drawn as with method reject,"
+            f"{condition}: no guide keeps an effective sample size of {self.proposal.min_effective_share:.0%} of the"
+            f" images and accepts {MIN_GAIN} times as many candidates; candidates are drawn as with method reject,"
             f" {guide.describe_base_cost()}"
         )
 
