@@ -197,7 +197,7 @@ def test_a_set_that_cannot_be_reached_is_named_first_and_last(tmp_path: Path) ->
     result = invoke("generate", *request, "--out", folder)
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    warning = "warning: 1 of 2 sets of findings will probably get too few images from their share of --max-draws 1000"
+    warning = "warning: 1 of 2 sets of findings will probably get too few images from their share of --max-draws 4000"
     assert lines[0].startswith(warning) and "Hernia (about 0 of 4)" in lines[0]
     assert lines[-1].startswith("Failed: ") and "too few for Hernia (0 of 4)" in lines[-1]
     assert "too few images of 1 of 2 sets of findings: Hernia (0 of 4)" in result.stdout.splitlines()[-1]

@@ -251,7 +251,7 @@ def test_auto_rejects_where_the_guide_moves_nothing(models: Path, guide: Guide) 
     settled, lines = strategy.settle_method("auto", [MASS])
     assert settled.method == "reject" and settled.proposal is None
     (line,) = lines
-    assert line.startswith("Mass: method guided cannot keep an effective sample size of 99% of the images; candidates")
+    assert line.startswith("Mass: no guide keeps an effective sample size of 99% of the images")
     assert f"method reject, predicted to take about {1 / guide.base_rate:,.0f} per image" in line
     assert strategy.settle_method("guided", [MASS]) == (strategy, lines)
     (guided_block,) = strategy.draw(MASS, seed=3, start=0, stop=16)
