@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from synthcxr.extend import (
-    DataError, FeatureExtractor, Film, ImageFolder, ImageFormat, Metric, MetricValue, Reader, describe_options,
+    DataError,
+    FeatureExtractor,
+    Film,
+    ImageFolder,
+    ImageFormat,
+    Metric,
+    MetricValue,
+    Reader,
+    describe_options,
     parse_finding_labels,
-)  # fmt: skip
+)
 
 
 def read_films(path: str, *, source: str = "numpy", report=print):

@@ -205,7 +205,7 @@ def test_a_set_that_cannot_be_reached_is_named_first_and_last(tmp_path: Path) ->
     run = json.loads((folder / "run.json").read_text())
     assert run["complete"] is False
     assert run["shortfall"] == [{"labels": ["Hernia"], "without": [], "requested": 4, "found": 0}]
-    assert run["counts"]["draws"] == 500 + read_metadata(folder)["index"].iloc[-1] + 1
+    assert run["counts"]["draws"] == 2000 + read_metadata(folder)["index"].iloc[-1] + 1
     assert set(read_metadata(folder)["requested"]) == {"Edema"} and run["counts"]["found"] == 4
     again = invoke("generate", *request, "--out", folder, "--json", "--record")
     assert again.exit_code == 0 and json.loads(again.stdout)["shortfall"] == run["shortfall"]
