@@ -262,3 +262,11 @@ def test_two_packages_with_one_name_are_named(tmp_path: Path) -> None:
     report = open_runner(tmp_path / "site", tmp_path)("doctor", code=1).stdout
     assert "the metric 'same', a name that" in report
     assert "uninstall one of them" in report
+
+
+def test_the_page_includes_the_package() -> None:
+    """docs/extend.md includes both files of the package, with the marks that the site's builder replaces."""
+    page = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
+    assert {f"extend/{file.name}" for file in PACKAGE.iterdir() if file.is_file()} == set(
+        re.findall(r'^--8<-- "(\S+)"$', page, flags=re.MULTILINE)
+    )
