@@ -168,6 +168,12 @@ def test_extractor_and_metric_enter_evaluation_gates_and_report(run: Run, tmp_pa
     assert "thumbnails of 8 x 8 px" in text
 
 
+def write_png(folder: Path) -> None:
+    """Write a folder with one PNG film."""
+    folder.mkdir()
+    (folder / "a.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
+
+
 def write_package(folder: Path, entry_points: str, code: str) -> None:
     """Write the metadata and the code of an installed package "other 2.0"."""
     information = folder / "other-2.0.dist-info"
@@ -234,8 +240,7 @@ def test_readers_of_packages_come_before_the_reader_of_any_images(tmp_path: Path
     )
     write_package(tmp_path / "site", "[synthcxr.readers]\nother = other:READER\n", code)
     run = open_runner(tmp_path / "site", tmp_path)
-    (tmp_path / "films").mkdir()
-    (tmp_path / "films/a.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
+    write_png(tmp_path / "films")
     run("init", "p", "--profile", "nih-64", "--source", "films")
     assert "{reader: other," in (tmp_path / "p/params.yaml").read_text(encoding="utf-8")
 
@@ -245,8 +250,7 @@ def test_a_broken_package_does_not_stop_what_does_not_need_it(tmp_path: Path) ->
     entry_points = "[synthcxr.readers]\nother = other:READER\n[synthcxr.writers]\nother = other:FORMAT\n"
     write_package(tmp_path / "site", entry_points, "import no_such_library")
     run = open_runner(tmp_path / "site", tmp_path)
-    (tmp_path / "films").mkdir()
-    (tmp_path / "films/a.png").write_bytes(images.encode_png(images.quantise(phantom.draw_film(1, 0, 16))))
+    write_png(tmp_path / "films")
     run("init", "p", "--profile", "nih-64", "--source", "films")
     for seed in (1, 2):
         run("generate", "--model", "starter", "--n", "1", "--seed", seed, "--out", "images", "--force")

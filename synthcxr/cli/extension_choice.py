@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from synthcxr.project.extensions import find_entry_points
+from synthcxr.project.extensions import list_names
 
 
 class ExtensionChoice(click.ParamType[str]):
@@ -20,17 +20,13 @@ class ExtensionChoice(click.ParamType[str]):
     def __init__(self, group: str, shipped: tuple[str, ...]) -> None:
         self.group, self.shipped = group, shipped
 
-    def list_names(self) -> tuple[str, ...]:
-        """All names, shipped ones first; imports no package."""
-        return (*self.shipped, *sorted(find_entry_points(self.group).keys() - set(self.shipped)))
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return a known name; any other one is a usage error."""
-        names = self.list_names()
+        names = list_names(self.group, self.shipped)
         if value not in names:
             self.fail(f"{value!r} is not one of {', '.join(names)}.", param, ctx)
         return str(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """The names, as the help text shows them."""
-        return f"[{'|'.join(self.list_names())}]"
+        return f"[{'|'.join(list_names(self.group, self.shipped))}]"

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.metric import ImageGroup, Metric, MetricValue, NotComputable
-from synthcxr.evaluation.metrics import image_statistics
+from synthcxr.evaluation.metrics import bootstrap, image_statistics
 from synthcxr.project import extensions
 from synthcxr.project.extensions import Extensions
 
 _MAX_IMAGES = 2000
 """Statistics of single images use at most this many, evenly spaced; their intervals are then narrow."""
-_Z_95 = 1.959964
 
 
 def _compute_mean(
@@ -30,7 +29,7 @@ def _compute_mean(
     if images.n < MIN_FILMS_FOR_DISTANCE:
         return NotComputable(f"n = {images.n}")
     values = _measure_all(measure, images)
-    mean, margin = float(values.mean()), float(_Z_95 * values.std(ddof=1) / math.sqrt(len(values)))
+    mean, margin = float(values.mean()), float(bootstrap.Z * values.std(ddof=1) / math.sqrt(len(values)))
     film_mean = None if films is None else float(_measure_all(measure, films).mean())
     return MetricValue(mean, (mean - margin, mean + margin), film_mean, n=len(values))
 

@@ -112,7 +112,7 @@ class SyntheticSet:
 
     def iterate_pixels(self, max_images: int) -> Iterator[UInt8]:
         """Blocks uint8 [b, R, R] of all images, or of so many that are evenly spaced."""
-        rows = [self.records[index] for index in _space_evenly(len(self.records), max_images)]
+        rows = [self.records[index] for index in space_evenly(len(self.records), max_images)]
         pixels = self._read_pixels(rows)
         for start in range(0, len(rows), BATCH_SIZE):
             yield np.stack([next(pixels) for _ in rows[start : start + BATCH_SIZE]])
@@ -177,7 +177,7 @@ class RealSet:
 
     def iterate_pixels(self, splits: tuple[str, ...], max_films: int) -> Iterator[UInt8]:
         """Blocks uint8 [b, R, R] of all films of these splits, or of so many that are evenly spaced."""
-        rows = _space_evenly(len(self._indices(splits)), max_films)
+        rows = space_evenly(len(self._indices(splits)), max_films)
         for start in range(0, len(rows), BATCH_SIZE):
             yield self.pixels(splits, rows[start : start + BATCH_SIZE])
 
@@ -243,7 +243,7 @@ def _extractor_key(extractor: Extractor, resolution: int) -> dict[str, Any]:
     }
 
 
-def _space_evenly(n: int, max_rows: int) -> NDArray[np.int64]:
+def space_evenly(n: int, max_rows: int) -> NDArray[np.int64]:
     """All of `n` rows, or `max_rows` of them from the first to the last."""
     return np.unique(np.linspace(0, n - 1, min(n, max_rows)).round().astype(np.int64))
 

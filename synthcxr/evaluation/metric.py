@@ -15,10 +15,10 @@ Float32 = NDArray[np.float32]
 class ImageGroup:
     """The images of a dataset, or the test films that they are compared with.
 
-    `iterate_pixels` yields the pixels of all `n` images in blocks, uint8 [b, R, R], or, where there are more than the
-    given number, of so many that are evenly spaced. `findings` are the labels, float32 [n, 14] in
-    the order of the NIH, NaN where unknown: of images by the classifier, of films by their source. `features` are those
-    of each available extractor by name, float32 [n, d]. `patients` are the patients of films; images have none.
+    `iterate_pixels(k)` yields the pixels in blocks uint8 [b, R, R]: those of all `n` images, or of k evenly spaced ones
+    if there are more. `findings` are the labels, float32 [n, 14] in the order of the NIH, NaN where unknown: of images
+    by the classifier, of films by their source. `features` are those of each available extractor by name, float32
+    [n, d]. `patients` are the patients of films; images have none.
     """
 
     n: int

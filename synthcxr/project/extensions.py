@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from types import TracebackType
@@ -60,8 +60,7 @@ class Extensions(Generic[D]):
 
     def list_names(self) -> tuple[str, ...]:
         """The names, shipped ones first; imports no package."""
-        shipped = [declaration.name for declaration in self.shipped]
-        return (*shipped, *sorted(find_entry_points(self.group).keys() - set(shipped)))
+        return list_names(self.group, [declaration.name for declaration in self.shipped])
 
     def __contains__(self, name: object) -> bool:
         """Whether a declaration has this name; imports no package."""
@@ -114,6 +113,11 @@ def find_entry_points(group: str) -> Mapping[str, EntryPoint]:
         if other.value != entry_point.value:
             raise _name_is_taken(entry_point, describe_package(other))
     return entry_points
+
+
+def list_names(group: str, shipped: Sequence[str]) -> tuple[str, ...]:
+    """The `shipped` names, then those that installed packages add to a group, sorted; imports no package."""
+    return (*shipped, *sorted(find_entry_points(group).keys() - set(shipped)))
 
 
 def load_declaration(entry_point: EntryPoint, declaration_type: type[D]) -> D:

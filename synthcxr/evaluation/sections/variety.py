@@ -11,7 +11,7 @@ from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.metrics_schema import COMPUTED, Variety, Weights, not_applicable
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.comparison import Comparison
-from synthcxr.evaluation.image_sets import SyntheticSet
+from synthcxr.evaluation.image_sets import SyntheticSet, space_evenly
 from synthcxr.evaluation.memorisation import distance_spaces
 from synthcxr.evaluation.metrics import bootstrap, near_duplicates
 from synthcxr.evaluation.metrics.effective_sample_size import effective_sample_size
@@ -23,7 +23,7 @@ def compare_with_films(comparison: Comparison) -> Variety:
     n, patients = len(comparison.synthetic.records), comparison.real.patients(TEST_SPLITS)
     if len(patients) < MIN_FILMS_FOR_DISTANCE or n < MIN_FILMS_FOR_DISTANCE:
         return compute_variety(comparison.synthetic, None)
-    rows = np.unique(np.linspace(0, len(patients) - 1, min(n, len(patients))).round().astype(np.int64))
+    rows = space_evenly(len(patients), n)
     squares = comparison.real.outputs(distance_spaces.pixel_extractor(), TEST_SPLITS)["features"]
     return compute_variety(comparison.synthetic, FilmVariety.measure(squares[rows], patients[rows]))
 
