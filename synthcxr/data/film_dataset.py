@@ -92,6 +92,12 @@ class FilmDataset:
         is_in_splits = self.manifest["split"].isin(list(splits)).to_numpy(dtype=bool)
         return np.flatnonzero(is_in_splits[self.rows(resolution)]).astype(np.int64)
 
+    def labelled_indices(self, resolution: int, splits: Sequence[str]) -> Int64:
+        """The part of `indices` whose films have at least one known finding: those that a classifier learns from."""
+        indices = self.indices(resolution, splits)
+        is_labelled = ~np.isnan(self.findings(self.rows(resolution)[indices])).all(axis=1)
+        return indices[is_labelled]
+
     def images(self, resolution: int, splits: Sequence[str]) -> tuple[UInt8, Int64]:
         """Load the images of these splits, uint8 [n, R, R], and their manifest rows."""
         indices = self.indices(resolution, splits)

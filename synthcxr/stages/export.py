@@ -158,7 +158,7 @@ def _export_classifier(
     fold_norms(network)
     training["network"]["folded"] = True
     training["network"]["initial_weights"] = training["parameters"]["weights"]
-    training["network"]["n_films"] = len(dataset.indices(training_resolution, (training["split"],)))
+    training["network"]["n_films"] = len(dataset.labelled_indices(training_resolution, (training["split"],)))
     thresholds = Thresholds(training["thresholds"], training["thresholds_from"])
     metadata = _build_metadata(kind, config, training, resolution)
     metadata = export_onnx(

@@ -142,15 +142,15 @@ def _select_side(config: ClassifierConfig, packed: int) -> int:
 
 
 def _select_rows(dataset: FilmDataset, side: int, split: str) -> NDArray[np.int64]:
-    return dataset.rows(side)[dataset.indices(side, (split,))]
+    return dataset.rows(side)[dataset.labelled_indices(side, (split,))]
 
 
 def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
-    """Return the films of one split; their pixels stay on disk until they are read by position."""
-    pixels, indices = dataset.memmap(side), dataset.indices(side, (split,))
+    """Return the films of one split that have labels; their pixels stay on disk until they are read by position."""
+    pixels, indices = dataset.memmap(side), dataset.labelled_indices(side, (split,))
     if len(indices) < MIN_FILMS_TO_TRAIN:
         raise DataError(
-            f"{dataset.path}: {len(indices)} {split} films at {side} px are too few; "
+            f"{dataset.path}: {len(indices)} labelled {split} films at {side} px are too few; "
             f"add films or raise prepare.shares.{split}, then run `synthcxr prepare` again"
         )
     return LabelledFilms(

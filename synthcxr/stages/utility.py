@@ -146,8 +146,10 @@ class _LabelledImages:
 
     @classmethod
     def from_films(cls, films: FilmDataset, resolution: int, splits: tuple[str, ...]) -> _LabelledImages:
-        pixels, rows = films.images(resolution, splits)
-        return cls(pixels, films.findings(rows), films.patients(rows))
+        """The films of these splits that have labels."""
+        indices = films.labelled_indices(resolution, splits)
+        rows = films.rows(resolution)[indices]
+        return cls(np.asarray(films.memmap(resolution)[indices]), films.findings(rows), films.patients(rows))
 
     @classmethod
     def concatenate(cls, first: _LabelledImages, second: _LabelledImages) -> _LabelledImages:

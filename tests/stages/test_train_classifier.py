@@ -22,6 +22,7 @@ from support.small_classifier import CONFIG, write_films
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.films import MANIFEST_FILE
 from synthcxr.data.findings import FINDINGS
+from synthcxr.errors import DataError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build_classifier
 from synthcxr.stages import train_classifier
@@ -150,6 +151,44 @@ def test_test_films_are_not_used(trained: Path, films: Path, tmp_path: Path) -> 
     train_classifier.run(CONFIG, films=copy, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
     for name in FILES:
         assert (tmp_path / "out" / name).read_bytes() == (trained / "classifier" / name).read_bytes(), name
+
+
+def test_films_without_labels_do_not_change_the_classifier(trained: Path, films: Path, tmp_path: Path) -> None:
+    """Train and val films whose findings are all unknown take no part in the batches, the epoch and the thresholds."""
+    copy = tmp_path / "cxr"
+    copy.mkdir()
+    dataset = open_film_dataset(films)
+    n = len(dataset.manifest)
+    # Interleave: each film is followed by a copy of it that has no labels.
+    manifest = dataset.manifest.loc[np.repeat(np.arange(n), 2)].reset_index(drop=True)
+    manifest.loc[1::2, "image_index"] = [f"u{k:04d}.png" for k in range(n)]
+    manifest.loc[1::2, list(FINDINGS)] = np.nan
+    manifest.to_parquet(copy / MANIFEST_FILE, index=False)
+    for path in films.iterdir():
+        if path.name.startswith("images_"):
+            np.save(copy / path.name, np.repeat(np.load(path), 2, axis=0))
+        elif path.name.startswith("rows_"):
+            np.save(copy / path.name, np.arange(2 * n))
+        elif path.name != MANIFEST_FILE:
+            (copy / path.name).write_bytes(path.read_bytes())
+    metrics = train_classifier.run(CONFIG, films=copy, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
+    weights = (tmp_path / "out" / FILES[0]).read_bytes()
+    assert metrics["n_trained_on"] == N_FILMS["train"]
+    assert metrics["n"] == N_FILMS["val"]
+    assert weights == (trained / "classifier" / FILES[0]).read_bytes()
+
+
+def test_a_split_without_labels_is_an_error(films: Path, tmp_path: Path) -> None:
+    """The message says that labelled films are too few, however many films there are."""
+    copy = tmp_path / "cxr"
+    copy.mkdir()
+    for path in films.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    manifest = open_film_dataset(copy).manifest.copy()
+    manifest.loc[manifest["split"] == "train", list(FINDINGS)] = np.nan
+    manifest.to_parquet(copy / MANIFEST_FILE, index=False)
+    with pytest.raises(DataError, match="0 labelled train films at 16 px are too few"):
+        train_classifier.run(CONFIG, films=copy, out=tmp_path / "out", split="train", log=tmp_path / "log.csv")
 
 
 @pytest.mark.slow

@@ -37,4 +37,4 @@ def _name_extractors(names: Iterable[str]) -> dict[str, str]:
 def _count_training_films(model: ModelMetadata, films: FilmDataset | None) -> int | None:
     if films is None or films.fingerprint != model.training_data or model.resolution > films.resolution:
         return None
-    return len(films.indices(model.resolution, (_SPLITS[model.kind],)))
+    return len(films.labelled_indices(model.resolution, (_SPLITS[model.kind],)))
