@@ -14,6 +14,7 @@ from synthcxr.project import packaged_files
 from synthcxr.registry import ResolvedModel, resolve_model, tracking_uri
 from synthcxr.registry.model_address import STARTER
 from synthcxr.storage import atomic, guarded_files, output_lock
+from synthcxr.storage.progress import track
 
 if TYPE_CHECKING:
     from synthcxr.registry.client import Version
@@ -110,7 +111,8 @@ def pull(address: str | None, *, out: Path) -> ResolvedModel:
             return ResolvedModel(out, model.address, "already there")
         raise ArtifactError(f"{out}: contains something else; choose another --out")
     with atomic.open_folder(out) as partial:
-        for name in (*model_folder.read_index(model.path)["files"], model_folder.INDEX_FILE):
+        names = (*model_folder.read_index(model.path)["files"], model_folder.INDEX_FILE)
+        for name in track(names, "copying", unit="files"):
             shutil.copyfile(model.path / name, partial / name)
         model_folder.verify_files(partial)
     return ResolvedModel(out, model.address, model.note)

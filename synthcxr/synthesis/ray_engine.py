@@ -23,6 +23,7 @@ from ray._private import ray_constants
 from synthcxr.errors import ArtifactError, ConfigError, SynthCXRError
 from synthcxr.storage import stop_signals
 from synthcxr.storage.cores import count_usable_cores
+from synthcxr.storage.progress import print_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -107,6 +108,7 @@ def _connect(address: str | None, n_workers: int | None) -> Iterator[None]:
         options |= {"include_dashboard": False, "num_cpus": n_workers or count_usable_cores()}
     else:
         _check_reachable(address)
+    print_line(f"Ray: {f'connecting to {address}' if address else 'starting on this machine'}, takes seconds")
     with contextlib.ExitStack() as stack:
         if address is None:
             stack.enter_context(_listen_on_loopback())

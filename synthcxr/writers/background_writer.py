@@ -18,7 +18,7 @@ from synthcxr.data.image_formats import ImageStore
 from synthcxr.data.synthetic_dataset import ImageRecord
 from synthcxr.storage import digests
 from synthcxr.storage.cores import count_usable_cores
-from synthcxr.storage.progress import track
+from synthcxr.storage.progress import open_progress, track
 from synthcxr.writers.journal import Journal, JournalLine, encode_latents
 
 _MAX_PENDING_BLOCKS = 4  # bounds the memory
@@ -60,10 +60,13 @@ class BackgroundWriter:
         n_lines = 0
         lines, lines_to_read = itertools.tee(self.journal.lines())
         stored_images = self.store.read(record for line in lines_to_read for record in line.records)
-        for line in lines:
-            if not self._is_intact(line, stored_images):
-                break
-            self.n_images, self.draws, n_lines = self.n_images + len(line.records), line.draws, n_lines + 1
+        n_recorded, _ = self.journal.count_images_and_draws()
+        with open_progress("verifying existing images", total=n_recorded, unit="images") as progress:
+            for line in lines:
+                if not self._is_intact(line, stored_images):
+                    break
+                self.n_images, self.draws, n_lines = self.n_images + len(line.records), line.draws, n_lines + 1
+                progress.update(len(line.records))
         self.journal.truncate(n_lines)
         self.store.truncate(self.n_images)
 
