@@ -77,7 +77,8 @@ class ClassifierConfig:
     """A classifier of the 14 findings.
 
     `resolution` is the side of the input in pixels, `width` the number of channels of the backbone `small`, `weights`
-    what the backbone starts from, and `n_bootstrap` the number of resamples of a confidence interval.
+    what the backbone starts from, and `n_bootstrap` the number of resamples of a confidence interval. `soft_labels` is
+    a table of probabilities that another classifier predicted for training films; the judge has none.
     """
 
     backbone: Literal["small", "densenet121", "efficientnet-lite0"]
@@ -91,6 +92,7 @@ class ClassifierConfig:
     n_bootstrap: Resamples
     seed: Seed
     device: Device
+    soft_labels: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

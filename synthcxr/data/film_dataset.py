@@ -113,6 +113,16 @@ class FilmDataset:
         ages = self.manifest["age"].to_numpy(dtype=np.float32)[rows]
         return FilmAttributes(self.findings(rows), views, sexes, ages)
 
+    def image_indices(self, rows: Int64) -> list[str]:
+        """The image index of each manifest row, the name of a film across all sources."""
+        return [str(index) for index in self.manifest["image_index"].to_numpy(dtype=object)[rows]]
+
+    def strata(self, rows: Int64) -> NDArray[np.str_]:
+        """The kind of film of each manifest row: its source, and whether it has any known finding."""
+        labelled = np.where(np.isnan(self.findings(rows)).all(axis=1), "unlabelled", "labelled")
+        sources = self.manifest["source"].to_numpy(dtype=str)[rows]
+        return np.array([f"{source}, {kind}" for source, kind in zip(sources, labelled, strict=True)], dtype=np.str_)
+
     def patients(self, rows: Int64) -> NDArray[np.object_]:
         """The patient of each manifest row, an object array of str."""
         return self.manifest["patient_id"].to_numpy(dtype=object)[rows]

@@ -142,7 +142,7 @@ class PlantedCopyRecallRow(TypedDict):
 
 
 class MembershipInferenceRow(TypedDict):
-    """AUROC of telling `n_members` training films from `n_controls` held-out films by their nearest image."""
+    """AUROC of telling `n_members` training films from `n_controls` held-out ones of their source by an image."""
 
     auroc: float | None
     interval: Annotated[Sequence[float | None], Length(2)]
@@ -161,11 +161,15 @@ class ClosestPairRow(TypedDict):
 
 
 class PrivacyRow(TypedDict):
-    """Memorisation in one space: the keys of `NearestNeighbourTestRow` for copies of training films, and more."""
+    """Memorisation in one space: the keys of `NearestNeighbourTestRow` for copies of training films, and more.
+
+    `n_null_training` training films, of sources without held-out films, are in the null.
+    """
 
     status: str
     n: NotRequired[int]
     n_learned: NotRequired[int]
+    n_null_training: NotRequired[int]
     n_null: NotRequired[int]
     n_null_patients: NotRequired[int]
     median_ratio: NotRequired[float]

@@ -35,7 +35,11 @@ class Comparison:
 
     @classmethod
     def open(cls, config: EvaluateConfig, films: FilmDataset, synthetic: SyntheticSet) -> Comparison:
-        """Compare a synthetic set with the films that meet its request."""
+        """Compare a synthetic set with the films that meet its request: those that have labels, if there are any.
+
+        Films without labels are training films only, and of another kind; with them the floor would be too high.
+        """
+        has_labels = bool(len(films.labelled_indices(synthetic.resolution, TEST_SPLITS)))
         real = RealSet(
             films=films,
             resolution=synthetic.resolution,
@@ -43,6 +47,7 @@ class Comparison:
             excluded=synthetic.excluded,
             is_empty=synthetic.n_label_sets > 0,
             cache_folder=synthetic.cache_folder,
+            labelled_only=has_labels,
         )
         return cls(config, real, synthetic, len(real.patients(TEST_SPLITS)))
 

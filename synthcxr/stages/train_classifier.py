@@ -16,6 +16,7 @@ from synthcxr.config.schema import ClassifierConfig
 from synthcxr.data import pyramid
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.minimum_films import MIN_FILMS_TO_TRAIN
+from synthcxr.data.soft_labels import SoftLabels, read_soft_labels
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.metrics import auroc
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
@@ -58,11 +59,13 @@ def run(
     imagenet_weights = _find_imagenet_weights(config) if config.weights == "imagenet" else None
     dataset = open_film_dataset(films)
     side = _select_side(config, dataset.resolution)
-    training_films, val_films = _read_films(dataset, side, split), _read_films(dataset, side, "val")
+    soft_labels = None if config.soft_labels is None else read_soft_labels(Path(config.soft_labels))
+    training_films, val_films = _read_films(dataset, side, split, soft_labels), _read_films(dataset, side, "val")
 
     # Train, and select the best epoch.
     network = build_network_config(config, side)
-    fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split])
+    taught_by = () if config.soft_labels is None else (digests.sha256_file(Path(config.soft_labels)),)
+    fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split, *taught_by])
     if atomic.finish_rename(out) == fingerprint:
         print_line(f"{out}: was trained by an earlier run; only moved there now")
         return dict(json_files.read_json(out / METRICS_FILE))
@@ -121,6 +124,10 @@ def _check_parameters(config: ClassifierConfig, split: str) -> None:
         )
     if config.backbone == "small" and config.weights == "imagenet":
         raise ConfigError(f"{section}.weights: the small backbone has no imagenet weights; set it to none")
+    if config.soft_labels is not None and split == "judge":
+        raise ConfigError(
+            f"{section}.soft_labels: leave it out; the judge must not learn from the network that taught the classifier"
+        )
 
 
 def _find_imagenet_weights(config: ClassifierConfig) -> Path:
@@ -145,7 +152,7 @@ def _select_rows(dataset: FilmDataset, side: int, split: str) -> NDArray[np.int6
     return dataset.rows(side)[dataset.labelled_indices(side, (split,))]
 
 
-def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
+def _read_films(dataset: FilmDataset, side: int, split: str, soft_labels: SoftLabels | None = None) -> LabelledFilms:
     """Return the films of one split that have labels; their pixels stay on disk until they are read by position."""
     pixels, indices = dataset.memmap(side), dataset.labelled_indices(side, (split,))
     if len(indices) < MIN_FILMS_TO_TRAIN:
@@ -153,9 +160,12 @@ def _read_films(dataset: FilmDataset, side: int, split: str) -> LabelledFilms:
             f"{dataset.path}: {len(indices)} labelled {split} films at {side} px are too few; "
             f"add films or raise prepare.shares.{split}, then run `synthcxr prepare` again"
         )
+    rows = _select_rows(dataset, side, split)
+    findings = dataset.findings(rows)
     return LabelledFilms(
         read_pixels=lambda positions: np.asarray(pixels[indices[positions]]),
-        findings=dataset.findings(_select_rows(dataset, side, split)),
+        findings=findings,
+        targets=findings if soft_labels is None else soft_labels.blend(findings, dataset.image_indices(rows)),
     )
 
 

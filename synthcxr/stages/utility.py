@@ -163,7 +163,7 @@ class _LabelledImages:
         return _LabelledImages(self.pixels[rows], self.findings[rows], self.patients[rows])
 
     def to_labelled_films(self) -> LabelledFilms:
-        return LabelledFilms(read_pixels=lambda rows: self.pixels[rows], findings=self.findings)
+        return LabelledFilms(lambda rows: self.pixels[rows], findings=self.findings, targets=self.findings)
 
 
 @dataclasses.dataclass(frozen=True)

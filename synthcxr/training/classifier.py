@@ -31,10 +31,14 @@ _MAX_BRIGHTNESS, _MAX_CONTRAST = 0.2, 0.2
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFilms:
-    """N films to train on or to predict; `findings` is float32 [N, 14]: 1 present, 0 absent, NaN unknown."""
+    """N films to train on or to predict; `findings` is float32 [N, 14]: 1 present, 0 absent, NaN unknown.
+
+    `targets`, of the same shape, is what the loss compares with; it may have any value between 0 and 1.
+    """
 
     read_pixels: ReadPixels
     findings: Float32
+    targets: Float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +74,7 @@ def train_classifier(
     device = select_device(config.device)
     generator = torch.Generator().manual_seed(config.seed)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _set_bias_to_prevalence(classifier, films.findings)
+    _set_bias_to_prevalence(classifier, films.targets)
     optimiser = _create_optimiser(classifier, config)
     n_steps, step, started = config.n_epochs * (n_films // batch), 0, time.perf_counter()
     epochs: list[Epoch] = []
@@ -80,12 +84,12 @@ def train_classifier(
             # Train one epoch.
             classifier.train()
             losses = []
-            for pixels, findings in _load_batches(films, batch, generator):
+            for pixels, targets in _load_batches(films, batch, generator):
                 lr = learning_rate(step, n_steps, config.lr)
                 for group in optimiser.param_groups:
                     group["lr"] = lr
                 logits, _ = classifier(augment(pixels, generator).to(device, memory_format=torch.channels_last))
-                loss = masked_loss(logits, findings.to(device))
+                loss = masked_loss(logits, targets.to(device))
                 losses.append(_require_finite(loss.item(), step=step + 1, n_steps=n_steps, epoch=epoch))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -95,7 +99,7 @@ def train_classifier(
 
             # Measure the epoch on val.
             val_logits = predict_logits(classifier, val.read_pixels, len(val.findings), batch=config.batch)
-            val_loss = float(masked_loss(torch.from_numpy(val_logits), torch.from_numpy(val.findings)))
+            val_loss = float(masked_loss(torch.from_numpy(val_logits), torch.from_numpy(val.targets)))
             result = Epoch(
                 epoch=epoch,
                 loss=float(np.mean(losses)),
@@ -116,10 +120,10 @@ def train_classifier(
     return max(epochs, key=_rank_epoch)
 
 
-def masked_loss(logits: Tensor, findings: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the known entries of `findings` [N, 14]; 0 if none is known."""
-    known = ~torch.isnan(findings)
-    losses = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(findings), reduction="none")
+def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the known entries of `targets` [N, 14]; 0 if none is known."""
+    known = ~torch.isnan(targets)
+    losses = F.binary_cross_entropy_with_logits(logits, torch.nan_to_num(targets), reduction="none")
     return (losses * known).sum() / known.sum().clamp(min=1)
 
 
@@ -161,18 +165,18 @@ def predict_logits(classifier: Classifier, read_pixels: ReadPixels, n: int, *, b
 
 
 def _load_batches(films: LabelledFilms, batch: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the full batches of a new order: pixels [batch, 1, R, R] and findings [batch, 14]."""
+    """Yield the full batches of a new order: pixels [batch, 1, R, R] and targets [batch, 14]."""
     order = torch.randperm(len(films.findings), generator=generator).numpy()
     for start in range(0, len(order) - batch + 1, batch):
         positions = order[start : start + batch]
         pixels = torch.from_numpy(images.to_float(films.read_pixels(positions)))
-        yield pixels, torch.from_numpy(films.findings[positions])
+        yield pixels, torch.from_numpy(films.targets[positions])
 
 
-def _set_bias_to_prevalence(classifier: Classifier, findings: Float32) -> None:
+def _set_bias_to_prevalence(classifier: Classifier, targets: Float32) -> None:
     """Set the bias of the head to the prevalence of each finding, with one positive and one negative film added."""
-    known = ~np.isnan(findings)
-    prevalence = (np.nansum(findings, axis=0) + 1) / (known.sum(axis=0) + 2)
+    known = ~np.isnan(targets)
+    prevalence = (np.nansum(targets, axis=0) + 1) / (known.sum(axis=0) + 2)
     with torch.no_grad():
         classifier.head.bias.copy_(torch.from_numpy(np.log(prevalence / (1 - prevalence))))
 

@@ -22,7 +22,7 @@ from support.small_classifier import CONFIG, write_films
 from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.data.films import MANIFEST_FILE
 from synthcxr.data.findings import FINDINGS
-from synthcxr.errors import DataError
+from synthcxr.errors import ConfigError, DataError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build_classifier
 from synthcxr.stages import train_classifier
@@ -222,3 +222,37 @@ def test_an_interruption_keeps_the_earlier_output(films: Path, tmp_path: Path) -
     assert (out / "config.json").read_text() == "earlier"
     assert [path.name for path in out.iterdir()] == ["config.json"]
     assert len(pd.read_csv(log)) >= 1
+
+
+def write_soft_labels(path: Path, films: Path, probability: Callable[[float], float]) -> Path:
+    """Write a table that gives every second train film `probability(label)` for finding 0, and nothing else."""
+    manifest = open_film_dataset(films).manifest
+    train = manifest[manifest["split"] == "train"].iloc[::2]
+    table = pd.DataFrame(
+        {"Image Index": train["image_index"], f"prob_{FINDINGS[0]}": train[FINDINGS[0]].map(probability)}
+    )
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_soft_labels_change_what_is_learnt(films: Path, tmp_path: Path) -> None:
+    """Probabilities that contradict the labels raise the loss on val, and the table is part of the fingerprint."""
+    path = write_soft_labels(tmp_path / "soft.csv", films, lambda label: 0.001 if label == 1 else 0.999)
+    losses = {}
+    for name, soft_labels in (("hard", None), ("contradicted", str(path))):
+        config = dataclasses.replace(CONFIG, n_epochs=20, lr=1e-2, soft_labels=soft_labels)
+        metrics = train_classifier.run(
+            config, films=films, out=tmp_path / name, split="train", log=tmp_path / f"{name}.csv"
+        )
+        losses[name] = metrics["val_loss"]
+    assert losses["contradicted"] > losses["hard"] + 0.005
+    fingerprints = [json_files.read_json(tmp_path / name / "config.json")["fingerprint"] for name in losses]
+    assert len(set(fingerprints)) == 2
+
+
+def test_the_judge_does_not_take_soft_labels(films: Path, tmp_path: Path) -> None:
+    """The judge must not learn from the network that taught the classifier."""
+    path = write_soft_labels(tmp_path / "soft.csv", films, lambda label: label)
+    config = dataclasses.replace(CONFIG, soft_labels=str(path))
+    with pytest.raises(ConfigError, match=r"^train_judge\.soft_labels: leave it out"):
+        train_classifier.run(config, films=films, out=tmp_path / "judge", split="judge", log=tmp_path / "log.csv")

@@ -38,7 +38,7 @@ def draw_films(n: int, seed: int) -> LabelledFilms:
     pixels[findings[:, 0] == 1, 5:11, 5:11] += 120
     pixels[findings[:, 1] == 1, 12:] += 120
     findings[:, 2] = np.nan
-    return LabelledFilms(read_pixels=lambda positions: pixels[positions], findings=findings)
+    return LabelledFilms(read_pixels=lambda positions: pixels[positions], findings=findings, targets=findings)
 
 
 def mean_auroc(scores: np.ndarray, findings: np.ndarray) -> float:

@@ -185,6 +185,12 @@ def _list_facts(
     if flagged:
         yield Fact("What to do", _advise(flagged, computed))
     yield Fact("Examined", "; ".join(_list_examined(computed, names)))
+    if n_null_training := max(row.get("n_null_training", 0) for row in computed.values()):
+        yield Fact(
+            "Sources without held-out films",
+            f"{format_count(n_null_training)} of their training films, each compared with those of other patients,"
+            " stand in for held-out films; membership inference leaves these sources out",
+        )
     detection = describe_detection(computed)
     text = f"{detection}. A smaller share can stay undetected." if detection else "no share of copies would show"
     yield Fact(f"Smallest share of copies that would show {POWER}", text)

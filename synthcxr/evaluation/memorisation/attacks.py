@@ -45,8 +45,8 @@ class FindNearest(Protocol):
 class Space:
     """The representations in one space, one row for each image, training film, held-out film and planted copy.
 
-    `unseen_by_extractor` marks the training films of the GAN that the space's extractor was not itself trained on.
-    Only they are members in the membership inference.
+    A stratum is a kind of film, such as the labelled films of one source. `unseen_by_extractor` marks training films
+    of the GAN that the space's extractor was not itself trained on. Only they are members in the membership inference.
     """
 
     find_nearest: FindNearest
@@ -54,7 +54,14 @@ class Space:
     training: Float32
     held_out: Float32
     planted: Mapping[str, Float32]
+    training_strata: NDArray[np.str_]
+    held_out_strata: NDArray[np.str_]
     unseen_by_extractor: NDArray[np.bool_]
+
+    @property
+    def has_controls(self) -> NDArray[np.bool_]:
+        """Which training films are of a stratum with held-out films."""
+        return np.isin(self.training_strata, self.held_out_strata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +75,7 @@ class PlantedCopyRecall:
 
 @dataclasses.dataclass(frozen=True)
 class MembershipInference:
-    """AUROC of telling training films (`n_members`) from held-out films by the distance to the nearest image."""
+    """AUROC of telling training films (`n_members`) from held-out films of their stratum by the nearest image."""
 
     auroc: float
     interval: Interval
@@ -89,9 +96,13 @@ class ClosestPair:
 
 @dataclasses.dataclass(frozen=True)
 class MemorisationResult:
-    """The results in one space: `nearest` covers all images, `pairs` the N_PAIRS closest, in order of distance."""
+    """The results in one space: `nearest` covers all images, `pairs` the N_PAIRS closest, in order of distance.
+
+    The null of `copies` has the held-out films and `n_null_training` training films in their place.
+    """
 
     n_training: int
+    n_null_training: int
     copies: NearestNeighbourTest
     recall: dict[str, PlantedCopyRecall]
     membership: MembershipInference
@@ -108,6 +119,7 @@ class MemorisationResult:
         """The entry in metrics.json: the fields of `copies` first, without arrays."""
         return dataclasses.asdict(self.copies) | {
             "n_learned": self.n_training,
+            "n_null_training": self.n_null_training,
             "found": {kind: dataclasses.asdict(recall) for kind, recall in self.recall.items()},
             "attack": dataclasses.asdict(self.membership),
             "duplicates": dataclasses.asdict(self.duplicates),
@@ -128,14 +140,29 @@ def plant_copies(films: UInt8, rng: np.random.Generator) -> dict[str, UInt8]:
 def run_attacks(
     space: Space, *, training_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
 ) -> MemorisationResult:
-    """Run every test in one space; the patients are those of its training films and held-out films."""
+    """Run every test in one space; the patients are those of its training films and held-out films.
+
+    Films of one stratum can be nearer to each other than films of another, copied or not. So the null has films of all
+    strata of the training films, in their proportions: for a stratum without held-out films, training films, each
+    compared with those of other patients.
+    """
     nearest = space.find_nearest(queries=space.synthetic, references=space.training)
     null = space.find_nearest(queries=space.held_out, references=space.training).distance
+    chosen = _choose_null_training_films(space, rng)
+    if len(chosen):
+        groups = training_patients[chosen], training_patients
+        others = space.find_nearest(queries=space.training[chosen], references=space.training, groups=groups)
+        null = np.concatenate([null, others.distance])
     copies = nearest_neighbour_test.compare_distances(
-        synthetic=nearest.distance, null=null, null_patients=held_out_patients, n_bootstrap=n_bootstrap, rng=rng
+        synthetic=nearest.distance,
+        null=null,
+        null_patients=np.concatenate([held_out_patients, training_patients[chosen]]),
+        n_bootstrap=n_bootstrap,
+        rng=rng,
     )
     return MemorisationResult(
         n_training=len(space.training),
+        n_null_training=len(chosen),
         copies=copies,
         recall={kind: _measure_recall(space, rows, copies.threshold) for kind, rows in space.planted.items()},
         membership=_infer_membership(space, training_patients, held_out_patients, n_bootstrap, rng),
@@ -143,6 +170,20 @@ def run_attacks(
         pairs=_select_closest_pairs(nearest, null),
         nearest=nearest,
     )
+
+
+def _choose_null_training_films(space: Space, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The training films of strata without held-out films, at most so many that the proportions are kept."""
+    without_controls = np.flatnonzero(~space.has_controls)
+    n_with_controls = len(space.training) - len(without_controls)
+    n = (
+        round(len(space.held_out) * len(without_controls) / n_with_controls)
+        if n_with_controls
+        else len(without_controls)
+    )
+    if n >= len(without_controls):
+        return without_controls
+    return np.sort(rng.choice(without_controls, size=n, replace=False))
 
 
 def _measure_recall(space: Space, planted: Float32, threshold: float) -> PlantedCopyRecall:
@@ -155,14 +196,16 @@ def _measure_recall(space: Space, planted: Float32, threshold: float) -> Planted
 def _infer_membership(
     space: Space, training_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
 ) -> MembershipInference:
-    """Predict that a film is a training film if a synthetic image is near it."""
-    films = np.concatenate([space.training[space.unseen_by_extractor], space.held_out])
+    """Predict that a film is a training film if a synthetic image is near it, among films of one stratum."""
+    is_member = space.unseen_by_extractor & space.has_controls
+    films = np.concatenate([space.training[is_member], space.held_out])
     distance = space.find_nearest(queries=films, references=space.synthetic).distance
-    n_members = int(space.unseen_by_extractor.sum())
-    estimate = auroc.estimate_auroc(
+    n_members = int(is_member.sum())
+    estimate = auroc.estimate_auroc_within_strata(
         scores=-distance,
         truth=np.arange(len(films)) < n_members,
-        patients=np.concatenate([training_patients[space.unseen_by_extractor], held_out_patients]),
+        strata=np.concatenate([space.training_strata[is_member], space.held_out_strata]),
+        patients=np.concatenate([training_patients[is_member], held_out_patients]),
         n_bootstrap=n_bootstrap,
         rng=rng,
     )

@@ -50,6 +50,8 @@ def measure_memorisation(space_features: ComparisonFeatures) -> MemorisationResu
         training=films.outputs(extractor, GAN_TRAINING_SPLITS)["features"],
         held_out=films.outputs(extractor, HELD_OUT_SPLITS)["features"],
         planted=_compute_copy_features(all_films, extractor, copies),
+        training_strata=films.films.strata(training_rows),
+        held_out_strata=films.films.strata(films.manifest_rows(HELD_OUT_SPLITS)),
         unseen_by_extractor=np.isin(training_rows, films.manifest_rows(extractor.training_splits)),
     )
     result = attacks.run_attacks(

@@ -173,19 +173,41 @@ def mean_auroc_within_strata(
     separate the strata get 0.5. NaN if a finding has no pair.
     """
     names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    _, groups = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
-    resample_weights = _draw_patient_weights(rng, len(names), n_bootstrap)[:, codes]
-    values: list[Float64] = []
-    draws: list[Float64] = []
-    for column in (FINDINGS.index(finding) for finding in over):
-        curves = [
-            _Curve(scores[:, column], np.where(groups == group, findings[:, column], np.nan)) for group in set(groups)
-        ]
-        for results, weights in ((values, None), (draws, resample_weights)):
-            pair_counts = np.array([curve.count_pairs(weights) for curve in curves])
-            results.append(_divide(*pair_counts.sum(axis=0)))
+    weights = _draw_patient_weights(rng, len(names), n_bootstrap)[:, codes]
+    columns = [FINDINGS.index(finding) for finding in over]
+    values = [_auroc_within_strata(scores[:, i], findings[:, i], strata, None) for i in columns]
+    draws = [_auroc_within_strata(scores[:, i], findings[:, i], strata, weights) for i in columns]
     value = float(np.mean(values)) if values else float("nan")
     return _estimate(value, _mean_over_findings(np.array(draws)))
+
+
+def estimate_auroc_within_strata(
+    *,
+    scores: NDArray[np.floating],
+    truth: NDArray[Any],
+    strata: Sequence[object] | NDArray[Any],
+    patients: Sequence[object] | NDArray[Any],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> AurocEstimate:
+    """The AUROC [N] in which a row is compared only with rows of its own stratum, as in `mean_auroc_within_strata`."""
+    names, codes = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    weights = _draw_patient_weights(rng, len(names), n_bootstrap)[:, codes]
+    value = _auroc_within_strata(scores, truth, strata, None)
+    return _estimate(float(value[0]), _auroc_within_strata(scores, truth, strata, weights))
+
+
+def _auroc_within_strata(
+    scores: NDArray[np.floating],
+    truth: NDArray[Any],
+    strata: Sequence[object] | NDArray[Any],
+    weights: Float64 | None,
+) -> Float64:
+    """One value for each row of `weights`, or a single one without weights."""
+    _, groups = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
+    curves = [_Curve(scores, np.where(groups == group, truth, np.nan)) for group in set(groups)]
+    pair_counts = np.array([curve.count_pairs(weights) for curve in curves])
+    return _divide(*pair_counts.sum(axis=0))
 
 
 def predict_from_stratum(

@@ -49,6 +49,8 @@ def run_attacks(space_name: str, synthetic: np.ndarray) -> MemorisationResult:
         training=represent(TRAINING),
         held_out=represent(HELD_OUT),
         planted={kind: represent(pixels) for kind, pixels in copies.items()},
+        training_strata=np.full(N_TRAINING, "films"),
+        held_out_strata=np.full(N_HELD_OUT, "films"),
         unseen_by_extractor=np.ones(N_TRAINING, dtype=bool),
     )
     return attacks.run_attacks(
@@ -127,6 +129,8 @@ def test_films_that_the_extractor_was_trained_on_are_not_members() -> None:
         training=represent(TRAINING),
         held_out=represent(HELD_OUT),
         planted={},
+        training_strata=np.full(N_TRAINING, "films"),
+        held_out_strata=np.full(N_HELD_OUT, "films"),
         unseen_by_extractor=np.arange(N_TRAINING) < 150,
     )
     result = attacks.run_attacks(
@@ -138,6 +142,75 @@ def test_films_that_the_extractor_was_trained_on_are_not_members() -> None:
     )
     counts = result.membership.n_members, result.membership.n_controls, result.n_training
     assert counts == (150, N_HELD_OUT, N_TRAINING)
+
+
+SPREAD = 0.02
+
+
+def run_attacks_on_two_sources(synthetic: np.ndarray, *, seed: int = 3) -> MemorisationResult:
+    """Features of two sources, the second with training films only, which are nearer to each other than the others."""
+    rng = np.random.default_rng(8)
+    first, held_out = rng.standard_normal((60, 12)), rng.standard_normal((60, 12))
+    second = 5 + SPREAD * rng.standard_normal((240, 12))
+    space = Space(
+        find_nearest=nearest_neighbours.find_nearest,
+        synthetic=synthetic.astype(np.float32),
+        training=np.concatenate([first, second]).astype(np.float32),
+        held_out=held_out.astype(np.float32),
+        planted={},
+        training_strata=np.repeat(["first", "second"], (60, 240)),
+        held_out_strata=np.full(60, "first"),
+        unseen_by_extractor=np.ones(300, dtype=bool),
+    )
+    return attacks.run_attacks(
+        space,
+        training_patients=np.arange(300).astype(object),
+        held_out_patients=np.array([f"h{i}" for i in range(60)], dtype=object),
+        n_bootstrap=60,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def test_a_source_without_held_out_films_is_compared_with_its_own_films() -> None:
+    """New images like a dense source of training films are no copies, although held-out films are never so near."""
+    new_images = 5 + SPREAD * np.random.default_rng(9).standard_normal((200, 12))
+    result = run_attacks_on_two_sources(new_images)
+    assert result.n_null_training == 240
+    assert result.copies.n_null == 60 + 240
+    assert result.copies.share_low <= result.copies.expected
+    assert (result.membership.n_members, result.membership.n_controls) == (60, 60)
+    assert result.membership.interval[0] < 0.5 < result.membership.interval[1]
+
+
+def test_copies_of_a_source_without_held_out_films_are_flagged() -> None:
+    """Images that repeat films of the dense source are flagged."""
+    rng = np.random.default_rng(8)
+    rng.standard_normal((120, 12))
+    copied = 5 + SPREAD * rng.standard_normal((240, 12))
+    result = run_attacks_on_two_sources(copied[:40] + SPREAD / 50)
+    assert result.flagged.all()
+
+
+def test_the_null_keeps_the_proportions_of_the_training_films() -> None:
+    """With fewer held-out films per training film, fewer training films stand in for those that are missing."""
+    space = Space(
+        find_nearest=nearest_neighbours.find_nearest,
+        synthetic=np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32),
+        training=np.random.default_rng(2).standard_normal((300, 4)).astype(np.float32),
+        held_out=np.random.default_rng(3).standard_normal((30, 4)).astype(np.float32),
+        planted={},
+        training_strata=np.repeat(["first", "second"], (60, 240)),
+        held_out_strata=np.full(30, "first"),
+        unseen_by_extractor=np.ones(300, dtype=bool),
+    )
+    result = attacks.run_attacks(
+        space,
+        training_patients=np.arange(300).astype(object),
+        held_out_patients=np.array([f"h{i}" for i in range(30)], dtype=object),
+        n_bootstrap=5,
+        rng=np.random.default_rng(3),
+    )
+    assert result.n_null_training == 120
 
 
 def test_the_result_is_json_without_arrays() -> None:
