@@ -33,7 +33,9 @@ REQUESTS: dict[str, dict[str, object]] = {
 def draw_row(dataset: Path) -> np.ndarray:
     """Place the images of a dataset side by side with a white border of two pixels."""
     table = read_metadata(dataset)
-    squares = [image_reader.decode_pixels(data) for data in image_reader.read_all(dataset, table["file_name"])]
+    names = list(table["file_name"])
+    files = image_reader.read_all(dataset, names)
+    squares = [image_reader.decode_pixels(data, name=name) for data, name in zip(files, names, strict=True)]
     return np.concatenate([np.pad(square, 2, constant_values=255) for square in squares], axis=1)
 
 

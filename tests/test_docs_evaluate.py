@@ -17,8 +17,8 @@ DOCS = REPOSITORY / "docs"
 PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## Can the distance be trusted")[0], flags=re.MULTILINE)
 EXPLAINED_ONCE = re.compile(r"(\w+_)?interval|n|n_\w+|floor_n|k|at|subset")
-NOT_IN_STARTER_EVALUATION = ("labels.prevalence.", "metrics.")
-EXPLAINED_SEPARATELY = {"pairs", "lines", "n_below_null", "n_flagged_in_any", "n_flagged_in_all"}
+NOT_IN_STARTER_EVALUATION = ("labels.prevalence.",)
+EXPLAINED_SEPARATELY = {"pairs", "lines", "n_below_null", "n_null_training", "n_flagged_in_any", "n_flagged_in_all"}
 
 
 def parse_names(cell: str) -> Iterator[str]:
@@ -47,6 +47,8 @@ def _is_number(value: Any) -> bool:
 def _placeholder(key: str, path: tuple[str, ...]) -> str:
     if key in (NO_FINDING, *FINDINGS):
         return "<finding>"
+    if path == ("metrics",):
+        return "<metric>"
     if key in attacks.PLANTED_COPIES:
         return "<kind>"
     if path == ("privacy",) and key in ("pixels", *extractors.list_extractors()):

@@ -219,6 +219,13 @@ def disturb(films: Path, out: Path, as_json: bool, **options: Any) -> None:
 @cloup.option(
     "--seeds", "n_seeds", type=int, metavar="N", default=3, show_default=True, help="Number of trainings on each set."
 )
+@cloup.option(
+    "--targets",
+    type=click.Choice(("labels", "probabilities")),
+    default="labels",
+    show_default=True,
+    help="What is learned from an image: its labels, or the probabilities behind them.",
+)
 @json_option
 def utility(params: Path, films: Path, epochs: int, out: Path, as_json: bool, **options: Any) -> None:
     """Train classifiers on real films and synthetic images and compare their AUROC on real test films.

@@ -9,6 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from synthcxr.data.condition import find_parts
+from synthcxr.data.evidence.answer import join_words
 from synthcxr.data.evidence.summary import format_markdown, summarise_evidence
 from synthcxr.data.metrics_schema import METRICS_FILE, MetricsJson, VerdictJson
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
@@ -23,7 +25,7 @@ _TASKS = {
     "judge": "image-classification",
 }
 _DESCRIPTIONS = {
-    "generator": "Generates synthetic frontal chest X-rays of {side} x {side} pixels from random latents, with a"
+    "generator": "Generates synthetic frontal chest X-rays of {side} x {side} pixels from random {input}, with a"
     " progressive-growing GAN. The classifier in the same folder selects and labels the images; the judge evaluates"
     " them.",
     "classifier": "Predicts the probability of each of the 14 NIH findings for an image of {side} x {side} pixels. It"
@@ -69,10 +71,18 @@ def render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
         return _render_card(metadata, inputs)
 
 
+def _describe_input(metadata: ModelMetadata) -> str:
+    """What a generator makes an image from."""
+    if not metadata.condition:
+        return "latents"
+    parts = find_parts(metadata.condition, "its metadata")
+    return f"latents and a condition ({join_words(parts)})"
+
+
 def _render_card(metadata: ModelMetadata, inputs: CardInputs) -> str:
     sections = [
         f"# synthcxr {metadata.kind}",
-        _DESCRIPTIONS[metadata.kind].format(side=metadata.resolution),
+        _DESCRIPTIONS[metadata.kind].format(side=metadata.resolution, input=_describe_input(metadata)),
         f"**{_describe_provenance(metadata)}** It is not for diagnosis.",
         *_summarise_evidence(metadata, inputs),
         "## Intended use\n\n" + _INTENDED_USE,

@@ -185,7 +185,7 @@ def _fit_calibration(dataset: FilmDataset, model: Session) -> predictions.Calibr
 
 
 def _read_findings(dataset: FilmDataset, side: int, split: str) -> Float32:
-    return dataset.findings(dataset.rows(side)[dataset.indices(side, (split,))])
+    return dataset.findings(dataset.rows(side)[dataset.labelled_indices(side, (split,))])
 
 
 def _refit_thresholds(dataset: FilmDataset, model: Session, split: str) -> Thresholds:
@@ -234,7 +234,8 @@ def _write_reference(
     There are no pixels, test films or names.
 
     The judge computes them all. The floor of the Fréchet distance and the null distribution of nearest-neighbour
-    distances compare val films with the training films of the classifier; the judge has seen neither.
+    distances compare val films with the training films of the classifier, which all have labels; the judge has seen
+    neither.
     """
     rng = np.random.default_rng(0)
     val, val_logits = _run_on_films(dataset, resolution, "val", judge)
@@ -246,14 +247,13 @@ def _write_reference(
         )
     n = min(len(val), len(train))
     floor = frechet.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
-    labelled = ~np.isnan(_read_findings(dataset, resolution, "val")).all(axis=1)
-    positive = predictions.is_present(predictions.to_probabilities(val_logits[labelled]), judge.metadata.thresholds)
+    positive = predictions.is_present(predictions.to_probabilities(val_logits), judge.metadata.thresholds)
     rows = rng.permutation(len(val))[: config.n_reference]
     quantiles = np.quantile(_measure_nearest_distances(val, train), np.linspace(0, 1, N_QUANTILES))
     arrays: dict[str, Any] = dict(
         counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
         n_val=np.int64(len(val)),
-        n_labelled=np.int64(labelled.sum()),
+        n_labelled=np.int64(len(val)),
         judge_features=val[rows].astype(np.float16),
         floor_judge=np.float64(floor),
         floor_n=np.int64(n),
@@ -270,7 +270,7 @@ def _write_reference(
 
 def _measure_val_films(dataset: FilmDataset, resolution: int, logits: Float32) -> dict[str, Any]:
     """What `evaluate` without films compares labels and variety with: numbers of the val films, by their own labels."""
-    indices, rng = dataset.indices(resolution, ("val",)), np.random.default_rng(0)
+    indices, rng = dataset.labelled_indices(resolution, ("val",)), np.random.default_rng(0)
     rows = dataset.rows(resolution)[indices]
     patients = dataset.patients(rows)
     labels = FilmLabels.measure(
@@ -286,8 +286,8 @@ def _measure_val_films(dataset: FilmDataset, resolution: int, logits: Float32) -
 
 
 def _run_on_films(dataset: FilmDataset, resolution: int, split: str, model: Session) -> tuple[Float32, Float32]:
-    """Return features [n, F] and logits [n, 14] of the films of one split."""
-    pixels, indices = dataset.memmap(resolution), dataset.indices(resolution, (split,))
+    """Return features [n, F] and logits [n, 14] of the labelled films of one split."""
+    pixels, indices = dataset.memmap(resolution), dataset.labelled_indices(resolution, (split,))
     outputs = [
         model.run(images.to_float(np.asarray(pixels[indices[start : start + BATCH]])))
         for start in track(range(0, len(indices), BATCH), f"{model.metadata.kind}: {split} films", unit="batches")

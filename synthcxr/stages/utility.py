@@ -8,7 +8,7 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ _TRAIN, _VAL, _TEST = ("train",), ("val",), ("test",)
 _COLUMNS = ("training", "n_images", "finding", "n_positive", "auroc", "low", "high", "by_seed")
 _SMALL_PX = 64
 
+Targets = Literal["labels", "probabilities"]
+
 
 def make_small_config(config: ClassifierConfig) -> ClassifierConfig:
     """Replace the classifier of `config` by a small one that trains from scratch in minutes."""
@@ -49,6 +51,7 @@ def make_small_config(config: ClassifierConfig) -> ClassifierConfig:
         batch=32,
         lr=2e-3,
         weight_decay=5e-2,
+        soft_labels=None,
     )
 
 
@@ -62,20 +65,22 @@ def run(
     out: Path,
     n: int | None,
     n_seeds: int,
+    targets: Targets,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write utility.json, .csv and .svg to `out`, and return the content of utility.json with the time.
 
     Trains on at most `n` real train films, drawn by the seed, and on as many of the dataset's first images. The val
-    films choose the epoch in every arm. `say` receives a line before each training. Raises DataError if the generator
-    has seen the test films, or if there are too few films or images.
+    films choose the epoch in every arm. From images the classifier learns their labels or, with `targets`
+    "probabilities", the probabilities behind the labels. `say` receives a line before each training. Raises DataError
+    if the generator has seen the test films, or if there are too few films or images.
     """
     started = time.perf_counter()
     if n_seeds < 1 or (n is not None and n < 2):
         raise ConfigError(f"--seeds must be at least 1 and --n at least 2; got {n_seeds} and {n}")
     film_dataset, synthetic = open_film_dataset(films), _SyntheticDataset.open(dataset)
     require_unseen(film_dataset, _TEST, training_data={synthetic.training_data}, models=models, subject=dataset)
-    train_films, train_images = _match_counts(film_dataset, synthetic, n, config.seed)
+    train_films, train_images = _match_counts(film_dataset, synthetic, n, config.seed, targets)
     val = _LabelledImages.from_films(film_dataset, synthetic.resolution, _VAL)
     test = _LabelledImages.from_films(film_dataset, synthetic.resolution, _TEST)
     if len(test.pixels) < MIN_FILMS_FOR_DISTANCE or len(val.pixels) < 2:
@@ -113,7 +118,7 @@ def run(
         },
         "dataset": synthetic.digest,
         "generator": synthetic.generator_digest,
-        "training": dataclasses.asdict(config) | {"n_seeds": n_seeds},
+        "training": dataclasses.asdict(config) | {"n_seeds": n_seeds, "targets": targets},
     } | comparison.as_dict()
     with atomic.fill_folder(out) as partial:
         _write(partial, result, comparison)
@@ -138,10 +143,14 @@ def _format_estimate(estimate: dict[str, Any], sign: str = "") -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _LabelledImages:
-    """Images uint8 [n, R, R], their findings [n, 14], and their patients [n] (empty for synthetic images)."""
+    """Images uint8 [n, R, R], their findings [n, 14], and their patients [n] (empty for synthetic images).
+
+    `targets` [n, 14] is what a classifier learns from them: their findings, or probabilities.
+    """
 
     pixels: UInt8
     findings: NDArray[np.float32]
+    targets: NDArray[np.float32]
     patients: NDArray[np.object_]
 
     @classmethod
@@ -149,21 +158,23 @@ class _LabelledImages:
         """The films of these splits that have labels."""
         indices = films.labelled_indices(resolution, splits)
         rows = films.rows(resolution)[indices]
-        return cls(np.asarray(films.memmap(resolution)[indices]), films.findings(rows), films.patients(rows))
+        findings = films.findings(rows)
+        return cls(np.asarray(films.memmap(resolution)[indices]), findings, findings, films.patients(rows))
 
     @classmethod
     def concatenate(cls, first: _LabelledImages, second: _LabelledImages) -> _LabelledImages:
         return cls(
             pixels=np.concatenate([first.pixels, second.pixels]),
             findings=np.concatenate([first.findings, second.findings]),
+            targets=np.concatenate([first.targets, second.targets]),
             patients=np.concatenate([first.patients, second.patients]),
         )
 
     def select(self, rows: NDArray[np.int64]) -> _LabelledImages:
-        return _LabelledImages(self.pixels[rows], self.findings[rows], self.patients[rows])
+        return _LabelledImages(self.pixels[rows], self.findings[rows], self.targets[rows], self.patients[rows])
 
     def to_labelled_films(self) -> LabelledFilms:
-        return LabelledFilms(lambda rows: self.pixels[rows], findings=self.findings, targets=self.findings)
+        return LabelledFilms(lambda rows: self.pixels[rows], findings=self.findings, targets=self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,9 +210,11 @@ class _SyntheticDataset:
             )
         return dataset
 
-    def take_first(self, n: int) -> _LabelledImages:
-        """The first `n` images with their labels from metadata.csv."""
+    def take_first(self, n: int, targets: Targets) -> _LabelledImages:
+        """The first `n` images with their labels, and probabilities, from metadata.csv."""
         records = self.records[:n]
+        findings = np.array([to_multi_hot(record.findings) for record in records], dtype=np.float32)
+        probabilities = np.array([record.probabilities for record in records], dtype=np.float32)
         names = [record.file_name for record in records]
         files = image_reader.read_all_verified(self.path, names, [record.sha256 for record in records])
         return _LabelledImages(
@@ -211,13 +224,14 @@ class _SyntheticDataset:
                     for name, data in zip(names, files, strict=True)
                 ]
             ),
-            findings=np.array([to_multi_hot(record.findings) for record in records], dtype=np.float32),
+            findings=findings,
+            targets=findings if targets == "labels" else probabilities,
             patients=np.full(len(records), "", dtype=object),
         )
 
 
 def _match_counts(
-    films: FilmDataset, synthetic: _SyntheticDataset, n: int | None, seed: int
+    films: FilmDataset, synthetic: _SyntheticDataset, n: int | None, seed: int, targets: Targets
 ) -> tuple[_LabelledImages, _LabelledImages]:
     """As many real train films, drawn by `seed`, as first synthetic images; at most `n` of each."""
     train_films = _LabelledImages.from_films(films, synthetic.resolution, _TRAIN)
@@ -228,7 +242,7 @@ def _match_counts(
             f"{n_films} train films and {n_images} images are too few to train on; at least 2 of each are necessary"
         )
     chosen = np.random.default_rng(seed).permutation(n_films)[:size]
-    return train_films.select(np.sort(chosen)), synthetic.take_first(size)
+    return train_films.select(np.sort(chosen)), synthetic.take_first(size, targets)
 
 
 def _train_and_predict(

@@ -66,7 +66,7 @@ def test_wheel_contains_the_models_and_their_cards(built: Path) -> None:
     """Each model has its card, and the sizes stay within the limits of an install."""
     with zipfile.ZipFile(built) as archive:
         sizes = {item.filename.removeprefix(STARTER): item.file_size for item in archive.infolist()}
-    assert {"README.md", "classifier.md", "judge.md", "reference.npz", "proposal.onnx"} <= set(sizes)
+    assert {"README.md", "classifier.md", "judge.md", "reference.npz"} <= set(sizes)
     assert {name: sizes[name] for name in MAX_BYTES if sizes[name] > MAX_BYTES[name]} == {}
     assert sum(size for name, size in sizes.items() if name.endswith((".onnx", ".safetensors"))) <= 40 * MB
 

@@ -50,11 +50,12 @@ def test_install_without_starter_is_a_one_line_error(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_starter_generates_a_rare_finding(tmp_path: Path) -> None:
-    """The shipped models generate Cardiomegaly; the dataset passes its checks, and each image has a weight."""
-    request = dataclasses.replace(DEFAULT_REQUEST, n=3, labels=("Cardiomegaly",), method="guided")
+def test_starter_generates_a_requested_finding(tmp_path: Path) -> None:
+    """The shipped models generate Cardiomegaly at the rate of films; every image is an exact draw."""
+    request = dataclasses.replace(DEFAULT_REQUEST, n=12, labels=("Cardiomegaly",))
     report = generate.run(request, model=packaged_files.find("starter"), out=tmp_path / "x", model_name="starter")
     table = read_metadata(tmp_path / "x")
-    assert report.n_images == 3
-    assert (table["weight"] > 0).all()
+    assert report.n_images == 12
+    assert report.draws < 12 * 20
+    assert (table["weight"] == 1).all()
     assert all("Cardiomegaly" in labels.split("|") for labels in table["Finding Labels"])

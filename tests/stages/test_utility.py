@@ -58,6 +58,7 @@ def run(trained: Any, dataset: Path, out: Path, **changes: Any) -> tuple[dict[st
         "models": trained.onnx,
         "n": 48,
         "n_seeds": 2,
+        "targets": "labels",
         "say": lines.append,
     }
     return utility.run(config, dataset=dataset, out=out, **(arguments | changes)), lines
@@ -102,12 +103,17 @@ def test_training_uses_train_films_and_the_first_images(trained: Any, tmp_path: 
     """There are as many films of the train split as images; the images are in order, with their own labels."""
     films = open_film_dataset(trained.data)
     dataset = utility._SyntheticDataset.open(write_dataset(tmp_path / "synthetic", trained.data))
-    train_films, train_images = utility._match_counts(films, dataset, 30, 1)
+    train_films, train_images = utility._match_counts(films, dataset, 30, 1, "labels")
     rows = films.rows(16)[films.indices(16, ("train",))]
     assert set(train_films.patients) <= set(films.patients(rows))
     judge_pixels, judge_rows = films.images(16, ("judge",))
     np.testing.assert_array_equal(train_images.pixels, judge_pixels[:30])
     np.testing.assert_array_equal(train_images.findings, films.findings(judge_rows)[:30])
+    np.testing.assert_array_equal(train_images.targets, train_images.findings)
+    softened = utility._match_counts(films, dataset, 30, 1, "probabilities")
+    np.testing.assert_array_equal(softened[0].targets, softened[0].findings)
+    np.testing.assert_array_equal(softened[1].targets, np.full((30, 14), 0.5))
+    np.testing.assert_array_equal(softened[1].findings, train_images.findings)
 
 
 def test_invalid_input_is_an_error_and_writes_nothing(trained: Any, tmp_path: Path) -> None:

@@ -115,3 +115,12 @@ def test_a_gate_on_duplicates_is_no_gate_on_copying() -> None:
     assert (
         "no gate is set on distance to films, label distribution, copying" in summarise(make_verdict(*gates)).headline
     )
+
+
+def test_sources_without_held_out_films_are_named() -> None:
+    """Training films that stand in for held-out films are counted, and evidence without them has no such line."""
+    name, text = "Sources without held-out films", "1,200 of their training films"
+    row = make_space(0.01, 0.0, 0.03, n_null_training=1200)
+    assert read_facts(summarise(privacy=make_privacy(pixels=row)).answers[0])[name].startswith(text)
+    for other in (make_space(0.01, 0.0, 0.03, n_null_training=0), make_space(0.01, 0.0, 0.03)):
+        assert name not in read_facts(summarise(privacy=make_privacy(pixels=other)).answers[0])
