@@ -1,7 +1,7 @@
 """Wall and processor time of commands from a cold start, each in a process of its own, and what they import.
 
 Each round runs the imports that a command cannot do without (numpy and onnxruntime, or mlflow) and then every command.
-The ratio is that of medians. Run it on an idle machine.
+The ratio is that of medians. The first run stores Python's bytecode and is not counted. Run it on an idle machine.
 
     python benchmarks/startup.py [--rounds 5] [--out benchmarks/results/startup.json]
 """
@@ -23,6 +23,7 @@ from typing import Any
 import machine
 
 RUNTIME, MLFLOW = "import numpy, onnxruntime", "import mlflow"
+_ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( *)(\S+)")
 
 
@@ -41,7 +42,7 @@ def list_commands(folder: Path) -> dict[str, tuple[list[str], str]]:
 def measure(command: list[str], folder: Path) -> tuple[float, float]:
     """Seconds of wall clock and of processor time of one process, which may fail."""
     before, started = os.times(), time.perf_counter()
-    subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    subprocess.run(command, cwd=folder, env=_ENVIRONMENT, capture_output=True, check=False)
     wall_s, after = time.perf_counter() - started, os.times()
     used = (after.children_user + after.children_system) - (before.children_user + before.children_system)
     return wall_s, used
@@ -50,7 +51,7 @@ def measure(command: list[str], folder: Path) -> tuple[float, float]:
 def profile_imports(arguments: list[str], folder: Path) -> dict[str, float]:
     """Seconds, with everything below it, of each package that a command imports for at least 0.05 s."""
     command = [sys.executable, "-X", "importtime", "-m", "synthcxr", *arguments]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=folder, env=_ENVIRONMENT, capture_output=True, text=True, check=False)
     packages: dict[str, float] = {}
     for match in _LINE.finditer(result.stderr):
         seconds, name = int(match[2]) / 1e6, match[4]

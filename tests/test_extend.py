@@ -95,6 +95,7 @@ def test_the_reader_is_detected_and_its_films_are_packed(run: Run, tmp_path: Pat
     assert "prepare.sources[0].colour: unknown option of reader numpy; known: path, source" in message
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_project_knows_the_packages(run: Run, tmp_path: Path) -> None:
     """The digests of the stages that may run an extension differ from those without the package; others are equal."""
     run("init", tmp_path / "with", "--profile", "phantom")
@@ -105,6 +106,7 @@ def test_the_lock_of_a_project_knows_the_packages(run: Run, tmp_path: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tmp_path: Path) -> None:
     """Images of the format pass the checks, are extended, are converted to PNG, and are replayed byte for byte."""
     dataset = tmp_path / "dataset"
@@ -123,6 +125,7 @@ def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tm
     np.testing.assert_array_equal(pixels[2], np.load(tmp_path / "image.npy", allow_pickle=False))
 
 
+@pytest.mark.slow
 def test_a_damaged_image_of_the_format_fails_the_checks(run: Run, tmp_path: Path) -> None:
     """A truncated image is counted by `check`, with exit code 1."""
     run("generate", "--model", "starter", "--seed", "1", "--out", tmp_path / "x", "--n", "2", "--format", "numpy")
@@ -183,6 +186,7 @@ def write_package(folder: Path, entry_points: str, code: str) -> None:
     (folder / "other.py").write_text(code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -204,6 +208,7 @@ def test_a_package_that_cannot_be_used_is_named(tmp_path: Path, code: str, messa
     assert f"TO DO extensions: {message}" in run("doctor", code=1).stdout
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_an_error(tmp_path: Path) -> None:
     """A package cannot replace a shipped reader."""
     write_package(tmp_path / "site", "[synthcxr.readers]\nnih = other:READER\n", "READER = 1")
@@ -213,6 +218,7 @@ def test_a_name_that_is_taken_is_an_error(tmp_path: Path) -> None:
     assert "other 2.0 adds the reader 'nih', a name that synthcxr uses already; uninstall the package" in message
 
 
+@pytest.mark.slow
 def test_an_error_in_the_code_of_a_package_names_it(tmp_path: Path) -> None:
     """An unexpected error of an extension is one line that says whose code raised it."""
     code = (
@@ -229,6 +235,7 @@ def test_an_error_in_the_code_of_a_package_names_it(tmp_path: Path) -> None:
     assert "to the authors of other 2.0, whose code raised it" in message
 
 
+@pytest.mark.slow
 def test_readers_of_packages_come_before_the_reader_of_any_images(tmp_path: Path) -> None:
     """A folder of PNG files that a package recognises is read by it; a generator with a required `report` is tried."""
     code = (
@@ -245,6 +252,7 @@ def test_readers_of_packages_come_before_the_reader_of_any_images(tmp_path: Path
     assert "{reader: other," in (tmp_path / "p/params.yaml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_broken_package_does_not_stop_what_does_not_need_it(tmp_path: Path) -> None:
     """A known layout is read, and a dataset is replaced, with packages that cannot be imported."""
     entry_points = "[synthcxr.readers]\nother = other:READER\n[synthcxr.writers]\nother = other:FORMAT\n"

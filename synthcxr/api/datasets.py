@@ -13,8 +13,10 @@ from synthcxr.registry import ResolvedModel
 if TYPE_CHECKING:
     from synthcxr.config.schema import Device, EvaluateConfig, GenerateConfig
     from synthcxr.evaluation.gates import Verdict
+    from synthcxr.model_files.onnx_metadata import ModelMetadata
     from synthcxr.stages.generate import GenerateReport
     from synthcxr.stages.list_labels import LabelRate
+    from synthcxr.synthesis.sampling.copy_rejection import CopyFilter
     from synthcxr.synthesis.tasks import Engine
 
 EngineName = Literal["local", "ray"]
@@ -65,7 +67,6 @@ def generate_dataset(
 
     Raises GateError if the candidates run out, unless `allow_shortfall`; the dataset then holds fewer images.
     """
-    from synthcxr.evaluation.memorisation.copy_filter import prepare_copy_filter
     from synthcxr.stages import generate
 
     resolved = registry.resolve_model(model)
@@ -80,7 +81,7 @@ def generate_dataset(
             append=append,
             image_format=image_format,
             dry_run=dry_run,
-            build_copy_filter=None if films is None else prepare_copy_filter(films),
+            build_copy_filter=None if films is None else _load_copy_filter(films),
             command=command,
             engine=_open_ray(ray_address, ray_workers) if engine == "ray" else None,
             threads=1 if engine == "ray" else None,
@@ -90,6 +91,13 @@ def generate_dataset(
             raise
         return GenerationResult(resolved, error.report, str(error))
     return GenerationResult(resolved, report)
+
+
+def _load_copy_filter(films: Path) -> Callable[[ModelMetadata], CopyFilter]:
+    """The function that builds the filter of near copies; its modules are loaded only where they are needed."""
+    from synthcxr.evaluation.memorisation.copy_filter import prepare_copy_filter
+
+    return prepare_copy_filter(films)
 
 
 def _open_ray(address: str | None, n_workers: int | None) -> Engine:

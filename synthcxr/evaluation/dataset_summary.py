@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
-from synthcxr.evaluation.memorisation.pixel_index import smooth_and_reduce
 from synthcxr.evaluation.metrics import cofindings, near_duplicates
 from synthcxr.evaluation.metrics.effective_sample_size import LOW_SHARE, effective_sample_size
 
@@ -133,6 +132,8 @@ def _to_labels(records: Sequence[ImageRecord]) -> NDArray[np.bool_]:
 
 def _reduce_images(dataset: Path, records: Sequence[ImageRecord]) -> NDArray[np.float32]:
     """The images float32 [n, 32, 32]."""
+    from synthcxr.evaluation.memorisation.pixel_index import smooth_and_reduce  # a single image needs no scipy
+
     names, sha256s = [record.file_name for record in records], [record.sha256 for record in records]
     parts: list[NDArray[np.float32]] = []
     batch: list[NDArray[np.uint8]] = []

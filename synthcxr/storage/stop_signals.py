@@ -152,6 +152,15 @@ def _handle_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(unraisable)
         return
     _state.stopping_since_s = None
-    timer = threading.Timer(_REDELIVERY_S, signal.raise_signal, (unraisable.exc_value.number,))
+    timer = threading.Timer(_REDELIVERY_S, _signal_main_thread, (unraisable.exc_value.number,))
     timer.daemon = True
     timer.start()
+
+
+def _signal_main_thread(number: int) -> None:
+    """Send a signal to the main thread itself: one to another thread would not end what the main thread waits for."""
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, number)
+    else:
+        signal.raise_signal(number)

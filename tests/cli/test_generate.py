@@ -128,6 +128,7 @@ def test_the_default_folder_is_named_after_findings_and_seed(model: Path, empty_
     assert "synthetic/mass+edema-seed4" in labelled.stdout
 
 
+@pytest.mark.slow
 def test_a_view_sex_and_age_name_the_folder_of_a_conditional_generator(tmp_path: Path, empty_folder: Path) -> None:
     """The options are part of the request and of the default folder."""
     model = write_conditional_models(tmp_path / "onnx")

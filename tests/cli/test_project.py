@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from support.cli_runner import invoke
 
@@ -40,6 +41,7 @@ def test_init_takes_the_earlier_name_of_source(tmp_path: Path) -> None:
     assert "--films" not in invoke("init", "--help").stdout
 
 
+@pytest.mark.slow
 def test_lock_says_what_changed(tmp_path: Path) -> None:
     """The first lock names the stages, the second says that nothing changed."""
     out = tmp_path / "synthcxr.lock"

@@ -187,6 +187,7 @@ def test_signature_does_not_change_values(models: Path, tmp_path: Path, row: dic
     assert caught.value.get_http_status_code() == 400
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_conditional_generator_is_served_with_attributes(tmp_path: Path) -> None:
     """A missing cell accepts any; a wrong value, and one of a part that is not in the condition, are refused."""

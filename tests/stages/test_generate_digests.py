@@ -61,7 +61,10 @@ def same_machine() -> None:
 
 
 @pytest.mark.usefixtures("same_machine")
-@pytest.mark.parametrize("name", RECORDED["requests"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if "optimise" in name else name for name in RECORDED["requests"]],
+)
 def test_generate_writes_the_recorded_bytes(name: str, tmp_path: Path) -> None:
     """Every file of the dataset but run.json has the recorded digest, for each format and method."""
     recorded = RECORDED["requests"][name]

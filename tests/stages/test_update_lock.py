@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from synthcxr.project import import_closure
 from synthcxr.stages import update_lock
 
@@ -17,6 +19,7 @@ def test_the_lock_is_written_once(tmp_path: Path) -> None:
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_changed_digest_names_its_stage(tmp_path: Path) -> None:
     """A lock file with another digest of one stage, as of another version, returns that stage."""
     out = tmp_path / "synthcxr.lock"

@@ -102,7 +102,7 @@ def test_only_a_second_ctrl_c_ends_an_interruptible_block() -> None:
 
 
 def test_a_signal_in_a_finaliser_is_delivered_again() -> None:
-    """Python drops what a finaliser raises; the process stops nevertheless, and nothing is printed."""
+    """Python drops what a finaliser raises; the process stops nevertheless, also while it waits, and prints nothing."""
     program = (
         "import os, signal, time\n"
         "from synthcxr.storage import stop_signals\n"
@@ -112,11 +112,11 @@ def test_a_signal_in_a_finaliser_is_delivered_again() -> None:
         "with stop_signals.handled():\n"
         "    try:\n"
         "        Finalised()\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(600)\n"
         "    except stop_signals.StopSignal as stop:\n"
         "        os._exit(128 + stop.number)\n"
     )
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
     assert (process.returncode, process.stderr) == (143, "")
 
 

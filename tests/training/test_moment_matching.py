@@ -96,6 +96,7 @@ def test_few_images_have_a_smaller_weight() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_batch_is_not_diluted() -> None:
     """A batch gets the gradient that it would have if the running statistics were its own."""
     running = MomentMatchingLoss(N_FEATURES)

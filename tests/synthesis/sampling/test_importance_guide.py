@@ -77,6 +77,7 @@ def count_accepted(batches: list[ImageBatch]) -> int:
     return sum(len(batch.indices) for batch in batches)
 
 
+@pytest.mark.slow
 def test_a_rare_finding_needs_few_generator_runs(sampler: RejectionSampler, unlimited: Guide) -> None:
     """Every image shows the finding and matches its latent; without a limit, a tenth of rejection's runs suffices."""
     n = 1024
@@ -101,6 +102,7 @@ def shorten(guide: Guide, sampler: RejectionSampler, max_power: float) -> Guide:
     return dataclasses.replace(guide, schedule=schedule, log_mean_weight=float(np.log(mean_weight)))
 
 
+@pytest.mark.slow
 def test_the_weighted_images_are_unbiased(sampler: RejectionSampler, unlimited: Guide) -> None:
     """Weighted rates agree with plain rejection: of accepted images, and of all findings in them.
 
@@ -231,6 +233,7 @@ def test_the_acceptance_rate_is_predicted(models: Path, sampler: RejectionSample
     assert dataclasses.replace(strategy, proposal=None).predict_rate(MASS) == 0
 
 
+@pytest.mark.slow
 def test_the_weights_keep_the_minimum_of_the_effective_share(
     sampler: RejectionSampler, guide: Guide, unlimited: Guide
 ) -> None:
