@@ -104,7 +104,8 @@ def _front_matter(metadata: ModelMetadata, inputs: CardInputs) -> str:
     fields = {
         "license": metadata.licence,
         "library_name": "onnx",
-        "pipeline_tag": _TASKS[metadata.kind],
+        # Hugging Face has no task for images from a condition that is no text.
+        **({} if metadata.condition else {"pipeline_tag": _TASKS[metadata.kind]}),
         "tags": ["chest-x-ray", "synthetic-data", "synthcxr", "phantom" if metadata.phantom else "real-films"],
         "synthcxr": {
             "kind": metadata.kind,

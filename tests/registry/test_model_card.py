@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.stub_models import write_stub_models
 
+from synthcxr.data.condition import list_columns
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.registry.model_card import CardInputs, render_card
@@ -43,6 +44,17 @@ def test_card_states_origin_evidence_and_purpose(metadata: dict[str, ModelMetada
     for part in (row, "- NIH Clinical Center", "not for diagnosis", "- The distance is small enough."):
         assert part in text
     assert "drawn phantoms" in render_card(metadata["generator"], inputs)
+
+
+def test_generator_card_names_what_it_is_conditioned_on(metadata: dict[str, ModelMetadata]) -> None:
+    """The card of a conditional generator names the parts of its condition, and no task of unconditional ones."""
+    columns = list_columns(("findings", "view"))
+    conditional = render_card(dataclasses.replace(metadata["generator"], condition=columns), make_inputs())
+    assert "from random latents and a condition (findings and view), with" in conditional
+    assert "pipeline_tag" not in conditional
+    unconditional = render_card(metadata["generator"], make_inputs())
+    assert "from random latents, with" in unconditional
+    assert "pipeline_tag: unconditional-image-generation" in unconditional
 
 
 def test_generator_card_names_weak_labels(metadata: dict[str, ModelMetadata]) -> None:
