@@ -142,7 +142,7 @@ class PlantedCopyRecallRow(TypedDict):
 
 
 class MembershipInferenceRow(TypedDict):
-    """AUROC of telling `n_members` training films from `n_controls` held-out ones of their source by an image."""
+    """AUROC of telling `n_members` training films from `n_controls` held-out ones of their kind by an image."""
 
     auroc: float | None
     interval: Annotated[Sequence[float | None], Length(2)]

@@ -40,7 +40,8 @@ class SoftLabels:
         """Return `findings` [N, 14] with the mean of label and probability where a film has both.
 
         The probabilities of each finding are shifted, on the scale of logits, until their mean is the share of the
-        finding among these films, because the other classifier may have learnt from films with other shares.
+        finding among these films (with one positive and one negative film added), because the other classifier may
+        have learnt from films with other shares.
         Raises DataError if no film is in the table.
         """
         positions = {index: position for position, index in enumerate(self.image_indices)}
@@ -57,7 +58,8 @@ class SoftLabels:
             has_both = np.isfinite(labels) & np.isfinite(taught[:, finding])
             if has_both.any():
                 labels = labels[has_both]
-                shifted = _shift_to_prevalence(taught[has_both, finding], labels.mean())
+                prevalence = (labels.sum() + 1) / (len(labels) + 2)
+                shifted = _shift_to_prevalence(taught[has_both, finding], prevalence)
                 blended[np.array(rows)[has_both], finding] = (labels + shifted) / 2
         return blended
 
@@ -65,20 +67,17 @@ class SoftLabels:
 def read_soft_labels(path: Path) -> SoftLabels:
     """Read a CSV table, or one compressed with gzip: a column Image Index, and one per finding.
 
-    The column of a finding has its name, or its name after `prob_`; findings without a column have no probabilities.
+    The column of a finding has its name after `prob_`; if no column begins so, its name alone. Findings without a
+    column have no probabilities.
     Raises DataError where a value is not a probability, a film is listed twice, or no finding has a column.
     """
     rows = csv_files.read_rows(path, (KEY_COLUMN,))
     header = rows[0].keys() if rows else ()
-    columns = {
-        number: column
-        for number, finding in enumerate(FINDINGS)
-        for column in (finding, _PREFIX + finding)
-        if column in header
-    }
+    prefix = _PREFIX if any(column.startswith(_PREFIX) for column in header) else ""
+    columns = {number: prefix + finding for number, finding in enumerate(FINDINGS) if prefix + finding in header}
     if not columns:
         raise DataError(
-            f"{path}: has no row with a column of a finding, such as {FINDINGS[1]} or {_PREFIX + FINDINGS[1]}"
+            f"{path}: has no rows, or no column of a finding, such as {_PREFIX + FINDINGS[1]} or {FINDINGS[1]}"
         )
     image_indices = tuple(row[KEY_COLUMN] for row in rows)
     if len(set(image_indices)) < len(image_indices):

@@ -13,6 +13,7 @@ from synthcxr.data import random_streams
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.features import cache
 from synthcxr.evaluation.features.extractors import Extractor, Outputs
 from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
@@ -35,11 +36,11 @@ class Comparison:
 
     @classmethod
     def open(cls, config: EvaluateConfig, films: FilmDataset, synthetic: SyntheticSet) -> Comparison:
-        """Compare a synthetic set with the films that meet its request: those that have labels, if there are any.
+        """Compare a synthetic set with the films that meet its request: those that have labels, if they are enough.
 
-        Films without labels are training films only, and of another kind; with them the floor would be too high.
+        Most films without labels are training films, and of another kind; with them the floor would be too high.
         """
-        has_labels = bool(len(films.labelled_indices(synthetic.resolution, TEST_SPLITS)))
+        n_labelled = len(films.labelled_indices(synthetic.resolution, TEST_SPLITS))
         real = RealSet(
             films=films,
             resolution=synthetic.resolution,
@@ -47,7 +48,7 @@ class Comparison:
             excluded=synthetic.excluded,
             is_empty=synthetic.n_label_sets > 0,
             cache_folder=synthetic.cache_folder,
-            labelled_only=has_labels,
+            labelled_only=n_labelled >= MIN_FILMS_FOR_DISTANCE,
         )
         return cls(config, real, synthetic, len(real.patients(TEST_SPLITS)))
 

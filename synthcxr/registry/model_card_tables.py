@@ -69,7 +69,9 @@ def render_memorisation(metrics: MetricsJson) -> str:
         ratio = _estimate(row.get("median_ratio"), row.get("median_ratio_interval"))
         attack = row.get("attack")
         auroc = _UNDEFINED if attack is None else _estimate(attack.get("auroc"), attack.get("interval"))
-        counts = _counts(row.get("n"), row.get("n_learned"), row.get("n_null"))
+        n_null, n_null_training = row.get("n_null"), row.get("n_null_training", 0)
+        n_held_out = None if n_null is None else n_null - n_null_training
+        counts = _counts(row.get("n"), row.get("n_learned"), n_held_out, n_null_training)
         rows.append(
             f"| {_name(space, metrics)} | {share} | {_percent(row.get('detectable'))} | {ratio} | {auroc} | {counts} |"
         )
@@ -78,13 +80,13 @@ def render_memorisation(metrics: MetricsJson) -> str:
     header = [
         "| memorisation | closer than the null's 1st percentile (95 % CI) | smallest share of copies that 4 of 5 such"
         " sets show | median ratio (95 % CI) | membership inference, AUROC (95 % CI)"
-        " | N synthetic / training / held-out |",
+        " | N synthetic / training / held-out / in their place |",
         "|---|---|---|---|---|---|",
     ]
     notes = (
-        "Distances are to the nearest training film. The null is the distances of held-out films; by chance, 1 % of the"
-        " images are below its 1st percentile. An AUROC of 0.5 means that membership inference does no better than"
-        " chance."
+        "Distances are to the nearest training film. The null is the distances of held-out films, and of training films"
+        " in place of those that are missing, compared with other patients; by chance, 1 % of the images are below its"
+        " 1st percentile. An AUROC of 0.5 means that membership inference does no better than chance."
     )
     return "\n".join(header + rows) + "\n\n" + notes
 

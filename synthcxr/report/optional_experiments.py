@@ -66,6 +66,7 @@ class UtilityTraining(TypedDict):
 
     n_seeds: int
     n_epochs: int
+    targets: NotRequired[str]
 
 
 class UtilityJson(TypedDict):
@@ -130,7 +131,8 @@ def build_utility_section(utility: Mapping[str, Any]) -> Section:
     protocol = (
         f"AUROC on {format_count(utility['n_test'])} real test films of {format_count(utility['n_patients'])} patients"
         f" (number of positive films in brackets), mean of {training['n_seeds']} trainings of {training['n_epochs']}"
-        " epochs each. The 95 % CIs are over patients."
+        f" epochs each. From images they learned the {training.get('targets', 'labels')}. The 95 % CIs are over"
+        " patients."
     )
     ordered = sorted(utility["differences"].items(), key=lambda item: _ARMS.index(item[0].partition(" - ")[0]))
     differences = "; ".join(

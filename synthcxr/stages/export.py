@@ -234,16 +234,16 @@ def _write_reference(
     There are no pixels, test films or names.
 
     The judge computes them all. The floor of the Fréchet distance and the null distribution of nearest-neighbour
-    distances compare val films with the training films of the classifier, which all have labels; the judge has seen
-    neither.
+    distances compare val films with the training films of the classifier, which all have labels; the judge
+    learned from neither.
     """
     rng = np.random.default_rng(0)
     val, val_logits = _run_on_films(dataset, resolution, "val", judge)
     train, _ = _run_on_films(dataset, resolution, "train", judge)
     if min(len(val), len(train)) < MIN_FILMS_TO_TRAIN:
         raise ArtifactError(
-            f"{dataset.path}: {len(val)} val and {len(train)} train films are too few for a reference; add films and"
-            " run `synthcxr prepare` again"
+            f"{dataset.path}: {len(val)} val and {len(train)} train films with labels are too few for a reference;"
+            " add films and run `synthcxr prepare` again"
         )
     n = min(len(val), len(train))
     floor = frechet.frechet_distance(real=val, synthetic=train[rng.permutation(len(train))[:n]])
@@ -253,7 +253,6 @@ def _write_reference(
     arrays: dict[str, Any] = dict(
         counts=np.concatenate([[float((~positive.any(axis=1)).sum())], positive.sum(axis=0)]),
         n_val=np.int64(len(val)),
-        n_labelled=np.int64(len(val)),
         judge_features=val[rows].astype(np.float16),
         floor_judge=np.float64(floor),
         floor_n=np.int64(n),

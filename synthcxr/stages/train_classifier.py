@@ -64,8 +64,8 @@ def run(
 
     # Train, and select the best epoch.
     network = build_network_config(config, side)
-    taught_by = () if config.soft_labels is None else (digests.sha256_file(Path(config.soft_labels)),)
-    fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split, *taught_by])
+    taught_by = {} if config.soft_labels is None else {"soft_labels": digests.sha256_file(Path(config.soft_labels))}
+    fingerprint = digests.fingerprint([dataclasses.asdict(config), dataset.fingerprint, split, *taught_by.values()])
     if atomic.finish_rename(out) == fingerprint:
         print_line(f"{out}: was trained by an earlier run; only moved there now")
         return dict(json_files.read_json(out / METRICS_FILE))
@@ -101,7 +101,8 @@ def run(
     # Write the classifier.
     metrics = _build_metrics(performance, best, n_films=len(training_films.findings))
     metrics |= {"weak_findings": list(thresholds.weak)}
-    description = _describe_classifier(config, dataset, network, thresholds, split) | {"fingerprint": fingerprint}
+    description = _describe_classifier(config, dataset, network, thresholds, split)
+    description |= {"fingerprint": fingerprint, "sha256": taught_by}
     _write_outputs(out, classifier, description, metrics)
     return metrics
 

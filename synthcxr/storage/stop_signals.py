@@ -158,7 +158,7 @@ def _handle_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 
 def _signal_main_thread(number: int) -> None:
-    """Send a signal to the main thread itself: one to another thread would not end what the main thread waits for."""
+    """Send a signal to the main thread: one that another thread receives does not end what it waits for."""
     main_thread = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main_thread is not None:
         signal.pthread_kill(main_thread, number)

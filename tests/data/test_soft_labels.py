@@ -44,10 +44,29 @@ def test_probabilities_are_shifted_to_the_prevalence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_labels_that_agree_are_not_spoilt_by_certain_probabilities(tmp_path: Path, value: float) -> None:
-    """Probabilities of exactly 0 or 1 with equal labels stay finite and near the labels."""
+def test_certain_probabilities_stay_finite(tmp_path: Path, value: float) -> None:
+    """Probabilities of exactly 0 or 1 do not become infinite logits."""
     soft_labels = read_soft_labels(write(tmp_path / "soft.csv", f"a.png,{value}", f"b.png,{value}"))
-    assert soft_labels.blend(label(value, value), INDICES[:2])[:, 0] == pytest.approx([value] * 2, abs=1e-3)
+    blended = soft_labels.blend(label(value, value), INDICES[:2])
+    assert np.isfinite(blended).all()
+    assert blended[:, 0] == pytest.approx([value] * 2, abs=0.2)
+
+
+def test_probabilities_of_a_finding_without_a_positive_label_are_kept(tmp_path: Path) -> None:
+    """Films without a positive label do not make the probabilities 0; the most suspicious film keeps the largest."""
+    soft_labels = read_soft_labels(write(tmp_path / "soft.csv", "a.png,0.6", "b.png,0.1", "c.png,0.1"))
+    blended = soft_labels.blend(label(0, 0, 0), INDICES[:3])[:, 0]
+    assert 2 * blended.mean() == pytest.approx(1 / 5, abs=1e-6)
+    assert blended[0] > 3 * blended[1] > 0
+
+
+def test_columns_beside_the_probabilities_are_no_probabilities(tmp_path: Path) -> None:
+    """Of a table that has labels and probabilities, only the probabilities are read."""
+    path = tmp_path / "both.csv"
+    path.write_text(f"Image Index,{FINDINGS[0]},{FINDINGS[1]},prob_{FINDINGS[0]}\na.png,1,1,0.25\n", encoding="utf-8")
+    probabilities = read_soft_labels(path).probabilities
+    assert probabilities[0, 0] == 0.25
+    assert np.isnan(probabilities[0, 1:]).all()
 
 
 def test_unknown_labels_and_empty_fields_stay_as_they_are(tmp_path: Path) -> None:
@@ -76,7 +95,7 @@ def test_columns_may_have_the_plain_names_of_findings_and_the_table_may_be_compr
         (("a.png,nan",), "'nan' is not a probability"),
         (("a.png,much",), "'much' is not a probability"),
         (("a.png,0.5", "a.png,0.5"), "lists a film twice in the column Image Index"),
-        ((), "has no row with a column of a finding, such as"),
+        ((), "has no rows, or no column of a finding, such as"),
     ],
 )
 def test_a_table_of_something_else_is_refused(tmp_path: Path, rows: tuple[str, ...], message: str) -> None:

@@ -75,7 +75,7 @@ def test_generator_card_states_memorisation(metadata: dict[str, ModelMetadata]) 
     privacy = {"pixels": pixels, "judge": {"status": "not computed"}, "n_flagged_in_any": 3, "status": "computed"}
     privacy |= {"features": pixels | {"share_low": 0.009}}
     text = render_card(metadata["generator"], make_inputs(privacy=privacy))
-    row = "| pixels | 2.6 % (1.4 to 5.1) | 1 % | 0.934 (0.9 to 0.97) | 0.537 (0.5 to 0.57) | 5,000 / 895 / 387 |"
+    row = "| pixels | 2.6 % (1.4 to 5.1) | 1 % | 0.934 (0.9 to 0.97) | 0.537 (0.5 to 0.57) | 5,000 / 895 / 387 / 0 |"
     assert row in text
     assert "| judge |" not in text
     assert "- In pixels, 2.6 % of the images (95 % CI from 1.4 %) are closer to a training film" in text

@@ -26,7 +26,7 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.classifier import build_classifier
 from synthcxr.stages import train_classifier
-from synthcxr.storage import json_files
+from synthcxr.storage import digests, json_files
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -246,8 +246,15 @@ def test_soft_labels_change_what_is_learnt(films: Path, tmp_path: Path) -> None:
         )
         losses[name] = metrics["val_loss"]
     assert losses["contradicted"] > losses["hard"] + 0.005
-    fingerprints = [json_files.read_json(tmp_path / name / "config.json")["fingerprint"] for name in losses]
-    assert len(set(fingerprints)) == 2
+    descriptions = [json_files.read_json(tmp_path / name / "config.json") for name in losses]
+    assert [description["sha256"] for description in descriptions] == [{}, {"soft_labels": digests.sha256_file(path)}]
+    write_soft_labels(path, films, lambda label: 0.5)
+    for n_epochs in (1, 20):
+        config = dataclasses.replace(CONFIG, n_epochs=n_epochs, lr=1e-2, soft_labels=str(path))
+        out = tmp_path / str(n_epochs)
+        train_classifier.run(config, films=films, out=out, split="train", log=tmp_path / "log.csv")
+        descriptions.append(json_files.read_json(out / "config.json"))
+    assert len({description["fingerprint"] for description in descriptions}) == 4
 
 
 def test_the_judge_does_not_take_soft_labels(films: Path, tmp_path: Path) -> None:

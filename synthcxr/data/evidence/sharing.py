@@ -113,6 +113,8 @@ def _judge_space(space: str, row: PrivacyRow) -> Reason:
         )
     attack = row.get("attack")
     sentence = f"In {where}, no excess shown: {share} are closer than 99 % of held-out films, 1 % expected by chance"
+    if attack is not None and attack["low"] is None:
+        return Reason("open", f"{sentence}; membership inference was not possible: no film of its kind is held out.")
     if attack is not None and (attack["low"] or 0) > 0.5:
         auroc = f"{format_number(attack['auroc'])} {format_interval(attack['interval'], template=_IN_TEXT)}"
         return Reason(
@@ -187,9 +189,9 @@ def _list_facts(
     yield Fact("Examined", "; ".join(_list_examined(computed, names)))
     if n_null_training := max(row.get("n_null_training", 0) for row in computed.values()):
         yield Fact(
-            "Sources without held-out films",
-            f"{format_count(n_null_training)} of their training films, each compared with those of other patients,"
-            " stand in for held-out films; membership inference leaves these sources out",
+            "Films without held-out ones of their kind",
+            f"{format_count(n_null_training)} training films, each compared with those of other patients, stand in for"
+            " held-out films of the same source and with labels, or without; membership inference leaves them out",
         )
     detection = describe_detection(computed)
     text = f"{detection}. A smaller share can stay undetected." if detection else "no share of copies would show"

@@ -7,6 +7,7 @@ pixels. No space shows every kind of copy. So planted copies of films measure th
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Neighbours
 Object = NDArray[np.object_]
 
 N_PAIRS = 20
+MAX_NULL_TRAINING = 5000
+"""The most training films that stand in for held-out films: each is compared with all training films."""
+_MIN_SHARE_HELD_OUT = 0.5
 _SHIFT_SHARE = 1 / 32
 _CONTRAST, _BRIGHTNESS, _NOISE = 0.7, 0.05, 0.03
 PLANTED_COPIES = {
@@ -58,11 +62,6 @@ class Space:
     held_out_strata: NDArray[np.str_]
     unseen_by_extractor: NDArray[np.bool_]
 
-    @property
-    def has_controls(self) -> NDArray[np.bool_]:
-        """Which training films are of a stratum with held-out films."""
-        return np.isin(self.training_strata, self.held_out_strata)
-
 
 @dataclasses.dataclass(frozen=True)
 class PlantedCopyRecall:
@@ -75,11 +74,14 @@ class PlantedCopyRecall:
 
 @dataclasses.dataclass(frozen=True)
 class MembershipInference:
-    """AUROC of telling training films (`n_members`) from held-out films of their stratum by the nearest image."""
+    """AUROC of telling training films (`n_members`) from held-out films of their stratum by the nearest image.
 
-    auroc: float
-    interval: Interval
-    low: float
+    None if there are no such pairs.
+    """
+
+    auroc: float | None
+    interval: tuple[float | None, float | None]
+    low: float | None
     n_members: int
     n_controls: int
 
@@ -143,14 +145,15 @@ def run_attacks(
     """Run every test in one space; the patients are those of its training films and held-out films.
 
     Films of one stratum can be nearer to each other than films of another, copied or not. So the null has films of all
-    strata of the training films, in their proportions: for a stratum without held-out films, training films, each
-    compared with those of other patients.
+    strata of the training films, about in their proportions: where a stratum has few held-out films or none, training
+    films stand in for them, each compared with those of other patients.
     """
     nearest = space.find_nearest(queries=space.synthetic, references=space.training)
     null = space.find_nearest(queries=space.held_out, references=space.training).distance
     chosen = _choose_null_training_films(space, rng)
     if len(chosen):
-        groups = training_patients[chosen], training_patients
+        _, codes = np.unique(training_patients.astype(str), return_inverse=True)
+        groups = codes[chosen], codes
         others = space.find_nearest(queries=space.training[chosen], references=space.training, groups=groups)
         null = np.concatenate([null, others.distance])
     copies = nearest_neighbour_test.compare_distances(
@@ -173,17 +176,26 @@ def run_attacks(
 
 
 def _choose_null_training_films(space: Space, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The training films of strata without held-out films, at most so many that the proportions are kept."""
-    without_controls = np.flatnonzero(~space.has_controls)
-    n_with_controls = len(space.training) - len(without_controls)
-    n = (
-        round(len(space.held_out) * len(without_controls) / n_with_controls)
-        if n_with_controls
-        else len(without_controls)
-    )
-    if n >= len(without_controls):
-        return without_controls
-    return np.sort(rng.choice(without_controls, size=n, replace=False))
+    """The training films that stand in for held-out films in the null, at most MAX_NULL_TRAINING.
+
+    Each stratum should have as many held-out films per training film as all of them together, among the strata that
+    have both. One that has less than half of that gets training films for what is missing.
+    """
+    n_training = Counter(space.training_strata.tolist())
+    n_held_out = Counter(stratum for stratum in space.held_out_strata.tolist() if stratum in n_training)
+    n_with_both = sum(n_training[stratum] for stratum in n_held_out)
+    rate = n_held_out.total() / n_with_both if n_with_both else 1.0
+    chosen = [np.empty(0, np.int64)]
+    for stratum in sorted(n_training):
+        due, present = round(rate * n_training[stratum]), n_held_out[stratum]
+        if present < _MIN_SHARE_HELD_OUT * due:
+            films = np.flatnonzero(space.training_strata == stratum)
+            n = min(due - present, len(films))
+            chosen.append(films if n == len(films) else np.sort(rng.choice(films, size=n, replace=False)))
+    films = np.sort(np.concatenate(chosen))
+    if len(films) <= MAX_NULL_TRAINING:
+        return films
+    return np.sort(rng.choice(films, size=MAX_NULL_TRAINING, replace=False))
 
 
 def _measure_recall(space: Space, planted: Float32, threshold: float) -> PlantedCopyRecall:
@@ -197,15 +209,18 @@ def _infer_membership(
     space: Space, training_patients: Object, held_out_patients: Object, n_bootstrap: int, rng: np.random.Generator
 ) -> MembershipInference:
     """Predict that a film is a training film if a synthetic image is near it, among films of one stratum."""
-    is_member = space.unseen_by_extractor & space.has_controls
-    films = np.concatenate([space.training[is_member], space.held_out])
+    is_member = space.unseen_by_extractor & np.isin(space.training_strata, space.held_out_strata)
+    is_control = np.isin(space.held_out_strata, space.training_strata[is_member])
+    n_members, n_controls = int(is_member.sum()), int(is_control.sum())
+    if not n_members or not n_controls:
+        return MembershipInference(None, (None, None), None, n_members, n_controls)
+    films = np.concatenate([space.training[is_member], space.held_out[is_control]])
     distance = space.find_nearest(queries=films, references=space.synthetic).distance
-    n_members = int(is_member.sum())
     estimate = auroc.estimate_auroc_within_strata(
         scores=-distance,
         truth=np.arange(len(films)) < n_members,
-        strata=np.concatenate([space.training_strata[is_member], space.held_out_strata]),
-        patients=np.concatenate([training_patients[is_member], held_out_patients]),
+        strata=np.concatenate([space.training_strata[is_member], space.held_out_strata[is_control]]),
+        patients=np.concatenate([training_patients[is_member], held_out_patients[is_control]]),
         n_bootstrap=n_bootstrap,
         rng=rng,
     )
@@ -214,7 +229,7 @@ def _infer_membership(
         interval=(estimate.low, estimate.high),
         low=estimate.low,
         n_members=n_members,
-        n_controls=len(films) - n_members,
+        n_controls=n_controls,
     )
 
 

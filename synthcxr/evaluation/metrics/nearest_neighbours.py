@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from synthcxr.errors import DataError
 
 Float64 = NDArray[np.float64]
-Groups = tuple[NDArray[np.object_], NDArray[np.object_]]
+Groups = tuple[NDArray[Any], NDArray[Any]]
 """The group (usually the patient) of each query and of each reference row."""
 
 NO_OTHER_PATIENT = "an image has no film of another patient to compare with; add films of other patients"

@@ -42,11 +42,13 @@ def describe_protocol(
         else "The models were trained on other films: none of these films, and no NIH patient of these films, was among"
         " them."
     )
+    unlabelled = (
+        " Films without labels are compared in the search for copies only." if comparison.real.labelled_only else ""
+    )
     sentences = {
         "films": (
             f"{comparison.n_test:,} real films of the test split{_describe_criteria(synthetic)}, from {n_patients:,}"
-            f" patients, at {synthetic.resolution} px. Films without labels are compared in the search for copies only."
-            f" {training} A comparison with fewer than"
+            f" patients, at {synthetic.resolution} px.{unlabelled} {training} A comparison with fewer than"
             f" {MIN_FILMS_FOR_DISTANCE} real films is reported as not applicable."
         ),
         "distance": (
@@ -76,14 +78,14 @@ def describe_protocol(
             "Copies: the distance of each image to its nearest film among all films that the GAN was trained on (train"
             " and judge). Features of each extractor are compared with those of films at least as large as the"
             f" images; pixels also with smaller films, down to {pixel_index.FROM_PX} px ({pixel_index.RULE}). The null"
-            " distribution is the same distance for all held-out films (val and test) and, for the labelled or the"
-            " unlabelled films of a source that has none held out, for training films compared with those of other"
-            " patients, in the proportions of the training films. An image is flagged if its"
+            " distribution is the same distance for all held-out films (val and test). Where few or none of the"
+            " labelled or of the unlabelled films of a source are held out, training films stand in for them, each"
+            " compared with those of other patients. An image is flagged if its"
             f" distance is below the {100 * nearest_neighbour_test.FLAG_LEVEL:g} % quantile of the null distribution."
             f" Planted copies of {distance_spaces.N_PLANTED} films show which kinds of copy each space detects:"
             f" {planted_copies}."
             " Membership inference guesses that a film was in the training set when an image lies near it; films are"
-            " compared with held-out films of their source. Duplicates:"
+            " compared with held-out films of their source that also have labels, or have none. Duplicates:"
             " an image's distance to its nearest other image, compared with a film's distance to the nearest film of"
             " another patient, at equal N."
         ),

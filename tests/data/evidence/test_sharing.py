@@ -117,10 +117,18 @@ def test_a_gate_on_duplicates_is_no_gate_on_copying() -> None:
     )
 
 
-def test_sources_without_held_out_films_are_named() -> None:
+def test_kinds_of_film_without_held_out_ones_are_named() -> None:
     """Training films that stand in for held-out films are counted, and evidence without them has no such line."""
-    name, text = "Sources without held-out films", "1,200 of their training films"
+    name, text = "Films without held-out ones of their kind", "1,200 training films"
     row = make_space(0.01, 0.0, 0.03, n_null_training=1200)
     assert read_facts(summarise(privacy=make_privacy(pixels=row)).answers[0])[name].startswith(text)
     for other in (make_space(0.01, 0.0, 0.03, n_null_training=0), make_space(0.01, 0.0, 0.03)):
         assert name not in read_facts(summarise(privacy=make_privacy(pixels=other)).answers[0])
+
+
+def test_membership_inference_that_was_not_possible_is_amber() -> None:
+    """Without held-out films of the kind of the training films, nothing is known, which is said."""
+    attack = {"auroc": None, "interval": [None, None], "low": None, "n_members": 0, "n_controls": 0}
+    shared = summarise(privacy=make_privacy(pixels=make_space(0.01, 0.0, 0.03, attack=attack))).answers[0]
+    assert shared.state == "open"
+    assert "membership inference was not possible" in list_sentences(shared, "open")

@@ -191,26 +191,52 @@ def test_copies_of_a_source_without_held_out_films_are_flagged() -> None:
     assert result.flagged.all()
 
 
-def test_the_null_keeps_the_proportions_of_the_training_films() -> None:
-    """With fewer held-out films per training film, fewer training films stand in for those that are missing."""
+def run_attacks_on_strata(n_training: dict[str, int], n_held_out: dict[str, int]) -> MemorisationResult:
+    """Random features of these numbers of films by stratum."""
+    training = np.repeat(list(n_training), list(n_training.values()))
+    held_out = np.repeat(list(n_held_out), list(n_held_out.values()))
+    rng = np.random.default_rng(2)
     space = Space(
         find_nearest=nearest_neighbours.find_nearest,
-        synthetic=np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32),
-        training=np.random.default_rng(2).standard_normal((300, 4)).astype(np.float32),
-        held_out=np.random.default_rng(3).standard_normal((30, 4)).astype(np.float32),
+        synthetic=rng.standard_normal((50, 4)).astype(np.float32),
+        training=rng.standard_normal((len(training), 4)).astype(np.float32),
+        held_out=rng.standard_normal((len(held_out), 4)).astype(np.float32),
         planted={},
-        training_strata=np.repeat(["first", "second"], (60, 240)),
-        held_out_strata=np.full(30, "first"),
-        unseen_by_extractor=np.ones(300, dtype=bool),
+        training_strata=training,
+        held_out_strata=held_out,
+        unseen_by_extractor=np.ones(len(training), dtype=bool),
     )
-    result = attacks.run_attacks(
+    return attacks.run_attacks(
         space,
-        training_patients=np.arange(300).astype(object),
-        held_out_patients=np.array([f"h{i}" for i in range(30)], dtype=object),
+        training_patients=np.arange(len(training)).astype(object),
+        held_out_patients=np.array([f"h{i}" for i in range(len(held_out))], dtype=object),
         n_bootstrap=5,
         rng=np.random.default_rng(3),
     )
-    assert result.n_null_training == 120
+
+
+@pytest.mark.parametrize(
+    ("n_training", "n_held_out", "n_null_training"),
+    [
+        ({"a": 60, "b": 240}, {"a": 30}, 120),  # half as many films of b as of its training films, as of a
+        ({"a": 60, "b": 240}, {"a": 30, "b": 2}, 0.1067 * 240 - 2),  # 32 of 300: two films of b are too few
+        ({"a": 60, "b": 240}, {"a": 30, "b": 100}, 0),
+        ({"b": 240}, {"a": 30}, 240),  # no held-out film is of the kind of a training film
+    ],
+)
+def test_training_films_stand_in_for_held_out_films_that_are_missing(
+    n_training: dict[str, int], n_held_out: dict[str, int], n_null_training: float
+) -> None:
+    """The null has each kind of film about as often as the training films."""
+    result = run_attacks_on_strata(n_training, n_held_out)
+    assert result.n_null_training == pytest.approx(n_null_training, abs=1)
+
+
+def test_membership_inference_without_films_of_one_kind_is_undefined() -> None:
+    """No pair of a training film and a held-out film of its kind: no AUROC, and still JSON."""
+    result = run_attacks_on_strata({"b": 240}, {"a": 30})
+    assert dataclasses.astuple(result.membership) == (None, (None, None), None, 0, 0)
+    json.dumps(result.as_dict(), allow_nan=False)
 
 
 def test_the_result_is_json_without_arrays() -> None:
