@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 N_SIZES, STEP = 3, 4
 SIDE, N_DRAWINGS = 1024, 40
 N_PACKED = 600
+FIRST_PATIENT = 1_000_000
+"""Above the patients of the NIH release, which the starter model knows."""
 COLUMNS = "Image Index,Finding Labels,Patient ID,View Position\n"
 LABELS = ("No Finding", "Effusion", "Cardiomegaly", "Mass|Nodule")
 
@@ -71,9 +73,9 @@ def write_films(folder: Path, n: int) -> None:
         pixels = drawings[index % len(drawings)].copy()
         shifted = np.roll(pixels, tuple(rng.integers(-60, 60, 2)), axis=(0, 1))
         shifted[: SIDE // 16] = rng.integers(0, 255, dtype=np.uint8)
-        name = f"{index:08d}_000.png"
+        name = f"{FIRST_PATIENT + index:08d}_000.png"
         Image.fromarray(shifted).save(folder / "images" / name, compress_level=1)
-        rows.append(f"{name},{LABELS[index % len(LABELS)]},{index},PA\n")
+        rows.append(f"{name},{LABELS[index % len(LABELS)]},{FIRST_PATIENT + index},PA\n")
     (folder / "Data_Entry_2017.csv").write_text("".join(rows), encoding="utf-8")
 
 

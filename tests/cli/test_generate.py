@@ -23,6 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_stub_models(tmp_path_factory.mktemp("models") / "onnx")
 
 
+@pytest.mark.slow
 def test_without_options_it_shows_examples(empty_folder: Path) -> None:
     """`synthcxr generate` alone says that nothing was requested, and gives commands to copy."""
     result = invoke("generate")
@@ -230,6 +231,7 @@ def test_replay_writes_the_same_bytes(model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again.png").read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 def test_evaluate_judges_what_was_generated(trained: Any, tmp_path: Path) -> None:
     """--evaluate prints each gate on stdout; a failed gate exits 1, or 0 with --record."""
     params = tmp_path / "params.yaml"

@@ -76,6 +76,7 @@ def test_an_unfinished_dataset_is_an_error(tmp_path: Path) -> None:
         read_metadata(tmp_path)
 
 
+@pytest.mark.slow
 def test_rows_are_written_one_at_a_time(tmp_path: Path) -> None:
     """Writing 20,000 rows, 5 MB of text, takes a fraction of that in memory."""
 

@@ -64,7 +64,7 @@ def test_the_logit_adds_the_projection_of_the_features() -> None:
     torch.testing.assert_close(difference, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("blocks", ["paper", "lean"])
+@pytest.mark.parametrize("blocks", [pytest.param("paper", marks=pytest.mark.slow), "lean"])
 def test_the_projection_is_differentiable_twice(blocks: layers.Blocks) -> None:
     """Gradients of image, condition and embedding agree with finite differences, also those of a gradient penalty."""
     generator, discriminator = create_pair(blocks, N_CONDITION)

@@ -87,6 +87,7 @@ def test_a_remote_that_is_a_folder(empty_folder: Path) -> None:
     assert diagnose(empty_folder)["remote"].state == "TO DO"
 
 
+@pytest.mark.slow
 def test_an_unreachable_remote(empty_folder: Path) -> None:
     """Any other remote is tried by DVC itself, and DVC's message is the reason."""
     subprocess.run(["git", "init", "--quiet"], check=True)

@@ -10,6 +10,7 @@ from synthcxr.project import import_closure
 from synthcxr.stages import update_lock
 
 
+@pytest.mark.slow
 def test_the_lock_is_written_once(tmp_path: Path) -> None:
     """The first run returns every stage; the second returns none and leaves the bytes as they are."""
     out = tmp_path / "synthcxr.lock"

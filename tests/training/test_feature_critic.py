@@ -55,6 +55,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[GanState, P
     return train(tmp_path_factory.mktemp("uninterrupted"), recorder=recorder), recorder
 
 
+@pytest.mark.slow
 def test_it_trains_the_generator_from_64_px(tmp_path: Path, uninterrupted: tuple[GanState, ProgressRecorder]) -> None:
     """Rows contain its losses from 64 px on, and the generator differs from one that is trained without it."""
     state, recorder = uninterrupted

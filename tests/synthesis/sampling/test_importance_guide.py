@@ -30,6 +30,8 @@ from synthcxr.synthesis.sampling.importance_guide import (
 from synthcxr.synthesis.sampling.rejection import ImageBatch, RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
+pytestmark = pytest.mark.slow
+
 CONFIG: DistillConfig = dataclasses.replace(
     load_config(REPOSITORY / "params.yaml").distill,
     n_pairs=4000,
@@ -77,7 +79,6 @@ def count_accepted(batches: list[ImageBatch]) -> int:
     return sum(len(batch.indices) for batch in batches)
 
 
-@pytest.mark.slow
 def test_a_rare_finding_needs_few_generator_runs(sampler: RejectionSampler, unlimited: Guide) -> None:
     """Every image shows the finding and matches its latent; without a limit, a tenth of rejection's runs suffices."""
     n = 1024
@@ -102,7 +103,6 @@ def shorten(guide: Guide, sampler: RejectionSampler, max_power: float) -> Guide:
     return dataclasses.replace(guide, schedule=schedule, log_mean_weight=float(np.log(mean_weight)))
 
 
-@pytest.mark.slow
 def test_the_weighted_images_are_unbiased(sampler: RejectionSampler, unlimited: Guide) -> None:
     """Weighted rates agree with plain rejection: of accepted images, and of all findings in them.
 
@@ -165,7 +165,6 @@ def test_an_unconditional_request_is_not_guided(models: Path, sampler: Rejection
     assert (weights == 1).all() and guide.max_density_ratio == 1.0
 
 
-@pytest.mark.slow
 def test_training_on_guided_latents_improves_the_proposal(
     models: Path, sampler: RejectionSampler, guide: Guide, tmp_path: Path
 ) -> None:
@@ -194,7 +193,6 @@ def test_the_report_holds_the_measurements_of_each_finding(models: Path) -> None
     assert all(line for line in distill.format_lines(report))
 
 
-@pytest.mark.slow
 def test_a_proposal_of_other_models_is_an_error(models: Path, tmp_path: Path) -> None:
     """A proposal works only with the generator and the classifier from which it was distilled."""
     other_sampler = RejectionSampler.open(
@@ -233,7 +231,6 @@ def test_the_acceptance_rate_is_predicted(models: Path, sampler: RejectionSample
     assert dataclasses.replace(strategy, proposal=None).predict_rate(MASS) == 0
 
 
-@pytest.mark.slow
 def test_the_weights_keep_the_minimum_of_the_effective_share(
     sampler: RejectionSampler, guide: Guide, unlimited: Guide
 ) -> None:
