@@ -81,6 +81,7 @@ def test_help_and_doctor_list_the_extensions(run: Run) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_reader_is_detected_and_its_films_are_packed(run: Run, tmp_path: Path) -> None:
     """`init` recognises the layout, and `prepare` packs the films with patients and findings."""
     write_films(tmp_path / "films", n=40, side=64)

@@ -176,6 +176,7 @@ def test_the_reader_can_be_given(tmp_path: Path, films: Path) -> None:
         init.run(folder=tmp_path / "other", profile="nih-64", source=films, reader="pacs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("github", ".github/workflows/synthcxr.yml"), pytest.param("gitlab", ".gitlab-ci.yml", marks=pytest.mark.slow)],
