@@ -67,7 +67,8 @@ def run(trained: Any, dataset: Path, out: Path, **changes: Any) -> tuple[dict[st
 def test_four_arms_are_compared_on_test_films(trained: Any, tmp_path: Path) -> None:
     """The JSON and the table have each arm with its number of images, every finding, intervals and each seed."""
     result, progress = run(trained, write_dataset(tmp_path / "synthetic", trained.data), tmp_path / "out")
-    assert len(progress) == 2 * len(ARMS)
+    assert len(progress) == 2 * len(ARMS) + 1
+    assert progress[-1] == "intervals: 20 resamples of the test films"
     written = json.loads((tmp_path / "out/utility.json").read_text())
     assert [written["arms"][arm]["n_images"] for arm in ARMS] == [48, 48, 96, 96]
     films = open_film_dataset(trained.data)
