@@ -85,9 +85,7 @@ def check_classifier(network: dict[str, object], path: Path, *, fp16: bool) -> N
         np.testing.assert_allclose(output.numpy(), expected_output, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "network", [SMALL, pytest.param(LITE0, marks=pytest.mark.slow)], ids=["small", "lite0"]
-)
+@pytest.mark.parametrize("network", [SMALL, pytest.param(LITE0, marks=pytest.mark.slow)], ids=["small", "lite0"])
 @pytest.mark.parametrize("fp16", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_classifier_is_rebuilt(network: dict[str, object], tmp_path: Path, *, fp16: bool) -> None:
     """With folded norms, in fp32 and fp16, logits and features agree to 1e-4 of their scale."""
