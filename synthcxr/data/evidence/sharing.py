@@ -108,13 +108,15 @@ def _judge_space(space: str, row: PrivacyRow) -> Reason:
     if _is_flagged(row):
         return Reason(
             "failed",
-            f"In {where}, {_describe_closest(space, row)}; {share} are closer than 99 % of held-out films, 1 % expected"
-            " by chance.",
+            f"In {where}, {_describe_closest(space, row)}; {share} are closer than 99 % of {_name_null(row)},"
+            " 1 % expected by chance.",
         )
     attack = row.get("attack")
-    sentence = f"In {where}, no excess shown: {share} are closer than 99 % of held-out films, 1 % expected by chance"
+    sentence = f"In {where}, no excess shown: {share} are closer than 99 % of {_name_null(row)}, 1 % expected by chance"
     if attack is not None and attack["low"] is None:
-        return Reason("open", f"{sentence}; membership inference was not possible: no film of its kind is held out.")
+        return Reason(
+            "open", f"{sentence}; membership inference was not possible, because no comparable film is held out."
+        )
     if attack is not None and (attack["low"] or 0) > 0.5:
         auroc = f"{format_number(attack['auroc'])} {format_interval(attack['interval'], template=_IN_TEXT)}"
         return Reason(
@@ -122,6 +124,10 @@ def _judge_space(space: str, row: PrivacyRow) -> Reason:
             f"{sentence}; but membership inference tells training films from others: AUROC {auroc}, 0.5 expected.",
         )
     return Reason("passed", f"{sentence}.")
+
+
+def _name_null(row: PrivacyRow) -> str:
+    return "held-out films and their stand-ins" if row.get("n_null_training") else "held-out films"
 
 
 def _describe_closest(space: str, row: PrivacyRow) -> str:
@@ -189,9 +195,9 @@ def _list_facts(
     yield Fact("Examined", "; ".join(_list_examined(computed, names)))
     if n_null_training := max(row.get("n_null_training", 0) for row in computed.values()):
         yield Fact(
-            "Films without held-out ones of their kind",
-            f"{format_count(n_null_training)} training films, each compared with those of other patients, stand in for"
-            " held-out films of the same source and with labels, or without; membership inference leaves them out",
+            "Training films without comparable held-out films",
+            f"{format_count(n_null_training)} of them stand in for held-out films; each is compared with training films"
+            " of other patients. Membership inference leaves their sources out",
         )
     detection = describe_detection(computed)
     text = f"{detection}. A smaller share can stay undetected." if detection else "no share of copies would show"

@@ -119,9 +119,11 @@ def test_a_gate_on_duplicates_is_no_gate_on_copying() -> None:
 
 def test_kinds_of_film_without_held_out_ones_are_named() -> None:
     """Training films that stand in for held-out films are counted, and evidence without them has no such line."""
-    name, text = "Films without held-out ones of their kind", "1,200 training films"
+    name, text = "Training films without comparable held-out films", "1,200 of them stand in"
     row = make_space(0.01, 0.0, 0.03, n_null_training=1200)
     assert read_facts(summarise(privacy=make_privacy(pixels=row)).answers[0])[name].startswith(text)
+    reasons = list_sentences(summarise(privacy=make_privacy(pixels=row)).answers[0], "passed")
+    assert "99 % of held-out films and their stand-ins" in reasons
     for other in (make_space(0.01, 0.0, 0.03, n_null_training=0), make_space(0.01, 0.0, 0.03)):
         assert name not in read_facts(summarise(privacy=make_privacy(pixels=other)).answers[0])
 
