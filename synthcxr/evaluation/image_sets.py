@@ -103,7 +103,7 @@ class SyntheticSet:
         key = _extractor_key(extractor, self.resolution) | {"images": self.digest}
         title = f"{extractor.provenance.extractor}: synthetic images"
         return cache.load_or_compute(
-            self.cache_folder, key, lambda: compute_features(extractor.run, self._batches(title))
+            self.cache_folder, key, lambda: compute_features(extractor.run, self._batches(title), len(self.records))
         )
 
     def pixels(self, n: int) -> UInt8:
@@ -209,7 +209,9 @@ class RealSet:
             return {name: array[:0] for name, array in outputs.items()}
         key = self.unrestricted.cache_key(extractor, (split,))
         batches = self._batches(indices, f"{extractor.provenance.extractor}: {split} films")
-        return cache.load_or_compute(self.cache_folder, key, lambda: compute_features(extractor.run, batches))
+        return cache.load_or_compute(
+            self.cache_folder, key, lambda: compute_features(extractor.run, batches, len(indices))
+        )
 
     def _batches(self, indices: NDArray[np.int64], title: str) -> Iterator[UInt8]:
         pixels = self.films.memmap(self.resolution)

@@ -147,7 +147,7 @@ class _Measurement:
         def compute() -> Outputs:
             images = pixels if name is None else _disturb_films(pixels, name, level, self.seed)
             batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-            return {"features": compute_features(self.extractor.run, batches)["features"]}
+            return {"features": compute_features(self.extractor.run, batches, len(images))["features"]}
 
         return cache.load_or_compute(self.cache_folder, key, compute)["features"]
 

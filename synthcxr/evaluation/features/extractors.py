@@ -108,9 +108,21 @@ def extractor_from_model(model: OnnxModel) -> Extractor:
     )
 
 
-def compute_features(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8]) -> Outputs:
-    """Every output of `run`, concatenated over batches of images uint8 [n, R, R]."""
-    outputs = [run(batch) for batch in batches]
-    if not outputs:
+def compute_features(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8], n: int) -> Outputs:
+    """Every output of `run` for batches of images uint8 [b, R, R], of which there are `n` in all.
+
+    The outputs are written to arrays of n rows: joining them at the end would need twice the memory.
+    """
+    outputs: Outputs = {}
+    start = 0
+    for batch in batches:
+        for name, rows in run(batch).items():
+            if name not in outputs:
+                outputs[name] = np.empty((n, *rows.shape[1:]), rows.dtype)
+            outputs[name][start : start + len(batch)] = rows
+        start += len(batch)
+    if not start:
         raise DataError("there are no images to compute features of")
-    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+    if start != n:
+        raise ValueError(f"expected {n} images, got {start}")
+    return outputs

@@ -3,14 +3,14 @@
 Heusel et al., arXiv 1706.08500, eq. 6. For factors A and B of the two covariances (A^T A = C), the trace of the
 square root of C_a C_b equals the nuclear norm of A B^T. So the code takes no matrix square root, and no intermediate
 value is complex. The centred and scaled features are such factors. With more rows than features, a d x d factor
-replaces them.
+replaces them, which is summed up over blocks of rows: the memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,9 @@ from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.storage.progress import track
 
 Float64 = NDArray[np.float64]
+Floating = NDArray[np.floating]
 
+_ROWS_PER_BLOCK = 2048
 _GRAM_TOLERANCE = 1e-9
 _GRAM_NOISE = 4.0  # times rows times machine epsilon times the largest eigenvalue bounds an eigenvalue's error
 
@@ -110,8 +112,8 @@ def relative_distance(
     _require_same_width(train_features, test_features, synthetic_features)
     n_train, n = len(train_features), min(len(train_features), len(synthetic_features))
     chosen = np.sort(rng.choice(n_train, size=n, replace=False)) if n < n_train else np.arange(n_train)
-    train_features, patients = train_features[chosen], train_patients[chosen]
-    synthetic_features = synthetic_features[:n]
+    train_features, patients = train_features[chosen].astype(np.float64), train_patients[chosen]
+    test_features, synthetic_features = test_features.astype(np.float64), synthetic_features[:n].astype(np.float64)
     test_gaussian = _fit_unweighted(test_features)
     floor = _distance(_fit_unweighted(train_features), test_gaussian, trace=_nuclear_norm)
     value = _distance(_fit_unweighted(synthetic_features), test_gaussian, trace=_nuclear_norm)
@@ -140,35 +142,48 @@ def relative_distance(
     )
 
 
-def _check_features(features: ArrayLike, name: str) -> Float64:
-    array = np.asarray(features, dtype=np.float64)
+def _check_features(features: ArrayLike, name: str) -> Floating:
+    array = np.asarray(features)
     if array.ndim != 2 or len(array) < 2:
         raise DataError(f"{name} features: expected at least two rows [n, d], got shape {list(array.shape)}")
-    if not np.isfinite(array).all():
+    if not all(np.isfinite(array[rows]).all() for rows in _blocks(len(array))):
         raise DataError(f"{name} features: some values are not finite")
     return array
 
 
-def _require_same_width(*feature_sets: Float64) -> None:
+def _require_same_width(*feature_sets: Floating) -> None:
     widths = {features.shape[1] for features in feature_sets}
     if len(widths) > 1:
         raise DataError(f"the features come from different extractors: widths {', '.join(map(str, sorted(widths)))}")
 
 
-def _fit_unweighted(features: Float64) -> Gaussian:
+def _fit_unweighted(features: Floating) -> Gaussian:
     return _fit_weighted(features, np.ones(len(features)))
 
 
-def _fit_weighted(features: Float64, weights: Float64) -> Gaussian:
+def _fit_weighted(features: Floating, weights: Float64) -> Gaussian:
     """The Gaussian of features [n, d] in which each row counts `weights` times."""
-    present = weights > 0
-    rows, weights = features[present], weights[present]
-    total = weights.sum()
-    mean = weights @ rows / total
-    factor = np.sqrt(weights / (total - 1))[:, None] * (rows - mean)
-    if len(factor) > factor.shape[1]:
-        factor = _square_factor(factor.T @ factor)
-    return Gaussian(mean=mean, factor=factor)
+    present, width = np.flatnonzero(weights), features.shape[1]
+    total, mean = weights.sum(), np.zeros(width)
+    for block in _blocks(len(present)):
+        mean += weights[present[block]] @ features[present[block]].astype(np.float64, copy=False)
+    mean /= total
+
+    def scale(rows: NDArray[np.int64]) -> Float64:
+        return np.asarray(np.sqrt(weights[rows] / (total - 1))[:, None] * (features[rows] - mean))
+
+    if len(present) <= width:
+        return Gaussian(mean=mean, factor=scale(present))
+    covariance = np.zeros((width, width))
+    for block in _blocks(len(present)):
+        rows = scale(present[block])
+        covariance += rows.T @ rows
+    return Gaussian(mean=mean, factor=_square_factor(covariance))
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Slices of at most _ROWS_PER_BLOCK of `n` rows."""
+    return (slice(start, start + _ROWS_PER_BLOCK) for start in range(0, n, _ROWS_PER_BLOCK))
 
 
 def _square_factor(covariance: Float64) -> Float64:

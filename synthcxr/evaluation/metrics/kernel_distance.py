@@ -52,7 +52,7 @@ def kernel_distance_by_subsets(
 
     A subset has half as many rows as the smallest set, at most MAX_SUBSET_SIZE.
     """
-    feature_sets = [np.asarray(rows, dtype=np.float64) for rows in (train, test, synthetic)]
+    feature_sets = [np.asarray(rows) for rows in (train, test, synthetic)]
     smallest = min(len(rows) for rows in feature_sets)
     size = min(MAX_SUBSET_SIZE, smallest // 2)
     if size < 2:

@@ -23,11 +23,11 @@ def find_nearest_correlations(squares: Float32, groups: NDArray[np.object_] | No
     correlates with nothing (0), except that two uniform images are the same (1).
     """
     n = len(squares)
-    rows = squares.reshape(n, -1).astype(np.float32)
+    rows = squares.reshape(n, -1).astype(np.float32, copy=False)
     if not np.isfinite(rows).all():
         raise DataError("some pixels are not finite; generate the images again")
     rows = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1))
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     is_flat = lengths < 1e-3
     rows /= np.where(is_flat, 1, lengths).astype(np.float32)[:, None]
     codes = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1]

@@ -16,7 +16,7 @@ Groups = tuple[NDArray[Any], NDArray[Any]]
 """The group (usually the patient) of each query and of each reference row."""
 
 NO_OTHER_PATIENT = "an image has no film of another patient to compare with; add films of other patients"
-_CHUNK = 2_000_000
+_CHUNK, _MAX_ROWS = 2_000_000, 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +52,13 @@ def pairwise_distances(queries: ArrayLike, references: ArrayLike) -> Iterator[Fl
 
     Both sides are centred first, so that a small distance between long vectors keeps its precision.
     """
-    a, b = np.asarray(queries, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    a, b = np.asarray(queries), np.asarray(references, dtype=np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise DataError(f"features to compare: expected rows of one width, got {list(a.shape)} and {list(b.shape)}")
     middle = b.mean(axis=0)
-    a, b = a - middle, b - middle
-    squares, k = (b**2).sum(axis=1), max(1, _CHUNK // len(b))
+    b = b - middle
+    squares, k = (b**2).sum(axis=1), min(max(1, _CHUNK // len(b)), _MAX_ROWS)
     for start in range(0, len(a), k):
-        rows = a[start : start + k]
+        rows = a[start : start + k] - middle
         block = (rows**2).sum(axis=1)[:, None] + squares - 2 * (rows @ b.T)
         yield np.sqrt(np.maximum(block, 0))

@@ -98,7 +98,7 @@ def relative_coverage(
     from all rows, and only the weights of rows are resampled. A resample repeats rows and so covers less; therefore
     the intervals are the spread of the draws, centred on the value.
     """
-    train_features, synthetic_features = np.asarray(train, dtype=np.float64), np.asarray(synthetic, dtype=np.float64)
+    train_features, synthetic_features = np.asarray(train), np.asarray(synthetic)
     n_train = len(train_features)
     n = min(n_train, len(synthetic_features))
     chosen = np.sort(rng.choice(n_train, size=n, replace=False)) if n < n_train else np.arange(n)
