@@ -20,7 +20,7 @@ import great_expectations
 import numpy as np
 import pandas as pd
 
-from synthcxr.checks import direct_runner, films, gx_runner, synthetic
+from synthcxr.checks import films, gx_runner, runner, synthetic
 from synthcxr.checks.expectation import Check, Expectation
 from synthcxr.data.films import MANIFEST_COLUMNS, SPLITS
 from synthcxr.data.findings import FINDINGS
@@ -72,11 +72,11 @@ def measure(n: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         tasks = {
             "the tables alone": lambda: None,
-            "films, directly": lambda: direct_runner.run_checks(
-                manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN
+            "films, directly": lambda: runner.run_checks(
+                manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN, name="films", is_direct=True
             ),
-            "dataset, directly": lambda: direct_runner.run_checks(
-                dataset_table, synthetic.list_checks(n, 256), label=synthetic.LABEL_COLUMN
+            "dataset, directly": lambda: runner.run_checks(
+                dataset_table, synthetic.list_checks(n, 256), label=synthetic.LABEL_COLUMN, name="", is_direct=True
             ),
             "films": lambda: gx_runner.run_checks(manifest_table, films.list_checks(1024), label=films.LABEL_COLUMN),
             "dataset": lambda: gx_runner.run_checks(dataset_table, checks, label=synthetic.LABEL_COLUMN),

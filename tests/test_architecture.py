@@ -135,6 +135,15 @@ def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     assert not list_loaded_libraries(code) & HEAVY_LIBRARIES
 
 
+def test_generate_loads_no_library_of_tables(tmp_path: Path) -> None:
+    """A plain `generate`, its checks included, waits for none of the libraries that take long to import."""
+    arguments = ["generate", "--n", "1", "--out", str(tmp_path / "x")]
+    code = f"from synthcxr.cli.main import main\nmain({arguments!r}, standalone_mode=False)"
+    loaded = list_loaded_libraries(code)
+    assert (tmp_path / "x" / "metadata.csv").is_file()
+    assert not loaded & {"great_expectations", "mlflow", "pandas", "pyarrow", "scipy", "torch"}
+
+
 def test_importing_the_package_loads_no_heavy_library() -> None:
     """`import synthcxr` loads nothing heavy: public names are imported when they are first used."""
     assert not list_loaded_libraries("import synthcxr") & HEAVY_LIBRARIES

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from synthcxr.checks import runner
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.expectation import (
@@ -23,6 +21,8 @@ from synthcxr.data.films import MANIFEST_COLUMNS, SPLITS
 from synthcxr.data.findings import FINDINGS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from synthcxr.checks.gx_runner import DataDocs
 
 VIEWS = ("PA", "AP", "")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from synthcxr.checks import runner
 from synthcxr.checks.check_result import CheckResult
@@ -25,19 +24,31 @@ from synthcxr.checks.expectation import (
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.run_schema import RunJson
-from synthcxr.data.synthetic_dataset import PROBABILITY_COLUMNS, RUN_FILE, read_run, read_unchecked_metadata
+from synthcxr.data.synthetic_dataset import (
+    CHECKED_NUMBERS,
+    PROBABILITY_COLUMNS,
+    RUN_FILE,
+    read_run,
+    read_unchecked_columns,
+    read_unchecked_metadata,
+)
 from synthcxr.errors import DataError
 from synthcxr.storage import digests, numpy_files
 from synthcxr.storage.numpy_files import ArrayType
 from synthcxr.storage.progress import track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from synthcxr.checks.gx_runner import DataDocs
 
 SMOOTHING = 1e-3
 LABEL_COLUMN = "file_name"
 _KNOWN = "|".join(FINDINGS)
 _VOCABULARY = rf"^(?:{NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
+_Columns = Mapping[str, Sequence[Any]]
+_NO_NUMBER = -1.0
+"""Stands for a cell that is no number and fails, because great-expectations skips nulls."""
 _REQUEST_MET, _PROBABILITIES_VALID, _FILE_INTACT, _SIDE, _LATENT = "request met", "probable", "file", "side", "latent"
 
 
@@ -61,11 +72,13 @@ def check_dataset(
     divergence of the labels from it must be at most `max_label_kl` nats; an image counts once for each of its
     findings, without `excluded_findings`. `docs` gets the pages "synthetic" and "synthetic labels".
     """
-    table, n, side = _read_and_extend_table(dataset, images=images)
+    columns, run_json = read_unchecked_columns(dataset, no_number=_NO_NUMBER), read_run(dataset)
+    n, side = _read_counts(dataset, run_json)
+    table = columns | _compute_columns(dataset, columns, run_json, images=images)
     checks = list_checks(n, side if images else None)
     run = functools.partial(runner.run_checks, label=LABEL_COLUMN, docs=docs, is_direct=is_direct)
     result = run(table, checks, name="synthetic")
-    if reference is None or max_label_kl is None or table.empty:
+    if reference is None or max_label_kl is None or not table[LABEL_COLUMN]:
         return result
     shares = smooth_shares(reference, excluded_findings)
     rows, check = _build_label_check(table, shares, max_label_kl)
@@ -75,7 +88,14 @@ def check_dataset(
 
 def build_table(dataset: Path) -> pd.DataFrame:
     """Read metadata.csv and every image, and add the computed columns that the checks use."""
-    return _read_and_extend_table(dataset, images=True)[0]
+    import pandas as pd
+
+    table, run_json = read_unchecked_metadata(dataset), read_run(dataset)
+    _read_counts(dataset, run_json)
+    for column in CHECKED_NUMBERS:
+        table[column] = pd.to_numeric(table[column], errors="coerce").fillna(_NO_NUMBER)
+    computed = _compute_columns(dataset, table, run_json, images=True)
+    return table.assign(**{name: pd.Series(values, table.index) for name, values in computed.items()})
 
 
 def list_checks(n: int, side: int | None) -> list[Check]:
@@ -83,21 +103,32 @@ def list_checks(n: int, side: int | None) -> list[Check]:
     return [*_row_checks(n), *_vocabulary_checks(), *([] if side is None else _file_checks(side))]
 
 
-def _read_and_extend_table(dataset: Path, *, images: bool) -> tuple[pd.DataFrame, int, int]:
-    table, run = _read_table(dataset), read_run(dataset)
-    table[_REQUEST_MET] = _match_requests(table, run)
-    table[_LATENT] = np.arange(len(table)) < _count_latents(dataset)
-    table[_PROBABILITIES_VALID] = table[list(PROBABILITY_COLUMNS)].apply(lambda p: p.between(0, 1)).all(axis=1)
+def _read_counts(dataset: Path, run: RunJson) -> tuple[int, int]:
+    """The number of images and their side in px, from run.json."""
     try:
-        n, side = run["counts"]["found"], run["model"]["resolution"]
+        return run["counts"]["found"], run["model"]["resolution"]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{dataset / RUN_FILE}: not written by this version of synthcxr; generate the dataset again"
         ) from error
+
+
+def _compute_columns(
+    dataset: Path, columns: _Columns | pd.DataFrame, run: RunJson, *, images: bool
+) -> dict[str, Sequence[Any]]:
+    """The columns of the checks that metadata.csv does not hold."""
+    n_latents = _count_latents(dataset)
+    probabilities = np.array([columns[name] for name in PROBABILITY_COLUMNS])
+    are_valid = np.logical_and.reduce((probabilities >= 0) & (probabilities <= 1), axis=0)
+    computed: dict[str, Sequence[Any]] = {
+        _REQUEST_MET: _match_requests(columns, run),
+        _LATENT: [row < n_latents for row in range(len(columns[LABEL_COLUMN]))],
+        _PROBABILITIES_VALID: are_valid.tolist(),
+    }
     if images:
-        files = pd.DataFrame(_inspect_files(dataset, table), columns=[_FILE_INTACT, _SIDE], index=table.index)
-        table = pd.concat([table, files], axis=1)
-    return table, n, side
+        files = list(_inspect_files(dataset, columns))
+        computed[_FILE_INTACT], computed[_SIDE] = [intact for intact, _ in files], [side for _, side in files]
+    return computed
 
 
 def smooth_shares(reference: Mapping[str, float], excluded_findings: Collection[str] = ()) -> dict[str, float]:
@@ -111,23 +142,17 @@ def smooth_shares(reference: Mapping[str, float], excluded_findings: Collection[
 
 
 def _build_label_check(
-    table: pd.DataFrame, shares: Mapping[str, float], max_label_kl: float
-) -> tuple[pd.DataFrame, Check]:
+    table: _Columns, shares: Mapping[str, float], max_label_kl: float
+) -> tuple[dict[str, list[str]], Check]:
     """The findings of all images, one row each, and the check of their distribution."""
-    rows = table.loc[:, ["file_name"]].assign(finding=table["Finding Labels"].str.split(LABEL_SEPARATOR))
+    rows: dict[str, list[str]] = {LABEL_COLUMN: [], "finding": []}
+    for name, labels in zip(table[LABEL_COLUMN], table["Finding Labels"], strict=True):
+        findings = [finding for finding in labels.split(LABEL_SEPARATOR) if finding in shares]
+        rows["finding"] += findings
+        rows[LABEL_COLUMN] += [name] * len(findings)
     expectation = expect_kl_divergence("finding", shares, threshold=max_label_kl, tail_weight_holdout=SMOOTHING)
-    exploded = rows.explode("finding")
-    exploded = exploded[exploded["finding"].isin(list(shares))].reset_index(drop=True)
     sentence = f"the KL divergence of the labels from those of the real films is at most {max_label_kl:g} nats"
-    return exploded, Check("label divergence", sentence, expectation)
-
-
-def _read_table(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv with numbers as numbers. Nulls become values that fail, because the library skips nulls."""
-    table = read_unchecked_metadata(dataset)
-    for column in (*PROBABILITY_COLUMNS, "weight"):
-        table[column] = pd.to_numeric(table[column], errors="coerce").fillna(-1.0)
-    return table
+    return rows, Check("label divergence", sentence, expectation)
 
 
 def _row_checks(n: int) -> list[Check]:
@@ -160,7 +185,7 @@ def _file_checks(side: int) -> list[Check]:
     ]
 
 
-def _match_requests(table: pd.DataFrame, run: RunJson) -> list[bool]:
+def _match_requests(table: _Columns | pd.DataFrame, run: RunJson) -> list[bool]:
     """Whether each image has every finding that its row requests and none that the run excludes."""
     excluded = set(run["request"].get("without", ()))
     matches = []
@@ -177,10 +202,10 @@ def _count_latents(dataset: Path) -> int:
         return 0
 
 
-def _inspect_files(dataset: Path, table: pd.DataFrame) -> Iterator[tuple[bool, int]]:
+def _inspect_files(dataset: Path, table: _Columns | pd.DataFrame) -> Iterator[tuple[bool, int]]:
     """Yield for each image whether its bytes match its sha256, and its side in px (0 if it is not a grey square)."""
     files = image_reader.read(dataset, table["file_name"])
-    names = track(table["file_name"].tolist(), f"checking {dataset.name}", unit="images")
+    names = track(list(table["file_name"]), f"checking {dataset.name}", unit="images")
     for name, data, sha256 in zip(names, files, table["sha256"], strict=True):
         side = 0 if data is None else _measure_side(data, name)
         yield data is not None and digests.sha256_bytes(data) == sha256, side

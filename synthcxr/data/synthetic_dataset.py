@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,10 @@ _TEXT_COLUMNS = (
     *("file_name", "requested", "Finding Labels", JUDGE_FINDINGS_COLUMN, "sha256"),
     *CONDITION_COLUMNS.values(),
 )
+CHECKED_NUMBERS = (*PROBABILITY_COLUMNS, "weight")
+"""The columns of numbers that the checks of a dataset read."""
 _INTEGER_COLUMNS = ("index", "seed", STEPS_COLUMN)
-_NUMBER_COLUMNS = (*PROBABILITY_COLUMNS, "weight", TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
+_NUMBER_COLUMNS = (*CHECKED_NUMBERS, TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
 _ADVICE = "generate the dataset again"
 OPTIONAL_COLUMNS = (
     *(TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN),
@@ -123,14 +126,36 @@ def read_unchecked_metadata(dataset: Path) -> pd.DataFrame:
 
     Columns of numbers may have text: the checks of a dataset list the rows.
     """
-    path = dataset / METADATA_FILE
-    if not os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, it is false for a name that is too long
-        raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
     table = csv_files.read_table(
-        path, text_columns=_TEXT_COLUMNS, columns=METADATA_COLUMNS, blank_is_missing=False, advice=_ADVICE
+        _find_metadata(dataset),
+        text_columns=_TEXT_COLUMNS,
+        columns=METADATA_COLUMNS,
+        blank_is_missing=False,
+        advice=_ADVICE,
     )
     refuse_names_outside(dataset, table["file_name"])
     return table
+
+
+def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequence[Any]]:
+    """Read the columns of every metadata.csv like `read_unchecked_metadata`, without pandas.
+
+    The probabilities and the weight are numbers, `no_number` where a cell is none; the other columns are text.
+    """
+    text_columns = [column for column in METADATA_COLUMNS if column not in CHECKED_NUMBERS]
+    path = _find_metadata(dataset)
+    columns = csv_files.read_columns(
+        path, text_columns=text_columns, number_columns=CHECKED_NUMBERS, no_number=no_number, advice=_ADVICE
+    )
+    refuse_names_outside(dataset, columns["file_name"])
+    return columns
+
+
+def _find_metadata(dataset: Path) -> Path:
+    path = dataset / METADATA_FILE
+    if not os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, it is false for a name that is too long
+        raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
+    return path
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
@@ -138,13 +163,13 @@ def read_metadata(dataset: Path) -> pd.DataFrame:
     table = read_unchecked_metadata(dataset)
     for column in table.columns.intersection(list(CELL_PATTERNS)):
         if not table[column].str.fullmatch(CELL_PATTERNS[column]).all():
-            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values of no {column}; {_ADVICE}")
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not valid; {_ADVICE}")
     for column in table.columns.intersection([*_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
         kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
         if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
             raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not numbers; {_ADVICE}")
         if len(table) and column in _INTEGER_COLUMNS and table[column].min() < 0:
-            raise DataError(f"{dataset / METADATA_FILE}: column {column} has negative values; {_ADVICE}")
+            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are negative; {_ADVICE}")
     return table
 
 
@@ -163,27 +188,60 @@ def refuse_names_outside(dataset: Path, file_names: Iterable[str]) -> None:
 
 
 def read_image_records(dataset: Path) -> list[ImageRecord]:
-    """Read metadata.csv as records; DataError as for `read_metadata`."""
-    return [
-        ImageRecord(
-            file_name=row["file_name"],
-            index=int(row["index"]),
-            seed=int(row["seed"]),
-            requested=row["requested"],
-            findings=tuple(row["Finding Labels"].split(LABEL_SEPARATOR)),
-            probabilities=tuple(float(row[column]) for column in PROBABILITY_COLUMNS),
-            weight=float(row["weight"]),
-            sha256=row["sha256"],
-            train_distance=float(row[TRAIN_DISTANCE_COLUMN]) if TRAIN_DISTANCE_COLUMN in row else None,
-            steps=int(row[STEPS_COLUMN]) if STEPS_COLUMN in row else None,
-            judge_probabilities=(
-                tuple(float(row[column]) for column in JUDGE_COLUMNS) if row.keys() >= set(JUDGE_COLUMNS) else ()
-            ),
-            judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
-            condition={column: row[column] for column in CONDITION_COLUMNS.values() if column in row},
-        )
-        for row in read_metadata(dataset).to_dict(orient="records")
-    ]
+    """Read metadata.csv as records, without pandas; DataError as for `read_metadata`."""
+    path = _find_metadata(dataset)
+    records = []
+    for row in csv_files.iterate_rows(path, METADATA_COLUMNS, advice=_ADVICE):
+        try:
+            records.append(_parse_record(row))
+        except _CellError as error:
+            raise DataError(f"{path}: column {error.column} has values that are {error.fault}; {_ADVICE}") from error
+    refuse_names_outside(dataset, (record.file_name for record in records))
+    return records
+
+
+class _CellError(ValueError):
+    def __init__(self, column: str, fault: str) -> None:
+        super().__init__(column, fault)
+        self.column, self.fault = column, fault
+
+
+def _parse_record(row: Mapping[str, str]) -> ImageRecord:
+    for column, pattern in CELL_PATTERNS.items():
+        if column in row and not re.fullmatch(pattern, row[column]):
+            raise _CellError(column, "not valid")
+    has_judge = row.keys() >= set(JUDGE_COLUMNS)
+    return ImageRecord(
+        file_name=row["file_name"],
+        index=_parse_integer(row, "index"),
+        seed=_parse_integer(row, "seed"),
+        requested=row["requested"],
+        findings=tuple(row["Finding Labels"].split(LABEL_SEPARATOR)),
+        probabilities=tuple(_parse_number(row, column) for column in PROBABILITY_COLUMNS),
+        weight=_parse_number(row, "weight"),
+        sha256=row["sha256"],
+        train_distance=_parse_number(row, TRAIN_DISTANCE_COLUMN) if TRAIN_DISTANCE_COLUMN in row else None,
+        steps=_parse_integer(row, STEPS_COLUMN) if STEPS_COLUMN in row else None,
+        judge_probabilities=tuple(_parse_number(row, column) for column in JUDGE_COLUMNS) if has_judge else (),
+        judge_findings=tuple(filter(None, row.get(JUDGE_FINDINGS_COLUMN, "").split(LABEL_SEPARATOR))),
+        condition={column: row[column] for column in CONDITION_COLUMNS.values() if column in row},
+    )
+
+
+def _parse_integer(row: Mapping[str, str], column: str) -> int:
+    number = int(row[column]) if re.fullmatch("-?[0-9]{1,20}", row[column]) else None
+    if number is None or number >= 2**64:
+        raise _CellError(column, "not whole numbers")
+    if number < 0:
+        raise _CellError(column, "negative")
+    return number
+
+
+def _parse_number(row: Mapping[str, str], column: str) -> float:
+    number = csv_files.to_number(row[column], no_number=math.nan)
+    if not math.isfinite(number):
+        raise _CellError(column, "not numbers")
+    return number
 
 
 def read_run(dataset: Path) -> RunJson:

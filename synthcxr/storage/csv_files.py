@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import csv
 import gzip
 import io
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthcxr.errors import DataError
 from synthcxr.storage import guarded_files
@@ -61,23 +63,59 @@ def read_rows(
 
     `error` where it lacks one of `columns`, names a column twice, or has a row with another number of fields.
     """
+    return list(iterate_rows(path, columns, error=error, advice=advice))
+
+
+def iterate_rows(
+    path: Path, columns: Collection[str], *, error: ErrorType = DataError, advice: str = ""
+) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table like `read_rows`, which holds them all."""
     with open_lines(path, error=error, advice=advice) as lines:
-        reader = csv.reader(lines, strict=True)
-        header = next(reader, [])
-        missing = [column for column in columns if column not in header]
-        if missing:
-            raise RefusedContentError(f"columns missing: {', '.join(missing)}")
-        if len(set(header)) < len(header):
-            raise RefusedContentError("names a column twice")
-        rows = []
-        for fields in reader:
-            if fields and len(fields) != len(header):
-                raise RefusedContentError(
-                    f"line {reader.line_num}: {len(fields)} fields, but the header has {len(header)}"
-                )
-            if fields:
-                rows.append(dict(zip(header, fields, strict=True)))
-        return rows
+        yield from _parse_rows(lines, columns)
+
+
+def read_columns(
+    path: Path,
+    *,
+    text_columns: Collection[str],
+    number_columns: Collection[str],
+    no_number: float,
+    error: ErrorType = DataError,
+    advice: str = "",
+) -> dict[str, Sequence[Any]]:
+    """Read columns of a table as text or as numbers; `no_number` stands for other cells. Fails like `read_rows`."""
+    texts: dict[str, list[str]] = {column: [] for column in text_columns}
+    numbers = {column: array.array("d") for column in number_columns}
+    for row in iterate_rows(path, (*text_columns, *number_columns), error=error, advice=advice):
+        for column, cells in texts.items():
+            cells.append(row[column])
+        for column, values in numbers.items():
+            values.append(to_number(row[column], no_number=no_number))
+    return {**texts, **numbers}
+
+
+def _parse_rows(lines: Iterator[str], columns: Collection[str]) -> Iterator[dict[str, str]]:
+    reader = csv.reader(lines, strict=True)
+    header = next(reader, [])
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise RefusedContentError(f"columns missing: {', '.join(missing)}")
+    if len(set(header)) < len(header):
+        raise RefusedContentError("names a column twice")
+    for fields in reader:
+        if fields and len(fields) != len(header):
+            raise RefusedContentError(f"line {reader.line_num}: {len(fields)} fields, but the header has {len(header)}")
+        if fields:
+            yield dict(zip(header, fields, strict=True))
+
+
+def to_number(cell: str, *, no_number: float) -> float:
+    """The number in a cell, by the rules of pandas; `no_number` for text and for NaN."""
+    try:
+        number = float(cell)
+    except ValueError:
+        return no_number
+    return no_number if "_" in cell or math.isnan(number) else number
 
 
 def read_table(

@@ -174,7 +174,7 @@ def test_cells_that_generate_does_not_write_are_refused(model: Path, tmp_path: P
     run_generate(model, tmp_path / "x", n=4, view="PA", sex="F", age="45")
     path = tmp_path / "x" / "metadata.csv"
     path.write_text(path.read_text().replace(cell, cell[0] + "abcd" + cell[-1]))
-    with pytest.raises(DataError, match=f"column {column} has values of no {column}"):
+    with pytest.raises(DataError, match=f"column {column} has values that are not valid"):
         read_metadata(tmp_path / "x")
 
 

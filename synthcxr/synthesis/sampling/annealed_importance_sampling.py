@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -157,7 +156,7 @@ class _Pilot:
         if _effective_size(shares) < _MIN_EFFECTIVE_CHAINS:
             return 1.0 if self.powers[index] == 0 else 0.0
         power = self.powers[index]
-        log_share = -special.logsumexp(power * scores, b=shares) - special.logsumexp(-power * scores, b=shares)
+        log_share = -_log_sum_exp(power * scores, shares) - _log_sum_exp(-power * scores, shares)
         noise = np.exp(self.states[index].log_weights - self.states[index].log_weights.max())
         return float(np.exp(log_share) * _effective_size(noise) / len(noise))
 
@@ -165,7 +164,7 @@ class _Pilot:
         """What the chains predict of a schedule that consists of their first powers."""
         index, log_mean_weight = len(schedule.powers), self.log_mean_weight(len(schedule.powers))
         scores, shares, base_likelihood = self._accepted_latents()
-        gain = float(np.exp(special.logsumexp(schedule.final_power * scores, b=shares) - log_mean_weight))
+        gain = float(np.exp(_log_sum_exp(schedule.final_power * scores, shares) - log_mean_weight))
         return FittedSchedule(
             schedule, round(log_mean_weight, 3), gain * base_likelihood, base_likelihood, self.effective_share(index)
         )
@@ -178,6 +177,13 @@ class _Pilot:
         likelihoods = np.exp(log_likelihoods - log_likelihoods.max())
         base_likelihood = float(np.exp(log_likelihoods.max()) * likelihoods.mean())
         return state.scores, likelihoods / likelihoods.sum(), base_likelihood
+
+
+def _log_sum_exp(values: Float64, weights: Float64) -> float:
+    """The log of the weighted sum of exp(values)."""
+    from scipy import special  # only a guided search pays for its import
+
+    return float(special.logsumexp(values, b=weights))
 
 
 def _effective_size(weights: Float64) -> float:

@@ -19,7 +19,6 @@ from typing import Annotated, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Bounds
@@ -108,6 +107,8 @@ class Proposal:
 
     def log_probability(self, latents: Float32, condition: LabelCondition, threshold_logits: Float64) -> Float64:
         """Float64 [n]: log of the predicted probability that each latent's image meets the condition."""
+        from scipy import special  # only a guided search pays for its import
+
         logits = self.session.run(latents)["logits"].astype(np.float64)
         signs = condition.signs()
         distances = signs * (logits - threshold_logits) / self.spread
