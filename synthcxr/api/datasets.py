@@ -12,6 +12,7 @@ from synthcxr.registry import ResolvedModel
 
 if TYPE_CHECKING:
     from synthcxr.config.schema import Device, EvaluateConfig, GenerateConfig
+    from synthcxr.evaluation.features.engine import Engine as FeatureEngine
     from synthcxr.evaluation.gates import Verdict
     from synthcxr.model_files.onnx_metadata import ModelMetadata
     from synthcxr.stages.generate import GenerateReport
@@ -117,6 +118,9 @@ def evaluate_dataset(
     out: Path,
     prevalence: str | None = None,
     baseline: Path | None = None,
+    engine: EngineName = "local",
+    ray_address: str | None = None,
+    ray_workers: int | None = None,
     say: Callable[[str], None] = _ignore,
 ) -> Verdict:
     """Compare a dataset with the test films of packed films, write the results to `out` and return the verdict.
@@ -125,6 +129,7 @@ def evaluate_dataset(
     files that generated the dataset; None means models/onnx of a project, else the champion, else the starter model.
     `prevalence`, "nih" or a CSV file, is one more reference for the shares of findings. `baseline` is an unconditional
     dataset of the same model, for the label validity of images that were requested by label; without it one is drawn.
+    The engine "ray" computes features in a Ray cluster, as in `generate_dataset`; their cache must be writable here.
     `say` gets a line for each step.
     """
     from synthcxr.stages import evaluate
@@ -143,6 +148,17 @@ def evaluate_dataset(
         prevalence=prevalence,
         baseline=baseline,
         say=say,
+        engine=_open_ray_for_features(ray_address, ray_workers) if engine == "ray" else None,
+    )
+
+
+def _open_ray_for_features(address: str | None, n_workers: int | None) -> FeatureEngine:
+    """An engine that computes features in the processes of a Ray cluster."""
+    from synthcxr.synthesis import ray_engine
+    from synthcxr.synthesis.runtime.onnx_session import CUDA
+
+    return lambda spec: ray_engine.open_engine(
+        spec, address=address, n_workers=n_workers, gpu=spec.device_type in ("cuda", CUDA)
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthcxr.checks import runner
-from synthcxr.checks.check_result import CheckResult
+from synthcxr.checks.check_result import CheckLine, CheckResult
 from synthcxr.checks.expectation import (
     Check,
     expect_above,
@@ -84,6 +84,12 @@ def check_dataset(
     rows, check = _build_label_check(table, shares, max_label_kl)
     label_result = run(rows, [check], name="synthetic labels")
     return CheckResult.from_lines((*result.lines, *label_result.lines))
+
+
+def confirm_no_leakage(n_test: int) -> CheckLine:
+    """The line of a dataset whose models were found not to have seen any of `n_test` films."""
+    sentence = "the models were not trained on any test film or any patient of one"
+    return CheckLine("no leakage", True, sentence, observed=f"0 of {n_test:,} films", bound="at most 0")
 
 
 def build_table(dataset: Path) -> pd.DataFrame:

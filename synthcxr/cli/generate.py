@@ -15,12 +15,16 @@ from synthcxr.cli import generate_request
 from synthcxr.cli.exit_codes import Command, OneLineUsageError
 from synthcxr.cli.extension_choice import ExtensionChoice
 from synthcxr.cli.options import (
+    address_option,
+    check_engine_options,
+    engine_option,
     json_option,
     load_evaluation_config,
     path_option,
     print_result,
     print_to_stderr,
     seed_option,
+    workers_option,
 )
 from synthcxr.cli.quality import print_verdict
 from synthcxr.errors import ConfigError, GateError
@@ -111,22 +115,9 @@ EXAMPLES = """\
         type=click.Choice(["auto", "cuda", "cpu"]),
         help="Device; auto uses a GPU if there is one.  [default: auto]",
     ),
-    cloup.option(
-        "--engine",
-        type=click.Choice(["local", "ray"]),
-        default="local",
-        show_default=True,
-        help="Where to generate: local is this process, ray the processes of a Ray cluster.",
-    ),
-    cloup.option(
-        "--address", metavar="URL", help="Address of a running Ray cluster.  [default: start Ray on this machine]"
-    ),
-    cloup.option(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Number of Ray processes.  [default: one per core, or per GPU]",
-    ),
+    engine_option("Where to generate"),
+    address_option,
+    workers_option,
 )
 @cloup.option_group(
     "Output",
@@ -185,8 +176,7 @@ def generate(
     if list_labels:
         _list_labels(model, flags, print_model, as_json)
         return
-    if engine == "local" and (address or workers):
-        raise ConfigError("--address and --workers need --engine ray")
+    check_engine_options(engine, address, workers)
     for option, is_set in (("--evaluate", evaluate), ("--reject-memorised", reject_memorised)):
         if is_set and films is None:
             raise ConfigError(f"{option} needs --films: packed real films, written by `synthcxr prepare`")

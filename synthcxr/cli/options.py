@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import cloup
 
+from synthcxr.errors import ConfigError
+
 if TYPE_CHECKING:
     from synthcxr.config.schema import Config
 
@@ -42,10 +44,36 @@ device_option = cloup.option(
     show_default=True,
     help="Device; auto uses a GPU if there is one.",
 )
+address_option = cloup.option(
+    "--address", metavar="URL", help="Address of a running Ray cluster.  [default: start Ray on this machine]"
+)
+workers_option = cloup.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of Ray processes.  [default: one per core, or per GPU]",
+)
 json_option = cloup.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 record_option = cloup.option(
     "--record", is_flag=True, help="Exit with code 0 when a gate fails; the results still record the failure."
 )
+
+
+def engine_option(text: str) -> Callable[[F], F]:
+    """The option --engine, whose help begins with `text`; --address and --workers belong to it."""
+    return cloup.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help=f"{text}: local is this process, ray the processes of a Ray cluster.",
+    )
+
+
+def check_engine_options(engine: str, address: str | None, workers: int | None) -> None:
+    """Raise ConfigError for options of Ray without --engine ray."""
+    if engine == "local" and (address or workers):
+        raise ConfigError("--address and --workers need --engine ray")
 
 
 def seed_option(text: str, *, default: int | None = 0) -> Callable[[F], F]:

@@ -11,8 +11,11 @@ import cloup
 
 from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import (
+    address_option,
+    check_engine_options,
     dataset_option,
     device_option,
+    engine_option,
     evaluation_params_option,
     films_option,
     json_option,
@@ -24,10 +27,12 @@ from synthcxr.cli.options import (
     print_to_stderr,
     record_option,
     seed_option,
+    workers_option,
 )
 from synthcxr.errors import GateError
 
 if TYPE_CHECKING:
+    from synthcxr.api.datasets import EngineName
     from synthcxr.evaluation.gates import Verdict
 
 PACKED_FILMS = Path("data/cxr")
@@ -59,11 +64,14 @@ PACKED_FILMS = Path("data/cxr")
     "Unconditional dataset of the same model, with which requested images are compared for their label validity."
     "  [default: drawn with the generator in --models]",
 )
+@engine_option("Where to compute features")
+@address_option
+@workers_option
 @record_option
 @json_option
 def evaluate(
     dataset: Path, params: Path | None, films: Path | None, models: Path | None, out: Path, prevalence: str | None,
-    baseline: Path | None, record: bool, as_json: bool,
+    baseline: Path | None, engine: EngineName, address: str | None, workers: int | None, record: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare a synthetic dataset with real test films and apply the quality gates.
 
@@ -72,6 +80,7 @@ def evaluate(
     """
     if films is None and PACKED_FILMS.is_dir():
         films = PACKED_FILMS
+    check_engine_options(engine, address, workers)
     config = load_evaluation_config(params).evaluate
     from synthcxr.api import datasets
 
@@ -83,6 +92,9 @@ def evaluate(
         out=out,
         prevalence=prevalence,
         baseline=baseline,
+        engine=engine,
+        ray_address=address,
+        ray_workers=workers,
         say=print_to_stderr,
     )
     print_verdict(verdict, dataset=dataset, results=out, record=record, as_json=as_json)

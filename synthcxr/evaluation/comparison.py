@@ -15,7 +15,8 @@ from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.features import cache
-from synthcxr.evaluation.features.extractors import Extractor, Outputs
+from synthcxr.evaluation.features.engine import Outputs
+from synthcxr.evaluation.features.extractors import Extractor
 from synthcxr.evaluation.image_sets import RealSet, SyntheticSet
 from synthcxr.evaluation.metrics import frechet, label_distribution
 from synthcxr.evaluation.metrics.frechet import Gaussian

@@ -19,7 +19,8 @@ from synthcxr.data.images import UInt8
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
 from synthcxr.errors import DataError
 from synthcxr.evaluation.features import cache
-from synthcxr.evaluation.features.extractors import Extractor, Outputs, compute_features
+from synthcxr.evaluation.features.engine import Outputs
+from synthcxr.evaluation.features.extractors import Extractor, compute_features
 from synthcxr.storage import digests
 from synthcxr.storage.progress import track
 
@@ -103,7 +104,7 @@ class SyntheticSet:
         key = _extractor_key(extractor, self.resolution) | {"images": self.digest}
         title = f"{extractor.provenance.extractor}: synthetic images"
         return cache.load_or_compute(
-            self.cache_folder, key, lambda: compute_features(extractor.run, self._batches(title), len(self.records))
+            self.cache_folder, key, lambda: compute_features(extractor, self._batches(title), len(self.records))
         )
 
     def pixels(self, n: int) -> UInt8:
@@ -209,9 +210,7 @@ class RealSet:
             return {name: array[:0] for name, array in outputs.items()}
         key = self.unrestricted.cache_key(extractor, (split,))
         batches = self._batches(indices, f"{extractor.provenance.extractor}: {split} films")
-        return cache.load_or_compute(
-            self.cache_folder, key, lambda: compute_features(extractor.run, batches, len(indices))
-        )
+        return cache.load_or_compute(self.cache_folder, key, lambda: compute_features(extractor, batches, len(indices)))
 
     def _batches(self, indices: NDArray[np.int64], title: str) -> Iterator[UInt8]:
         pixels = self.films.memmap(self.resolution)

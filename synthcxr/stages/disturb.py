@@ -24,7 +24,8 @@ from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation import disturbance
 from synthcxr.evaluation.disturbance import DISTURBANCES
 from synthcxr.evaluation.features import cache, extractors
-from synthcxr.evaluation.features.extractors import JUDGE, Extractor, Outputs, compute_features
+from synthcxr.evaluation.features.engine import Outputs
+from synthcxr.evaluation.features.extractors import JUDGE, Extractor, compute_features
 from synthcxr.evaluation.metrics import monotonicity
 from synthcxr.evaluation.metrics.monotonicity import DisturbanceCurve
 from synthcxr.model_files.model_folder import JUDGE_FILE
@@ -147,7 +148,7 @@ class _Measurement:
         def compute() -> Outputs:
             images = pixels if name is None else _disturb_films(pixels, name, level, self.seed)
             batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-            return {"features": compute_features(self.extractor.run, batches, len(images))["features"]}
+            return {"features": compute_features(self.extractor, batches, len(images))["features"]}
 
         return cache.load_or_compute(self.cache_folder, key, compute)["features"]
 

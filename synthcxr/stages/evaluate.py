@@ -7,14 +7,13 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from synthcxr.checks.check_result import CheckLine, CheckResult
+from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import Device, EvaluateConfig, Gate
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
-from synthcxr.data.films import TEST_SPLITS
+from synthcxr.data.films import SPLITS, TEST_SPLITS
 from synthcxr.data.leakage import REFERENCE_FILE, require_unseen
 from synthcxr.data.metrics_schema import (
     METRICS_FILE,
-    NOT_COMPUTED,
     SUMMARY_FILE,
     VERDICT_FILE,
     Checks,
@@ -25,13 +24,15 @@ from synthcxr.data.metrics_schema import (
 )
 from synthcxr.data.synthetic_dataset import read_run
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation import gates, headline_metrics
+from synthcxr.evaluation import config_check, gates, headline_metrics
 from synthcxr.evaluation.baseline import MAX_IMAGES, SEED_OFFSET, Baseline
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.features import cache, extractors
-from synthcxr.evaluation.features.extractors import JUDGE
+from synthcxr.evaluation.features.engine import Engine, WorkerSpec
+from synthcxr.evaluation.features.extractor_spec import ExtractorSpec
+from synthcxr.evaluation.features.extractors import JUDGE, Extractor
 from synthcxr.evaluation.gates import Verdict
-from synthcxr.evaluation.image_sets import BATCH_SIZE, SyntheticSet
+from synthcxr.evaluation.image_sets import BATCH_SIZE, RealSet, SyntheticSet
 from synthcxr.evaluation.sections import (
     classifier_auroc,
     cofindings,
@@ -48,12 +49,12 @@ from synthcxr.evaluation.sections import (
     reference_prevalence,
     variety,
 )
-from synthcxr.model_files import onnx_metadata
-from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, JUDGE_FILE
+from synthcxr.model_files.model_folder import CLASSIFIER_FILE, JUDGE_FILE
 from synthcxr.storage import atomic, json_files, output_lock
 from synthcxr.storage.progress import track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
+from synthcxr.synthesis.runtime.session_spec import SessionSpec
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
 
@@ -76,6 +77,7 @@ class _Inputs:
     models: Path
     out: Path
     say: Callable[[str], None]
+    engine: Engine | None
 
 
 @output_lock.fills_folder()
@@ -90,16 +92,17 @@ def run(
     prevalence: str | None = None,
     baseline: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
+    engine: Engine | None = None,
 ) -> Verdict:
     """Write metrics.json, verdict.json, summary.json, privacy.csv and curves/ to `out`, and return the verdict.
 
     Without packed `films` the images are compared with reference.npz of the models. `prevalence`, "nih" or a CSV file,
     is one more label distribution to compare with. `baseline` is an unconditional dataset of the same model, for the
     label validity of requested images; without it, the generator in `models` draws one if it made the dataset. `say`
-    gets a line for each step. Raises ConfigError, before any work, for a gate that cannot be applied; DataError or
-    ArtifactError for films, images or models that do not match.
+    gets a line for each step. `engine` computes features in other processes. Raises ConfigError, before any work, for a
+    gate that cannot be applied; DataError or ArtifactError for films, images or models that do not match.
     """
-    unavailable = _check_config(config)
+    unavailable = config_check.check_config(config)
     label_distribution = None if prevalence is None else reference_prevalence.load_prevalence(prevalence)
     synthetic = SyntheticSet.open(dataset, features_cache)
     if baseline is not None and not synthetic.is_conditional:
@@ -107,7 +110,7 @@ def run(
     judge = _open_judge(models / JUDGE_FILE, synthetic, config.device)
     classifier = None if films is None else _open_classifier(models / CLASSIFIER_FILE, synthetic, config.device)
     with atomic.fill_folder(out) as partial:
-        inputs = _Inputs(config, synthetic, judge, classifier, baseline, models, partial, say)
+        inputs = _Inputs(config, synthetic, judge, classifier, baseline, models, partial, say, engine)
         film_dataset = None if films is None else open_film_dataset(films)
         if film_dataset is None:
             evidence = _compare_with_reference(inputs)
@@ -218,25 +221,12 @@ def _compare_with_reference(inputs: _Inputs) -> Evidence:
         inputs.models / REFERENCE_FILE, judge_digest=inputs.judge.digest, config=inputs.config
     )
     checks = _check_dataset(inputs, n_test=None)
+    _compute_elsewhere(inputs, extractors.extractor_from_model(inputs.judge), None)
     evidence = reference_only.compare_with_reference(
         inputs.config, inputs.synthetic, inputs.judge, reference, baseline=_open_baseline(inputs), checks=checks
     )
     labels.write_shares(inputs.out / labels.SHARES_FILE, evidence["labels"]["shares"])
     return evidence
-
-
-def _check_config(config: EvaluateConfig) -> dict[str, str]:
-    """The status of each extractor that is not available here; ConfigError for a gate on it, or for wrong values."""
-    extractors.require_known(config.extractors)
-    if config.n_bootstrap < 1:
-        raise ConfigError(f"evaluate.n_bootstrap: must be at least 1, is {config.n_bootstrap}")
-    gates.check_gates(config.gates, config.extractors)
-    unavailable = extractors.find_unavailable(config.extractors)
-    for index, gate in enumerate(config.gates):
-        for name, reason in unavailable.items():
-            if name in gate.metric.split("."):
-                raise ConfigError(f"evaluate.gates[{index}]: {gate.metric} cannot be computed here: {reason}")
-    return {name: f"{NOT_COMPUTED}: {reason}" for name, reason in unavailable.items()}
 
 
 def _open_judge(path: Path, synthetic: SyntheticSet, device: Device) -> Session:
@@ -267,14 +257,17 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
         return None
     if inputs.baseline is not None:
         return Baseline.from_dataset(SyntheticSet.open(inputs.baseline, synthetic.cache_folder), synthetic, extractor)
-    made_by = {GENERATOR_FILE: synthetic.generator_digest, CLASSIFIER_FILE: synthetic.classifier_digest}
-    for name, digest in made_by.items():
-        if not (models / name).is_file() or onnx_metadata.read(models / name).digest != digest:
-            return None
-    n, seed = min(len(synthetic.records), MAX_IMAGES), config.seed + SEED_OFFSET
-    sampler = RejectionSampler.open(models, batch_size=BATCH_SIZE, device=config.device)
-    if synthetic.table_digest != (sampler.table.digest if sampler.table else ""):
+    sampler = RejectionSampler.open_with_digests(
+        models,
+        generator=synthetic.generator_digest,
+        classifier=synthetic.classifier_digest,
+        table=synthetic.table_digest,
+        batch_size=BATCH_SIZE,
+        device=config.device,
+    )
+    if sampler is None:
         return None
+    n, seed = min(len(synthetic.records), MAX_IMAGES), config.seed + SEED_OFFSET
     inputs.say(f"baseline: {n:,} images without a request")
     strategy = SamplingStrategy(sampler, "reject", attributes=synthetic.attributes)
     blocks = track(
@@ -295,11 +288,24 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
 
 def _extract_features(inputs: _Inputs, name: str, comparison: Comparison) -> ComparisonFeatures:
     inputs.say(f"{name}: features of images, then of films")
-    if name == JUDGE:
-        extractor = extractors.extractor_from_model(inputs.judge)
-    else:
-        extractor = extractors.open_extractor(name, inputs.config.device)
+    is_judge, device = name == JUDGE, inputs.config.device
+    extractor = extractors.extractor_from_model(inputs.judge) if is_judge else extractors.open_extractor(name, device)
+    _compute_elsewhere(inputs, extractor, comparison.real)
     return ComparisonFeatures.extract(extractor, comparison)
+
+
+def _compute_elsewhere(inputs: _Inputs, extractor: Extractor, real: RealSet | None) -> None:
+    """Let the processes of the engine, if there is one, compute all features of an extractor into the cache."""
+    if inputs.engine is None:
+        return
+    spec: WorkerSpec = ExtractorSpec(extractor.provenance, inputs.config.device, extractor.device)
+    if extractor.provenance.extractor == JUDGE:
+        spec = SessionSpec.from_session(inputs.models / JUDGE_FILE, inputs.judge)
+    with inputs.engine(spec) as run_elsewhere:
+        distributed = dataclasses.replace(extractor, run_elsewhere=run_elsewhere)
+        inputs.synthetic.outputs(distributed)
+        if real is not None:
+            real.outputs(distributed, SPLITS)
 
 
 def _check_dataset(inputs: _Inputs, *, n_test: int | None) -> Checks:
@@ -308,13 +314,6 @@ def _check_dataset(inputs: _Inputs, *, n_test: int | None) -> Checks:
 
     result = suite.check_dataset(inputs.synthetic.path, images=True, reference=None, max_label_kl=None)
     if n_test is not None:
-        no_leakage = CheckLine(
-            "no leakage",
-            True,
-            "the models were not trained on any test film or any patient of one",
-            observed=f"0 of {n_test:,} films",
-            bound="at most 0",
-        )
-        result = CheckResult.from_lines((*result.lines, no_leakage))
+        result = CheckResult.from_lines((*result.lines, suite.confirm_no_leakage(n_test)))
     checks = result.as_dict()
     return {"failed": checks["failed"], "lines": checks["lines"]}

@@ -122,10 +122,10 @@ def _build_val_distance(config: GanConfig, dataset: FilmDataset) -> Distance | N
         )
     extractor = extractors.open_extractor(efficientnet_lite0.NAME, config.device)
     batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
-    real = frechet.fit_gaussian(extractors.compute_features(extractor.run, batches, len(pixels))["features"])
+    real = frechet.fit_gaussian(extractors.compute_features(extractor, batches, len(pixels))["features"])
 
     def measure_distance(synthetic: Iterator[UInt8]) -> float:
-        features = extractors.compute_features(extractor.run, synthetic, config.n_val_distance)["features"]
+        features = extractors.compute_features(extractor, synthetic, config.n_val_distance)["features"]
         return frechet.frechet_distance_to(real, features)
 
     return measure_distance

@@ -22,6 +22,7 @@ from synthcxr.data.films import Film
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, to_finding_names, to_multi_hot
 from synthcxr.data.leakage import TrainingFilms
 from synthcxr.data.synthetic_dataset import ImageRecord, read_metadata, to_metadata_row, write_metadata
+from synthcxr.evaluation.features.engine import Engine
 from synthcxr.evaluation.gates import Verdict
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
@@ -58,7 +59,7 @@ class EvaluationProject:
     synthetic: Path
     root: Path
 
-    def evaluate(self, *, synthetic: Path | None = None, **changes: Any) -> Verdict:
+    def evaluate(self, *, synthetic: Path | None = None, engine: Engine | None = None, **changes: Any) -> Verdict:
         """Run the stage with CONFIG, in which `changes` replace parameters, on `synthetic` or the project's set."""
         return evaluate.run(
             dataclasses.replace(CONFIG, **changes),
@@ -67,6 +68,7 @@ class EvaluationProject:
             dataset=synthetic or self.synthetic,
             out=self.root / "results",
             features_cache=self.root / "cache",
+            engine=engine,
         )
 
     def read_json(self, name: str = "metrics.json") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from support.evaluation_project import EvaluationProject
 from support.kill_at_each_write import run_generate_stage
 
 from synthcxr.synthesis.ray_engine import open_engine
@@ -24,6 +25,7 @@ class KilledOnceWorkerSpec:
 
     make_worker: Callable[[], Callable[[Any], Any]]
     marker: Path
+    after_result: int = 1
 
     def __call__(self) -> Callable[[Any], Iterator[Any]]:
         worker, n_tasks = self.make_worker(), 0
@@ -32,7 +34,7 @@ class KilledOnceWorkerSpec:
             nonlocal n_tasks
             n_tasks += 1
             for position, result in enumerate(worker(task)):
-                if position == 1 and n_tasks >= TASK_TO_KILL and not self.marker.exists():
+                if position == self.after_result and n_tasks >= TASK_TO_KILL and not self.marker.exists():
                     self.marker.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield result
@@ -65,6 +67,15 @@ def generate_dataset(marker: Path, model: Path, out: Path, method: str, labels: 
     run_generate_stage(model, out, request, engine=engine, threads=1)
 
 
+def evaluate_dataset(marker: Path, films: Path, models: Path, dataset: Path) -> None:
+    """Evaluate a dataset in the folder of `marker`, with features computed by two workers."""
+
+    def engine(spec: Any) -> Any:
+        return open_engine(KilledOnceWorkerSpec(spec, marker, after_result=0), address=None, n_workers=2, gpu=False)
+
+    EvaluationProject(films, models, dataset, marker.parent).evaluate(engine=engine)
+
+
 def print_addresses() -> None:
     """Print the addresses on which a local Ray and its processes listen."""
     with open_engine(make_square_worker, address=None, n_workers=1, gpu=False) as run_tasks:
@@ -80,5 +91,7 @@ if __name__ == "__main__":
         print_addresses()
     elif sys.argv[1] == "square":
         square_numbers(Path(sys.argv[2]))
+    elif sys.argv[1] == "evaluate":
+        evaluate_dataset(*map(Path, sys.argv[2:6]))
     else:
         generate_dataset(*map(Path, sys.argv[2:5]), *sys.argv[5:])  # type: ignore[arg-type]

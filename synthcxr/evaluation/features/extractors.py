@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, inception
+from synthcxr.evaluation.features.engine import Outputs, RunAll
 from synthcxr.evaluation.features.feature_extractor import FeatureExtractor
 from synthcxr.model_files.onnx_metadata import ModelMetadata
 from synthcxr.project import extensions
@@ -23,8 +25,6 @@ FEATURE_EXTRACTORS = Extensions(
     extensions.EXTRACTORS, FeatureExtractor, (efficientnet_lite0.EXTRACTOR, inception.EXTRACTOR)
 )
 """All extractors but the judge, which is a model of the project."""
-
-Outputs = dict[str, Float32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +40,20 @@ class Provenance:
 class Extractor:
     """`run` maps images uint8 [n, R, R] to named arrays, among them "features", float32 [n, d].
 
-    `device` is the device that it runs on. `training_splits` are the splits of the GAN's training films that the
-    extractor was not itself trained on.
+    `run_elsewhere` does so for many batches in other processes, where there are any. `device` is the device that it
+    runs on. `training_splits` are the splits of the GAN's training films that the extractor was not itself trained on.
     """
 
     provenance: Provenance
     device: str
     training_splits: tuple[str, ...]
     run: Callable[[UInt8], Outputs]
+    run_elsewhere: RunAll | None = None
+
+    @property
+    def run_all(self) -> RunAll:
+        """The function that maps batches of images to the outputs for each, in order."""
+        return self.run_elsewhere or functools.partial(map, self.run)
 
 
 class OnnxModel(Protocol):
@@ -108,19 +114,20 @@ def extractor_from_model(model: OnnxModel) -> Extractor:
     )
 
 
-def compute_features(run: Callable[[UInt8], Outputs], batches: Iterable[UInt8], n: int) -> Outputs:
-    """Every output of `run` for batches of images uint8 [b, R, R], of which there are `n` in all.
+def compute_features(extractor: Extractor, batches: Iterable[UInt8], n: int) -> Outputs:
+    """Every output of an extractor for batches of images uint8 [b, R, R], of which there are `n` in all.
 
     The outputs are written to arrays of n rows: joining them at the end would need twice the memory.
     """
     outputs: Outputs = {}
     start = 0
-    for batch in batches:
-        for name, rows in run(batch).items():
+    for batch_outputs in extractor.run_all(batches):
+        n_rows = len(batch_outputs["features"])
+        for name, rows in batch_outputs.items():
             if name not in outputs:
                 outputs[name] = np.empty((n, *rows.shape[1:]), rows.dtype)
-            outputs[name][start : start + len(batch)] = rows
-        start += len(batch)
+            outputs[name][start : start + n_rows] = rows
+        start += n_rows
     if not start:
         raise DataError("there are no images to compute features of")
     if start != n:

@@ -18,7 +18,7 @@ from synthcxr.data import images, random_streams
 from synthcxr.data.condition_table import ConditionTable, draw_conditions
 from synthcxr.data.findings import to_finding_names
 from synthcxr.errors import ArtifactError
-from synthcxr.model_files import predictions
+from synthcxr.model_files import onnx_metadata, predictions
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, read_condition_table
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
@@ -104,6 +104,17 @@ class RejectionSampler:
             )
         table = read_condition_table(folder, generator.metadata)
         return cls(generator=generator, classifier=classifier, batch_size=batch_size, table=table)
+
+    @classmethod
+    def open_with_digests(
+        cls, folder: Path, *, generator: str, classifier: str, table: str, batch_size: int, device: Device
+    ) -> RejectionSampler | None:
+        """Open a model folder like `open`; None unless its files and its table ("" without one) have these digests."""
+        for name, digest in {GENERATOR_FILE: generator, CLASSIFIER_FILE: classifier}.items():
+            if not (folder / name).is_file() or onnx_metadata.read(folder / name).digest != digest:
+                return None
+        sampler = cls.open(folder, batch_size=batch_size, device=device)
+        return sampler if table == (sampler.table.digest if sampler.table else "") else None
 
     def draw_block(self, seed: int, start: int) -> ImageBatch:
         """All candidates start .. start + batch_size - 1 of `seed`; `start` is a multiple of the batch size."""

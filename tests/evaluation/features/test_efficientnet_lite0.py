@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,17 +40,23 @@ class Payload:
         return (open, (str(self.path), "w"))
 
 
+def make_extractor(run: Callable[[np.ndarray], dict[str, np.ndarray]]) -> Extractor:
+    return Extractor(extractors.Provenance("test", "", ""), "cpu", (), run)
+
+
 def test_outputs_are_concatenated_in_the_order_of_the_batches() -> None:
     """The outputs of all batches are concatenated by name."""
     batches = [np.full((n, 4, 4), n, dtype=np.uint8) for n in (2, 3)]
-    outputs = extractors.compute_features(lambda pixels: {"features": pixels[:, 0, :1].astype(np.float32)}, batches, 5)
+    outputs = extractors.compute_features(
+        make_extractor(lambda pixels: {"features": pixels[:, 0, :1].astype(np.float32)}), batches, 5
+    )
     assert outputs["features"][:, 0].tolist() == [2, 2, 3, 3, 3]
 
 
 def test_no_images_are_an_error() -> None:
     """Without a batch there are no features."""
     with pytest.raises(DataError, match="no images"):
-        extractors.compute_features(lambda pixels: {}, [], 0)
+        extractors.compute_features(make_extractor(lambda pixels: {}), [], 0)
 
 
 @needs_lite0
