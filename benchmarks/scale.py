@@ -33,19 +33,19 @@ from synthcxr.readers import phantom
 ROOT = Path(__file__).parents[1]
 N_SIZES, STEP = 3, 4
 SIDE, N_DRAWINGS = 1024, 40
-N_PACKED = 600
+N_PACKED, N_PROJECT = 600, 200
 FIRST_PATIENT = 1_000_000
 """Above the patients of the NIH release, which the starter model knows."""
 COLUMNS = "Image Index,Finding Labels,Patient ID,View Position\n"
 LABELS = ("No Finding", "Effusion", "Cardiomegaly", "Mass|Nodule")
 
 
-def measure(*arguments: object, folder: Path) -> dict[str, float]:
+def measure(*arguments: object, folder: Path, module: str = "synthcxr") -> dict[str, float]:
     """Wall and processor seconds and memory in MB of one command, which must not fail; exit code 1 is a failed gate."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "synthcxr", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=folder,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -149,6 +149,48 @@ def run_report(folder: Path, n: int) -> dict[str, float]:
     return measure("report", "--dataset", folder / f"images{n}", *out, folder=folder)
 
 
+def run_register(folder: Path, n: int) -> dict[str, float]:
+    """The last `register` of `n` runs of a small project, which has three versions each, and then `models list`."""
+    project = folder / "project"
+    if not project.is_dir():
+        write_films(folder / "raw", N_PROJECT)
+        measure("init", project, "--profile", "smoke", "--source", folder / "raw", folder=folder)
+        measure("repro", folder=project, module="dvc")
+    row: dict[str, float] = {}
+    for _ in range(count_runs(project), n):
+        row = measure("register", folder=project)
+    listing = measure("models", "list", folder=project)
+    return row | {f"models_list_{name}": value for name, value in listing.items()}
+
+
+def count_runs(project: Path) -> int:
+    """The number of registered versions of the generator."""
+    command = [sys.executable, "-m", "synthcxr", "models", "list", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=True)
+    return sum(row["address"].startswith("models:/synthcxr-generator/") for row in json.loads(result.stdout))
+
+
+def run_dvc_push(folder: Path, n: int) -> dict[str, float]:
+    """Push a dataset of `n` single PNG images of 128 px to a remote in a folder of the same disk."""
+    project = folder / f"pushed{n}"
+    images_folder = project / "data" / "synthetic" / "images"
+    images_folder.mkdir(parents=True)
+    rng, drawing = np.random.default_rng(0), images.quantise(phantom.draw_film(1, 0, 128))
+    for index in range(n):
+        pixels = drawing.copy()
+        pixels[:2] = rng.integers(0, 255, (2, 128), dtype=np.uint8)
+        Image.fromarray(pixels).save(images_folder / f"{index:08d}.png")
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    for arguments in (["init", "--quiet"], ["remote", "add", "--default", "storage", "../storage"],
+                      ["add", "--quiet", "data/synthetic"]):  # fmt: skip
+        measure(*arguments, folder=project, module="dvc")
+    row = measure("push", "--quiet", folder=project, module="dvc")
+    shutil.rmtree(project)
+    shutil.rmtree(folder / "storage")
+    return row
+
+
 RUNS: Mapping[str, tuple[Callable[[Path, int], dict[str, float]], int]] = {
     "prepare": (run_prepare, 500),
     "generate": (run_generate, 1000),
@@ -157,6 +199,8 @@ RUNS: Mapping[str, tuple[Callable[[Path, int], dict[str, float]], int]] = {
     "check": (run_check, 1000),
     "evaluate": (run_evaluate, 1000),
     "report": (run_report, 1000),
+    "register": (run_register, 3),
+    "dvc push": (run_dvc_push, 1250),
 }
 """Each command in the order in which one needs the output of another, and its smallest size."""
 
