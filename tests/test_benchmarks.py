@@ -119,3 +119,15 @@ def test_prepare_is_measured_with_two_checkouts(tmp_path: Path) -> None:
     for unit in ("wall_s", "cpu_s"):
         assert len(result[unit]["this"]) == len(result[unit]["other"]) == 1
         assert result[unit]["ratio_of_medians"] > 0
+
+
+def test_the_shares_of_generate_add_up(tmp_path: Path) -> None:
+    """The steps and the rest are all of the processor time, and both networks and the PNG files take some of it."""
+    write_exported_models(tmp_path / "onnx")
+    result = run_benchmark(
+        *("generate_shares", "--models", tmp_path / "onnx", "--n", 40, "--rounds", 1, "--out", tmp_path / "shares.json")
+    )
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "shares.json").read_text())
+    assert sum(record["shares"].values()) == pytest.approx(1, abs=0.01)
+    assert all(record["seconds"][step] > 0 for step in ("generator", "classifier", "PNG", "checks", "other"))

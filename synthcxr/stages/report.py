@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from synthcxr.report.provenance import RegisteredJson
 from synthcxr.report.section import Section
 from synthcxr.report.thumbnails import IMAGES_TITLE, build_images_section
 from synthcxr.storage import atomic, csv_files, output_lock
+from synthcxr.storage.progress import track
 
 PRIVATE_FILE, REGISTERED_FILE = "report-private.html", "registered.json"
 DISTURB_FILE = Path("disturb/disturb.json")
@@ -115,21 +116,24 @@ def _build_report(config: ReportConfig, inputs: _Inputs) -> Report:
     requested = run["request"]["labels"]
     try:
         summary = summarise_evidence(metrics, inputs.verdict, run, utility=inputs.experiments.utility)
-        sections = (
-            build_memorisation_section(metrics, summary.answers[0]),
-            build_distance_section(metrics, inputs.experiments),
-            build_label_validity_section(metrics, requested),
-            build_images_section(inputs.records, inputs.read_images, n_images=config.n_images, requested=requested),
-            build_findings_section(metrics["labels"], inputs.cooccurrence),
-            build_classifier_section(metrics, requested),
-            build_utility_section(inputs.experiments.utility),
-            verdict.build_gates_section(inputs.verdict),
-            verdict.build_checks_section(metrics["checks"]),
-            provenance.build_training_section(inputs.training_logs),
-            provenance.build_provenance_section(run, metrics, inputs.registered),
-            provenance.build_protocol_section(metrics),
-            provenance.build_attribution_section(run),
+        builders: tuple[Callable[[], Section | None], ...] = (
+            lambda: build_memorisation_section(metrics, summary.answers[0]),
+            lambda: build_distance_section(metrics, inputs.experiments),
+            lambda: build_label_validity_section(metrics, requested),
+            lambda: build_images_section(
+                inputs.records, inputs.read_images, n_images=config.n_images, requested=requested
+            ),
+            lambda: build_findings_section(metrics["labels"], inputs.cooccurrence),
+            lambda: build_classifier_section(metrics, requested),
+            lambda: build_utility_section(inputs.experiments.utility),
+            lambda: verdict.build_gates_section(inputs.verdict),
+            lambda: verdict.build_checks_section(metrics["checks"]),
+            lambda: provenance.build_training_section(inputs.training_logs),
+            lambda: provenance.build_provenance_section(run, metrics, inputs.registered),
+            lambda: provenance.build_protocol_section(metrics),
+            lambda: provenance.build_attribution_section(run),
         )
+        sections = [build() for build in track(builders, "report", unit="sections")]
         return Report(
             title=config.title,
             privacy_notice="",
