@@ -79,14 +79,14 @@ _DISTANCE_BY_FINDING = (
     "relative Fréchet distance of images to test films that the judge labels {1}, in {0} features (training films: 1)"
 )
 _PRIVACY = {
-    "share": "share of images closer to a training film than 99 % of held-out films are, in {0}",
+    "share": "share of images closer to a training film than 99 % of comparison films are, in {0}",
     "share_low": (
-        "lower end of the 95 % CI of the share of images closer to a training film than 99 % of held-out films are"
+        "lower end of the 95 % CI of the share of images closer to a training film than 99 % of comparison films are"
         " (1 % by chance), in {0}"
     ),
-    "n_below_null": "number of images closer to a training film than every held-out film is, in {0}",
+    "n_below_null": "number of images closer to a training film than every comparison film is, in {0}",
     "median_ratio": (
-        "median distance of images to their nearest training film, divided by that of held-out films, in {0}"
+        "median distance of images to their nearest training film, divided by that of comparison films, in {0}"
     ),
     "attack.auroc": "AUROC of membership inference, training films against held-out films, in {0}",
     "attack.low": "lower end of the 95 % CI of the AUROC of membership inference (0.5 by chance), in {0}",

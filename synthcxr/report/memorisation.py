@@ -20,18 +20,19 @@ from synthcxr.report.text import format_estimate, format_share, format_share_est
 PAIRS_ANCHOR = "closest-pairs"
 _SPACES = (
     "Space",
-    "Closer than 99 % of held-out films (95 % CI; 1 % expected)",
-    "Closer than all held-out films",
+    "Closer than 99 % of comparison films (95 % CI; 1 % expected)",
+    "Closer than all comparison films",
     "Median ratio (95 % CI; 1 expected)",
     "Planted copies detected",
     "Membership inference, AUROC (95 % CI; 0.5 expected)",
     "Duplicates (95 % CI; 1 % expected)",
 )
-_PAIRS = ("Image", "Film (manifest row)", "Distance", "Held-out films that are closer")
+_PAIRS = ("Image", "Film (manifest row)", "Distance", "Comparison films that are closer")
 
 _METHOD = (
-    "Each image is compared with its nearest training film, and held-out films, which the generator did not learn"
-    " from, are compared in the same way. An image is flagged if it is closer than 99 % of the held-out films.",
+    "Each image is compared with its nearest training film. Comparison films are compared in the same way: held-out"
+    " films, which the generator did not learn from, and, for a source without held-out films, training films, each"
+    " compared with those of other patients. An image is flagged if it is closer than 99 % of the comparison films.",
     "A higher share of flagged images than expected, or an AUROC whose interval is above 0.5, may mean copying; look at"
     " the closest pairs. A higher share of duplicates means that the generator repeats itself. Pixels are compared"
     " without regard to small shifts, brightness and contrast.",
