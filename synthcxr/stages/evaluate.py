@@ -102,7 +102,7 @@ def run(
     gets a line for each step. `engine` computes features in other processes. Raises ConfigError, before any work, for a
     gate that cannot be applied; DataError or ArtifactError for films, images or models that do not match.
     """
-    unavailable = config_check.check_config(config)
+    unavailable = config_check.check_config(config, with_films=films is not None)
     label_distribution = None if prevalence is None else reference_prevalence.load_prevalence(prevalence)
     synthetic = SyntheticSet.open(dataset, features_cache)
     if baseline is not None and not synthetic.is_conditional:

@@ -72,12 +72,15 @@ def test_wheel_contains_the_models_and_their_cards(built: Path) -> None:
 
 
 def test_wheel_generates_a_rare_finding_without_network(environment: Path, tmp_path: Path) -> None:
-    """In an empty folder, the first command of the README generates 100 images with the models of the wheel."""
+    """In an empty folder, the first two commands of the README generate 100 images with the models of the wheel, and
+    evaluate them without films, without torch.
+    """
     empty, hooks = tmp_path / "empty", tmp_path / "hooks"
     empty.mkdir()
     hooks.mkdir()
     (hooks / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
     command = [environment / "bin" / "synthcxr", "generate", "--n", "100", "--label", "Cardiomegaly", "--out", "x"]
+    evaluate = [environment / "bin" / "synthcxr", "evaluate", "--dataset", "x", "--out", "results"]
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "SYNTHCXR_"))
     }
@@ -88,6 +91,9 @@ def test_wheel_generates_a_rare_finding_without_network(environment: Path, tmp_p
     labels = read_metadata(empty / "x")["Finding Labels"]
     assert len(labels) == len(list((empty / "x" / "images").rglob("*.png"))) == 100
     assert all("Cardiomegaly" in text.split("|") for text in labels)
+    process = subprocess.run(evaluate, cwd=empty, env=variables, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert json.loads((empty / "results" / "metrics.json").read_text())["labels"]["validity"]["Cardiomegaly"]["value"]
 
 
 def test_champion_loads_with_only_the_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,3 +105,14 @@ def test_a_missing_or_wrong_reference_is_named(trained: Trained, trained_dataset
     reference.unlink()
     with pytest.raises(ArtifactError, match="no such file, and no films were given; give --films"):
         evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path / "out", models=models)
+
+
+def test_an_extractor_that_is_not_installed_is_not_necessary(
+    trained: Trained, models: Path, trained_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without films only the judge computes features: a gate on another extractor is not applicable, and no error."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    gate = Gate("distance.efficientnet-lite0.relative", max=2.0, min=None)
+    changes = {"extractors": ("judge", "efficientnet-lite0"), "gates": (gate,)}
+    verdict = evaluate_dataset(trained, dataset=trained_dataset, out=tmp_path, models=models, **changes)
+    assert verdict.gates[0].status == "not applicable"
