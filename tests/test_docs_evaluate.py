@@ -18,7 +18,15 @@ PAGE = (DOCS / "evaluate.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (`[^|]+) \| (.+) \|$", PAGE.partition("## Can the distance be trusted")[0], flags=re.MULTILINE)
 EXPLAINED_ONCE = re.compile(r"(\w+_)?interval|n|n_\w+|floor_n|k|at|subset")
 NOT_IN_STARTER_EVALUATION = ("labels.prevalence.",)
-EXPLAINED_SEPARATELY = {"pairs", "lines", "n_below_null", "n_null_training", "n_flagged_in_any", "n_flagged_in_all"}
+EXPLAINED_SEPARATELY = {
+    "pairs",
+    "lines",
+    "n_below_null",
+    "n_null_training",
+    "held_out_only",
+    "n_flagged_in_any",
+    "n_flagged_in_all",
+}
 
 
 def parse_names(cell: str) -> Iterator[str]:

@@ -160,16 +160,26 @@ class ClosestPairRow(TypedDict):
     rank: float
 
 
+class FlaggedShareRow(TypedDict):
+    """The fields of `FlaggedShare`."""
+
+    share: float
+    interval: Interval
+    n_null: int
+
+
 class PrivacyRow(TypedDict):
     """Memorisation in one space: the keys of `NearestNeighbourTestRow` for copies of training films, and more.
 
-    `n_null_training` training films, of sources without held-out films, are in the null.
+    `n_null_training` training films, of sources without held-out films, are in the null; with the held-out films alone
+    as the null, the share of near copies is `held_out_only`.
     """
 
     status: str
     n: NotRequired[int]
     n_learned: NotRequired[int]
     n_null_training: NotRequired[int]
+    held_out_only: NotRequired[FlaggedShareRow | None]
     n_null: NotRequired[int]
     n_null_patients: NotRequired[int]
     median_ratio: NotRequired[float]

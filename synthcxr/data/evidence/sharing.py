@@ -197,7 +197,7 @@ def _list_facts(
         yield Fact(
             "Training films without comparable held-out films",
             f"{format_count(n_null_training)} of them stand in for held-out films; each is compared with training films"
-            " of other patients. Membership inference leaves their sources out",
+            f" of other patients. {_describe_without_stand_ins(computed)}Membership inference leaves their sources out",
         )
     detection = describe_detection(computed)
     text = f"{detection}. A smaller share can stay undetected." if detection else "no share of copies would show"
@@ -206,6 +206,17 @@ def _list_facts(
         yield Fact("Not detectable", f"{'; '.join(missed)}. No space finds half of them.")
     places = [f"copies in {name_space(space)}" for space in skipped]
     yield Fact("Not examined", "; ".join([*places, _ALWAYS]))
+
+
+def _describe_without_stand_ins(computed: Mapping[str, PrivacyRow]) -> str:
+    """The shares of near copies with held-out films alone; a result of an earlier version does not have them."""
+    shares = [
+        f"{format_percent(row['share'])} {format_shares(row['interval'], template=_IN_TEXT)} in {name_space(space)}"
+        f" ({format_count(row['n_null'])} films)"
+        for space, row in ((space, row.get("held_out_only")) for space, row in computed.items())
+        if row is not None
+    ]
+    return f"With the held-out films alone, near copies are {'; '.join(shares)}. " if shares else ""
 
 
 def _advise(flagged: Sequence[str], computed: Mapping[str, PrivacyRow]) -> str:

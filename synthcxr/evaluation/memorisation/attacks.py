@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.evaluation.memorisation import nearest_neighbour_test
-from synthcxr.evaluation.memorisation.nearest_neighbour_test import NearestNeighbourTest
+from synthcxr.evaluation.memorisation.nearest_neighbour_test import FlaggedShare, NearestNeighbourTest
 from synthcxr.evaluation.metrics import auroc, bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Neighbours
@@ -100,7 +100,8 @@ class ClosestPair:
 class MemorisationResult:
     """The results in one space: `nearest` covers all images, `pairs` the N_PAIRS closest, in order of distance.
 
-    The null of `copies` has the held-out films and `n_null_training` training films in their place.
+    The null of `copies` has the held-out films and `n_null_training` training films in their place. If there are such
+    training films, `held_out_only` is the share of flagged images with the held-out films alone as the null.
     """
 
     n_training: int
@@ -111,6 +112,7 @@ class MemorisationResult:
     duplicates: NearestNeighbourTest
     pairs: tuple[ClosestPair, ...]
     nearest: Neighbours
+    held_out_only: FlaggedShare | None
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
@@ -122,6 +124,7 @@ class MemorisationResult:
         return dataclasses.asdict(self.copies) | {
             "n_learned": self.n_training,
             "n_null_training": self.n_null_training,
+            "held_out_only": None if self.held_out_only is None else dataclasses.asdict(self.held_out_only),
             "found": {kind: dataclasses.asdict(recall) for kind, recall in self.recall.items()},
             "attack": dataclasses.asdict(self.membership),
             "duplicates": dataclasses.asdict(self.duplicates),
@@ -149,7 +152,7 @@ def run_attacks(
     films stand in for them, each compared with those of other patients.
     """
     nearest = space.find_nearest(queries=space.synthetic, references=space.training)
-    null = space.find_nearest(queries=space.held_out, references=space.training).distance
+    held_out = null = space.find_nearest(queries=space.held_out, references=space.training).distance
     chosen = _choose_null_training_films(space, rng)
     if len(chosen):
         _, codes = np.unique(training_patients.astype(str), return_inverse=True)
@@ -172,6 +175,15 @@ def run_attacks(
         duplicates=_test_duplicates(space, training_patients, n_bootstrap, rng),
         pairs=_select_closest_pairs(nearest, null),
         nearest=nearest,
+        held_out_only=None
+        if not len(chosen)
+        else nearest_neighbour_test.estimate_flagged_share(
+            synthetic=nearest.distance,
+            null=held_out,
+            null_patients=held_out_patients,
+            n_bootstrap=n_bootstrap,
+            rng=rng,
+        ),
     )
 
 

@@ -46,6 +46,32 @@ class NearestNeighbourTest:
     detectable: float | None
 
 
+@dataclasses.dataclass(frozen=True)
+class FlaggedShare:
+    """The share of images below the 1st percentile of a null of `n_null` films, with its 95 % interval."""
+
+    share: float
+    interval: Interval
+    n_null: int
+
+
+def estimate_flagged_share(
+    *,
+    synthetic: Float64,
+    null: Float64,
+    null_patients: NDArray[np.object_],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> FlaggedShare:
+    """Only the share of `compare_distances`."""
+    draws = np.empty(n_bootstrap)
+    for index in range(n_bootstrap):
+        threshold = weighted_quantile(null, FLAG_LEVEL, bootstrap.resample_patients(null_patients, rng))
+        draws[index] = (rng.choice(synthetic, size=len(synthetic)) < threshold).mean()
+    share = float((synthetic < weighted_quantile(null, FLAG_LEVEL)).mean())
+    return FlaggedShare(share, _share_interval(share, draws, len(synthetic)), len(null))
+
+
 def compare_distances(
     *,
     synthetic: Float64,
@@ -65,10 +91,7 @@ def compare_distances(
         row[1] = np.median(resampled) / weighted_quantile(null, 0.5, weights)
     threshold = weighted_quantile(null, FLAG_LEVEL)
     share = float((synthetic < threshold).mean())
-    low, high = bootstrap.percentile_interval(draws[:, 0])
-    if share in (0.0, 1.0):  # resamples of the images do not differ
-        wilson_low, wilson_high = bootstrap.wilson_interval(share * len(synthetic), len(synthetic))
-        low, high = min(low, wilson_low), max(high, wilson_high)
+    low, high = _share_interval(share, draws[:, 0], len(synthetic))
     return NearestNeighbourTest(
         n=len(synthetic),
         n_null=len(null),
@@ -83,6 +106,14 @@ def compare_distances(
         n_below_null=int((synthetic < null.min()).sum()),
         detectable=find_detectable_share(n=len(synthetic), null=null, null_patients=null_patients, rng=rng),
     )
+
+
+def _share_interval(share: float, draws: Float64, n: int) -> Interval:
+    low, high = bootstrap.percentile_interval(draws)
+    if share in (0.0, 1.0):  # resamples of the images do not differ
+        wilson_low, wilson_high = bootstrap.wilson_interval(share * n, n)
+        low, high = min(low, wilson_low), max(high, wilson_high)
+    return low, high
 
 
 def weighted_quantile(values: Float64, level: float, weights: Float64 | None = None) -> float:

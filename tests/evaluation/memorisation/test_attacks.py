@@ -177,6 +177,8 @@ def test_a_source_without_held_out_films_is_compared_with_its_own_films() -> Non
     result = run_attacks_on_two_sources(new_images)
     assert result.n_null_training == 240
     assert result.copies.n_null == 60 + 240
+    assert result.held_out_only is not None and result.held_out_only.n_null == 60
+    assert result.held_out_only.share > 0.9, "the dense source seems copied without films of its kind"
     assert result.copies.share_low <= result.copies.expected
     assert (result.membership.n_members, result.membership.n_controls) == (60, 60)
     assert result.membership.interval[0] < 0.5 < result.membership.interval[1]
