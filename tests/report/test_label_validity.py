@@ -54,7 +54,7 @@ def build_metrics(validity: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_section_has_values_reasons_and_companion_numbers(tmp_path: Path) -> None:
-    """Requested findings come first; a caricature and few films are named; weights and near-duplicates are given."""
+    """Requested findings come first; an exaggerated finding and few films are named; weights and near-duplicates are given."""
     validity = {"status": "computed", "mean": 0.7, "mean_interval": [0.5, 0.9]}
     validity |= {"Cardiomegaly": RATIO | {"exaggerates": True}, "Edema": RATIO, "Hernia": NOT_APPLICABLE}
     run = RUN | {"request": RUN["request"] | {"labels": ["Edema"]}}
@@ -62,7 +62,7 @@ def test_the_section_has_values_reasons_and_companion_numbers(tmp_path: Path) ->
     section = text[text.index(TITLE) :]
     table = section[section.index("Edema (requested)") :]
     assert "0.81 (0.6 to 1.02)" in table and "Cardiomegaly" in table
-    assert "Cardiomegaly is a caricature" in section
+    assert "Cardiomegaly is exaggerated" in section
     assert "Hernia * not applicable (n = 2 films)" in section
     assert "Images with Edema carry 6.6 findings, films 2.2." in section
     assert "Pleural Thickening 90.0 % (20.0 %)" in section

@@ -56,7 +56,7 @@ def test_a_good_unconditional_set(world: PhantomWorld, unconditional: Path) -> N
     assert answers["identity"].startswith("neutral: ")
 
 
-def test_a_guided_caricature(world: PhantomWorld, unconditional: Path) -> None:
+def test_a_guided_exaggeration(world: PhantomWorld, unconditional: Path) -> None:
     """(b) Exaggerated images of one requested finding, whose weights are worth two images, are not good for it."""
     n = 200
     labels = np.ones((n, len(SHOWN)), dtype=bool)
@@ -68,8 +68,8 @@ def test_a_guided_caricature(world: PhantomWorld, unconditional: Path) -> None:
     assert "The evidence speaks against this dataset: quality." in banner
     assert answers["good"].startswith("failed: ")
     assert "No, not for Cardiomegaly" in answers["good"]
-    assert "Cardiomegaly is a caricature: it is far more obvious on images than on films" in answers["good"]
-    assert "Effusion and Mass are caricatures" in answers["good"]
+    assert "Cardiomegaly is exaggerated: it is far more obvious on images than on films" in answers["good"]
+    assert "Effusion and Mass are exaggerated" in answers["good"]
     assert "cover none of the variety of the films" in answers["good"]
     assert "The generator repeats itself: in pixels 36.5 %" in answers["good"]
     assert "leave an effective sample size of 2.04 (1 %)" in answers["good"]

@@ -10,7 +10,7 @@ from synthcxr.data.metrics_rows import LabelRatioRow
 from synthcxr.data.metrics_schema import MetricsJson, is_computed, label_ratio_rows
 from synthcxr.data.number_format import format_interval, format_number
 
-Fault = Literal["caricature", "wrong way round", "weaker than on films", "only abnormal"]
+Fault = Literal["exaggerated", "wrong way round", "weaker than on films", "only abnormal"]
 
 MIN_VALIDITY = 0.5
 """A label with a lower validity separates the images less than half as well as it separates films."""
@@ -69,7 +69,7 @@ def _find_fault(validity: LabelRatioRow, specificity: LabelRatioRow | None) -> F
     if (validity["interval"] or (0.0, 0.0))[1] < 0:
         return "wrong way round"
     if validity["exaggerates"]:
-        return "caricature"
+        return "exaggerated"
     if (validity["value"] or 0.0) < MIN_VALIDITY:
         return "weaker than on films"
     if specificity is not None and specificity["interval"] and specificity["interval"][1] < MIN_VALIDITY:
@@ -80,11 +80,11 @@ def _find_fault(validity: LabelRatioRow, specificity: LabelRatioRow | None) -> F
 _Rows = Mapping[str, Mapping[str, LabelRatioRow]]
 
 
-def _describe_caricatures(findings: Sequence[str], rows: _Rows) -> str:
+def _describe_exaggerated(findings: Sequence[str], rows: _Rows) -> str:
     values = _list_values(findings, rows["validity"])
     if len(findings) == 1:
-        return f"{_join(findings)} is a caricature: it is far more obvious on images than on films, {values}."
-    return f"{_join(findings)} are caricatures: they are far more obvious on images than on films, {values}."
+        return f"{_join(findings)} is exaggerated: it is far more obvious on images than on films, {values}."
+    return f"{_join(findings)} are exaggerated: they are far more obvious on images than on films, {values}."
 
 
 def _describe_wrong_way_round(findings: Sequence[str], rows: _Rows) -> str:
@@ -113,7 +113,7 @@ def _describe_unspecific(findings: Sequence[str], rows: _Rows) -> str:
 
 
 _SENTENCES: dict[Fault, Callable[[Sequence[str], _Rows], str]] = {
-    "caricature": _describe_caricatures,
+    "exaggerated": _describe_exaggerated,
     "wrong way round": _describe_wrong_way_round,
     "weaker than on films": _describe_weak,
     "only abnormal": _describe_unspecific,

@@ -71,11 +71,11 @@ def test_findings_with_one_fault_are_named_together_and_as_no_use() -> None:
     ratio = make_label_ratio(2.4, 1.8, 3.0, exaggerates=True)
     labels = make_metrics()["labels"] | {"validity": make_validity(Effusion=ratio, Mass=ratio, Edema=ratio)}
     good = summarise(run=make_run(labels=("Effusion",)), labels=labels).answers[1]
-    assert "Effusion is a caricature" in list_sentences(good, "failed")
-    assert "Mass and Edema are caricatures: they are far more obvious" in list_sentences(good, "open")
+    assert "Effusion is exaggerated" in list_sentences(good, "failed")
+    assert "Mass and Edema are exaggerated: they are far more obvious" in list_sentences(good, "open")
     facts = read_facts(good)
     assert facts["Labels may be used for"] == "no finding"
-    assert facts["Not for"] == "Effusion, Mass, Edema (caricature)"
+    assert facts["Not for"] == "Effusion, Mass, Edema (exaggerated)"
     assert "Not for" in list_marked(good, "failed")
 
 
@@ -124,7 +124,7 @@ def test_a_failed_check_is_named_with_value_and_bound() -> None:
     ("validity", "specificity", "words"),
     [
         (make_label_ratio(-0.6, -1.0, -0.2), make_label_ratio(0.9, 0.6, 1.2), "wrong way round"),
-        (make_label_ratio(2.4, 1.8, 3.0, exaggerates=True), make_label_ratio(0.9, 0.6, 1.2), "caricature"),
+        (make_label_ratio(2.4, 1.8, 3.0, exaggerates=True), make_label_ratio(0.9, 0.6, 1.2), "exaggerated"),
         (make_label_ratio(0.1, -0.2, 0.4), make_label_ratio(0.1, -0.2, 0.4), "means less on images than on films"),
         (make_label_ratio(0.9, 0.7, 1.1), make_label_ratio(0.1, -0.1, 0.3), "means abnormal and not Effusion"),
     ],

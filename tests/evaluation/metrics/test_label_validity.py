@@ -115,7 +115,7 @@ def test_images_that_fool_the_classifier_are_not_valid() -> None:
     assert abs(mean_of(validity)) < 0.06 and abs(mean_of(specificity)) < 0.06
 
 
-def test_caricatures_are_named() -> None:
+def test_exaggerated_findings_are_named() -> None:
     """Images on which the finding is far more obvious than on films exaggerate; those as on films do not."""
     rng = np.random.default_rng(10)
     labels = draw_labels(rng, N_IMAGES)
