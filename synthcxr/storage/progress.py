@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, elsewhere one line every 10 seconds."""
+"""Progress of long work on stderr: a bar on a terminal, elsewhere a line after 3 seconds and then every 10 seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol, Self, TextIO, TypeVar
 
 from tqdm import tqdm
 
-INTERVAL_S = 10.0
+FIRST_S, INTERVAL_S = 3.0, 10.0
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def print_line(line: str) -> None:
 
 
 class ProgressLines:
-    """Progress in lines, at most one every INTERVAL_S seconds while work remains; shorter work writes none."""
+    """Progress in lines, one after FIRST_S and then one every INTERVAL_S seconds, while work remains."""
 
     def __init__(
         self,
@@ -76,7 +76,8 @@ class ProgressLines:
         self._task, self._total, self._unit, self._initial = task, total, unit, initial
         self._stream, self._clock = stream, clock
         self._done = initial
-        self._started_s = self._written_s = clock()
+        self._started_s = clock()
+        self._due_s = self._started_s + FIRST_S
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +91,8 @@ class ProgressLines:
         """Count `n` more units as done, and write a line where one is due."""
         self._done += n
         now_s = self._clock()
-        if now_s - self._written_s >= INTERVAL_S and self._done < self._total:
-            self._written_s = now_s
+        if now_s >= self._due_s and self._done < self._total:
+            self._due_s = now_s + INTERVAL_S
             self._stream.write(self._line(now_s - self._started_s) + "\n")
             self._stream.flush()
 

@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_line_every_ten_seconds() -> None:
+def test_a_line_after_three_seconds_and_then_every_ten() -> None:
     """A line names the task, the count, the rate and the time left; updates within 10 s of a line write none."""
     clock, stream = Clock(), io.StringIO()
     progress = ProgressLines("generate", total=1000, unit="images", stream=stream, clock=clock)
@@ -32,8 +32,9 @@ def test_a_line_every_ten_seconds() -> None:
         clock.now_s += 0.5
         progress.update(10)
     assert stream.getvalue().splitlines() == [
-        "generate: 200 of 1,000 images, 20 images/s, 40 s left",
-        "generate: 400 of 1,000 images, 20 images/s, 30 s left",
+        "generate: 60 of 1,000 images, 20 images/s, 47 s left",
+        "generate: 260 of 1,000 images, 20 images/s, 37 s left",
+        "generate: 460 of 1,000 images, 20 images/s, 27 s left",
     ]
 
 
@@ -49,7 +50,7 @@ def test_resumed_work_counts_only_its_own_rate() -> None:
 
 
 def test_short_work_writes_nothing() -> None:
-    """Work that ends within 10 s writes no line."""
+    """Work that ends within 3 s writes no line."""
     stream = io.StringIO()
     with ProgressLines("sizes", total=2, unit="films", stream=stream, clock=Clock()) as progress:
         progress.update(2)

@@ -14,6 +14,8 @@ Fault = Literal["exaggerated", "wrong way round", "weaker than on films", "only 
 
 MIN_VALIDITY = 0.5
 """A label with a lower validity separates the images less than half as well as it separates films."""
+MAX_VALIDITY = 1.3
+"""A label with a larger validity may be exaggerated, even if the interval is too wide to say so."""
 _IN_TEXT = "(95 % CI {} to {})"
 
 
@@ -43,16 +45,26 @@ def describe_faults(metrics: MetricsJson, findings: Iterable[str]) -> list[str]:
 
 def list_usable_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
     """The findings, of the requested ones if there are any, whose labels separate the images as they separate films."""
+    return [finding for finding, row in _list_faultless(metrics, requested) if _is_usable(row)]
+
+
+def list_unsettled_findings(metrics: MetricsJson, requested: Sequence[str]) -> list[str]:
+    """The findings whose labels have no fault that the interval shows, and a validity that does not allow their use."""
+    return [finding for finding, row in _list_faultless(metrics, requested) if not _is_usable(row)]
+
+
+def _list_faultless(metrics: MetricsJson, requested: Sequence[str]) -> list[tuple[str, LabelRatioRow]]:
     faults = find_faults(metrics)
     return [
-        finding
+        (finding, row)
         for finding, row in read_label_ratios(metrics, "validity").items()
-        if (not requested or finding in requested)
-        and (row["value"] or 0) >= MIN_VALIDITY
-        and row["interval"]
-        and row["interval"][0] > 0
-        and finding not in faults
+        if (not requested or finding in requested) and finding not in faults
     ]
+
+
+def _is_usable(row: LabelRatioRow) -> bool:
+    value, interval = row["value"], row["interval"]
+    return value is not None and MIN_VALIDITY <= value <= MAX_VALIDITY and interval is not None and interval[0] > 0
 
 
 def spell_finding(finding: str) -> str:

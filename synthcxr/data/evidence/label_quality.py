@@ -11,6 +11,7 @@ from synthcxr.data.evidence.label_faults import (
     describe_faults,
     find_faults,
     format_ratio,
+    list_unsettled_findings,
     list_usable_findings,
     read_label_ratios,
     spell_finding,
@@ -63,7 +64,13 @@ def describe_uses(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fa
     if not read_label_ratios(metrics, "validity"):
         yield Fact("Labels may be used for", f"not known: {_describe_absence(metrics)}")
         return
-    yield Fact("Labels may be used for", _describe_usable(metrics, list_usable_findings(metrics, requested)))
+    usable = list_usable_findings(metrics, requested)
+    name = "Labels may be used for" if metrics["n_real_test"] else "Labels without a fault, by val films only"
+    yield Fact(name, _describe_usable(metrics, usable))
+    if unsettled := list_unsettled_findings(metrics, requested):
+        rows = read_label_ratios(metrics, "validity")
+        text = "; ".join(f"{spell_finding(finding)} {format_ratio(rows[finding])}" for finding in unsettled)
+        yield Fact("Not clear for", f"{text}: more images or films are necessary")
     by_fault = dict[Fault, list[str]]()
     for finding, fault in find_faults(metrics).items():
         by_fault.setdefault(fault, []).append(spell_finding(finding))

@@ -66,8 +66,21 @@ def test_images_without_any_coverage_are_red_and_marked() -> None:
     assert list_marked(good, "failed") == ["Variety"]
 
 
+def test_a_large_validity_with_a_wide_interval_is_not_clear() -> None:
+    """It is neither usable nor at fault, and is named with its interval; without test films, that is said."""
+    ratio = make_label_ratio(1.62, 0.88, 3.55)
+    labels = make_metrics()["labels"] | {
+        "validity": make_validity(Effusion=ratio, Mass=make_label_ratio(1.0, 0.8, 1.2))
+    }
+    facts = read_facts(summarise(labels=labels).answers[1])
+    assert facts["Labels may be used for"] == "Mass"
+    assert facts["Not clear for"].startswith("Effusion 1.62 (95 % CI 0.88 to 3.55)")
+    without_films = read_facts(summarise(labels=labels, n_real_test=0).answers[1])
+    assert without_films["Labels without a fault, by val films only"] == "Mass"
+
+
 def test_findings_with_one_fault_are_named_together_and_as_no_use() -> None:
-    """Caricatures of findings that were not requested are in one sentence, and none of them is usable."""
+    """Exaggerated findings that were not requested are in one sentence, and none of them is usable."""
     ratio = make_label_ratio(2.4, 1.8, 3.0, exaggerates=True)
     labels = make_metrics()["labels"] | {"validity": make_validity(Effusion=ratio, Mass=ratio, Edema=ratio)}
     good = summarise(run=make_run(labels=("Effusion",)), labels=labels).answers[1]
@@ -76,6 +89,7 @@ def test_findings_with_one_fault_are_named_together_and_as_no_use() -> None:
     facts = read_facts(good)
     assert facts["Labels may be used for"] == "no finding"
     assert facts["Not for"] == "Effusion, Mass, Edema (exaggerated)"
+    assert "Not clear for" not in facts
     assert "Not for" in list_marked(good, "failed")
 
 

@@ -51,6 +51,7 @@ def test_a_long_metric_reports_its_progress(
     measure: Callable[[], None], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without a terminal, the lines name the metric, the finished units, the rate and the time left."""
+    monkeypatch.setattr(progress, "FIRST_S", 0.0)
     monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
     measure()
     first = capsys.readouterr().err.splitlines()[0]
