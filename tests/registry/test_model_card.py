@@ -127,7 +127,7 @@ def test_judge_card_lists_scores_by_finding(metadata: dict[str, ModelMetadata]) 
 
 
 def test_generator_card_states_label_validity(metadata: dict[str, ModelMetadata]) -> None:
-    """The card has validity and specificity of each measured label, and names exaggerated findings and small weights."""
+    """The card has validity and specificity of each measured label, and names exaggeration and small weights."""
     row = {"status": "computed", "value": 1.6, "interval": [1.2, 2.0], "real": 0.7, "synthetic": 0.82}
     row |= {"n_real_positive": 12, "n_synthetic_positive": 60, "gated": False, "exaggerates": True}
     section = {"status": "computed", "mean": None, "Edema": row, "Mass": row | {"value": None, "exaggerates": False}}

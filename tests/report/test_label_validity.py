@@ -54,7 +54,7 @@ def build_metrics(validity: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_section_has_values_reasons_and_companion_numbers(tmp_path: Path) -> None:
-    """Requested findings come first; an exaggerated finding and few films are named; weights and near-duplicates are given."""
+    """Requested findings come first; exaggeration and few films are named; weights and near-duplicates are given."""
     validity = {"status": "computed", "mean": 0.7, "mean_interval": [0.5, 0.9]}
     validity |= {"Cardiomegaly": RATIO | {"exaggerates": True}, "Edema": RATIO, "Hernia": NOT_APPLICABLE}
     run = RUN | {"request": RUN["request"] | {"labels": ["Edema"]}}
