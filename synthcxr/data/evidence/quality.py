@@ -232,7 +232,7 @@ def _list_facts(
 def _describe_distance(metrics: MetricsJson, extractor: str, row: DistanceRow, gates: GateCounts) -> str:
     features = name_features(extractor, metrics.get("names", {}))
     if not is_computed(row):
-        return f"{strip_status(row['status'])} in {features}"
+        return f"not measured in {features} ({strip_status(row['status'])})"
     if row["relative"] is None:
         return f"Fréchet distance {format_number(row['value'])}, without a floor at this N, in {features}"
     value = f"{format_number(row['relative'])} {format_interval(row['relative_interval'], template=_IN_TEXT)}".rstrip()

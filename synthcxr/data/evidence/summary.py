@@ -13,7 +13,7 @@ from typing import Any
 from synthcxr.data.evidence.answer import Answer, Key, State, find_worst
 from synthcxr.data.evidence.gate_families import FAMILIES, GateCounts, describe_gate
 from synthcxr.data.evidence.identity import answer_identity
-from synthcxr.data.evidence.metric_names import name_metric_in_full
+from synthcxr.data.evidence.metric_names import name_metric
 from synthcxr.data.evidence.quality import answer_quality
 from synthcxr.data.evidence.sharing import answer_sharing
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
@@ -97,7 +97,7 @@ def describe_gates(gates: GateCounts) -> str:
     else:
         parts = [f"{n_judged} of {format_quantity(n_judged, 'gate')} passed"]
     if gates.not_applicable:
-        parts.append(f"not applicable: {_join(name_metric_in_full(gate['metric']) for gate in gates.not_applicable)}")
+        parts.append(f"not applicable: {_join(name_metric(gate['metric']) for gate in gates.not_applicable)}")
     if gates.not_set:
         parts.append(f"no gate is set on {_join(FAMILIES[family] for family in gates.not_set)}")
     return "; ".join(parts)

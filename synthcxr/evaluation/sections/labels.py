@@ -50,7 +50,7 @@ def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> Lab
     patients = comparison.real.labelled.patients(TEST_SPLITS)
     extra: dict[str, object] = {} if prevalence is None else {"prevalence": prevalence}
     if len(patients) < MIN_FILMS_FOR_DISTANCE:
-        empty = build_empty_section(len(patients), not_judged)
+        empty = build_empty_section(not_applicable(f"n = {len(patients)}"), not_judged)
         return LabelEvidence(cast(Labels, dict(empty) | extra), None)
     real, synthetic = labels.labelled_films(TEST_SPLITS), labels.synthetic
     distributions = label_distribution.compare_labels(
@@ -76,10 +76,10 @@ def compare_labels(labels: JudgeLabels, *, prevalence: Prevalence | None) -> Lab
     return LabelEvidence(cast(Labels, section), cooccurrence)
 
 
-def build_empty_section(n_real: int, not_judged: tuple[str, ...]) -> Labels:
+def build_empty_section(status: str, not_judged: tuple[str, ...]) -> Labels:
     """The section when there are too few real films."""
     return {
-        "status": not_applicable(f"n = {n_real}"),
+        "status": status,
         "shares": {},
         "total_variation": None,
         "jensen_shannon": None,

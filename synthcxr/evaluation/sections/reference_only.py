@@ -59,6 +59,7 @@ _ARRAYS = {
     "digest_judge": ArrayType("U", ()),
 }
 NO_FILMS = not_applicable("no films: give --films")
+_REQUESTED = not_applicable("the images were requested by label")
 
 
 _ARRAYS = {
@@ -209,7 +210,8 @@ def compute_distance(
     n, n_real = min(len(synthetic), reference.floor_n), len(reference.features)
     counts = {"n_synthetic": n, "floor_n": reference.floor_n, "n_test": n_real}
     if min(n, n_real) < MIN_FILMS_FOR_DISTANCE:
-        return build_empty_row(provenance, status=not_applicable(f"n = {min(n, n_real)}"), **counts)
+        status = not_applicable(f"n = {min(n, n_real)}") if n_real else _REQUESTED
+        return build_empty_row(provenance, status=status, **counts)
     value = frechet.frechet_distance(real=reference.features, synthetic=synthetic[:n])
     draws = np.array([_resample_distance(reference.features, synthetic[:n], rng) for _ in range(n_bootstrap)])
     row: dict[str, Any] = dict(build_empty_row(provenance, status=COMPUTED, **counts))
@@ -227,7 +229,7 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
     """
     n_real, n = reference.n_labelled, len(synthetic)
     if n_real < MIN_FILMS_FOR_DISTANCE:
-        return build_empty_section(n_real, not_judged)
+        return build_empty_section(not_applicable(f"n = {n_real}") if n_real else _REQUESTED, not_judged)
     names, synthetic_counts = (NO_FINDING, *FINDINGS), label_distribution.add_no_finding(synthetic).sum(axis=0)
     shares: dict[str, ShareRow] = {}
     for name, n_real_positive, n_positive in zip(names, reference.counts, synthetic_counts.astype(float), strict=True):
