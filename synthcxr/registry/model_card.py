@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from synthcxr.data.condition import find_parts
 from synthcxr.data.evidence.answer import join_words
-from synthcxr.data.evidence.summary import format_markdown, summarise_evidence
+from synthcxr.data.evidence.summary import format_markdown, select_utility, summarise_evidence
 from synthcxr.data.metrics_schema import METRICS_FILE, MetricsJson, VerdictJson
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.model_files.onnx_metadata import ModelMetadata
@@ -49,7 +49,7 @@ class CardInputs:
     """What a card is written from: model.json, metrics.json, verdict.json, run.json and the scores of each classifier.
 
     `weak` maps classifier and judge to the findings whose thresholds are based on fewer than 3 positive val films.
-    Without `run`, the card has no summary.
+    Without `run`, the card has no summary. `utility` is the content of utility.json, if there is one.
     """
 
     index: Mapping[str, Any]
@@ -58,6 +58,7 @@ class CardInputs:
     scores: Mapping[str, model_card_tables.ValScores]
     weak: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     run: Mapping[str, Any] | None = None
+    utility: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def companion_card_file(kind: str) -> str:
@@ -138,7 +139,8 @@ def _summarise_evidence(metadata: ModelMetadata, inputs: CardInputs) -> list[str
     """The summary of the evaluated dataset on the generator's card; companions have figures of their own."""
     if metadata.kind != "generator" or inputs.run is None:
         return []
-    summary = summarise_evidence(inputs.metrics, inputs.verdict, inputs.run)
+    utility = select_utility(inputs.utility, inputs.metrics)
+    summary = summarise_evidence(inputs.metrics, inputs.verdict, inputs.run, utility=utility)
     return [f"## Summary\n\n{format_markdown(summary)}"]
 
 

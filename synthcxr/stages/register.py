@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synthcxr.config import parsing
 from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import image_reader
+from synthcxr.data.evidence.summary import UTILITY_FILE
 from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
@@ -85,6 +86,7 @@ def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, data
         metrics=parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE, missing_ok=True),
         verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
         run=read_run(dataset),
+        utility=json_files.read_json(results / UTILITY_FILE) if (results / UTILITY_FILE).is_file() else {},
         scores={kind: _read_val_scores(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.evidence_files import make_metrics, make_run, make_verdict
 from support.stub_models import write_stub_models
 
 from synthcxr.data.condition import list_columns
@@ -82,6 +83,18 @@ def test_generator_card_states_memorisation(metadata: dict[str, ModelMetadata]) 
     assert "more than the 1 % expected by chance" in text
     assert "- In features" not in text
     assert "memorisation" not in render_card(metadata["generator"], make_inputs())
+
+
+def test_generator_card_states_use_for_training(metadata: dict[str, ModelMetadata]) -> None:
+    """utility.json of the same generator is in the summary; that of another one is not."""
+    difference = {"value": 0.008, "interval": [-0.006, 0.022]}
+    utility = {"generator": "g", "differences": {"real + synthetic - real twice": difference}}
+    metrics = make_metrics(models={"generator": "g", "classifier": "c", "judge": "j"})
+    inputs = CardInputs({}, metrics, make_verdict(), {}, run=make_run(), utility=utility)
+    text = render_card(metadata["generator"], inputs)
+    assert "Use for training: change of mean AUROC: real + synthetic - real twice +0.008 (-0.006 to +0.022)" in text
+    other = dataclasses.replace(inputs, utility=utility | {"generator": "other"})
+    assert "Use for training: not measured" in render_card(metadata["generator"], other)
 
 
 def test_generator_card_states_coverage(metadata: dict[str, ModelMetadata]) -> None:
