@@ -94,6 +94,7 @@ class LabelRate:
             cost += f", none of {self.n_conditioned:,} confirmed with method conditional"
         elif self.n_confirmed:
             cost += f", {self.n_conditioned / self.n_confirmed:.1f} with method conditional"
+            cost += f": {self.n_confirmed:,} of {self.n_conditioned:,} confirmed"
         note = ", weak threshold" if self.weak else ""
         return f"{self.finding:<20} {self.share:>7.2%}  (95 % CI {low:.2%} to {high:.2%}; {cost}{note})"
 
