@@ -1,8 +1,9 @@
 """Where the time of `generate` goes: the processor seconds of each step, for images of a model in one process.
 
-Each step is the functions that do it, wrapped by a clock. The steps in background threads count the processor time of
-their thread. The two networks use every core, so they count the processor time of the process, without that of the
-background steps in the meantime. "other" is the rest: imports, opening the models, Python between the steps.
+Each step is the functions that do it, wrapped by a clock; a step within another one counts once, as the inner one. The
+steps in background threads count the processor time of their thread. The two networks use every core, so they count the
+processor time of the process, without that of the background steps in the meantime. "other" is the rest: imports,
+opening the models, Python between the steps.
 
     python benchmarks/generate_shares.py [--models registry/starter] [--n 2000] [--rounds 3]
         [--out benchmarks/results/generate_shares.json]
@@ -38,6 +39,7 @@ class Clock:
         self.networks: dict[str, float] = collections.defaultdict(float)
         self.background: dict[str, float] = collections.defaultdict(float)
         self._lock = threading.Lock()
+        self._nested = threading.local()
 
     def wrap(self, owner: Any, name: str, step: str | Callable[[Any], str], *, all_threads: bool = False) -> None:
         """Replace a function by one that adds its time to a step, which may follow from its first argument."""
@@ -51,13 +53,15 @@ class Clock:
 
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
+            outer, self._nested.seconds = getattr(self._nested, "seconds", 0.0), 0.0
             started = now()
             try:
                 return function(*arguments, **options)
             finally:
                 key, seconds = step if isinstance(step, str) else step(arguments[0]), now() - started
                 with self._lock:
-                    (self.networks if all_threads else self.background)[key] += seconds
+                    (self.networks if all_threads else self.background)[key] += seconds - self._nested.seconds
+                self._nested.seconds = outer + seconds
 
         setattr(owner, name, timed)
 

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,36 +113,34 @@ def _measure_divergence(table: Table, kwargs: Mapping[str, Any]) -> _Outcome:
     return _Outcome(value <= kwargs["threshold"], value=value)
 
 
-def _of_values(find_right: Callable[[Values, Mapping[str, Any]], Iterable[bool]]) -> Callable[..., _Outcome]:
+def _of_values(is_right: Callable[[Any, Mapping[str, Any]], bool]) -> Callable[..., _Outcome]:
     """An expectation that holds for each value of a column that is not null."""
 
     def evaluate(table: Table, kwargs: Mapping[str, Any]) -> _Outcome:
-        values = table[kwargs["column"]]
-        is_right = zip(values, find_right(values, kwargs), strict=True)
-        failing = [row for row, (value, right) in enumerate(is_right) if not (right or _is_null(value))]
+        values = enumerate(table[kwargs["column"]])
+        failing = [row for row, value in values if not (_is_null(value) or is_right(value, kwargs))]
         return _Outcome(not failing, failing=failing)
 
     return evaluate
 
 
-def _are_unique(values: Values, _: Mapping[str, Any]) -> Iterable[bool]:
-    counts = collections.Counter(values)
-    return (counts[value] == 1 for value in values)
+def _is_in_set(value: Any, kwargs: Mapping[str, Any]) -> bool:
+    return value in kwargs["value_set"]
 
 
-def _are_in_set(values: Values, kwargs: Mapping[str, Any]) -> Iterable[bool]:
-    allowed = set(kwargs["value_set"])
-    return (value in allowed for value in values)
+def _matches_regex(value: Any, kwargs: Mapping[str, Any]) -> bool:
+    return re.search(kwargs["regex"], str(value)) is not None
 
 
-def _match_regex(values: Values, kwargs: Mapping[str, Any]) -> Iterable[bool]:
-    pattern = re.compile(kwargs["regex"])
-    return (pattern.search(str(value)) is not None for value in values)
+def _is_above(value: Any, kwargs: Mapping[str, Any]) -> bool:
+    return bool(value > kwargs["min_value"] if kwargs.get("strict_min") else value >= kwargs["min_value"])
 
 
-def _are_above(values: Values, kwargs: Mapping[str, Any]) -> Iterable[bool]:
-    bound = kwargs["min_value"]
-    return (value > bound if kwargs.get("strict_min") else value >= bound for value in values)
+def _find_repeated_values(table: Table, kwargs: Mapping[str, Any]) -> _Outcome:
+    values = table[kwargs["column"]]
+    counts = collections.Counter(_list_present(values))
+    failing = [row for row, value in enumerate(values) if not _is_null(value) and counts[value] > 1]
+    return _Outcome(not failing, failing=failing)
 
 
 def _find_groups_with_one_value(table: Table, kwargs: Mapping[str, Any]) -> _Outcome:
@@ -160,9 +158,9 @@ _EXPECTATIONS: dict[str, Callable[[Table, Mapping[str, Any]], _Outcome]] = {
     "expect_table_row_count_to_be_between": _count_rows_between,
     "expect_column_max_to_be_between": _find_maximum,
     "expect_column_kl_divergence_to_be_less_than": _measure_divergence,
-    "expect_column_values_to_be_unique": _of_values(_are_unique),
-    "expect_column_values_to_be_in_set": _of_values(_are_in_set),
-    "expect_column_values_to_match_regex": _of_values(_match_regex),
-    "expect_column_values_to_be_between": _of_values(_are_above),
+    "expect_column_values_to_be_unique": _find_repeated_values,
+    "expect_column_values_to_be_in_set": _of_values(_is_in_set),
+    "expect_column_values_to_match_regex": _of_values(_matches_regex),
+    "expect_column_values_to_be_between": _of_values(_is_above),
     "expect_groups_to_keep_to_one_value": _find_groups_with_one_value,
 }

@@ -160,6 +160,11 @@ class ClosestPairRow(TypedDict):
     rank: float
 
 
+EXAGGERATION_LIMIT = 1.3
+"""A validity above this, with an interval above 1, exaggerates: the finding is more obvious than on films. With a wider
+interval it may exaggerate."""
+
+
 class FlaggedShareRow(TypedDict):
     """The fields of `FlaggedShare`."""
 

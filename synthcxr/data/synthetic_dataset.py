@@ -231,7 +231,7 @@ def _parse_record(row: Mapping[str, str]) -> ImageRecord:
 def _parse_integer(row: Mapping[str, str], column: str) -> int:
     number = int(row[column]) if re.fullmatch("-?[0-9]{1,20}", row[column]) else None
     if number is None or number >= 2**64:
-        raise _CellError(column, "not whole numbers")
+        raise _CellError(column, "not numbers")
     if number < 0:
         raise _CellError(column, "negative")
     return number

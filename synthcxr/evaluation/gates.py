@@ -105,12 +105,12 @@ _SHARES = {
 }
 _LABEL_RATIOS = {
     "validity": (
-        "label validity of {0} (separation of images by the label in the judge's scores, relative to real test films;"
-        " 1: as films, 0: none)"
+        "label validity of {0}: how well the judge separates images with and without the label (1: as well as real test"
+        " films, 0: not at all)"
     ),
     "specificity": (
-        "label specificity of {0} (the same, against images and real test films with other findings; 1: as films, 0:"
-        " none)"
+        "label specificity of {0}: the same against images with other findings (1: as well as real test films, 0: not"
+        " at all)"
     ),
 }
 _EFFECTIVE_SHARE = "effective sample size of the weighted images, as a share of their number"

@@ -142,7 +142,7 @@ def list_memorisation_limits(metrics: MetricsJson) -> list[str]:
     """Return a limit for each space in which more images are close to training films than expected by chance."""
     return [
         f"- In {_name_space(space, metrics)}, {_percent(row['share'])} of the images (95 % CI from"
-        f" {_percent(row['share_low'])}) are closer to a training film than 99 % of the held-out films are: more than"
+        f" {_percent(row['share_low'])}) are closer to a training film than 99 % of the comparison films are: more than"
         f" the {_percent(row['expected'])} expected by chance."
         for space, row in _measured_spaces(metrics)
         if row.get("share_low", 0) > row.get("expected", 1)

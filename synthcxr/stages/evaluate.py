@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from synthcxr.checks import synthetic as suite
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.config.schema import Device, EvaluateConfig, Gate
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
@@ -310,8 +311,6 @@ def _compute_elsewhere(inputs: _Inputs, extractor: Extractor, real: RealSet | No
 
 def _check_dataset(inputs: _Inputs, *, n_test: int | None) -> Checks:
     """Run the checks of the dataset; with `n_test` films, also report that `require_unseen` passed for them."""
-    from synthcxr.checks import synthetic as suite  # great-expectations takes seconds to import
-
     result = suite.check_dataset(inputs.synthetic.path, images=True, reference=None, max_label_kl=None)
     if n_test is not None:
         result = CheckResult.from_lines((*result.lines, suite.confirm_no_leakage(n_test)))

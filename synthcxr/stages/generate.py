@@ -239,7 +239,7 @@ def _draw_part(
 
 def _check_dataset(folder: Path, run: Mapping[str, Any], request: GenerationRequest) -> CheckResult:
     """Run the checks of synthetic datasets; DataError names those that fail."""
-    from synthcxr.checks import synthetic  # pandas takes a while to import
+    from synthcxr.checks import synthetic  # not before the images exist: a dry run does without
 
     reference = request.count_requested_findings() if run["complete"] and request.fixes_every_finding() else None
     checks = synthetic.check_dataset(folder, images=True, reference=reference, max_label_kl=MAX_MIX_KL, is_direct=True)

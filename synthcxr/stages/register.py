@@ -24,6 +24,7 @@ from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.registry.model_card_tables import ValScores
+from synthcxr.report.optional_experiments import UtilityJson
 from synthcxr.storage import clean_up, digests, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")
@@ -81,12 +82,13 @@ def run(
 def _read_inputs(models: Path, trained: Mapping[Kind, Path], results: Path, dataset: Path) -> _Inputs:
     model_folder.verify_files(models)
     metadata = {kind: onnx_metadata.read(models / f"{kind}.onnx", kind=kind) for kind in KINDS}
+    utility = results / UTILITY_FILE
     card = model_card.CardInputs(
         index=model_folder.read_complete_index(models),
         metrics=parsing.read_json(MetricsJson, results / METRICS_FILE, advice=_ADVICE, missing_ok=True),
         verdict=parsing.read_json(VerdictJson, results / VERDICT_FILE, advice=_ADVICE),
         run=read_run(dataset),
-        utility=json_files.read_json(results / UTILITY_FILE) if (results / UTILITY_FILE).is_file() else {},
+        utility=parsing.read_json(UtilityJson, utility, missing_ok=True) if utility.is_file() else {},
         scores={kind: _read_val_scores(trained[kind] / "metrics.json") for kind in promotion.COMPANIONS},
         weak={kind: metadata[kind].weak for kind in promotion.COMPANIONS},
     )

@@ -110,12 +110,12 @@ def _parse_rows(lines: Iterator[str], columns: Collection[str]) -> Iterator[dict
 
 
 def to_number(cell: str, *, no_number: float) -> float:
-    """The number in a cell, by the rules of pandas; `no_number` for text and for NaN."""
+    """The number in a cell; `no_number` for text and for NaN."""
     try:
         number = float(cell)
     except ValueError:
         return no_number
-    return no_number if "_" in cell or math.isnan(number) else number
+    return no_number if "_" in cell or not cell.isascii() or math.isnan(number) else number
 
 
 def read_table(

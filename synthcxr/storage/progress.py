@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, elsewhere a line after 3 seconds and then every 10 seconds."""
+"""Progress of long work on stderr: a bar on a terminal, elsewhere a line after 5 seconds and then every 10 seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol, Self, TextIO, TypeVar
 
 from tqdm import tqdm
 
-FIRST_S, INTERVAL_S = 3.0, 10.0
+FIRST_S, INTERVAL_S = 5.0, 10.0
 
 T = TypeVar("T")
 

@@ -69,6 +69,14 @@ def test_a_worker_on_another_device_is_an_error(project: EvaluationProject) -> N
         dataclasses.replace(spec, device_type="Other")()
 
 
+def test_a_worker_without_the_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is one line, as in this process, and not a traceback of the worker."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    spec = ExtractorSpec(extractors.Provenance(efficientnet_lite0.NAME, "", ""), "cpu", "cpu")
+    with pytest.raises(ArtifactError, match="a worker cannot run efficientnet-lite0: install it with"):
+        spec()
+
+
 @needs_lite0
 def test_a_worker_with_other_weights_is_an_error() -> None:
     """A worker does not compute features with weights that differ from those of this process."""

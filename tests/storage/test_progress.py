@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_line_after_three_seconds_and_then_every_ten() -> None:
+def test_a_line_after_five_seconds_and_then_every_ten() -> None:
     """A line names the task, the count, the rate and the time left; updates within 10 s of a line write none."""
     clock, stream = Clock(), io.StringIO()
     progress = ProgressLines("generate", total=1000, unit="images", stream=stream, clock=clock)
@@ -32,9 +32,9 @@ def test_a_line_after_three_seconds_and_then_every_ten() -> None:
         clock.now_s += 0.5
         progress.update(10)
     assert stream.getvalue().splitlines() == [
-        "generate: 60 of 1,000 images, 20 images/s, 47 s left",
-        "generate: 260 of 1,000 images, 20 images/s, 37 s left",
-        "generate: 460 of 1,000 images, 20 images/s, 27 s left",
+        "generate: 100 of 1,000 images, 20 images/s, 45 s left",
+        "generate: 300 of 1,000 images, 20 images/s, 35 s left",
+        "generate: 500 of 1,000 images, 20 images/s, 25 s left",
     ]
 
 
@@ -50,11 +50,15 @@ def test_resumed_work_counts_only_its_own_rate() -> None:
 
 
 def test_short_work_writes_nothing() -> None:
-    """Work that ends within 3 s writes no line."""
-    stream = io.StringIO()
-    with ProgressLines("sizes", total=2, unit="films", stream=stream, clock=Clock()) as progress:
-        progress.update(2)
-    assert stream.getvalue() == ""
+    """Work that ends within 5 s writes no line."""
+    clock, stream = Clock(), io.StringIO()
+    with ProgressLines("sizes", total=3, unit="films", stream=stream, clock=clock) as progress:
+        clock.now_s += 4.9
+        progress.update()
+        assert stream.getvalue() == ""
+        clock.now_s += 0.2
+        progress.update()
+    assert stream.getvalue() == "sizes: 2 of 3 films, 0.392 films/s, 3 s left\n"
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

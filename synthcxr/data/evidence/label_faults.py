@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from synthcxr.data.evidence.answer import join_words
-from synthcxr.data.metrics_rows import LabelRatioRow
+from synthcxr.data.metrics_rows import EXAGGERATION_LIMIT, LabelRatioRow
 from synthcxr.data.metrics_schema import MetricsJson, is_computed, label_ratio_rows
 from synthcxr.data.number_format import format_interval, format_number
 
@@ -14,8 +14,6 @@ Fault = Literal["exaggerated", "wrong way round", "weaker than on films", "only 
 
 MIN_VALIDITY = 0.5
 """A label with a lower validity separates the images less than half as well as it separates films."""
-MAX_VALIDITY = 1.3
-"""A label with a larger validity may be exaggerated, even if the interval is too wide to say so."""
 _IN_TEXT = "(95 % CI {} to {})"
 
 
@@ -64,7 +62,9 @@ def _list_faultless(metrics: MetricsJson, requested: Sequence[str]) -> list[tupl
 
 def _is_usable(row: LabelRatioRow) -> bool:
     value, interval = row["value"], row["interval"]
-    return value is not None and MIN_VALIDITY <= value <= MAX_VALIDITY and interval is not None and interval[0] > 0
+    return (
+        value is not None and MIN_VALIDITY <= value <= EXAGGERATION_LIMIT and interval is not None and interval[0] > 0
+    )
 
 
 def spell_finding(finding: str) -> str:

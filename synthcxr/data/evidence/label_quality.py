@@ -65,7 +65,7 @@ def describe_uses(metrics: MetricsJson, requested: Sequence[str]) -> Iterator[Fa
         yield Fact("Labels may be used for", f"not known: {_describe_absence(metrics)}")
         return
     usable = list_usable_findings(metrics, requested)
-    name = "Labels may be used for" if metrics["n_real_test"] else "Labels without a fault, by val films only"
+    name = "Labels may be used for" if metrics["n_real_test"] else "No fault found with val films for"
     yield Fact(name, _describe_usable(metrics, usable))
     if unsettled := list_unsettled_findings(metrics, requested):
         rows = read_label_ratios(metrics, "validity")

@@ -13,7 +13,7 @@ from synthcxr.data.number_format import format_count, format_interval, format_nu
 from synthcxr.data.number_format import format_percent_interval as format_shares
 
 EXPECTED_SHARE = 0.01
-"""The share of images that are closer than 99 % of the held-out films by chance."""
+"""The share of images that are closer than 99 % of the comparison films by chance."""
 MIN_RECALL = 0.5
 """A space that detects fewer planted copies of a kind does not examine this kind of copy."""
 MAX_DETECTABLE_SHARE = 0.05
@@ -40,6 +40,7 @@ def answer_sharing(metrics: MetricsJson, gates: GateCounts) -> Answer:
     skipped = {space: row["status"] for space, row in spaces.items() if space not in computed}
     reasons = [
         *(_judge_space(space, row) for space, row in computed.items()),
+        *(reason for space, row in computed.items() for reason in _judge_held_out_only(space, row)),
         *(reason for space, row in computed.items() for reason in _judge_power(space, row)),
         *_judge_gates(gates.select(("copying",)), computed),
         *_judge_skipped(computed, skipped),
@@ -126,17 +127,30 @@ def _judge_space(space: str, row: PrivacyRow) -> Reason:
     return Reason("passed", f"{sentence}.")
 
 
+def _judge_held_out_only(space: str, row: PrivacyRow) -> list[Reason]:
+    """What only the stand-ins explain: copies of them, or films of their source that are near each other."""
+    alone = row.get("held_out_only")
+    if alone is None or _is_flagged(row) or alone["interval"][0] <= EXPECTED_SHARE:
+        return []
+    share = f"{format_percent(alone['share'])} {format_shares(alone['interval'], template=_IN_TEXT)}"
+    sentence = (
+        f"In {name_space(space)}, {share} are closer to a training film than 99 % of the held-out films alone, 1 %"
+        " expected by chance: films without comparable held-out films may have been copied, or resemble each other."
+    )
+    return [Reason("open", sentence)]
+
+
 def _name_null(row: PrivacyRow) -> str:
-    return "held-out films and their stand-ins" if row.get("n_null_training") else "held-out films"
+    return "comparison films" if row.get("n_null_training") else "held-out films"
 
 
 def _describe_closest(space: str, row: PrivacyRow) -> str:
-    """How many images are closer than any held-out film, and how many of the closest pairs are the same picture."""
+    """How many images are closer than any comparison film, and how many of the closest pairs are the same picture."""
     n_null = row.get("n_null")
     expected = f" ({format_number(row['n'] / (n_null + 1), digits=2)} expected by chance)" if n_null else ""
     text = (
         f"{format_count(row['n_below_null'])} of {format_count(row['n'])} images are closer to a training film than any"
-        f" held-out film{expected}"
+        f" {_name_null(row).removesuffix('s')}{expected}"
     )
     pairs, threshold = row.get("pairs", []), row.get("threshold")
     if space != PIXELS or not pairs or threshold is None:
@@ -216,7 +230,8 @@ def _describe_without_stand_ins(computed: Mapping[str, PrivacyRow]) -> str:
         for space, row in ((space, row.get("held_out_only")) for space, row in computed.items())
         if row is not None
     ]
-    return f"With the held-out films alone, near copies are {'; '.join(shares)}. " if shares else ""
+    expected = "1 % expected by chance"
+    return f"With the held-out films alone, near copies are {'; '.join(shares)}, {expected}. " if shares else ""
 
 
 def _advise(flagged: Sequence[str], computed: Mapping[str, PrivacyRow]) -> str:

@@ -9,7 +9,7 @@ from synthcxr.config.schema import Device
 from synthcxr.data.images import UInt8
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.features.engine import Outputs, Worker
-from synthcxr.evaluation.features.extractors import Provenance, open_extractor
+from synthcxr.evaluation.features.extractors import Provenance, find_unavailable, open_extractor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,8 @@ class ExtractorSpec:
     def __call__(self) -> Worker:
         """Open the extractor."""
         name = self.provenance.extractor
+        if missing := find_unavailable((name,)):
+            raise ArtifactError(f"--engine ray: a worker cannot run {name}: {missing[name]}")
         extractor = open_extractor(name, self.device)
         if (extractor.provenance, extractor.device) != (self.provenance, self.device_type):
             raise ArtifactError(

@@ -100,8 +100,9 @@ class ClosestPair:
 class MemorisationResult:
     """The results in one space: `nearest` covers all images, `pairs` the N_PAIRS closest, in order of distance.
 
-    The null of `copies` has the held-out films and `n_null_training` training films in their place. If there are such
-    training films, `held_out_only` is the share of flagged images with the held-out films alone as the null.
+    The null of `copies` has the held-out films, and `n_null_training` training films that stand in for missing ones.
+    If there are such training films, `held_out_only` is the share of flagged images with the held-out films alone as
+    the null.
     """
 
     n_training: int

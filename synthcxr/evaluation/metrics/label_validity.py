@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.metrics_rows import EXAGGERATION_LIMIT
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.storage.progress import track
@@ -33,8 +34,6 @@ MIN_IMAGES = 10
 """The images with the label, and those without it, that an AUROC on images needs."""
 MAX_UNDISTINGUISHED_SHARE = 0.05
 """If at most this share of the images with another finding lacks the label, it does not distinguish: specificity 0."""
-EXAGGERATION_LIMIT = 1.3
-"""A validity above this, with an interval above 1, exaggerates: the finding is more obvious than on films."""
 _WEIGHTS_PER_CHUNK = 1_000_000
 
 

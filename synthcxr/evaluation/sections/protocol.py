@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthcxr.data.metrics_rows import EXAGGERATION_LIMIT
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
 from synthcxr.evaluation.baseline import Baseline
 from synthcxr.evaluation.comparison import Comparison
@@ -142,7 +143,7 @@ def _describe_validity(films: str, baseline: Baseline | None) -> str:
         " another finding and not this one; it is 0 if hardly any image with another finding lacks this one. Intervals"
         " resample patients and images. A finding is not applicable if the interval of the AUROC on films holds 0.5,"
         f" and enters no gate and no mean with fewer than {label_validity.MIN_GATED_POSITIVES} positive films. A value"
-        f" above {label_validity.EXAGGERATION_LIMIT:g} with an interval above 1 is named: the images exaggerate."
+        f" above {EXAGGERATION_LIMIT:g} with an interval above 1 is named: the images exaggerate."
     )
 
 

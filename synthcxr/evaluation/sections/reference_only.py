@@ -62,16 +62,6 @@ NO_FILMS = not_applicable("no films: give --films")
 _REQUESTED = not_applicable("the images were requested by label")
 
 
-_ARRAYS = {
-    "judge_features": ArrayType("f", (None, None)),
-    "counts": ArrayType("fiu", (len(FINDINGS) + 1,)),
-    "n_val": ArrayType("iu", ()),
-    "floor_judge": ArrayType("f", ()),
-    "floor_n": ArrayType("iu", ()),
-    "digest_judge": ArrayType("U", ()),
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Reference:
     """The content of reference.npz.
@@ -89,6 +79,7 @@ class Reference:
     film_labels: FilmLabels | None
     film_variety: FilmVariety | None
     film_similarity: FilmSimilarity | None
+    is_withheld: bool = False
 
     @classmethod
     def read(cls, path: Path, *, judge_digest: str, config: EvaluateConfig) -> Reference:
@@ -132,6 +123,7 @@ class Reference:
             n_labelled=0,
             film_variety=None,
             film_similarity=None,
+            is_withheld=True,
         )
 
 
@@ -210,7 +202,7 @@ def compute_distance(
     n, n_real = min(len(synthetic), reference.floor_n), len(reference.features)
     counts = {"n_synthetic": n, "floor_n": reference.floor_n, "n_test": n_real}
     if min(n, n_real) < MIN_FILMS_FOR_DISTANCE:
-        status = not_applicable(f"n = {min(n, n_real)}") if n_real else _REQUESTED
+        status = _REQUESTED if reference.is_withheld else not_applicable(f"n = {min(n, n_real)}")
         return build_empty_row(provenance, status=status, **counts)
     value = frechet.frechet_distance(real=reference.features, synthetic=synthetic[:n])
     draws = np.array([_resample_distance(reference.features, synthetic[:n], rng) for _ in range(n_bootstrap)])
@@ -229,7 +221,8 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
     """
     n_real, n = reference.n_labelled, len(synthetic)
     if n_real < MIN_FILMS_FOR_DISTANCE:
-        return build_empty_section(not_applicable(f"n = {n_real}") if n_real else _REQUESTED, not_judged)
+        status = _REQUESTED if reference.is_withheld else not_applicable(f"n = {n_real}")
+        return build_empty_section(status, not_judged)
     names, synthetic_counts = (NO_FINDING, *FINDINGS), label_distribution.add_no_finding(synthetic).sum(axis=0)
     shares: dict[str, ShareRow] = {}
     for name, n_real_positive, n_positive in zip(names, reference.counts, synthetic_counts.astype(float), strict=True):

@@ -76,7 +76,7 @@ def test_a_large_validity_with_a_wide_interval_is_not_clear() -> None:
     assert facts["Labels may be used for"] == "Mass"
     assert facts["Not clear for"].startswith("Effusion 1.62 (95 % CI 0.88 to 3.55)")
     without_films = read_facts(summarise(labels=labels, n_real_test=0).answers[1])
-    assert without_films["Labels without a fault, by val films only"] == "Mass"
+    assert without_films["No fault found with val films for"] == "Mass"
 
 
 def test_findings_with_one_fault_are_named_together_and_as_no_use() -> None:

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from synthcxr.data.findings import FINDINGS
+from synthcxr.data.metrics_rows import EXAGGERATION_LIMIT
 from synthcxr.evaluation.metrics import label_validity
 from synthcxr.evaluation.metrics.label_validity import LabelledScores, LabelRatios, Separation
 
@@ -124,7 +125,7 @@ def test_exaggerated_findings_are_named() -> None:
     assert all(ratio.value is not None and ratio.value <= 1.3 for ratio in film_like.by_finding.values())
     for ratio in validity.by_finding.values():
         assert ratio.value is not None and ratio.interval is not None
-        assert ratio.exaggerates == (ratio.value > label_validity.EXAGGERATION_LIMIT and ratio.interval[0] > 1)
+        assert ratio.exaggerates == (ratio.value > EXAGGERATION_LIMIT and ratio.interval[0] > 1)
     weak_judge = measure_against_weak_judge(score(rng, labels, finding=6.0, abnormal=0), labels)
     assert all(ratio.exaggerates for ratio in weak_judge.by_finding.values())
 
