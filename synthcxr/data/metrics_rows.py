@@ -160,9 +160,7 @@ class ClosestPairRow(TypedDict):
     rank: float
 
 
-EXAGGERATION_LIMIT = 1.3
-"""A validity above this, with an interval above 1, exaggerates: the finding is more obvious than on films. With a wider
-interval it may exaggerate."""
+EXAGGERATION_LIMIT = 1.3  # a validity above this exaggerates, if its interval is above 1
 
 
 class FlaggedShareRow(TypedDict):
