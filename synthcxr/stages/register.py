@@ -14,6 +14,7 @@ from synthcxr.config import parsing
 from synthcxr.config.schema import RegisterConfig, load_config
 from synthcxr.data import image_reader
 from synthcxr.data.evidence.summary import UTILITY_FILE
+from synthcxr.data.experiment_rows import UtilityJson
 from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
@@ -24,7 +25,6 @@ from synthcxr.project import revision
 from synthcxr.registry import client, model_card, promotion, promotion_policy, publish, run_metrics, tracking_uri
 from synthcxr.registry.model_address import GENERATOR_MODEL
 from synthcxr.registry.model_card_tables import ValScores
-from synthcxr.report.optional_experiments import UtilityJson
 from synthcxr.storage import clean_up, digests, json_files, output_lock
 
 KINDS: tuple[Kind, ...] = ("generator", "classifier", "judge")

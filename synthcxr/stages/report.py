@@ -13,6 +13,7 @@ from synthcxr.config import parsing
 from synthcxr.config.schema import ReportConfig
 from synthcxr.data import image_reader
 from synthcxr.data.evidence.summary import UTILITY_FILE, summarise_evidence
+from synthcxr.data.experiment_rows import DisturbJson, UtilityJson
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
 from synthcxr.data.run_schema import RunJson
@@ -25,7 +26,7 @@ from synthcxr.report.findings import build_findings_section
 from synthcxr.report.html import Report, render_report
 from synthcxr.report.label_validity import build_label_validity_section, build_validity_plot
 from synthcxr.report.memorisation import build_memorisation_section
-from synthcxr.report.optional_experiments import DisturbJson, Experiments, UtilityJson, build_utility_section
+from synthcxr.report.optional_experiments import Experiments, build_utility_section
 from synthcxr.report.provenance import RegisteredJson
 from synthcxr.report.section import Section
 from synthcxr.report.thumbnails import IMAGES_TITLE, build_images_section
