@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import importlib.util
 import json
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -32,14 +32,14 @@ needs_lite0 = pytest.mark.skipif(
 
 
 class RecordingEngine:
-    """Runs batches here, after its specification went through the bytes that another process would get."""
+    """Runs batches here, with a copy of the specification, as another process would get one."""
 
     def __init__(self) -> None:
         self.n_images = 0
 
     @contextlib.contextmanager
     def __call__(self, spec: WorkerSpec) -> Iterator[RunAll]:
-        worker = pickle.loads(pickle.dumps(spec))()
+        worker = copy.deepcopy(spec)()
 
         def run_all(batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
             for batch in batches:
