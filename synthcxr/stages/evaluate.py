@@ -29,7 +29,7 @@ from synthcxr.evaluation import config_check, gates, headline_metrics
 from synthcxr.evaluation.baseline import MAX_IMAGES, SEED_OFFSET, Baseline
 from synthcxr.evaluation.comparison import Comparison, ComparisonFeatures, JudgeLabels
 from synthcxr.evaluation.features import cache, extractors
-from synthcxr.evaluation.features.engine import Engine, WorkerSpec
+from synthcxr.evaluation.features.engine import Engine, WorkerSpec, open_on_first_use
 from synthcxr.evaluation.features.extractor_spec import ExtractorSpec
 from synthcxr.evaluation.features.extractors import JUDGE, Extractor
 from synthcxr.evaluation.gates import Verdict
@@ -302,7 +302,7 @@ def _compute_elsewhere(inputs: _Inputs, extractor: Extractor, real: RealSet | No
     spec: WorkerSpec = ExtractorSpec(extractor.provenance, inputs.config.device, extractor.device)
     if extractor.provenance.extractor == JUDGE:
         spec = SessionSpec.from_session(inputs.models / JUDGE_FILE, inputs.judge)
-    with inputs.engine(spec) as run_elsewhere:
+    with open_on_first_use(inputs.engine, spec) as run_elsewhere:
         distributed = dataclasses.replace(extractor, run_elsewhere=run_elsewhere)
         inputs.synthetic.outputs(distributed)
         if real is not None:

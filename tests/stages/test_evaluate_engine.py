@@ -36,9 +36,11 @@ class RecordingEngine:
 
     def __init__(self) -> None:
         self.n_images = 0
+        self.n_starts = 0
 
     @contextlib.contextmanager
     def __call__(self, spec: WorkerSpec) -> Iterator[RunAll]:
+        self.n_starts += 1
         worker = copy.deepcopy(spec)()
 
         def run_all(batches: Iterable[np.ndarray]) -> Iterator[Outputs]:
@@ -57,9 +59,9 @@ def test_an_engine_computes_every_feature_and_the_figures_are_the_same(project: 
     engine = RecordingEngine()
     distributed.evaluate(engine=engine)
     assert distributed.read_json() == expected
-    assert engine.n_images == 90 + 161
+    assert (engine.n_images, engine.n_starts) == (90 + 161, 1)
     distributed.evaluate(engine=engine)
-    assert engine.n_images == 90 + 161, "the second run reads the cache"
+    assert (engine.n_images, engine.n_starts) == (90 + 161, 1), "the second run reads the cache and starts no worker"
 
 
 def test_a_worker_on_another_device_is_an_error(project: EvaluationProject) -> None:

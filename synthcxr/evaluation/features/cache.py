@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from synthcxr.errors import DataError
 from synthcxr.storage import atomic, digests, numpy_files
+from synthcxr.storage.progress import print_line
 
 DEFAULT_FOLDER = Path(".cache/synthcxr/features")
 
@@ -30,9 +30,10 @@ def load_or_compute(
     if stored is not None:
         return stored
     arrays = compute()
-    # A folder that cannot be written only means that the next run computes the arrays again.
-    with contextlib.suppress(OSError):
+    try:
         _write(path, arrays)
+    except OSError as error:
+        print_line(f"{folder}: cannot store features ({error.strerror}); they are computed each time they are needed")
     return arrays
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -23,3 +25,11 @@ class WorkerSpec(Protocol):
 
 Engine = Callable[[WorkerSpec], AbstractContextManager[RunAll]]
 """Opens processes, each with a worker of its own, and gives the function that runs batches of images in them."""
+
+
+@contextlib.contextmanager
+def open_on_first_use(engine: Engine, spec: WorkerSpec) -> Iterator[RunAll]:
+    """Give the function of an engine, whose processes start when it is first called."""
+    with contextlib.ExitStack() as stack:
+        start = functools.cache(lambda: stack.enter_context(engine(spec)))
+        yield lambda batches: start()(batches)

@@ -55,7 +55,9 @@ def test_the_folder_has_a_gitignore_and_no_partial_file(tmp_path: Path) -> None:
     assert [name for name in names if not name.endswith(".npz")] == [".gitignore"]
 
 
-def test_a_folder_that_cannot_be_written_does_not_fail(tmp_path: Path) -> None:
-    """If a file is in the place of the folder, the arrays are computed and returned."""
-    (tmp_path / "taken").write_text("")
-    assert cache.load_or_compute(tmp_path / "taken", KEY, CountingComputation())["features"].shape == (3, 2)
+def test_a_folder_that_cannot_be_written_does_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If a file is in the place of the folder, the arrays are computed and returned, and a line says so."""
+    folder = tmp_path / "taken"
+    folder.write_text("")
+    assert cache.load_or_compute(folder, KEY, CountingComputation())["features"].shape == (3, 2)
+    assert capsys.readouterr().err.startswith(f"{folder}: cannot store features (")
