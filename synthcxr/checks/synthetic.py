@@ -25,7 +25,6 @@ from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import (
-    CHECKED_NUMBERS,
     PROBABILITY_COLUMNS,
     RUN_FILE,
     read_run,
@@ -96,10 +95,8 @@ def build_table(dataset: Path) -> pd.DataFrame:
     """Read metadata.csv and every image, and add the computed columns that the checks use."""
     import pandas as pd
 
-    table, run_json = read_unchecked_metadata(dataset), read_run(dataset)
+    table, run_json = read_unchecked_metadata(dataset, no_number=_NO_NUMBER), read_run(dataset)
     _read_counts(dataset, run_json)
-    for column in CHECKED_NUMBERS:
-        table[column] = pd.to_numeric(table[column], errors="coerce").fillna(_NO_NUMBER)
     computed = _compute_columns(dataset, table, run_json, images=True)
     return table.assign(**{name: pd.Series(values, table.index) for name, values in computed.items()})
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Candidate, Seed
@@ -40,6 +39,7 @@ METADATA_COLUMNS = (
 )
 TRAIN_DISTANCE_COLUMN = "train_distance"
 STEPS_COLUMN = "steps"
+_INTEGER = re.compile("-?[0-9]{1,20}")
 _NAME_INSIDE = re.compile(r"(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+(?:/(?!\.{0,2}(?:/|$))[^/\\:\x00-\x1f]+)*")
 JUDGE_COLUMNS = tuple(f"judge_{finding}" for finding in FINDINGS)
 JUDGE_FINDINGS_COLUMN = "Judge Findings"
@@ -49,8 +49,8 @@ _TEXT_COLUMNS = (
 )
 CHECKED_NUMBERS = (*PROBABILITY_COLUMNS, "weight")
 """The columns of numbers that the checks of a dataset read."""
-_INTEGER_COLUMNS = ("index", "seed", STEPS_COLUMN)
-_NUMBER_COLUMNS = (*CHECKED_NUMBERS, TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS)
+_INTEGER_COLUMNS = frozenset({"index", "seed", STEPS_COLUMN})
+_NUMBER_COLUMNS = frozenset({*CHECKED_NUMBERS, TRAIN_DISTANCE_COLUMN, *JUDGE_COLUMNS})
 _ADVICE = "generate the dataset again"
 OPTIONAL_COLUMNS = (
     *(TRAIN_DISTANCE_COLUMN, STEPS_COLUMN, *JUDGE_COLUMNS, JUDGE_FINDINGS_COLUMN),
@@ -121,24 +121,9 @@ def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.writerow([format(cell, spec) if isinstance(cell, float) else cell for cell, spec in cells])
 
 
-def read_unchecked_metadata(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv as a table; DataError where it is absent, lacks a column or names a file elsewhere.
-
-    Columns of numbers may have text: the checks of a dataset list the rows.
-    """
-    table = csv_files.read_table(
-        _find_metadata(dataset),
-        text_columns=_TEXT_COLUMNS,
-        columns=METADATA_COLUMNS,
-        blank_is_missing=False,
-        advice=_ADVICE,
-    )
-    refuse_names_outside(dataset, table["file_name"])
-    return table
-
-
 def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequence[Any]]:
-    """Read the columns of every metadata.csv like `read_unchecked_metadata`, without pandas.
+    """Read the columns of every metadata.csv, without pandas; DataError where it is absent, lacks a column or names a
+    file elsewhere.
 
     The probabilities and the weight are numbers, `no_number` where a cell is none; the other columns are text.
     """
@@ -159,17 +144,18 @@ def _find_metadata(dataset: Path) -> Path:
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv like `read_unchecked_metadata`; DataError also for a number that `generate` does not write."""
-    table = read_unchecked_metadata(dataset)
-    for column in table.columns.intersection(list(CELL_PATTERNS)):
-        if not table[column].str.fullmatch(CELL_PATTERNS[column]).all():
-            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not valid; {_ADVICE}")
-    for column in table.columns.intersection([*_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
-        kinds = "iu" if column in _INTEGER_COLUMNS else "iuf"
-        if len(table) and (table[column].dtype.kind not in kinds or not np.isfinite(table[column]).all()):
-            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are not numbers; {_ADVICE}")
-        if len(table) and column in _INTEGER_COLUMNS and table[column].min() < 0:
-            raise DataError(f"{dataset / METADATA_FILE}: column {column} has values that are negative; {_ADVICE}")
+    """Read metadata.csv as a table, with columns that were added to it; DataError as for `read_image_records`."""
+    return _tabulate((row for row, _ in _iterate_records(dataset)), no_number=math.nan)
+
+
+def read_unchecked_metadata(dataset: Path, *, no_number: float) -> pd.DataFrame:
+    """Read metadata.csv as a table; DataError as for `read_unchecked_columns`.
+
+    `no_number` stands in columns of numbers for cells that are none.
+    """
+    rows = csv_files.iterate_rows(_find_metadata(dataset), METADATA_COLUMNS, advice=_ADVICE)
+    table = _tabulate(rows, no_number=no_number)
+    refuse_names_outside(dataset, table["file_name"])
     return table
 
 
@@ -188,16 +174,44 @@ def refuse_names_outside(dataset: Path, file_names: Iterable[str]) -> None:
 
 
 def read_image_records(dataset: Path) -> list[ImageRecord]:
-    """Read metadata.csv as records, without pandas; DataError as for `read_metadata`."""
+    """Read metadata.csv as records, without pandas.
+
+    DataError where it is absent, lacks a column, names a file elsewhere, or has a cell that `generate` does not write.
+    """
+    return [record for _, record in _iterate_records(dataset)]
+
+
+def _iterate_records(dataset: Path) -> Iterator[tuple[dict[str, str], ImageRecord]]:
+    """Each row as text and as a record; DataError as for `read_image_records`."""
     path = _find_metadata(dataset)
-    records = []
     for row in csv_files.iterate_rows(path, METADATA_COLUMNS, advice=_ADVICE):
         try:
-            records.append(_parse_record(row))
+            record = _parse_record(row)
         except _CellError as error:
             raise DataError(f"{path}: column {error.column} has values that are {error.fault}; {_ADVICE}") from error
-    refuse_names_outside(dataset, (record.file_name for record in records))
-    return records
+        refuse_names_outside(dataset, (record.file_name,))
+        yield row, record
+
+
+def _tabulate(rows: Iterable[Mapping[str, str]], *, no_number: float) -> pd.DataFrame:
+    """Join rows to a table. Columns that synthcxr does not write are numbers if all of their cells are."""
+    import pandas as pd  # the command line generates without it
+
+    columns: dict[str, list[Any]] = {column: [] for column in METADATA_COLUMNS}
+    for row in rows:
+        for column, cell in row.items():
+            columns.setdefault(column, []).append(_read_cell(column, cell, no_number=no_number))
+    table = pd.DataFrame(columns)
+    for column in table.columns.difference([*_TEXT_COLUMNS, *_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
+        with contextlib.suppress(ValueError):
+            table[column] = pd.to_numeric(table[column])
+    return table
+
+
+def _read_cell(column: str, cell: str, *, no_number: float) -> str | float:
+    if column in _INTEGER_COLUMNS:
+        return int(cell) if _INTEGER.fullmatch(cell) else no_number
+    return csv_files.to_number(cell, no_number=no_number) if column in _NUMBER_COLUMNS else cell
 
 
 class _CellError(ValueError):
@@ -229,7 +243,7 @@ def _parse_record(row: Mapping[str, str]) -> ImageRecord:
 
 
 def _parse_integer(row: Mapping[str, str], column: str) -> int:
-    number = int(row[column]) if re.fullmatch("-?[0-9]{1,20}", row[column]) else None
+    number = int(row[column]) if _INTEGER.fullmatch(row[column]) else None
     if number is None or number >= 2**64:
         raise _CellError(column, "not numbers")
     if number < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from synthcxr.data.synthetic_dataset import (
     read_image_records,
     read_metadata,
     read_run,
+    read_unchecked_columns,
     read_unchecked_metadata,
     to_metadata_row,
     write_metadata,
@@ -103,6 +105,42 @@ def test_a_number_that_is_none_is_an_error(tmp_path: Path, column: str, value: s
     header, row = (tmp_path / "metadata.csv").read_text().splitlines()
     cells = dict(zip(header.split(","), row.split(","), strict=True)) | {column: value}
     (tmp_path / "metadata.csv").write_text(f"{header}\n{','.join(cells.values())}\n")
-    with pytest.raises(DataError, match=rf"metadata\.csv: column {column} has"):
-        read_image_records(tmp_path)
-    assert len(read_unchecked_metadata(tmp_path)) == 1
+    for read in (read_image_records, read_metadata):
+        with pytest.raises(DataError, match=rf"metadata\.csv: column {column} has"):
+            read(tmp_path)
+    expected = {"inf": float("inf"), "-3": -3}.get(value, -1.0)
+    assert read_unchecked_metadata(tmp_path, no_number=-1.0)[column].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    "lines", [("{header},extra", "{row},a,b"), ("{header},weight", "{row},1"), ("{header}", "{row},1")]
+)
+def test_a_damaged_table_is_the_same_error_for_every_reader(tmp_path: Path, lines: tuple[str, str]) -> None:
+    """Rows with other numbers of fields and doubled columns are an error of records, tables and checks alike."""
+    write_metadata(tmp_path / "metadata.csv", [to_metadata_row(make_record(0))])
+    header, row = (tmp_path / "metadata.csv").read_text().splitlines()
+    (tmp_path / "metadata.csv").write_text("".join(f"{line.format(header=header, row=row)}\n" for line in lines))
+    messages = set()
+    for read in (
+        read_image_records,
+        read_metadata,
+        functools.partial(read_unchecked_metadata, no_number=-1.0),
+        functools.partial(read_unchecked_columns, no_number=-1.0),
+    ):
+        with pytest.raises(DataError) as caught:
+            read(tmp_path)
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+
+
+def test_columns_that_were_added_are_in_the_table(tmp_path: Path) -> None:
+    """A column of numbers has numbers, any other has text; large seeds keep every digit."""
+    records = [dataclasses.replace(make_record(index), seed=2**53 + 1) for index in range(2)]
+    write_metadata(tmp_path / "metadata.csv", map(to_metadata_row, records))
+    header, *rows = (tmp_path / "metadata.csv").read_text().splitlines()
+    added = [f"{header},score,note", f"{rows[0]},1.5,a", f"{rows[1]},2,b"]
+    (tmp_path / "metadata.csv").write_text("\n".join(added))
+    table = read_metadata(tmp_path)
+    assert table["score"].tolist() == [1.5, 2.0]
+    assert table["note"].tolist() == ["a", "b"]
+    assert table["seed"].tolist() == [2**53 + 1] * 2
