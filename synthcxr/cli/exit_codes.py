@@ -31,7 +31,7 @@ EXTRAS = {
 }
 """The packages of each optional dependency group in pyproject.toml, by the names that are imported."""
 
-RESUMABLE = ("train-gan", "generate")
+RESUMABLE = ("prepare", "train-gan", "generate")
 """Commands that resume when they are run again; the others start over."""
 _CONTINUED = {"serve": "continue the study; all acknowledged answers are on disk"}
 _STOPS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up"}

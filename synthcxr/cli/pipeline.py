@@ -32,7 +32,7 @@ def prepare(params: Path, out: Path, as_json: bool) -> None:
     """Check films, split them by patient and pack them for training.
 
     The parameter file lists the sources of films in `prepare.sources`. Packed films that are already in --out are
-    replaced.
+    replaced. Run the same command again to resume an interrupted run.
     """
     config = load_config(params).prepare
     from synthcxr.stages import prepare as stage

@@ -24,9 +24,11 @@ from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, f
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.data.left_out import Reason
+from synthcxr.data.packing_journal import JOURNAL_FILE
 from synthcxr.data.pyramid import SMALLEST_SIDE, list_packed_sides, name_array_file
 from synthcxr.errors import DataError
 from synthcxr.storage import json_files, numpy_files
+from synthcxr.storage.atomic import PARTIAL_SUFFIX
 from synthcxr.storage.numpy_files import ArrayType
 
 ABOUT_FILE = "dataset.json"
@@ -189,7 +191,8 @@ def open_film_dataset(path: Path) -> FilmDataset:
 
 def has_only_dataset_files(folder: Path) -> bool:
     """Whether a folder contains nothing but the files of a packed dataset, complete or not."""
-    names = {MANIFEST_FILE, ABOUT_FILE, CHECKS_FILE, f"{ABOUT_FILE}.partial", f"{CHECKS_FILE}.partial"}
+    names = {MANIFEST_FILE, ABOUT_FILE, CHECKS_FILE, JOURNAL_FILE}
+    names |= {f"{name}{PARTIAL_SUFFIX}" for name in (ABOUT_FILE, CHECKS_FILE, JOURNAL_FILE)}
     names |= {name_array_file(kind, SMALLEST_SIDE << k) for kind in ("images", "rows") for k in range(9)}
     return all(entry.name in names and not entry.is_dir() for entry in folder.iterdir())
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +16,11 @@ from synthcxr.data.films import Film
 from synthcxr.data.findings import ContradictoryLabelsError
 from synthcxr.data.images import UInt8
 from synthcxr.data.left_out import LeftOut, Reason
+from synthcxr.data.packing_journal import FileState, JournalEntry, PackingJournal, SizedFilm
 from synthcxr.data.pyramid import SMALLEST_SIDE, ImageStack, list_packed_sides
 from synthcxr.errors import DataError
 from synthcxr.storage import digests
+from synthcxr.storage.progress import print_line
 
 _BYTES_PER_ROW = 1024  # an upper bound for a film's share of the manifest and the row files
 
@@ -60,8 +64,20 @@ class LeftOutFilm:
         return LeftOut(self.reason, 1, self.origin)
 
 
-def pack_films(films: Sequence[Film], *, out: Path, resolution: int, on_bad: OnBad) -> PackedFilms:
+def pack_films(
+    films: Sequence[Film],
+    *,
+    out: Path,
+    resolution: int,
+    on_bad: OnBad,
+    request: str = "",
+    report: Callable[[str], None] = print_line,
+) -> PackedFilms:
     """Write the images and rows of films to the folder `out`, in the order of their image indices.
+
+    If an earlier call with the same `request` was stopped, films that it packed are not decoded again, as long as their
+    files did not change; the result is the same. `request` must name all that decides how a file is read; "" starts
+    over. The journal stays in `out` until the caller removes it.
 
     Raises DataError for a resolution above that of every film, for too little disk space (before anything is written)
     and, with `on_bad` "error", for an unreadable film and for one that shows no film (`images.find_flaw`); OSError if
@@ -69,12 +85,22 @@ def pack_films(films: Sequence[Film], *, out: Path, resolution: int, on_bad: OnB
     """
     left_out = _LeftOutFilms(on_bad)
     sized_films = _read_sizes(sorted(films, key=lambda film: film.image_index), left_out)
-    _check_resolution(resolution, [size for _, size in sized_films])
+    _check_resolution(resolution, [entry.size for entry in sized_films])
     out.mkdir(parents=True, exist_ok=True)
-    _check_disk_space(out, [pyramid.fit_side(size, resolution) for _, size in sized_films])
+    journal = PackingJournal(out, request)
+    kept = _find_kept(sized_films, journal.read(), out, resolution)
+    n_kept = len(kept.entries)
+    if n_kept:
+        report(f"continuing: {n_kept:,} of {len(sized_films):,} films are packed already")
+    else:
+        pyramid.remove_array_files(out)
+    _check_disk_space(out, [pyramid.fit_side(entry.size, resolution) for entry in sized_films[n_kept:]])
+    journal.restart(kept.entries)
+    kept_rows = _list_rows(kept.entries, resolution)
     with contextlib.ExitStack() as stack_files:
-        stacks = {side: stack_files.enter_context(ImageStack(out, side)) for side in list_packed_sides(resolution)}
-        packed = tuple(_write_films(sized_films, stacks, left_out))
+        stacks = {side: stack_files.enter_context(ImageStack(out, side, rows)) for side, rows in kept_rows.items()}
+        packed = tuple(_write_films(sized_films, kept, stacks, left_out, journal))
+    journal.close()
     if not stacks[resolution].rows:
         raise DataError(f"no film of {resolution} px or more can be read; {left_out.films[0].sentence}")
     by_resolution = {side: len(stack.rows) for side, stack in stacks.items()}
@@ -104,13 +130,13 @@ def _find_reason(error: DataError) -> Reason:
     return Reason.CONTRADICTORY if isinstance(error, ContradictoryLabelsError) else Reason.UNREADABLE
 
 
-def _read_sizes(films: Sequence[Film], left_out: _LeftOutFilms) -> list[tuple[Film, int]]:
-    """The films whose header can be read, each with its shorter side in pixels."""
+def _read_sizes(films: Sequence[Film], left_out: _LeftOutFilms) -> list[SizedFilm]:
+    """The films whose header can be read."""
     sized_films = []
     with contextlib.closing(pyramid.map_in_threads(_read_size, films, title="sizes")) as futures:
         for film, future in zip(films, futures, strict=True):
             try:
-                sized_films.append((film, future.result()))
+                sized_films.append(future.result())
             except DataError as error:
                 left_out.add(film, error)
     if not sized_films:
@@ -119,11 +145,53 @@ def _read_sizes(films: Sequence[Film], left_out: _LeftOutFilms) -> list[tuple[Fi
     return sized_films
 
 
-def _read_size(film: Film) -> int:
-    size = film.read_size()
+def _read_size(film: Film) -> SizedFilm:
+    file, size = FileState.read(film.origin), film.read_size()
     if size < SMALLEST_SIDE:
         raise DataError(f"{film.origin}: {size} px is below the smallest packed side, {SMALLEST_SIDE} px")
-    return size
+    return SizedFilm(film, size, file)
+
+
+@dataclasses.dataclass(frozen=True)
+class _KeptFilms:
+    """The first entries of the journal, which are still true, and by position the errors of those that are left out."""
+
+    entries: Sequence[JournalEntry] = ()
+    errors: Mapping[int, DataError] = dataclasses.field(default_factory=dict)
+
+
+def _find_kept(
+    sized_films: Sequence[SizedFilm], entries: Sequence[JournalEntry], out: Path, resolution: int
+) -> _KeptFilms:
+    """Compare the journal with the films, up to the first film that is new or has changed.
+
+    Films that were left out are read again, because that may have had another reason than their files.
+    """
+    pairs = zip(entries, sized_films, strict=False)
+    kept = [entry for entry, _ in itertools.takewhile(lambda pair: pair[0].is_of(pair[1]), pairs)]
+    positions, errors = [position for position, entry in enumerate(kept) if not entry.sha256], {}
+    left_out = [sized_films[position] for position in positions]
+    with contextlib.closing(_reduce_films(left_out, resolution, title="films left out before")) as futures:
+        for position, future in zip(positions, futures, strict=True):
+            try:
+                future.result()
+            except DataError as error:
+                errors[position] = error
+            else:
+                kept = kept[:position]
+                break
+    rows = _list_rows(kept, resolution)
+    are_written = all(ImageStack.has_images(out, side, len(rows[side])) for side in rows)
+    return _KeptFilms(kept, errors) if are_written else _KeptFilms()
+
+
+def _list_rows(kept: Sequence[JournalEntry], resolution: int) -> dict[int, list[int]]:
+    """The manifest rows of the kept films by side."""
+    packed = [entry for entry in kept if entry.sha256]
+    return {
+        side: [row for row, entry in enumerate(packed) if pyramid.fit_side(entry.size, resolution) >= side]
+        for side in list_packed_sides(resolution)
+    }
 
 
 def _check_resolution(resolution: int, sizes: Sequence[int]) -> None:
@@ -148,22 +216,46 @@ def _check_disk_space(out: Path, largest_sides: Sequence[int]) -> None:
 
 
 def _write_films(
-    sized_films: Sequence[tuple[Film, int]], stacks: Mapping[int, ImageStack], left_out: _LeftOutFilms
+    sized_films: Sequence[SizedFilm],
+    kept: _KeptFilms,
+    stacks: Mapping[int, ImageStack],
+    left_out: _LeftOutFilms,
+    journal: PackingJournal,
 ) -> Iterator[PackedFilm]:
-    """Append each readable film to the stacks up to its own size, and yield it."""
-    tasks = [(film, pyramid.fit_side(size, max(stacks))) for film, size in sized_films]
+    """Yield each film that is packed; append those after the kept ones to the stacks up to their own sizes."""
     row = 0
-    with contextlib.closing(pyramid.map_in_threads(_reduce_film, tasks, title="films")) as futures:
-        for (film, size), future in zip(sized_films, futures, strict=True):
+    for position, (entry, sized) in enumerate(zip(kept.entries, sized_films, strict=False)):
+        if entry.sha256:
+            row += 1
+            yield PackedFilm(sized.film, sized.size, entry.sha256)
+        else:
+            left_out.add(sized.film, kept.errors[position])
+
+    def flush() -> None:
+        for stack in stacks.values():
+            stack.flush()
+
+    remaining = sized_films[len(kept.entries) :]
+    with contextlib.closing(_reduce_films(remaining, max(stacks), title="films")) as futures:
+        for sized, future in zip(remaining, futures, strict=True):
             try:
                 squares, sha256 = future.result()
             except DataError as error:
-                left_out.add(film, error)
+                left_out.add(sized.film, error)
+                journal.add(sized, "", flush=flush)
                 continue
             for square in squares:
                 stacks[square.shape[0]].append(square, row)
             row += 1
-            yield PackedFilm(film, size, sha256)
+            journal.add(sized, sha256, flush=flush)
+            yield PackedFilm(sized.film, sized.size, sha256)
+
+
+def _reduce_films(
+    sized_films: Sequence[SizedFilm], resolution: int, *, title: str
+) -> Generator[Future[tuple[list[UInt8], str]]]:
+    tasks = [(sized.film, pyramid.fit_side(sized.size, resolution)) for sized in sized_films]
+    return pyramid.map_in_threads(_reduce_film, tasks, title=title)
 
 
 def _reduce_film(task: tuple[Film, int]) -> tuple[list[UInt8], str]:

@@ -19,6 +19,8 @@ from synthcxr.storage.progress import open_progress
 
 SMALLEST_SIDE = 4
 _WAITING_PER_THREAD = 4
+_HEADER_BYTES = 128
+"""The length of the header of a .npy file."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,6 +34,13 @@ def list_packed_sides(resolution: int) -> tuple[int, ...]:
 def name_array_file(kind: str, side: int) -> str:
     """Name the file of `kind` "images" or "rows" at one side, such as images_0064.npy."""
     return f"{kind}_{side:04d}.npy"
+
+
+def remove_array_files(folder: Path) -> None:
+    """Remove the files of all sides, those of other resolutions too."""
+    for kind in ("images", "rows"):
+        for path in folder.glob(f"{kind}_[0-9]*.npy"):
+            path.unlink()
 
 
 def fit_side(size: int, resolution: int) -> int:
@@ -57,31 +66,43 @@ class ImageStack:
     """Writes the images of one side to a .npy file, which is complete once the `with` block ends.
 
     Images are appended, not written to a memory map: on a full disk a write raises OSError, but touching a mapped page
-    kills the process.
+    kills the process. `kept_rows` are the manifest rows of images that an earlier process wrote, which stay.
     """
 
-    def __init__(self, folder: Path, side: int) -> None:
-        self.rows: list[int] = []
+    def __init__(self, folder: Path, side: int, kept_rows: Sequence[int] = ()) -> None:
+        self.rows: list[int] = list(kept_rows)
         self._side = side
         self._rows_path = folder / name_array_file("rows", side)
-        self._file = (folder / name_array_file("images", side)).open("wb")
+        self._file = (folder / name_array_file("images", side)).open("r+b" if kept_rows else "wb")
 
     def __enter__(self) -> ImageStack:
         self._write_header()
+        self._file.seek(len(self.rows) * self._side**2, os.SEEK_CUR)
+        self._file.truncate()
         return self
+
+    @staticmethod
+    def has_images(folder: Path, side: int, n: int) -> bool:
+        """Whether the file of this side is long enough for `n` images; it need not be complete."""
+        path = folder / name_array_file("images", side)
+        return not n or (path.is_file() and path.stat().st_size >= _HEADER_BYTES + n * side**2)
 
     def append(self, image: UInt8, row: int) -> None:
         """Append one image [side, side] and its row in the manifest."""
         self._file.write(image.tobytes())
         self.rows.append(row)
 
+    def flush(self) -> None:
+        """Bring the images to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
     def __exit__(self, error_type: object, *_: object) -> None:
         with self._file:
             if error_type is None:
                 self._file.seek(0)
                 self._write_header()
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                self.flush()
                 rows = io.BytesIO()  # np.save hides the reason when it cannot write to a file
                 np.save(rows, np.array(self.rows, dtype=np.int64))
                 self._rows_path.write_bytes(rows.getvalue())

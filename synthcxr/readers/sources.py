@@ -6,14 +6,20 @@ import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import PIL
+
+import synthcxr
+from synthcxr.data import images
 from synthcxr.data.film_joining import unify_patients
 from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
+from synthcxr.project import extensions
 from synthcxr.readers import READERS
 from synthcxr.readers.reader import Reader
+from synthcxr.storage import digests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +60,12 @@ def read_source(key: str, entry: Mapping[str, Any], report: Callable[[str], None
     for note in notes:
         report(note)
     return Source(reader=name, films=films, notes=tuple(notes))
+
+
+def fingerprint_decoding(entries: Sequence[Mapping[str, Any]], resolution: int) -> str:
+    """Identify all that decides which squares the files of these entries of `prepare.sources` become."""
+    packages = (synthcxr.__version__, PIL.__version__, *extensions.list_packages("prepare"))
+    return digests.fingerprint([packages, images.RESIZE_RULE, resolution, entries])
 
 
 def merge_films(films: Iterable[Film]) -> list[Film]:

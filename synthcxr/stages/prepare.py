@@ -28,10 +28,11 @@ from synthcxr.data.film_warnings import list_warnings
 from synthcxr.data.films import Film
 from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason, report_left_out, sum_by_reason
 from synthcxr.data.number_format import format_quantity
+from synthcxr.data.packing_journal import JOURNAL_FILE
 from synthcxr.data.patient_split import check_patients, split_patients
 from synthcxr.data.same_films import find_same_films
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.readers.sources import Source, merge_films, read_source
+from synthcxr.readers.sources import Source, fingerprint_decoding, merge_films, read_source
 from synthcxr.storage import atomic, digests, json_files, output_lock
 from synthcxr.storage.progress import print_line
 
@@ -76,9 +77,10 @@ def _refuse_other_content(out: Path) -> None:
 def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Summary:
     """Read, merge, pack, split and check the films of `config.sources`, and replace the folder `out`.
 
-    Films with the same picture are found by their packed pixels and count as one patient. `report` receives a line
-    about everything that is left out or assumed. Raises ConfigError, with the key, for an invalid source, and DataError
-    for invalid films, a full disk or a folder with other content; `out` is then unchanged.
+    Films with the same picture are found by their packed pixels and count as one patient. If an earlier run with the
+    same sources and resolution was stopped, this one continues it. `report` receives a line about everything that is
+    left out or assumed. Raises ConfigError, with the key, for an invalid source, and DataError for invalid films, a
+    full disk or a folder with other content; `out` is then unchanged.
     """
     if not config.sources:
         raise ConfigError("prepare.sources: no source of films; add one")
@@ -99,7 +101,14 @@ def run(config: PrepareConfig, *, out: Path, report: Report = print_line) -> Sum
         report(f"{out}: was packed by an earlier run; only moved there now")
         return _read_summary(out)
     with _replace_when_complete(out, request) as partial:
-        packed = pack_films(films, out=partial, resolution=config.resolution, on_bad=config.on_bad)
+        packed = pack_films(
+            films,
+            out=partial,
+            resolution=config.resolution,
+            on_bad=config.on_bad,
+            request=fingerprint_decoding(config.sources, config.resolution),
+            report=report,
+        )
         _report_left_out(packed, report_line)
         groups = find_same_films(partial, config.resolution)
         packed = _join_same_films(packed, groups, config.on_bad, report)
@@ -293,13 +302,15 @@ def _refuse_failed_checks(checks: CheckResult) -> None:
 
 @contextlib.contextmanager
 def _replace_when_complete(out: Path, request: str) -> Iterator[Path]:
-    """Yield a partial folder that replaces `out` when the block ends, and is removed when the block fails.
+    """Yield a partial folder that replaces `out` when the block ends.
 
-    If the process is killed, the next run keeps the previous content of `out` and removes the partial folder.
+    If the block fails or the process is killed, `out` keeps its content, and the partial folder is removed unless the
+    next run can continue it.
     """
     try:
-        with atomic.open_folder(out, request=request) as partial:
+        with atomic.open_folder(out, request=request, journal=JOURNAL_FILE) as partial:
             yield partial
+            (partial / JOURNAL_FILE).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{error.filename or out}: cannot be written ({error.strerror or error}); the previous content of {out} is"

@@ -52,8 +52,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def open_folder(path: Path, *, request: str = "") -> Iterator[Path]:
+def open_folder(path: Path, *, request: str = "", journal: str = "") -> Iterator[Path]:
     """Give an empty folder that replaces `path` when the block ends, and that is removed when the block fails.
+
+    A folder that contains the file `journal` when the block fails, or when the process is killed, stays at OUT.partial,
+    and the next call gives it as it is. The block removes this file at its end.
 
     The old folder stays at `path` until then. If the process is killed, the old folder is still at `path`, or under
     REPLACED_SUFFIX, from where the next call restores it. If the complete new folder cannot be renamed to `path`, it
@@ -65,16 +68,22 @@ def open_folder(path: Path, *, request: str = "") -> Iterator[Path]:
     with create_parents(path), write_errors.name_path(path):
         finish_rename(path)
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            _remove_unless_kept(partial, journal)
+            partial.mkdir(exist_ok=True)
             yield partial
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove_unless_kept(partial, journal)
             raise
         with stop_signals.deferred():
             with contextlib.suppress(OSError):  # the disk may be full; the rename needs no space
                 write_text(marker, request)
             _replace_folder(path)
+
+
+def _remove_unless_kept(folder: Path, journal: str) -> None:
+    """Remove a folder that does not contain the file `journal`."""
+    if not journal or not (folder / journal).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish_rename(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""train-gan and export stopped at every change to their outputs: the same call then completes as if never stopped."""
+"""Stages stopped when they change their outputs: the same call then completes as if it had never been stopped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
-from support.stopped_command import run_and_stop, run_prepare
+from PIL import Image
+from support.stopped_command import run_and_stop, run_prepare, run_prepare_files
 
 from synthcxr.stages import export, train_gan
 
@@ -103,7 +105,7 @@ def test_export_killed_at_any_write_is_run_again(trained: Trained, tmp_path: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_stopped_at_any_write_leaves_nothing_half_written(tmp_path: Path, number: signal.Signals) -> None:
-    """`prepare`, which starts over: the exit code of the signal, and the films, which are the same each time."""
+    """`prepare` on drawn films, which starts over: the exit code of the signal, and always the same films."""
     out = tmp_path / "data" / "cxr"
     run = functools.partial(run_prepare, out)
     whole = run_and_stop(run, out.parent)
@@ -114,3 +116,29 @@ def test_a_command_stopped_at_any_write_leaves_nothing_half_written(tmp_path: Pa
         ended = run_and_stop(run, out.parent, number=number, stop_at=stop_at)
         assert ended.exit_code == 128 + number, stop_at
         assert read_files(out.parent) == expected, stop_at
+
+
+def test_prepare_killed_at_any_write_is_resumed(tmp_path: Path) -> None:
+    """SIGKILL at a dozen file events: the same command ends with the same films, and with nothing beside them."""
+    films, out = tmp_path / "films", tmp_path / "data" / "cxr"
+    write_films(films, n=60)
+    run = functools.partial(run_prepare_files, films, out)
+    whole = run_and_stop(run, out.parent)
+    assert whole.exit_code == 0
+    assert whole.n_events is not None and whole.n_events > 60
+    expected = read_files(out.parent)
+    for stop_at in spread(whole.n_events):
+        shutil.rmtree(out.parent)
+        assert run_and_stop(run, out.parent, stop_at=stop_at).exit_code == -signal.SIGKILL, stop_at
+        assert run_and_stop(run, out.parent).exit_code == 0, stop_at
+        assert read_files(out.parent) == expected, stop_at
+
+
+def write_films(folder: Path, *, n: int) -> None:
+    """Write films of 16 px that differ, with a table of their patients."""
+    folder.mkdir()
+    rng, rows = np.random.default_rng(0), ["file_name,patient_id,Finding Labels\n"]
+    for index in range(n):
+        Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(folder / f"{index:03d}.png")
+        rows.append(f"{index:03d}.png,{index},No Finding\n")
+    (folder / "metadata.csv").write_text("".join(rows))

@@ -16,6 +16,7 @@ from support.paths import REPOSITORY
 
 from synthcxr.cli.exit_codes import CommandGroup
 from synthcxr.config.schema import load_config
+from synthcxr.data import packing_journal
 from synthcxr.stages import prepare
 
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
@@ -64,6 +65,14 @@ def run_prepare(out: Path) -> None:
         prepare.run(config, out=out, report=lambda line: None)
 
     group.main(["prepare"], prog_name="synthcxr")
+
+
+def run_prepare_files(films: Path, out: Path) -> None:
+    """Run `prepare` on the films of a folder, and write its journal after each film."""
+    sources = ({"reader": "folder", "path": str(films)},)
+    config = dataclasses.replace(load_config(REPOSITORY / "params.yaml").prepare, sources=sources, resolution=8)
+    packing_journal.INTERVAL_S = 0.0
+    prepare.run(config, out=out, report=lambda line: None)
 
 
 def _count_and_stop(
