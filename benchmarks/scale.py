@@ -233,7 +233,7 @@ def main() -> None:
     """Write the JSON file and print one line per command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--factor", type=float, default=1, help="Multiplies all sizes.")
-    parser.add_argument("--only", choices=list(RUNS))
+    parser.add_argument("--only", choices=list(RUNS), help="Keep the other commands in --out: measured here too.")
     parser.add_argument("--work", type=Path, help="Keep the files in this folder.")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"))
     options = parser.parse_args()
@@ -249,6 +249,8 @@ def main() -> None:
                 f" exponent {record['time_exponent']}, last step {record['time_exponent_of_the_last_step']}\n"
             )
             sys.stdout.flush()
+    earlier = json.loads(options.out.read_text(encoding="utf-8")) if options.only and options.out.is_file() else {}
+    commands = earlier.get("commands", {}) | commands
     record = {"machine": machine.describe(), "step": STEP, "commands": commands}
     options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

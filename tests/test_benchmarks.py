@@ -131,3 +131,18 @@ def test_the_shares_of_generate_add_up(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "shares.json").read_text())
     assert sum(record["shares"].values()) == pytest.approx(1, abs=0.01)
     assert all(record["seconds"][step] > 0 for step in ("generator", "classifier", "PNG", "checks", "other"))
+
+
+def test_packing_the_release_is_measured(tmp_path: Path) -> None:
+    """All films are packed in two runs; so few are packed before there is something to kill."""
+    sizes = ("--n", 60, "--n-drawn", 8, "--work", tmp_path / "work")
+    process = run_benchmark("release", *sizes, "--out", tmp_path / "release.json")
+    assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "release.json").read_text())
+    assert len(result["decoding_films_per_s"]) == 2
+    assert result["films_per_s"] == pytest.approx(
+        60 / (result["killed"]["wall_s"] + result["resumed"]["wall_s"]), abs=0.06
+    )
+    about = json.loads((tmp_path / "work" / "packed" / "dataset.json").read_text())
+    assert about["counts"]["films"] == 60
+    assert about["counts"]["same_films"] == 60
