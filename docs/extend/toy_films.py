@@ -11,9 +11,7 @@ from synthcxr.extend import (
     FeatureExtractor,
     Film,
     ImageFolder,
-    ImageFormat,
     Metric,
-    MetricValue,
     Reader,
     describe_options,
     parse_finding_labels,
@@ -56,41 +54,31 @@ class NumpyFolder(ImageFolder):
         return file.getvalue()
 
 
-def decode(data):
-    return load(io.BytesIO(data))
-
-
 def compute_thumbnails(pixels):
     """Features float32 [n, 64]: images of 8 x 8 px."""
     n, side = len(pixels), pixels.shape[1] // 8
     return pixels.reshape(n, 8, side, 8, side).mean(axis=(2, 4)).reshape(n, 64).astype(np.float32) / 255
 
 
-def compute_symmetry(images, films, rng):
-    def measure(group):
-        blocks = (pixels.astype(np.float32) for pixels in group.iterate_pixels(500))
-        return 1 - np.concatenate([np.abs(x - x[:, :, ::-1]).mean(axis=(1, 2)) for x in blocks]).mean() / 255
-
-    return MetricValue(float(measure(images)), films=None if films is None else float(measure(films)))
+def measure_symmetry(pixels):
+    """The agreement of each image of uint8 [n, R, R] with its mirror image, float64 [n]."""
+    images = pixels.astype(np.float64) / 255
+    return 1 - np.abs(images - images[:, :, ::-1]).mean(axis=(1, 2))
 
 
 READER = Reader(
-    name="numpy",
-    films="files PATIENT_FINDINGS_NUMBER.npy",
-    read=read_films,
-    options=describe_options("path", "source"),
+    "numpy",
+    "files PATIENT_FINDINGS_NUMBER.npy",
+    read_films,
+    describe_options("path", "source"),
     matches=lambda path: any(path.glob("*.npy")),
 )
-FORMAT = ImageFormat(
-    name="numpy",
-    summary="NumPy files of uint8 pixels, 1,000 per folder",
-    folder=NumpyFolder.folder,
-    pattern="*/*.npy",
+FORMAT = NumpyFolder.declare_format(
+    "numpy",
+    "NumPy files of uint8 pixels, 1,000 per folder",
     media_type="application/octet-stream",
-    suffix=NumpyFolder.suffix,
     bytes_per_pixel=1.0,
-    open=lambda root, generator: NumpyFolder(root),
-    decode=decode,
+    decode=lambda data: load(io.BytesIO(data)),
 )
 EXTRACTOR = FeatureExtractor(
     name="thumbnails",
@@ -99,4 +87,4 @@ EXTRACTOR = FeatureExtractor(
     find_digest=lambda: "version 1",
     open=lambda device: ("cpu", compute_thumbnails),
 )
-METRIC = Metric(name="symmetry", meaning="agreement of an image with its mirror image", compute=compute_symmetry)
+METRIC = Metric.of_each_image("symmetry", "agreement of an image with its mirror image", measure_symmetry)

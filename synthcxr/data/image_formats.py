@@ -15,6 +15,7 @@ from synthcxr.errors import ExtensionError
 from synthcxr.project import extensions
 from synthcxr.project.extensions import load_declaration
 
+Decode = Callable[[bytes], NDArray[np.uint8]]
 _SHIPPED_SUFFIXES = (".png", ".dcm")
 
 
@@ -67,12 +68,12 @@ class ImageFormat:
     suffix: str
     bytes_per_pixel: float
     open: Callable[[Path, str], ImageStore]
-    decode: Callable[[bytes], NDArray[np.uint8]] | None = None
+    decode: Decode | None = None
     are_archives: bool = False
     library_versions: Callable[[], Mapping[str, str]] = dict
 
 
-def find_decoder(file_name: str) -> Callable[[bytes], NDArray[np.uint8]] | None:
+def find_decoder(file_name: str) -> Decode | None:
     """The decoder of an installed package for the images of this name, or None.
 
     Raises ExtensionError if a package cannot be imported, unless the name is that of a PNG or DICOM file.

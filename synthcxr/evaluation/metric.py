@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
+from synthcxr.evaluation.metrics import bootstrap
+
+UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+_MAX_IMAGES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +30,7 @@ class ImageGroup:
     """
 
     n: int
-    iterate_pixels: Callable[[int], Iterator[NDArray[np.uint8]]]
+    iterate_pixels: Callable[[int], Iterator[UInt8]]
     findings: Float32
     features: Mapping[str, Float32]
     patients: NDArray[np.object_] | None = None
@@ -61,3 +69,27 @@ class Metric:
     meaning: str
     compute: Callable[[ImageGroup, ImageGroup | None, np.random.Generator], MetricValue | NotComputable]
     needs_films: bool = False
+
+    @classmethod
+    def of_each_image(cls, name: str, meaning: str, measure: Callable[[UInt8], Float64]) -> Metric:
+        """Declare the mean of a value that `measure` gives for each image of [n, R, R], float64 [n].
+
+        Its interval is the normal one. At most 2,000 images, evenly spaced, are measured.
+        """
+        return cls(name, meaning, functools.partial(_compute_mean, measure))
+
+
+def _compute_mean(
+    measure: Callable[[UInt8], Float64], images: ImageGroup, films: ImageGroup | None, _rng: np.random.Generator
+) -> MetricValue | NotComputable:
+    """The mean of a value per image, with its interval, and the mean of films."""
+    if images.n < MIN_FILMS_FOR_DISTANCE:
+        return NotComputable(f"n = {images.n}")
+    values = _measure_all(measure, images)
+    mean, margin = float(values.mean()), float(bootstrap.Z * values.std(ddof=1) / math.sqrt(len(values)))
+    film_mean = None if films is None else float(_measure_all(measure, films).mean())
+    return MetricValue(mean, (mean - margin, mean + margin), film_mean, n=len(values))
+
+
+def _measure_all(measure: Callable[[UInt8], Float64], group: ImageGroup) -> Float64:
+    return np.concatenate([measure(pixels) for pixels in group.iterate_pixels(_MAX_IMAGES)])

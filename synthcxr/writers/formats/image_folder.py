@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data import image_reader, images
+from synthcxr.data.image_formats import Decode, ImageFormat
 from synthcxr.data.synthetic_dataset import ImageRecord
 
 PNG_FOLDER = "images"
@@ -27,9 +28,30 @@ class ImageFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @classmethod
+    def declare_format(
+        cls, name: str, summary: str, *, media_type: str, bytes_per_pixel: float, decode: Decode | None = None
+    ) -> ImageFormat:
+        """Declare the format whose store this class is; the arguments are those of `ImageFormat`."""
+        return ImageFormat(
+            name=name,
+            summary=summary,
+            folder=cls.folder,
+            pattern=f"*/*{cls.suffix}",
+            media_type=media_type,
+            suffix=cls.suffix,
+            bytes_per_pixel=bytes_per_pixel,
+            open=lambda root, _generator: cls(root),
+            decode=decode,
+        )
+
     def file_name(self, ordinal: int) -> str:
         """The path of an image relative to `root`."""
         return f"{self.folder}/{ordinal // IMAGES_PER_FOLDER:05d}/{ordinal:08d}{self.suffix}"
+
+    def encode(self, pixels: NDArray[np.uint8], record: ImageRecord) -> bytes:
+        """Encode an image uint8 [R, R]. Its record has no `file_name` and no `sha256` yet."""
+        raise NotImplementedError
 
     def write(self, ordinal: int, data: bytes, record: ImageRecord) -> None:
         """Write one file. Overwrite an incomplete file that an interrupted run left."""

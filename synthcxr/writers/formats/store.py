@@ -29,15 +29,8 @@ FORMATS = Extensions(
     extensions.WRITERS,
     ImageFormat,
     (
-        ImageFormat(
-            name="png",
-            summary="8-bit grey PNG files, 1,000 per folder",
-            folder=image_folder.PNG_FOLDER,
-            pattern="*/*.png",
-            media_type="image/png",
-            suffix=PngFolder.suffix,
-            bytes_per_pixel=0.5,
-            open=lambda root, _generator: PngFolder(root),
+        PngFolder.declare_format(
+            "png", "8-bit grey PNG files, 1,000 per folder", media_type="image/png", bytes_per_pixel=0.5
         ),
         ImageFormat(
             name="dicom",
