@@ -76,12 +76,13 @@ def run_prepare(folder: Path, out: Path, *, kill_at: int | None) -> dict[str, fl
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError((folder / "prepare.log").read_text()[-2000:])
+    if kill_at is not None and not process.returncode:
+        raise SystemExit("prepare ended before half of the films were in its journal; give a larger --n")
     return {
         "wall_s": round(time.perf_counter() - started, 1),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "memory_mb": round(usage.ru_maxrss / 1024, 1),
-        "n_packed": n_packed,
-    }
+    } | ({"n_packed": n_packed} if process.returncode else {})
 
 
 def measure(folder: Path, n: int, n_drawn: int) -> dict[str, Any]:

@@ -233,16 +233,17 @@ def main() -> None:
     """Write the JSON file and print one line per command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--factor", type=float, default=1, help="Multiplies all sizes.")
-    parser.add_argument("--only", choices=list(RUNS), help="Keep the other commands in --out: measured here too.")
+    parser.add_argument("--only", choices=list(RUNS), help="Measure this one; --out keeps the others.")
     parser.add_argument("--work", type=Path, help="Keep the files in this folder.")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"))
     options = parser.parse_args()
     commands: dict[str, Any] = {}
+    description = machine.describe()
     with tempfile.TemporaryDirectory() as name:
         folder = options.work or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         for command, record in run_all(folder.resolve(), options.factor, options.only):
-            commands[command] = record
+            commands[command] = {"machine": description} | record
             largest = record["rows"][-1]
             sys.stdout.write(
                 f"{command}: {largest['n']:,} in {largest['wall_s']} s and {largest['memory_mb']} MB,"
@@ -251,7 +252,7 @@ def main() -> None:
             sys.stdout.flush()
     earlier = json.loads(options.out.read_text(encoding="utf-8")) if options.only and options.out.is_file() else {}
     commands = earlier.get("commands", {}) | commands
-    record = {"machine": machine.describe(), "step": STEP, "commands": commands}
+    record = {"step": STEP, "commands": commands}
     options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -25,7 +25,7 @@ def read_films(path: str, *, source: str = "numpy", report=print):
         patient, findings, _ = file.stem.split("_")
         findings = tuple(parse_finding_labels(findings.replace("+", "|")))
         read, read_size = functools.partial(read_pixels, file), functools.partial(read_side, file)
-        films.append(Film(file.name, patient, source, "PA", findings, read, read_size, origin=str(file)))
+        films.append(Film(file.name, patient, source, "PA", findings, read, read_size, str(file), file=file))
     if not films:
         raise DataError(f"{path}: no .npy files; give the folder that contains them")
     return iter(films)

@@ -60,7 +60,8 @@ class PrepareConfig:
 
     `sources` are mappings with the key `reader` and the options of that reader. `resolution` is the side in pixels.
     `on_bad` says what an unreadable film does: stop with an error, or be left out. `splits_from` is the folder of an
-    earlier packed dataset whose patients keep their splits.
+    earlier packed dataset whose patients keep their splits. `unlabelled_test_share` is the share of the patients
+    without labels whose films are test films: copies of such films can be searched for only if some are held out.
     """
 
     sources: tuple[dict[str, Any], ...]
@@ -70,6 +71,7 @@ class PrepareConfig:
     seed: Seed
     on_bad: Literal["error", "skip"]
     splits_from: str | None = None
+    unlabelled_test_share: Share = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,7 +79,7 @@ def pack_films(
     files did not change; the result is the same. `request` must name all that decides how a file is read; "" starts
     over. The journal stays in `out` until the caller removes it.
 
-    Raises DataError for a resolution above that of every film, for too little disk space (before anything is written)
+    Raises DataError for a resolution above that of every film, for too little disk space (before a film is written)
     and, with `on_bad` "error", for an unreadable film and for one that shows no film (`images.find_flaw`); OSError if
     writing fails.
     """
@@ -91,14 +91,14 @@ def pack_films(
     kept = _find_kept(sized_films, journal.read(), out, resolution)
     n_kept = len(kept.entries)
     if n_kept:
-        report(f"continuing: {n_kept:,} of {len(sized_films):,} films are packed already")
+        report(f"continuing: {n_kept:,} of {len(sized_films):,} films are done already")
     else:
         pyramid.remove_array_files(out)
-    _check_disk_space(out, [pyramid.fit_side(entry.size, resolution) for entry in sized_films[n_kept:]])
     journal.restart(kept.entries)
     kept_rows = _list_rows(kept.entries, resolution)
     with contextlib.ExitStack() as stack_files:
         stacks = {side: stack_files.enter_context(ImageStack(out, side, rows)) for side, rows in kept_rows.items()}
+        _check_disk_space(out, [pyramid.fit_side(entry.size, resolution) for entry in sized_films[n_kept:]])
         packed = tuple(_write_films(sized_films, kept, stacks, left_out, journal))
     journal.close()
     if not stacks[resolution].rows:
@@ -146,7 +146,7 @@ def _read_sizes(films: Sequence[Film], left_out: _LeftOutFilms) -> list[SizedFil
 
 
 def _read_size(film: Film) -> SizedFilm:
-    file, size = FileState.read(film.origin), film.read_size()
+    file, size = FileState.read(film.file), film.read_size()
     if size < SMALLEST_SIDE:
         raise DataError(f"{film.origin}: {size} px is below the smallest packed side, {SMALLEST_SIDE} px")
     return SizedFilm(film, size, file)

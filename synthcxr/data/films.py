@@ -43,7 +43,8 @@ class Film:
     may be called in several threads. `image_index` is unique. `patient_id` is unique across sources, and equal where
     two sources have films of one patient (NIH patient numbers are not padded). `findings` is a multi-hot vector.
     `origin` names the film in messages. `official` is the list of the source that names the film: "", "train_val" or
-    "test". `sex` is "F", "M" or "", and `age` is in years, NaN if it is unknown.
+    "test". `sex` is "F", "M" or "", and `age` is in years, NaN if it is unknown. `file` is the file that alone decides
+    what `read` returns, or None: an interrupted `prepare` does not decode a film again whose file has not changed.
     """
 
     image_index: str
@@ -57,6 +58,7 @@ class Film:
     official: str = ""
     sex: str = ""
     age: float = math.nan
+    file: Path | None = None
 
 
 def read_film_manifest(folder: Path) -> pd.DataFrame:

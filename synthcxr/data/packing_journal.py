@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,19 +30,23 @@ Line = TypeVar("Line")
 
 @dataclasses.dataclass(frozen=True)
 class FileState:
-    """What shows that a file was changed: its length in bytes and the time of its last change in nanoseconds."""
+    """What shows that a file was changed or replaced; a false alarm only costs decoding it again."""
 
     n_bytes: int
+    modified_ns: int
     changed_ns: int
+    inode: int
 
     @classmethod
-    def read(cls, origin: str) -> FileState | None:
-        """The state of the file of a film; None if `origin` is not the path of a file."""
+    def read(cls, file: Path | None) -> FileState | None:
+        """The state of a file; None if it is absent or not a regular file."""
         try:
-            status = os.stat(origin)  # noqa: PTH116  unlike Path.stat, it is right for any text
+            status = None if file is None else file.stat()
         except (OSError, ValueError):
             return None
-        return cls(status.st_size, status.st_mtime_ns)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,29 +57,25 @@ class SizedFilm:
     size: int
     file: FileState | None
 
+    @property
+    def digest(self) -> str:
+        """A digest of image index and path, which may name the patient."""
+        name = f"{self.film.image_index}\0{self.film.file}"
+        return digests.sha256_bytes(name.encode("utf-8", "surrogateescape"))[:32]
+
 
 @dataclasses.dataclass(frozen=True)
 class JournalEntry:
-    """A film that was packed, with the sha256 of its largest square; the sha256 of a film that was left out is "".
+    """A film that was packed, with the sha256 of its largest square; the sha256 of a film that was left out is ""."""
 
-    The path of its file is stored as a digest, because the paths of an archive may name patients.
-    """
-
-    image_index: str
-    origin_digest: str
+    film: str
     size: int
     file: FileState
     sha256: str
 
     def is_of(self, sized: SizedFilm) -> bool:
         """Whether the entry describes this film, and its file was not changed since."""
-        return sized.file is not None and self == self.of(sized, sized.file, self.sha256)
-
-    @classmethod
-    def of(cls, sized: SizedFilm, file: FileState, sha256: str) -> JournalEntry:
-        """The entry of a film."""
-        origin_digest = digests.sha256_bytes(os.fsencode(sized.film.origin))[:16]
-        return cls(sized.film.image_index, origin_digest, sized.size, file, sha256)
+        return (self.film, self.size, self.file) == (sized.digest, sized.size, sized.file)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ class _Head:
 
 
 class PackingJournal:
-    """Appends to one journal file, which is made with the first entry, and only for a request that is not ""."""
+    """Appends to one journal file, which is made after the first seconds, and only for a request that is not ""."""
 
     def __init__(self, folder: Path, request: str) -> None:
         self._path = folder / JOURNAL_FILE
@@ -102,21 +103,22 @@ class PackingJournal:
 
     def restart(self, entries: Sequence[JournalEntry]) -> None:
         """Replace the journal by these entries; without one, there is no file."""
-        if entries:
-            atomic.write_text(self._path, "".join([_format(_Head(self._request)), *map(_format, entries)]))
-        else:
-            self._path.unlink(missing_ok=True)
+        if not entries:
+            for path in (self._path, atomic.partial_path(self._path)):
+                path.unlink(missing_ok=True)
+            return
+        with atomic.open_file(self._path, fsync=True) as file:
+            file.write("".join([_format(_Head(self._request)), *map(_format, entries)]).encode())
 
     def add(self, sized: SizedFilm, sha256: str, *, flush: Callable[[], None]) -> None:
         """Add a film, and now and then write the journal, after `flush` has brought the images to the disk.
 
-        Nothing is added after a film that is not a file of its own: it cannot be seen whether it changes.
+        Nothing is added after a film without a file: it cannot be seen whether it changes.
         """
-        if sized.file is None:
-            self._is_resumable = False
+        self._is_resumable &= sized.file is not None
         if sized.file is None or not self._is_resumable:
             return
-        self._waiting.append(JournalEntry.of(sized, sized.file, sha256))
+        self._waiting.append(JournalEntry(sized.digest, sized.size, sized.file, sha256))
         if time.monotonic() >= self._next_time:
             flush()
             self._write()
@@ -136,6 +138,11 @@ class PackingJournal:
             file.flush()
             os.fsync(file.fileno())
         self._waiting = []
+
+
+def describe_kept(partial: Path) -> str:
+    """The end of the message of a failure: whether the partial folder keeps films for the next run."""
+    return f", and {partial} keeps the packed films" if (partial / JOURNAL_FILE).is_file() else ""
 
 
 def _format(line: _Head | JournalEntry) -> str:

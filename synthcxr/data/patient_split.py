@@ -23,14 +23,19 @@ Float64 = NDArray[np.float64]
 
 
 def split_patients(
-    films: Sequence[Film], shares: SplitShares, seed: int, *, earlier: Mapping[str, str] | None = None
+    films: Sequence[Film],
+    shares: SplitShares,
+    seed: int,
+    *,
+    earlier: Mapping[str, str] | None = None,
+    unlabelled_test_share: float = 0.0,
 ) -> dict[str, str]:
     """Assign each film, by its image index, to the split of its patient; `shares` are shares of the patients.
 
     A patient on a source's official test list is in test, one on its train_val list never is; patients on neither list
-    fill test up to its share. Patients without any label, on neither list, are in train: only the GAN learns from their
-    films, and nothing could be measured on them. The same films and seed give the same split, whatever the order of the
-    films.
+    fill test up to its share. Patients without any label, on neither list, are in train, where only the GAN learns from
+    their films, but for `unlabelled_test_share` of them, which are in test. They do not influence the splits of the
+    other patients. The same films and seed give the same split, whatever the order of the films.
 
     `earlier` are splits that patients keep; the other patients fill the splits up to their shares of all patients.
     Raises DataError for fewer patients than splits, for a patient on both lists, and for a patient on the test list
@@ -64,8 +69,21 @@ def split_patients(
     if remaining or not earlier:
         splits |= _stratify(remaining, strata, _allocate(len(remaining), remaining_shares), rng)
     splits |= earlier
-    splits |= dict.fromkeys(unlabelled, TRAIN)
+    n_test = round(unlabelled_test_share * len(without_labels))
+    n_test -= sum(earlier.get(patient) == TEST for patient in without_labels)
+    splits |= _split_unlabelled(films, sorted(unlabelled), n_test, random_streams.open_stream(seed, 1))
     return {film.image_index: splits[film.patient_id] for film in films}
+
+
+def _split_unlabelled(
+    films: Sequence[Film], patients: Sequence[str], n_test: int, rng: np.random.Generator
+) -> dict[str, str]:
+    """Put `n_test` of the patients into test and the others into train, alike in source and view."""
+    n_test = min(max(n_test, 0), len(patients))
+    if not n_test:
+        return dict.fromkeys(patients, TRAIN)
+    strata = dict(zip(patients, _compute_strata(films, patients), strict=True))
+    return _stratify(patients, strata, {TEST: n_test, TRAIN: len(patients) - n_test}, rng)
 
 
 def check_patients(films: Sequence[Film], shares: SplitShares, *, earlier: Mapping[str, str] | None = None) -> None:

@@ -127,6 +127,8 @@ def map_in_threads(
         with pixel_budget.DECODING.open_task():
             return function(item)
 
+    if not items:
+        return
     n_threads = count_usable_cores()
     waiting: collections.deque[Future[Result]] = collections.deque()
     with (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import itertools
@@ -144,8 +143,10 @@ def _find_metadata(dataset: Path) -> Path:
 
 
 def read_metadata(dataset: Path) -> pd.DataFrame:
-    """Read metadata.csv as a table, with columns that were added to it; DataError as for `read_image_records`."""
-    return _tabulate((row for row, _ in _iterate_records(dataset)), no_number=math.nan)
+    """Read metadata.csv as a table, with columns that were added to it; DataError as for `iterate_image_records`."""
+    for _ in iterate_image_records(dataset):
+        pass
+    return _read_table(dataset)
 
 
 def read_unchecked_metadata(dataset: Path, *, no_number: float) -> pd.DataFrame:
@@ -153,10 +154,25 @@ def read_unchecked_metadata(dataset: Path, *, no_number: float) -> pd.DataFrame:
 
     `no_number` stands in columns of numbers for cells that are none.
     """
-    rows = csv_files.iterate_rows(_find_metadata(dataset), METADATA_COLUMNS, advice=_ADVICE)
-    table = _tabulate(rows, no_number=no_number)
-    refuse_names_outside(dataset, table["file_name"])
+    read_unchecked_columns(dataset, no_number=no_number)
+    table = _read_table(dataset)
+    for column in table.columns.intersection([*_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
+        if table[column].dtype.kind not in "iuf":
+            table[column] = [_read_number(column, str(cell), no_number=no_number) for cell in table[column]]
+        table[column] = table[column].fillna(no_number)
     return table
+
+
+def _read_table(dataset: Path) -> pd.DataFrame:
+    """Read a metadata.csv whose rows were found to be complete."""
+    path = dataset / METADATA_FILE
+    return csv_files.read_table(path, text_columns=_TEXT_COLUMNS, blank_is_missing=False, advice=_ADVICE)
+
+
+def _read_number(column: str, cell: str, *, no_number: float) -> float:
+    if column in _INTEGER_COLUMNS:
+        return int(cell) if _INTEGER.fullmatch(cell) else no_number
+    return csv_files.to_number(cell, no_number=no_number)
 
 
 def refuse_names_outside(dataset: Path, file_names: Iterable[str]) -> None:
@@ -174,15 +190,15 @@ def refuse_names_outside(dataset: Path, file_names: Iterable[str]) -> None:
 
 
 def read_image_records(dataset: Path) -> list[ImageRecord]:
-    """Read metadata.csv as records, without pandas.
+    """Read metadata.csv as records, without pandas; DataError as for `iterate_image_records`."""
+    return list(iterate_image_records(dataset))
+
+
+def iterate_image_records(dataset: Path) -> Iterator[ImageRecord]:
+    """Yield the rows of metadata.csv as records.
 
     DataError where it is absent, lacks a column, names a file elsewhere, or has a cell that `generate` does not write.
     """
-    return [record for _, record in _iterate_records(dataset)]
-
-
-def _iterate_records(dataset: Path) -> Iterator[tuple[dict[str, str], ImageRecord]]:
-    """Each row as text and as a record; DataError as for `read_image_records`."""
     path = _find_metadata(dataset)
     for row in csv_files.iterate_rows(path, METADATA_COLUMNS, advice=_ADVICE):
         try:
@@ -190,28 +206,7 @@ def _iterate_records(dataset: Path) -> Iterator[tuple[dict[str, str], ImageRecor
         except _CellError as error:
             raise DataError(f"{path}: column {error.column} has values that are {error.fault}; {_ADVICE}") from error
         refuse_names_outside(dataset, (record.file_name,))
-        yield row, record
-
-
-def _tabulate(rows: Iterable[Mapping[str, str]], *, no_number: float) -> pd.DataFrame:
-    """Join rows to a table. Columns that synthcxr does not write are numbers if all of their cells are."""
-    import pandas as pd  # the command line generates without it
-
-    columns: dict[str, list[Any]] = {column: [] for column in METADATA_COLUMNS}
-    for row in rows:
-        for column, cell in row.items():
-            columns.setdefault(column, []).append(_read_cell(column, cell, no_number=no_number))
-    table = pd.DataFrame(columns)
-    for column in table.columns.difference([*_TEXT_COLUMNS, *_INTEGER_COLUMNS, *_NUMBER_COLUMNS]):
-        with contextlib.suppress(ValueError):
-            table[column] = pd.to_numeric(table[column])
-    return table
-
-
-def _read_cell(column: str, cell: str, *, no_number: float) -> str | float:
-    if column in _INTEGER_COLUMNS:
-        return int(cell) if _INTEGER.fullmatch(cell) else no_number
-    return csv_files.to_number(cell, no_number=no_number) if column in _NUMBER_COLUMNS else cell
+        yield record
 
 
 class _CellError(ValueError):

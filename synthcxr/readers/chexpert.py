@@ -190,6 +190,7 @@ def _build_film(table: CsvTable, labelled: LabelledFilm, file: Path, source: str
         read=unreadable or functools.partial(images.read, file),
         read_size=unreadable or functools.partial(images.read_shorter_side, file),
         origin=str(file),
+        file=file,
         sex=sex,
         age=age,
     )

@@ -135,6 +135,7 @@ def _build_film(
         read=unreadable or functools.partial(dicom_pixels.read_pixels, header.file),
         read_size=unreadable or functools.partial(_get_size, header),
         origin=str(header.file),
+        file=header.file,
         sex=header.sex,
         age=header.age,
     )

@@ -204,6 +204,7 @@ def _build_film(entry: _Entry, *, source: str, pattern: re.Pattern[str] | None, 
         read=unreadable or functools.partial(images.read, entry.file),
         read_size=unreadable or functools.partial(images.read_shorter_side, entry.file),
         origin=str(entry.file),
+        file=entry.file,
         sex=entry.sex,
         age=entry.age,
     )

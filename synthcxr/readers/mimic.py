@@ -78,6 +78,7 @@ def read_films(
                 read=unreadable or functools.partial(images.read, file),
                 read_size=unreadable or functools.partial(images.read_shorter_side, file),
                 origin=str(file),
+                file=file,
             )
         )
     n_unlabelled = sum(table["study"][row] not in labels_of_study for row in file_of_row)

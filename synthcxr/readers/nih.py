@@ -99,6 +99,7 @@ def _build_film(
         read=unreadable or functools.partial(images.read, file),
         read_size=unreadable or functools.partial(images.read_shorter_side, file),
         origin=str(file),
+        file=file,
         official=official_lists.get(name, ""),
         sex=sex,
         age=age,

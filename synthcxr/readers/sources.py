@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import PIL
-
-import synthcxr
-from synthcxr.data import images
 from synthcxr.data.film_joining import unify_patients
 from synthcxr.data.films import Film
 from synthcxr.errors import ConfigError, DataError
-from synthcxr.project import extensions
+from synthcxr.project import extensions, import_closure
 from synthcxr.readers import READERS
 from synthcxr.readers.reader import Reader
 from synthcxr.storage import digests
+
+_DECODING_LIBRARIES = (
+    *("numpy", "pillow", "pydicom", "pyjpegls", "python-gdcm"),
+    *("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +65,21 @@ def read_source(key: str, entry: Mapping[str, Any], report: Callable[[str], None
 
 
 def fingerprint_decoding(entries: Sequence[Mapping[str, Any]], resolution: int) -> str:
-    """Identify all that decides which squares the files of these entries of `prepare.sources` become."""
-    packages = (synthcxr.__version__, PIL.__version__, *extensions.list_packages("prepare"))
-    return digests.fingerprint([packages, images.RESIZE_RULE, resolution, entries])
+    """Identify what decides which squares the files of these entries of `prepare.sources` become.
+
+    That are the entries, the code of `prepare`, and the versions of the libraries that decode and of the packages that
+    add readers.
+    """
+    code = import_closure.compute_digest("synthcxr.stages.prepare", packages=extensions.list_packages("prepare"))
+    versions = {name: version for name in _DECODING_LIBRARIES if (version := _find_version(name))}
+    return digests.fingerprint([code, versions, resolution, entries])
+
+
+def _find_version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def merge_films(films: Iterable[Film]) -> list[Film]:

@@ -30,6 +30,7 @@ PHANTOM_PROFILE = "phantom"
 _GIT_IGNORED = (
     "__pycache__/",
     ".venv/",
+    "*.partial/",
     "/.cache/",
     "/checkpoints/",
     "/data/",
@@ -42,7 +43,10 @@ _GIT_IGNORED = (
 _DVC_IGNORED = ("__pycache__", ".cache", ".venv", "checkpoints", "*.partial")
 
 # In an existing DVC project, DVC itself ignores the outputs of our stages, and folders of other stages stay visible.
-_GIT_IGNORED_IN_EXISTING = ("/.cache/", "/checkpoints/", "/dvc_plots/", "/registry/mlflow.db*", "/registry/artifacts/")
+_GIT_IGNORED_IN_EXISTING = (
+    *("*.partial/", "/.cache/", "/checkpoints/", "/dvc_plots/"),
+    *("/registry/mlflow.db*", "/registry/artifacts/"),
+)
 _DVC_IGNORED_IN_EXISTING = ("__pycache__", ".venv", "/.cache", "/checkpoints", "*.partial")
 
 _SALT = "patients.salt"

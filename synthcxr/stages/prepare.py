@@ -28,7 +28,7 @@ from synthcxr.data.film_warnings import list_warnings
 from synthcxr.data.films import Film
 from synthcxr.data.left_out import LeftOut, LeftOutLine, Reason, report_left_out, sum_by_reason
 from synthcxr.data.number_format import format_quantity
-from synthcxr.data.packing_journal import JOURNAL_FILE
+from synthcxr.data.packing_journal import JOURNAL_FILE, describe_kept
 from synthcxr.data.patient_split import check_patients, split_patients
 from synthcxr.data.same_films import find_same_films
 from synthcxr.errors import ConfigError, DataError
@@ -268,7 +268,9 @@ def _split_films(
     if earlier_manifest is not None:
         report(f"{config.splits_from}: {format_quantity(len(earlier), 'patient')} keep their split")
     try:
-        return split_patients(films, config.shares, config.seed, earlier=earlier)
+        return split_patients(
+            films, config.shares, config.seed, earlier=earlier, unlabelled_test_share=config.unlabelled_test_share
+        )
     except DataError as error:
         raise DataError(f"{error} ({format_quantity(len(packed.left_out), 'film')} cannot be packed)") from error
 
@@ -314,5 +316,5 @@ def _replace_when_complete(out: Path, request: str) -> Iterator[Path]:
     except OSError as error:
         raise DataError(
             f"{error.filename or out}: cannot be written ({error.strerror or error}); the previous content of {out} is"
-            " unchanged"
+            f" unchanged{describe_kept(atomic.partial_path(out))}"
         ) from error

@@ -17,7 +17,7 @@ from synthcxr.data.evidence.summary import UTILITY_FILE
 from synthcxr.data.experiment_rows import UtilityJson
 from synthcxr.data.leakage import REFERENCE_FILE
 from synthcxr.data.metrics_schema import METRICS_FILE, VERDICT_FILE, MetricsJson, VerdictJson
-from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, read_metadata, read_run
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, iterate_image_records, read_run
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.model_files import model_folder, onnx_metadata
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata
@@ -104,7 +104,8 @@ def _check_evidence(inputs: _Inputs) -> None:
             raise ArtifactError(
                 f"{inputs.models}: the results are of another {kind}; run `synthcxr evaluate` on these models"
             )
-    read_metadata(inputs.dataset)
+    for _ in iterate_image_records(inputs.dataset):  # raises for a damaged dataset
+        pass
     if metrics.get("dataset") != digests.sha256_file(inputs.dataset / METADATA_FILE):
         raise ArtifactError(
             f"{inputs.dataset}: the results are of another dataset; run `synthcxr evaluate` on this one"
@@ -197,12 +198,11 @@ def _list_files(kind: Kind, models: Path, trained: Path) -> dict[str, Path]:
 
 def _read_example(dataset: Path, side: int) -> NDArray[np.uint8]:
     """Return the first synthetic image, uint8 [side, side]; the example of a registered model is never a real film."""
-    table = read_metadata(dataset)
-    if table.empty:
+    record = next(iterate_image_records(dataset), None)
+    if record is None:
         raise DataError(f"{dataset}: contains no image; generate at least one")
-    name, sha256 = str(table["file_name"].iloc[0]), str(table["sha256"].iloc[0])
-    (data,) = image_reader.read_all_verified(dataset, [name], [sha256])
-    image = image_reader.decode_pixels(data, name=f"{dataset}: {name}")
+    (data,) = image_reader.read_all_verified(dataset, [record.file_name], [record.sha256])
+    image = image_reader.decode_pixels(data, name=f"{dataset}: {record.file_name}")
     if image.shape != (side, side):
         raise DataError(f"{dataset}: its images have {image.shape[0]} px, the models {side} px; generate it again")
     return image

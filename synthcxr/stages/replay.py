@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcxr.config.schema import Device
-from synthcxr.data.synthetic_dataset import read_metadata, read_run
+from synthcxr.data.synthetic_dataset import iterate_image_records, read_run
 from synthcxr.errors import ArtifactError, DataError
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE
@@ -33,15 +33,14 @@ def run(*, dataset: Path, index: int, model: Path, out: Path) -> str:
     differ; the message names the versions that differ.
     """
     request = GenerationRequest.from_run(read_run(dataset), dataset)
-    table = read_metadata(dataset)
-    rows = table[table["index"] == index]
-    if rows.empty:
+    record = next((record for record in iterate_image_records(dataset) if record.index == index), None)
+    if record is None:
         raise DataError(f"{dataset}: has no image of candidate {index}; see the column index of metadata.csv")
     _refuse_other_models(request, model)
     strategy = _open_strategy(request, model)
     image_file = _generate_file(strategy, request, index)
-    sha256, recorded_sha256 = digests.sha256_bytes(image_file), str(rows["sha256"].iloc[0])
-    if sha256 != recorded_sha256:
+    sha256 = digests.sha256_bytes(image_file)
+    if sha256 != record.sha256:
         raise DataError(
             f"{dataset}: candidate {index} has other bytes on this machine ({_explain_difference(strategy, request)})"
         )

@@ -68,11 +68,13 @@ def open_folder(path: Path, *, request: str = "", journal: str = "") -> Iterator
     with create_parents(path), write_errors.name_path(path):
         finish_rename(path)
         try:
-            _remove_unless_kept(partial, journal)
-            partial.mkdir(exist_ok=True)
+            if not _is_kept(partial, journal):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
             yield partial
         except BaseException:
-            _remove_unless_kept(partial, journal)
+            if not _is_kept(partial, journal):
+                shutil.rmtree(partial, ignore_errors=True)
             raise
         with stop_signals.deferred():
             with contextlib.suppress(OSError):  # the disk may be full; the rename needs no space
@@ -80,10 +82,9 @@ def open_folder(path: Path, *, request: str = "", journal: str = "") -> Iterator
             _replace_folder(path)
 
 
-def _remove_unless_kept(folder: Path, journal: str) -> None:
-    """Remove a folder that does not contain the file `journal`."""
-    if not journal or not (folder / journal).is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+def _is_kept(partial: Path, journal: str) -> bool:
+    """Whether a partial folder contains the file `journal`."""
+    return bool(journal) and not partial.is_symlink() and (partial / journal).is_file()
 
 
 def finish_rename(path: Path) -> str | None:

@@ -133,6 +133,7 @@ def build_complete_tree() -> dict[str, Any]:
     tree["train_gan"]["feature_critic"] = critic
     tree["train_gan"]["sampling"] |= {"sources": {"nih": 2.0}, "findings": {"Hernia": 5.0}}
     tree["train_gan"] |= {"condition": ["view"], "condition_fade": {"start_nimg": 0, "end_nimg": 1000}}
+    tree["prepare"]["unlabelled_test_share"] = 0.1
     tree["generate"]["per_label"] = 5
     tree["evaluate"]["gates"][0]["min"] = 1.0
     return tree

@@ -61,7 +61,7 @@ class Films:
                 return min(image.size)
 
         read = functools.partial(self.read, path)
-        return Film(path.stem, path.stem, "", "PA", (0.0,) * 14, read, read_size, origin=str(path))
+        return Film(path.stem, path.stem, "", "PA", (0.0,) * 14, read, read_size, origin=str(path), file=path)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_the_same_call_continues(films: Films, tmp_path: Path, capsys: pytest.Ca
     compare(packed, expected)
     again = {f"{BAD:02d}"} if before > BAD else set()
     assert set(films.decoded) == {f"{index:02d}" for index in range(before, N)} | again
-    assert f"continuing: {before} of 12 films are packed already" in capsys.readouterr().out
+    assert f"continuing: {before} of 12 films are done already" in capsys.readouterr().out
 
 
 def test_a_finished_packing_is_continued_too(films: Films, tmp_path: Path) -> None:
@@ -122,6 +122,16 @@ def change_file(films: Films, _out: Path) -> None:
 
 def touch_file(films: Films, _out: Path) -> None:
     os.utime(films.folder / "03.png", ns=(0, 0))
+
+
+def swap_files(films: Films, _out: Path) -> None:
+    first, second = films.folder / "00.png", films.folder / "03.png"
+    times = first.stat().st_mtime_ns
+    first.rename(films.folder / "x")
+    second.rename(first)
+    (films.folder / "x").rename(second)
+    for path in (first, second):
+        os.utime(path, ns=(times, times))
 
 
 def remove_film(films: Films, _out: Path) -> None:
@@ -154,7 +164,7 @@ def spoil_entry(_films: Films, out: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [change_file, touch_file, remove_film, add_film, cut_images, cut_journal, spoil_journal, spoil_entry],
+    [change_file, touch_file, swap_files, remove_film, add_film, cut_images, cut_journal, spoil_journal, spoil_entry],
     ids=lambda change: change.__name__,
 )
 def test_what_changed_is_decoded_again(films: Films, tmp_path: Path, change: Callable[[Films, Path], None]) -> None:
@@ -191,7 +201,7 @@ def test_films_without_a_file_are_not_continued(films: Films, tmp_path: Path) ->
 
     def pack_named(out: Path) -> PackedFilms:
         films.decoded.clear()
-        named = [dataclasses.replace(film, origin=f"archive:{film.image_index}") for film in films.list()]
+        named = [dataclasses.replace(film, file=None) for film in films.list()]
         return pack_films(named, out=out, resolution=RESOLUTION, on_bad="skip", request="a", report=print)
 
     expected = pack_named(tmp_path / "out")

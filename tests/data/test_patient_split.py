@@ -206,6 +206,31 @@ def test_unlabelled_patients_are_in_train() -> None:
     assert set(split_patients(films[20:], SHARES, seed=1).values()) == set(SPLITS)
 
 
+def test_a_share_of_the_unlabelled_patients_is_held_out() -> None:
+    """That share, of each source, is in test; patients keep their splits; the labelled ones are split as without it."""
+    labelled = [_film(str(p), str(p), FINDINGS[:1]) for p in range(20)]
+    unlabelled = [
+        dataclasses.replace(_film(f"u{p}_{k}", f"u{p}", source="ab"[p % 2]), findings=UNKNOWN_FINDINGS)
+        for p in range(40)
+        for k in range(p % 3 + 1)
+    ]
+    films = labelled + unlabelled
+    splits = split_patients(films, SHARES, seed=1, unlabelled_test_share=0.1)
+    by_patient = _splits_by_patient(films, splits)
+    held_out = [patient for patient, split in by_patient.items() if patient[0] == "u" and split == {"test"}]
+    assert collections.Counter(int(patient[1:]) % 2 for patient in held_out) == {0: 2, 1: 2}
+    assert all(split in ({"train"}, {"test"}) for patient, split in by_patient.items() if patient[0] == "u")
+    without = split_patients(films, SHARES, seed=1)
+    assert {film.image_index: splits[film.image_index] for film in labelled} == {
+        film.image_index: without[film.image_index] for film in labelled
+    }
+    earlier = {film.patient_id: splits[film.image_index] for film in labelled + unlabelled[:20]}
+    enlarged = split_patients(films, SHARES, seed=2, earlier=earlier, unlabelled_test_share=0.1)
+    assert (
+        sum(split == {"test"} for patient, split in _splits_by_patient(films, enlarged).items() if "u" in patient) == 4
+    )
+
+
 def test_unlabelled_patients_of_an_earlier_dataset_do_not_count() -> None:
     """The shares are those of the patients with labels, so that new ones are not all in test."""
     films = [_film(f"{p}", f"{p:03}", FINDINGS[p % 14 : p % 14 + 1]) for p in range(100)]

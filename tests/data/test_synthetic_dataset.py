@@ -108,7 +108,7 @@ def test_a_number_that_is_none_is_an_error(tmp_path: Path, column: str, value: s
     for read in (read_image_records, read_metadata):
         with pytest.raises(DataError, match=rf"metadata\.csv: column {column} has"):
             read(tmp_path)
-    expected = {"inf": float("inf"), "-3": -3}.get(value, -1.0)
+    expected = {"inf": float("inf"), "-3": -3, "1.5": 1.5}.get(value, -1.0)
     assert read_unchecked_metadata(tmp_path, no_number=-1.0)[column].tolist() == [expected]
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from synthcxr.config.schema import EvaluateConfig, Gate
 from synthcxr.data import image_reader, images
 from synthcxr.data.film_dataset import build_film_dataset, open_film_dataset
 from synthcxr.data.films import Film
-from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, to_finding_names, to_multi_hot
+from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, UNKNOWN_FINDINGS, to_finding_names, to_multi_hot
 from synthcxr.data.leakage import TrainingFilms
 from synthcxr.data.synthetic_dataset import ImageRecord, read_metadata, to_metadata_row, write_metadata
 from synthcxr.evaluation.features.engine import Engine
@@ -106,14 +107,21 @@ def draw_film(rng: np.random.Generator, *, brightness: float = 0.0) -> np.ndarra
     return np.clip(unit, 0, 1).astype(np.float32)
 
 
-def pack_films(out: Path, *, n_test: int = N_FILMS_BY_SPLIT["test"]) -> Path:
-    """Pack a dataset with two films per patient; nine of ten films have Effusion, the others No Finding."""
+def pack_films(
+    out: Path, *, n_test: int = N_FILMS_BY_SPLIT["test"], n_unlabelled_by_split: Mapping[str, int] | None = None
+) -> Path:
+    """Pack a dataset with two films per patient; nine of ten films have Effusion, the others No Finding.
+
+    Then `n_unlabelled_by_split` further films follow.
+    """
     rng, films, splits = np.random.default_rng(5), [], {}
-    for split, n in (N_FILMS_BY_SPLIT | {"test": n_test}).items():
+    counts = [(split, "", n) for split, n in (N_FILMS_BY_SPLIT | {"test": n_test}).items()]
+    counts += [(split, "_unlabelled", n) for split, n in (n_unlabelled_by_split or {}).items()]
+    for split, kind, n in counts:
         for k in range(n):
-            name, film = f"{split}{k:03d}.png", InMemoryFilm(draw_film(rng))
-            findings = to_multi_hot(["Effusion"] if k % 10 else ["No Finding"])
-            patient = f"{split}{k // 2}"
+            name, film = f"{split}{kind}{k:03d}.png", InMemoryFilm(draw_film(rng))
+            findings = UNKNOWN_FINDINGS if kind else to_multi_hot(["Effusion"] if k % 10 else ["No Finding"])
+            patient = f"{split}{kind}{k // 2}"
             films.append(Film(name, patient, "test", "PA", findings, film.read, film.read_size, f"memory:{name}"))
             splits[name] = split
     build_film_dataset(films, out=out, resolution=SIDE, splits=splits, on_bad="error")

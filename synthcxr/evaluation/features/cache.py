@@ -33,7 +33,9 @@ def load_or_compute(
     try:
         _write(path, arrays)
     except OSError as error:
-        print_line(f"{folder}: cannot store features ({error.strerror}); they are computed each time they are needed")
+        print_line(
+            f"{folder}: cannot store features ({error.strerror or error}); they are computed each time they are needed"
+        )
     return arrays
 
 

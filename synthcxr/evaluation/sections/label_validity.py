@@ -6,6 +6,7 @@ the dataset itself, or of an unconditional baseline of the same model if the ima
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TypedDict, cast
 
 import numpy as np
@@ -39,7 +40,7 @@ class LabelRatioSections(TypedDict):
 def measure_test_films(features: ComparisonFeatures) -> FilmLabels:
     """Measure all test films, whatever was requested, in the judge's outputs."""
     comparison, judge = features.comparison, features.extractor
-    real = comparison.real.unrestricted
+    real = dataclasses.replace(comparison.real.unrestricted, labelled_only=comparison.real.labelled_only)
     return FilmLabels.measure(
         logits=real.outputs(judge, TEST_SPLITS)["logits"],
         labels=real.films.findings(real.manifest_rows(TEST_SPLITS)),
