@@ -70,7 +70,7 @@ def run_prepare(folder: Path, out: Path, *, kill_at: int | None) -> dict[str, fl
         if kill_at is not None and journal.is_file():
             n_packed = journal.read_bytes().count(b"\n") - 1
             if n_packed >= kill_at:
-                process.kill()
+                os.kill(process.pid, signal.SIGKILL)  # Popen.kill would also wait for the process
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         is_running = ended == 0
     process.returncode = os.waitstatus_to_exitcode(status)
