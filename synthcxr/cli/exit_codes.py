@@ -20,6 +20,7 @@ from cloup.formatting import HelpSection
 from synthcxr.errors import GateError, SynthCXRError
 from synthcxr.project import extensions
 from synthcxr.storage import cache_dir, clean_up, redaction, stop_signals
+from synthcxr.storage.line_clock import LINE_CLOCK
 
 EXTRAS = {
     "train": ("torch", "monai", "safetensors", "onnxscript", "efficientnet_lite_pytorch"),
@@ -36,6 +37,8 @@ RESUMABLE = ("prepare", "train-gan", "generate")
 _CONTINUED = {"serve": "continue the study; all acknowledged answers are on disk"}
 _STOPS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up"}
 _SIGNAL_EXIT_CODE = 128
+_DVC_STAGE = "DVC_STAGE"
+"""DVC sets this variable to the name of the stage that it runs."""
 
 _VERBOSE = "synthcxr.verbose"
 _SHORT_HELP_LIMIT = 200
@@ -98,7 +101,7 @@ class CommandGroup(cloup.Group):
         """Run a command and end with the exit code of its error."""
         redaction.redact_library_messages()
         try:
-            with _end_as_stopped(), _one_line_usage_errors(ctx):
+            with _end_as_stopped(), _one_line_usage_errors(ctx), LINE_CLOCK.time_command():
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
@@ -166,7 +169,10 @@ def _print_line(line: str) -> None:
 
 def _describe_stop(error: KeyboardInterrupt, command: str) -> str:
     effect = _CONTINUED.get(command, "resume" if command in RESUMABLE else "start over")
-    return f"{_STOPS[signal.Signals(_stop_number(error)).name]}: run the same command again to {effect}"
+    again = f"run the same command again to {effect}"
+    if os.environ.get(_DVC_STAGE):
+        again = f"run DVC again; it skips the stages that are finished, and `synthcxr {command}` will {effect}"
+    return f"{_STOPS[signal.Signals(_stop_number(error)).name]}: {again}"
 
 
 def _stop_code(error: KeyboardInterrupt) -> int:

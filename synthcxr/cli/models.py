@@ -35,7 +35,7 @@ def list_(as_json: bool) -> None:
     from synthcxr.stages import models as stage
 
     rows = stage.list_models()
-    if not rows:
+    if not any(row.address.startswith("models:/") for row in rows):
         print_to_stderr("no model is registered here; run this in a project folder, or set MLFLOW_TRACKING_URI")
     print_result([row.format_line() for row in rows], [dataclasses.asdict(row) for row in rows], as_json)
 

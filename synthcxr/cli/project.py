@@ -10,7 +10,7 @@ import cloup
 
 from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.extension_choice import ExtensionChoice
-from synthcxr.cli.options import json_option, path_option, print_result
+from synthcxr.cli.options import json_option, path_option, print_result, print_to_stderr
 from synthcxr.errors import ConfigError, GateError
 from synthcxr.project.extensions import READERS
 
@@ -64,6 +64,7 @@ def init(
         raise ConfigError("--reader needs --source: the folder of the films that it reads")
     from synthcxr.api import projects
 
+    print_to_stderr(f"creating the project in {folder}: takes seconds")
     project = projects.create_project(folder=folder, profile=profile, source=source, reader=reader, ci=ci)
     films = f"reader: {project.reader}, for {project.films}" if project.reader else "reader: phantom, which draws films"
     lines = [f"wrote {path}" for path in project.written] + [f"added lines to {path}" for path in project.added_to]
@@ -100,6 +101,12 @@ def lock(out: Path) -> None:
     """Update the code digests in synthcxr.lock to the installed version; dvc.yaml runs this."""
     from synthcxr.stages import update_lock as stage
 
+    is_new = not out.exists()
     changed = stage.run(out=out)
-    line = f"{out}: code changed for {', '.join(changed)}" if changed else f"{out}: up to date"
+    if is_new:
+        line = f"{out}: written for the first time; DVC runs every stage whose output is not in its cache"
+    elif changed:
+        line = f"{out}: code or an installed extension changed for {', '.join(changed)}; DVC runs these stages again"
+    else:
+        line = f"{out}: up to date"
     print_result([line], None, as_json=False)

@@ -151,6 +151,11 @@ def check(paths: tuple[Path, ...], suite: Path | None, docs: Path | None, as_jso
 
     Prints one line for each check, with the measured and the required value. Exits with code 1 if a check fails.
     """
+    from synthcxr.data.dataset_kind import detect_kind
+
+    for path in paths:
+        detect_kind(path)
+    print_to_stderr(f"checking {', '.join(map(str, paths))}: loading great-expectations takes seconds")
     from synthcxr.stages import check as stage
 
     results = stage.run(paths, docs=docs, suite=suite)

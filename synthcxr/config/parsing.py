@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import difflib
 import functools
 import math
 import types
@@ -98,7 +99,10 @@ class _Builder:
             return self._build_union(args, value, where)
         if origin is Literal:
             if not any(value == arg and type(value) is type(arg) for arg in args):
-                raise _MismatchError(f"{where}: {_show(value)} is not one of {', '.join(map(str, args))}")
+                names = [str(arg) for arg in args]
+                near = difflib.get_close_matches(str(value)[:_MAX_SHOWN], names, 1, cutoff=0.75)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise _MismatchError(f"{where}: {_show(value)} is not one of {', '.join(names)}{hint}")
             return value
         if origin is tuple:
             return self._build_tuple(args, value, where)

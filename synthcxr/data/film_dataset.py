@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from synthcxr.config import parsing
 from synthcxr.config.bounds import Side
 from synthcxr.data.condition import FilmAttributes
+from synthcxr.data.dataset_kind import ABOUT_FILE
 from synthcxr.data.film_packing import LeftOutFilm, OnBad, PackedFilms, pack_films
 from synthcxr.data.films import MANIFEST_COLUMNS, MANIFEST_FILE, SPLITS, Film, fingerprint_films, read_film_manifest
 from synthcxr.data.findings import FINDINGS
@@ -31,7 +32,6 @@ from synthcxr.storage import json_files, numpy_files
 from synthcxr.storage.atomic import PARTIAL_SUFFIX
 from synthcxr.storage.numpy_files import ArrayType
 
-ABOUT_FILE = "dataset.json"
 CHECKS_FILE = "checks.json"
 
 Int64 = NDArray[np.int64]

@@ -18,7 +18,7 @@ from synthcxr.data.condition_columns import CELL_PATTERNS, CONDITION_COLUMNS
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR
 from synthcxr.data.run_schema import RunJson
 from synthcxr.errors import DataError
-from synthcxr.storage import csv_files
+from synthcxr.storage import atomic, csv_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequ
     The probabilities and the weight are numbers, `no_number` where a cell is none; the other columns are text.
     """
     text_columns = [column for column in METADATA_COLUMNS if column not in CHECKED_NUMBERS]
-    path = _find_metadata(dataset)
+    path = find_metadata(dataset)
     columns = csv_files.read_columns(
         path, text_columns=text_columns, number_columns=CHECKED_NUMBERS, no_number=no_number, advice=_ADVICE
     )
@@ -135,9 +135,12 @@ def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequ
     return columns
 
 
-def _find_metadata(dataset: Path) -> Path:
+def find_metadata(dataset: Path) -> Path:
+    """The metadata.csv of a dataset; DataError where it is absent."""
     path = dataset / METADATA_FILE
     if not os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, it is false for a name that is too long
+        if not os.path.lexists(dataset):
+            raise DataError(atomic.describe_absent(dataset))
         raise DataError(f"{dataset}: no {METADATA_FILE}; give the folder of a finished synthetic dataset")
     return path
 
@@ -199,7 +202,7 @@ def iterate_image_records(dataset: Path) -> Iterator[ImageRecord]:
 
     DataError where it is absent, lacks a column, names a file elsewhere, or has a cell that `generate` does not write.
     """
-    path = _find_metadata(dataset)
+    path = find_metadata(dataset)
     for row in csv_files.iterate_rows(path, METADATA_COLUMNS, advice=_ADVICE):
         try:
             record = _parse_record(row)

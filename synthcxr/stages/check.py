@@ -10,8 +10,8 @@ import pandas as pd
 from synthcxr.checks import films, gx_runner, suite_file, synthetic
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.gx_runner import DataDocs
-from synthcxr.data.film_dataset import ABOUT_FILE, open_film_dataset
-from synthcxr.data.synthetic_dataset import RUN_FILE
+from synthcxr.data.dataset_kind import Kind, detect_kind
+from synthcxr.data.film_dataset import open_film_dataset
 from synthcxr.errors import DataError
 from synthcxr.storage import output_lock
 
@@ -28,7 +28,7 @@ def run(paths: Sequence[Path], *, docs: Path | None, suite: Path | None = None) 
     folders of one kind with `docs`.
     """
     own_checks = None if suite is None else suite_file.read_suite(suite)
-    kinds = {path: _detect_kind(path) for path in paths}
+    kinds = {path: detect_kind(path) for path in paths}
     if docs is not None and len(set(kinds.values())) < len(kinds):
         raise DataError(
             "Data Docs can hold one folder of films and one synthetic dataset; check the other folders separately"
@@ -61,15 +61,7 @@ def render_suites() -> dict[Path, str]:
     return {SUITE_FOLDER / f"{name}.json": suite_file.render_suite(name, checks) for name, checks in reusable.items()}
 
 
-def _build_table(path: Path, kind: str) -> tuple[pd.DataFrame, str]:
+def _build_table(path: Path, kind: Kind) -> tuple[pd.DataFrame, str]:
     if kind == "films":
         return films.build_table(open_film_dataset(path).manifest), films.LABEL_COLUMN
     return synthetic.build_table(path), synthetic.LABEL_COLUMN
-
-
-def _detect_kind(path: Path) -> str:
-    if (path / ABOUT_FILE).is_file():
-        return "films"
-    if (path / RUN_FILE).is_file():
-        return "synthetic"
-    raise DataError(f"{path}: contains neither packed films nor a synthetic dataset")

@@ -191,6 +191,8 @@ def _build_request(
 def _draw_open_parts(source: _Source, writer: DatasetWriter, say: Callable[[str], None]) -> None:
     """Draw the images that each part of the request lacks, from the part's own range of candidates."""
     with open_workers(source.strategy, source.model, source.engine) as run_tasks:
+        if writer.n_images:
+            say(f"resuming: {writer.n_images:,} of {writer.request.n:,} images exist already")
         if writer.request.parts and writer.open_parts:
             say(_forecast(writer.request, source.strategy, writer.open_parts, run_tasks))
         with open_progress("generate", total=writer.request.n, initial=writer.n_images, unit="images") as progress:
@@ -270,10 +272,8 @@ def _report_dry_run(
     if request.parts:
         with open_workers(source.strategy, source.model, None) as run_tasks:
             lines = (_forecast(request, source.strategy, parts, run_tasks), *lines)
-    figures = estimate.as_dict() | {"bytes": plan.n_bytes}
-    return GenerateReport(
-        "dry run", out, request.n, plan.n_present, 0, request.pins["provider"], lines, estimate=figures
-    )
+    figures, provider = estimate.as_dict() | {"bytes": plan.n_bytes}, request.pins["provider"]
+    return GenerateReport("dry run", out, request.n, plan.n_present, 0, provider, lines, estimate=figures)
 
 
 def _report(

@@ -14,9 +14,9 @@ import pandas as pd
 from synthcxr.checks.check_result import CheckResult
 from synthcxr.checks.films import check_films
 from synthcxr.config.schema import PrepareConfig
+from synthcxr.data.dataset_kind import ABOUT_FILE
 from synthcxr.data.earlier_splits import find_earlier_splits
 from synthcxr.data.film_dataset import (
-    ABOUT_FILE,
     CHECKS_FILE,
     has_only_dataset_files,
     open_film_dataset,

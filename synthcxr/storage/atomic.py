@@ -24,6 +24,14 @@ def partial_path(path: Path, suffix: str = PARTIAL_SUFFIX) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def describe_absent(path: Path) -> str:
+    """Say that a file or folder does not exist, and where a stopped command left its unfinished content."""
+    partial = partial_path(path)
+    if not os.path.lexists(partial):  # false for a name that is too long, where Path.exists raises
+        return f"{path}: does not exist"
+    return f"{path}: does not exist, but {partial} is unfinished; run the command that makes it again"
+
+
 @contextlib.contextmanager
 def open_file(path: Path, *, fsync: bool = False, concurrent: bool = False) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` when the block ends, and that is removed when the block fails.

@@ -1,16 +1,24 @@
-"""Progress of long work on stderr: a bar on a terminal, elsewhere a line after 5 seconds and then every 10 seconds."""
+"""Progress of long work on stderr: a bar on a terminal, elsewhere a line after 5 seconds and then every 10 seconds.
+
+In a command, these are seconds since the last line of any task: several short tasks in a row are not silent.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Protocol, Self, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from synthcxr.storage.line_clock import LINE_CLOCK, LineClock
+
 FIRST_S, INTERVAL_S = 5.0, 10.0
+_MIN_RATE_S = 0.5
+"""A rate of less time than this is not shown."""
 
 T = TypeVar("T")
 
@@ -33,7 +41,7 @@ def open_progress(task: str, *, total: int, unit: str, initial: int = 0, enabled
 
     With `enabled=False` nothing is written.
     """
-    if enabled and not sys.stderr.isatty():
+    if enabled and not _has_terminal():
         return ProgressLines(task, total=total, unit=unit, initial=initial, stream=sys.stderr)
     return tqdm(
         total=total,
@@ -44,6 +52,15 @@ def open_progress(task: str, *, total: int, unit: str, initial: int = 0, enabled
         disable=not enabled,
         leave=None,  # a bar below another one disappears when it is complete
     )
+
+
+def _has_terminal() -> bool:
+    """Whether stderr is a terminal that has columns: some pseudo-terminals of build servers have none."""
+    if not sys.stderr.isatty():
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return True
 
 
 def track(items: Iterable[T], task: str, *, unit: str, total: int | None = None) -> Iterator[T]:
@@ -58,10 +75,11 @@ def track(items: Iterable[T], task: str, *, unit: str, total: int | None = None)
 def print_line(line: str) -> None:
     """Write a line to stderr, above any progress bar."""
     tqdm.write(line, file=sys.stderr)
+    LINE_CLOCK.note_line()
 
 
 class ProgressLines:
-    """Progress in lines, one after FIRST_S and then one every INTERVAL_S seconds, while work remains."""
+    """Progress in lines, one after FIRST_S and then one every INTERVAL_S seconds without a line, while work remains."""
 
     def __init__(
         self,
@@ -71,13 +89,13 @@ class ProgressLines:
         unit: str,
         stream: TextIO,
         initial: int = 0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: LineClock = LINE_CLOCK,
     ) -> None:
         self._task, self._total, self._unit, self._initial = task, total, unit, initial
         self._stream, self._clock = stream, clock
         self._done = initial
-        self._started_s = clock()
-        self._due_s = self._started_s + FIRST_S
+        self._started_s = self._last_line_s = clock.read_s()
+        self._wait_s = FIRST_S
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +108,18 @@ class ProgressLines:
     def update(self, n: int = 1) -> None:
         """Count `n` more units as done, and write a line where one is due."""
         self._done += n
-        now_s = self._clock()
-        if now_s >= self._due_s and self._done < self._total:
-            self._due_s = now_s + INTERVAL_S
+        now_s = self._clock.read_s()
+        last_line_s = self._last_line_s if self._clock.last_line_s is None else self._clock.last_line_s
+        if now_s >= last_line_s + self._wait_s and self._done < self._total:
+            self._last_line_s, self._wait_s = now_s, INTERVAL_S
+            self._clock.note_line()
             self._stream.write(self._line(now_s - self._started_s) + "\n")
             self._stream.flush()
 
     def _line(self, elapsed_s: float) -> str:
         line = f"{self._task}: {self._done:,} of {self._total:,} {self._unit}"
-        rate = (self._done - self._initial) / elapsed_s
-        if rate > 0:
+        rate = (self._done - self._initial) / max(elapsed_s, 1e-9)
+        if rate > 0 and elapsed_s >= _MIN_RATE_S:
             line += f", {_format_rate(rate)} {self._unit}/s, {format_duration((self._total - self._done) / rate)} left"
         return line
 

@@ -32,6 +32,7 @@ def choose_bf16(
         return config.precision == "bf16"
     choice = folder / "precision"
     if not choice.is_file():
+        on_message("precision: measuring whether fp32 or bf16 is faster; takes up to a minute on a CPU without bf16")
         fp32_s, bf16_s = _time_steps([create_step(False), create_step(True)])
         faster = "bf16" if bf16_s < _MAX_TIME_RATIO * fp32_s else "fp32"
         atomic.write_text(choice, faster)

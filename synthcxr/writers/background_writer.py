@@ -61,7 +61,9 @@ class BackgroundWriter:
         lines, lines_to_read = itertools.tee(self.journal.lines())
         stored_images = self.store.read(record for line in lines_to_read for record in line.records)
         n_recorded, _ = self.journal.count_images_and_draws()
-        with open_progress("verifying existing images", total=n_recorded, unit="images") as progress:
+        with open_progress(
+            "verifying existing images", total=n_recorded, unit="images", enabled=n_recorded > 0
+        ) as progress:
             for line in lines:
                 if not self._is_intact(line, stored_images):
                     break

@@ -11,6 +11,7 @@ from synthcxr.writers import disk_space
 from synthcxr.writers.dataset_writer import DryRun
 from synthcxr.writers.generation_request import METHODS_THAT_MOVE_LATENTS, GenerationRequest
 
+_DEVICE_NAMES = {"CPUExecutionProvider": "the CPU", "CUDAExecutionProvider": "the GPU"}
 _MAX_NAMED_PARTS, _MAX_LISTED_PARTS = 3, 20
 
 
@@ -23,7 +24,7 @@ def describe_dry_run(
     return (
         f"{out}: would generate {images} ({request.format}{present})"
         f" from at most {request.max_draws} candidates, about {disk_space.format_bytes(dry_run.n_bytes)},"
-        f" on {request.pins['provider']}",
+        f" on {_name_device(request.pins['provider'])}",
         estimate,
         "dry run: nothing was written",
     )
@@ -33,7 +34,7 @@ def describe_dataset(out: Path, run: Mapping[str, Any], request: GenerationReque
     """The number of images and what it took to generate them."""
     n_images = format_quantity(run["counts"]["found"], "image")
     images = f"{n_images} of {run['model']['resolution']} px{_with_findings(request)}"
-    return f"{out}: {images} ({_describe_effort(run)}, on {run['provider']})"
+    return f"{out}: {images} ({_describe_effort(run)}, on {_name_device(run['provider'])})"
 
 
 def describe_shortfall(out: Path, run: Mapping[str, Any], request: GenerationRequest) -> str:
@@ -85,3 +86,7 @@ def _list_short_parts(run: Mapping[str, Any]) -> list[str]:
 def _join_first(names: Sequence[str], n: int) -> str:
     n_unnamed = len(names) - n
     return ", ".join(names[:n]) + (f" and {n_unnamed} more" if n_unnamed > 0 else "")
+
+
+def _name_device(provider: str) -> str:
+    return _DEVICE_NAMES.get(provider, provider)

@@ -137,6 +137,14 @@ def test_an_interruption_says_what_the_same_command_does() -> None:
     assert set(RESUMABLE) < set(main.commands)
 
 
+def test_an_interrupted_stage_of_dvc_says_what_dvc_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that the user runs again is that of DVC."""
+    monkeypatch.setenv("DVC_STAGE", "train_gan")
+    assert invoke_failing(KeyboardInterrupt(), "train-gan").stderr == (
+        "Interrupted: run DVC again; it skips the stages that are finished, and `synthcxr train-gan` will resume\n"
+    )
+
+
 @pytest.mark.parametrize(
     "error",
     [

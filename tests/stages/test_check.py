@@ -88,6 +88,11 @@ def test_unknown_folders_are_refused(trained: Any, tmp_path: Path) -> None:
     """A folder of another kind, and two folders of one kind with Data Docs, raise DataError."""
     with pytest.raises(DataError, match="contains neither packed films nor a synthetic dataset"):
         check.run([tmp_path], docs=None)
+    with pytest.raises(DataError, match=r"absent: does not exist$"):
+        check.run([tmp_path / "absent"], docs=None)
+    (tmp_path / "stopped.partial").mkdir()
+    with pytest.raises(DataError, match=r"stopped: does not exist, but .*stopped\.partial is unfinished; run the comm"):
+        check.run([tmp_path / "stopped"], docs=None)
     other = tmp_path / "other"
     other.symlink_to(trained.data)
     with pytest.raises(DataError, match="one folder of films and one synthetic dataset"):

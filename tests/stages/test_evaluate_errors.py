@@ -49,7 +49,7 @@ def test_missing_inputs_are_named(project: EvaluationProject) -> None:
     """Films, dataset or judge that do not exist."""
     with pytest.raises(DataError, match="run `synthcxr prepare` first"):
         dataclasses.replace(project, films=project.root / "none").evaluate()
-    with pytest.raises(DataError, match="no metadata.csv; give the folder of a finished synthetic dataset"):
+    with pytest.raises(DataError, match="none: does not exist"):
         project.evaluate(synthetic=project.root / "none")
     with pytest.raises(ArtifactError, match="judge.onnx: no such file"):
         dataclasses.replace(project, models=project.root / "none").evaluate()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import pytest
 
+from synthcxr.storage.line_clock import LineClock
 from synthcxr.storage.progress import ProgressLines, format_duration, open_progress, track
 
 
@@ -27,7 +29,7 @@ class Terminal(io.StringIO):
 def test_a_line_after_five_seconds_and_then_every_ten() -> None:
     """A line names the task, the count, the rate and the time left; updates within 10 s of a line write none."""
     clock, stream = Clock(), io.StringIO()
-    progress = ProgressLines("generate", total=1000, unit="images", stream=stream, clock=clock)
+    progress = ProgressLines("generate", total=1000, unit="images", stream=stream, clock=LineClock(clock))
     for _ in range(50):
         clock.now_s += 0.5
         progress.update(10)
@@ -41,7 +43,9 @@ def test_a_line_after_five_seconds_and_then_every_ten() -> None:
 def test_resumed_work_counts_only_its_own_rate() -> None:
     """Units that were done earlier count as done and not towards the rate; finished work writes no line."""
     clock, stream = Clock(), io.StringIO()
-    with ProgressLines("generate", total=300, unit="images", stream=stream, initial=200, clock=clock) as progress:
+    with ProgressLines(
+        "generate", total=300, unit="images", stream=stream, initial=200, clock=LineClock(clock)
+    ) as progress:
         clock.now_s += 10
         progress.update(50)
         clock.now_s += 10
@@ -52,13 +56,39 @@ def test_resumed_work_counts_only_its_own_rate() -> None:
 def test_short_work_writes_nothing() -> None:
     """Work that ends within 5 s writes no line."""
     clock, stream = Clock(), io.StringIO()
-    with ProgressLines("sizes", total=3, unit="films", stream=stream, clock=clock) as progress:
+    with ProgressLines("sizes", total=3, unit="films", stream=stream, clock=LineClock(clock)) as progress:
         clock.now_s += 4.9
         progress.update()
         assert stream.getvalue() == ""
         clock.now_s += 0.2
         progress.update()
     assert stream.getvalue() == "sizes: 2 of 3 films, 0.392 films/s, 3 s left\n"
+
+
+def test_short_tasks_of_a_command_are_not_silent() -> None:
+    """The time without a line counts over the tasks of a command; a rate of less than half a second is not shown."""
+    clock, stream = Clock(), io.StringIO()
+    line_clock = LineClock(clock)
+    with line_clock.time_command():
+        for name in "abcd":
+            progress = ProgressLines(name, total=3, unit="rows", stream=stream, clock=line_clock)
+            progress.update()
+            clock.now_s += 3
+            progress.update()
+    assert stream.getvalue().splitlines() == ["b: 2 of 3 rows, 0.667 rows/s, 1 s left", "d: 1 of 3 rows"]
+    progress = ProgressLines("e", total=3, unit="rows", stream=stream, clock=line_clock)
+    clock.now_s += 4
+    progress.update()
+    assert len(stream.getvalue().splitlines()) == 2, "outside of a command, the time of the task counts"
+
+
+def test_a_terminal_without_columns_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar would be empty there."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((0, 0)))
+    assert isinstance(open_progress("films", total=3, unit="films"), ProgressLines)
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +107,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_items_without_a_length_need_a_total(capsys: pytest.CaptureFixture[str]) -> None:
     """Blocks that are drawn one by one are counted against the number that is given."""
     clock, stream = Clock(), io.StringIO()
-    progress = ProgressLines("baseline", total=4, unit="blocks", stream=stream, clock=clock)
+    progress = ProgressLines("baseline", total=4, unit="blocks", stream=stream, clock=LineClock(clock))
     clock.now_s += 10
     progress.update()
     assert stream.getvalue() == "baseline: 1 of 4 blocks, 0.1 blocks/s, 30 s left\n"
