@@ -132,15 +132,15 @@ def evaluate_dataset(
     The engine "ray" computes features in a Ray cluster, as in `generate_dataset`; their cache must be writable here.
     `say` gets a line for each step.
     """
-    from synthcxr.data.synthetic_dataset import find_metadata
+    from synthcxr.data.synthetic_dataset import METADATA_FILE
     from synthcxr.stages import evaluate
 
-    find_metadata(dataset)
     if models is None:
         models = PROJECT_MODELS if PROJECT_MODELS.is_dir() else registry.resolve_model(None).path
     if films is None:
         say("no films given: comparing with the reference stored with the model")
-    say(f"evaluating {dataset}: takes minutes, less if the features are cached")
+    if (dataset / METADATA_FILE).is_file():
+        say(f"evaluating {dataset}: takes minutes, less if the features are cached")
     return evaluate.run(
         config,
         films=films,

@@ -58,10 +58,10 @@ class AttributeRequest:
         """Raise ConfigError for the first requested part that is not `known` to the generator."""
         for part in self.parts:
             if part not in known:
-                options = ", ".join(f"--{name}" for name in ("view", "sex", "age") if name in known) or "none of them"
+                others = ", ".join(name for name in ("view", "sex", "age") if name in known) or "none"
                 raise ConfigError(
-                    f"--{part}: the condition of this generator has no {part}; remove the option (of --view, --sex and"
-                    f" --age, this model knows {options}), or use a model whose train_gan.condition lists {part}"
+                    f"{part}: the condition of this generator has no {part}; remove {part} from the request (of view,"
+                    f" sex and age, this model knows {others}), or use a model whose train_gan.condition lists {part}"
                 )
 
     def match(self, films: FilmAttributes) -> NDArray[np.bool_]:

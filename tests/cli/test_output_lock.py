@@ -67,6 +67,8 @@ def test_a_locked_output_is_refused(name: str, empty_folder: Path) -> None:
 @pytest.mark.parametrize(("name", "option"), [("distill", "--models"), ("check model", "--docs")])
 def test_other_locked_outputs_are_refused(name: str, option: str, empty_folder: Path) -> None:
     """The same holds for outputs that have another option."""
+    (empty_folder / "model").mkdir()
+    (empty_folder / "model" / "run.json").write_text("{}")
     with lock_output(empty_folder / "out"):
         arguments = PARAMS if name == "distill" else ()
         result = invoke(*name.split(), *arguments, option, empty_folder / "out")

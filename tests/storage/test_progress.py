@@ -75,11 +75,17 @@ def test_short_tasks_of_a_command_are_not_silent() -> None:
             progress.update()
             clock.now_s += 3
             progress.update()
-    assert stream.getvalue().splitlines() == ["b: 2 of 3 rows, 0.667 rows/s, 1 s left", "d: 1 of 3 rows"]
-    progress = ProgressLines("e", total=3, unit="rows", stream=stream, clock=line_clock)
+        clock.now_s += 6
+        ProgressLines("e", total=3, unit="rows", stream=stream, clock=line_clock).update()
+    assert stream.getvalue().splitlines() == [
+        "b: 2 of 3 rows, 0.667 rows/s, 2 s left",
+        "d: 2 of 3 rows, 0.667 rows/s, 2 s left",
+        "e: 1 of 3 rows",
+    ]
+    progress = ProgressLines("f", total=3, unit="rows", stream=stream, clock=line_clock)
     clock.now_s += 4
     progress.update()
-    assert len(stream.getvalue().splitlines()) == 2, "outside of a command, the time of the task counts"
+    assert len(stream.getvalue().splitlines()) == 3, "outside of a command, the time of the task counts"
 
 
 def test_a_terminal_without_columns_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,7 @@ def test_a_long_metric_reports_its_progress(
     """Without a terminal, the lines name the metric, the finished units, the rate and the time left."""
     monkeypatch.setattr(progress, "FIRST_S", 0.0)
     monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(progress, "_MIN_RATE_S", 0.0)
     measure()
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(line) and "/s, " in first and first.endswith(" left")
