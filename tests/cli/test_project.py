@@ -43,10 +43,12 @@ def test_init_takes_the_earlier_name_of_source(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_lock_says_what_changed(tmp_path: Path) -> None:
-    """The first lock names the stages, the second says that nothing changed."""
+    """The first lock is new, the second says that nothing changed, and then a changed digest names its stage."""
     out = tmp_path / "synthcxr.lock"
-    assert "prepare" in invoke("lock", "--out", out).stdout
+    assert f"{out}: written for the first time" in invoke("lock", "--out", out).stdout
     assert invoke("lock", "--out", out).stdout == f"{out}: up to date\n"
+    out.write_text(out.read_text().replace("  prepare: ", "  prepare: 0"))
+    assert "changed for prepare; DVC runs these stages again" in invoke("lock", "--out", out).stdout
 
 
 def test_report_needs_no_project(empty_folder: Path) -> None:
