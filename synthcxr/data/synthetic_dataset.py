@@ -121,13 +121,13 @@ def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequence[Any]]:
-    """Read the columns of every metadata.csv, without pandas; DataError where it is absent, lacks a column or names a
-    file elsewhere.
+    """Read the columns that every metadata.csv has, without pandas.
 
-    The probabilities and the weight are numbers, `no_number` where a cell is none; the other columns are text.
+    DataError where the file is absent, lacks a column or names a file outside the dataset. The probabilities and the
+    weight are numbers, `no_number` where a cell is none; the other columns are text.
     """
     text_columns = [column for column in METADATA_COLUMNS if column not in CHECKED_NUMBERS]
-    path = find_metadata(dataset)
+    path = _find_metadata(dataset)
     columns = csv_files.read_columns(
         path, text_columns=text_columns, number_columns=CHECKED_NUMBERS, no_number=no_number, advice=_ADVICE
     )
@@ -135,7 +135,7 @@ def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequ
     return columns
 
 
-def find_metadata(dataset: Path) -> Path:
+def _find_metadata(dataset: Path) -> Path:
     """The metadata.csv of a dataset; DataError where it is absent."""
     path = dataset / METADATA_FILE
     if not os.path.isfile(path):  # noqa: PTH113  unlike Path.is_file, it is false for a name that is too long
@@ -200,9 +200,10 @@ def read_image_records(dataset: Path) -> list[ImageRecord]:
 def iterate_image_records(dataset: Path) -> Iterator[ImageRecord]:
     """Yield the rows of metadata.csv as records.
 
-    DataError where it is absent, lacks a column, names a file elsewhere, or has a cell that `generate` does not write.
+    DataError where the file is absent, lacks a column, names a file outside the dataset, or has a cell that `generate`
+    does not write.
     """
-    path = find_metadata(dataset)
+    path = _find_metadata(dataset)
     for row in csv_files.iterate_rows(path, METADATA_COLUMNS, advice=_ADVICE):
         try:
             record = _parse_record(row)

@@ -18,7 +18,7 @@ from synthcxr.storage.line_clock import LINE_CLOCK, LineClock
 
 FIRST_S, INTERVAL_S = 5.0, 10.0
 _MIN_RATE_S = 0.5
-"""A rate of less time than this is not shown."""
+"""A rate over a shorter time is not shown."""
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ DICOM_FOLDER = "dicom"
 IMAGES_PER_FOLDER = 1000
 
 
-class ImageFolder:
+class ImageFolder(abc.ABC):
     """What image stores with one file per image share. A subclass sets `folder` and `suffix` and adds `encode`."""
 
     folder: ClassVar[str]
@@ -49,9 +50,9 @@ class ImageFolder:
         """The path of an image relative to `root`."""
         return f"{self.folder}/{ordinal // IMAGES_PER_FOLDER:05d}/{ordinal:08d}{self.suffix}"
 
+    @abc.abstractmethod
     def encode(self, pixels: NDArray[np.uint8], record: ImageRecord) -> bytes:
         """Encode an image uint8 [R, R]. Its record has no `file_name` and no `sha256` yet."""
-        raise NotImplementedError
 
     def write(self, ordinal: int, data: bytes, record: ImageRecord) -> None:
         """Write one file. Overwrite an incomplete file that an interrupted run left."""
@@ -75,7 +76,7 @@ class ImageFolder:
                     if int(path.stem) >= n_images:
                         path.unlink()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  a subclass need not have it
         """Do nothing: no file stays open."""
 
 
