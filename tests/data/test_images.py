@@ -140,6 +140,17 @@ def test_a_large_film_is_converted_in_strips_to_the_same_values(
     np.testing.assert_array_equal(images.read(tmp_path / "x.png"), whole)
 
 
+@pytest.mark.parametrize("side", [4, 8, 16, 48])
+def test_reducing_in_strips_gives_the_values_of_the_whole_film(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """A strip may be one row of the result, a number of rows that does not divide the side, or the whole film."""
+    pixels = np.random.default_rng(0).random((96, 96), dtype=np.float32)
+    whole = images.resize(pixels, side)
+    assert whole.tobytes() == np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)).tobytes()
+    for n_pixels in (1, 2900, 96 * 96):
+        monkeypatch.setattr(images, "_STRIP_PIXELS", n_pixels)
+        np.testing.assert_array_equal(images.resize(pixels, side), whole)
+
+
 def _write_tiff(path: Path, samples: bytes, *, width: int, height: int, bits: int, tags: dict[int, int]) -> None:
     """Write a TIFF of one uncompressed strip."""
     entries = {
