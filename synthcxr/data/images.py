@@ -9,6 +9,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,14 +87,20 @@ def _find_white(image: Image.Image, name: str) -> tuple[int, bool]:
 
 def _convert_strip(strip: Image.Image, white: int) -> Float32:
     if strip.mode in _MODES_16_BIT:
-        return np.divide(np.asarray(strip), np.float32(white), dtype=np.float32)
+        return _scale(np.asarray(strip), white)
     if strip.mode in {"1", "L"}:
-        return np.divide(np.asarray(strip.convert("L")), np.float32(white), dtype=np.float32)
+        return _scale(np.asarray(strip.convert("L")), white)
     if strip.mode == "LA":
-        return np.divide(np.asarray(strip.getchannel("L")), np.float32(white), dtype=np.float32)
+        return _scale(np.asarray(strip.getchannel("L")), white)
     rgb = np.asarray(strip.convert("RGB"), dtype=np.float32)
     luma = rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return luma / np.float32(white)
+    return _scale(luma, white)
+
+
+def _scale(values: NDArray[Any], white: int) -> Float32:
+    """Divide by the stored value of white, without a temporary array."""
+    scaled: Float32 = np.divide(values, np.float32(white), dtype=np.float32)
+    return scaled
 
 
 def _read_orientation(image: Image.Image) -> int:
