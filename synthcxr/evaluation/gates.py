@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from synthcxr.config.schema import Gate
+from synthcxr.data.evidence.gate_metrics import GATE_METRICS, describe_paths
 from synthcxr.data.evidence.metric_names import (
     describe_target,
     find_interval,
     format_metric,
     format_metric_interval,
 )
-from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.findings import NO_FINDING
 from synthcxr.data.metrics_schema import (
     NOT_APPLICABLE,
     NOT_COMPUTED,
@@ -30,91 +31,6 @@ from synthcxr.errors import ConfigError
 from synthcxr.evaluation.declared_metrics import METRICS
 from synthcxr.evaluation.gate_patterns import is_pattern, match_metrics
 from synthcxr.evaluation.metrics.label_validity import MIN_GATED_POSITIVES
-
-_PER_FINDING = ("labels.shares.", "labels.validity.", "labels.specificity.", "by_finding.", "agreement.")
-_LABELS = {
-    "total_variation": "total variation between the label distributions of synthetic images and real test films",
-    "jensen_shannon": (
-        "Jensen-Shannon divergence (bits) between the label distributions of synthetic images and real test films"
-    ),
-    "kl": "KL divergence (nats) of the label distribution of synthetic images from that of real test films",
-    "classifier.kl": (
-        "KL divergence (nats) of the labels of synthetic images from those of real test films, both by the classifier"
-    ),
-    "test.p_value": (
-        "p-value of the permutation test for equal label distributions of synthetic images and real test films"
-    ),
-    "test.cramers_v": "Cramér's V between the label distributions of synthetic images and real test films",
-    "cooccurrence.difference": (
-        "mean absolute difference between synthetic images and real test films in the shares of pairs of findings"
-    ),
-    "prevalence.total_variation": (
-        "total variation between the label distribution of synthetic images and that of --prevalence"
-    ),
-    "prevalence.jensen_shannon": (
-        "Jensen-Shannon divergence (bits) between the label distribution of synthetic images and that of --prevalence"
-    ),
-}
-_DISTANCES = {
-    "distance.{0}.value": "Fréchet distance of synthetic images to real test films in {0} features",
-    "distance.{0}.floor": "Fréchet distance of real training films to real test films in {0} features",
-    "distance.{0}.relative": (
-        "relative Fréchet distance of synthetic images to real test films in {0} features (training films: 1)"
-    ),
-    "kernel.{0}.value": "kernel distance of synthetic images to real test films in {0} features",
-    "infinity.{0}.synthetic.value": (
-        "Fréchet distance of synthetic images to real test films, extrapolated to infinite N, in {0} features"
-    ),
-    "coverage.{0}.relative": (
-        "relative coverage of real test films by synthetic images in {0} features (training films: 1)"
-    ),
-    "coverage.{0}.synthetic.precision": "precision (share of images among real test films) in {0} features",
-    "coverage.{0}.synthetic.recall": "recall (share of real test films among synthetic images) in {0} features",
-    "coverage.{0}.synthetic.density": (
-        "density of synthetic images among real test films (1 if they have the same distribution) in {0} features"
-    ),
-    "coverage.{0}.synthetic.coverage": "coverage (share of real test films with an image near them) in {0} features",
-}
-_DISTANCE_BY_FINDING = (
-    "relative Fréchet distance of images to test films that the judge labels {1}, in {0} features (training films: 1)"
-)
-_PRIVACY = {
-    "share": "share of images closer to a training film than 99 % of comparison films are, in {0}",
-    "share_low": (
-        "lower end of the 95 % CI of the share of images closer to a training film than 99 % of comparison films are"
-        " (1 % by chance), in {0}"
-    ),
-    "n_below_null": "number of images closer to a training film than every comparison film is, in {0}",
-    "median_ratio": (
-        "median distance of images to their nearest training film, divided by that of comparison films, in {0}"
-    ),
-    "attack.auroc": "AUROC of membership inference, training films against held-out films, in {0}",
-    "attack.low": "lower end of the 95 % CI of the AUROC of membership inference (0.5 by chance), in {0}",
-    "duplicates.share": (
-        "share of images closer to another image than 99 % of films are to a film of another patient, in {0}"
-    ),
-    "duplicates.share_low": (
-        "lower end of the 95 % CI of the share of images closer to another image than 99 % of films are to a film of"
-        " another patient (1 % by chance), in {0}"
-    ),
-}
-_SHARES = {
-    "real": "share of real test films that the judge labels {0}",
-    "synthetic": "share of synthetic images that the judge labels {0}",
-    "ratio": "share of {0} among synthetic images, divided by that among real test films",
-}
-_LABEL_RATIOS = {
-    "validity": (
-        "label validity of {0}: how well the judge separates images with and without the label (1: as well as real test"
-        " films, 0: not at all)"
-    ),
-    "specificity": (
-        "label specificity of {0}: the same against images with other findings (1: as well as real test films, 0: not"
-        " at all)"
-    ),
-}
-_EFFECTIVE_SHARE = "effective sample size of the weighted images, as a share of their number"
-_AGREEMENT = "share of the images labelled {0} by the classifier in which the judge also detects it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,30 +75,7 @@ class Verdict:
 
 def describe_metrics(extractors: Sequence[str]) -> dict[str, str]:
     """What each metric that a gate may name means, by its dotted path, for these extractors."""
-    findings = (NO_FINDING, *FINDINGS)
-    meanings = {"checks.failed": "number of failed checks of the synthetic dataset"}
-    meanings |= {"weights.effective_share": _EFFECTIVE_SHARE}
-    for kind, meaning in _LABEL_RATIOS.items():
-        meanings[f"labels.{kind}.mean"] = meaning.format("all findings that can be gated, on average")
-        meanings |= {f"labels.{kind}.{finding}.value": meaning.format(finding) for finding in FINDINGS}
-    meanings |= {f"labels.{key}": meaning for key, meaning in _LABELS.items()}
-    meanings |= {"similarity.synthetic": "mean MS-SSIM of random pairs of synthetic images"}
-    for name in extractors:
-        meanings |= {path.format(name): meaning.format(name) for path, meaning in _DISTANCES.items()}
-        for finding in findings:
-            meanings[f"by_finding.{name}.{finding}.relative"] = _DISTANCE_BY_FINDING.format(name, finding)
-    if "inception" in extractors:
-        for key in ("value", "floor", "relative"):
-            path = f"distance.inception.{key}"
-            meanings[path] = meanings[path].replace("Fréchet distance", "FID")
-    for space in (PIXELS, *extractors):
-        where = space if space == PIXELS else f"{space} features"
-        meanings |= {f"privacy.{space}.{key}": meaning.format(where) for key, meaning in _PRIVACY.items()}
-    meanings |= {f"metrics.{metric.name}.value": metric.meaning for metric in METRICS.load_all()}
-    meanings |= {f"agreement.{finding}.synthetic": _AGREEMENT.format(finding) for finding in FINDINGS}
-    for finding in findings:
-        meanings |= {f"labels.shares.{finding}.{key}": meaning.format(finding) for key, meaning in _SHARES.items()}
-    return meanings
+    return describe_paths(extractors, {metric.name: metric.meaning for metric in METRICS.load_all()})
 
 
 def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
@@ -190,14 +83,12 @@ def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
     known = describe_metrics(extractors)
     for index, gate in enumerate(gates):
         if not match_metrics(gate.metric, known):
-            short = [path for path in known if not path.startswith(_PER_FINDING)]
             raise ConfigError(
-                f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r};"
-                f" known: {', '.join(short)}, labels.shares.<finding>.real|synthetic|ratio,"
-                " by_finding.<extractor>.<finding>.relative, agreement.<finding>.synthetic,"
-                " labels.validity.mean, labels.validity.<finding>.value, labels.specificity.mean,"
-                " labels.specificity.<finding>.value; * stands for every space, extractor or finding with a value, as"
-                " in privacy.*.share_low"
+                f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r}; known:"
+                f" {', '.join(metric.path for metric in GATE_METRICS)}; <extractor> is {' or '.join(extractors)},"
+                f" <space> is {' or '.join((PIXELS, *extractors))}, <label> is a finding or {NO_FINDING!r}, <metric> is"
+                f" {' or '.join(metric.name for metric in METRICS.load_all())}; * stands for every name that has a"
+                " value, as in privacy.*.share_low"
             )
         if (gate.max is None) == (gate.min is None):
             raise ConfigError(f"evaluate.gates[{index}]: {gate.metric}: give either max or min, and null for the other")

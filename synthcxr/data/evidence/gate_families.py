@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
+from synthcxr.data.evidence.gate_metrics import FamilyName, find_gate_metric
 from synthcxr.data.evidence.metric_names import (
     describe_target,
     format_metric,
@@ -16,8 +16,6 @@ from synthcxr.data.evidence.metric_names import (
 )
 from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateRow, VerdictJson
 
-FamilyName = Literal["files", "distance", "labels", "copying", "validity", "other"]
-
 FAMILIES: dict[FamilyName, str] = {
     "files": "file checks",
     "distance": "distance to films",
@@ -26,17 +24,6 @@ FAMILIES: dict[FamilyName, str] = {
     "validity": "label validity",
 }
 """The kinds of evidence that every dataset needs a gate on."""
-_PREFIXES: tuple[tuple[str, FamilyName], ...] = (
-    ("checks.", "files"),
-    ("distance.", "distance"),
-    ("kernel.", "distance"),
-    ("infinity.", "distance"),
-    ("privacy.", "copying"),
-    ("labels.validity.", "validity"),
-    ("labels.specificity.", "validity"),
-    ("labels.", "labels"),
-)
-_DUPLICATES = ".duplicates."
 NO_FILMS = "no films were given to `evaluate`"
 _ADVICE = re.compile(r": (give|run|export|install|pip|download|put|set)\b.*$")
 
@@ -74,9 +61,8 @@ class GateCounts:
 
 def find_family(metric: str) -> FamilyName:
     """The kind of evidence that a metric is; a repeated image is no copy of a film."""
-    if _DUPLICATES in metric:
-        return "other"
-    return next((family for prefix, family in _PREFIXES if metric.startswith(prefix)), "other")
+    found = find_gate_metric(metric)
+    return "other" if found is None else found[0].family
 
 
 def describe_gate(gate: GateRow) -> str:

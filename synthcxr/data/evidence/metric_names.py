@@ -2,79 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthcxr.data.evidence.gate_metrics import EACH, fill_placeholders, find_gate_metric
 from synthcxr.data.metrics_schema import PIXELS, GateDirection, MetricsJson
 from synthcxr.data.model_names import name_features_briefly
 from synthcxr.data.number_format import MISSING, format_interval, format_number, format_percent
 
-EACH = "*"
-"""In the path of a gate: every space, extractor or finding with a value."""
 _MAX_DIGITS = 8
-_SHARES = re.compile(
-    r"privacy\.[^.]+\.(duplicates\.)?share(_low)?|labels\.shares\.[^.]+\.(real|synthetic)|agreement\..+\.synthetic"
-    r"|weights\.effective_share"
-)
-_NAMES: tuple[tuple[str, str], ...] = (
-    ("checks.failed", "failed checks of files and labels"),
-    ("distance.<space>.relative", "relative distance to films in {space}"),
-    ("distance.<space>.value", "Fréchet distance to films in {space}"),
-    ("distance.<space>.floor", "Fréchet distance of training films to test films in {space}"),
-    ("kernel.<space>.value", "kernel distance to films in {space}"),
-    ("infinity.<space>.synthetic.value", "Fréchet distance to films at infinite N in {space}"),
-    ("coverage.<space>.relative", "relative coverage of films in {space}"),
-    ("coverage.<space>.synthetic.precision", "precision in {space}"),
-    ("coverage.<space>.synthetic.recall", "recall in {space}"),
-    ("coverage.<space>.synthetic.density", "density in {space}"),
-    ("coverage.<space>.synthetic.coverage", "coverage of films in {space}"),
-    ("by_finding.<space>.<finding>.relative", "relative distance to films with {finding} in {space}"),
-    ("labels.total_variation", "total variation of the labels from films"),
-    ("labels.jensen_shannon", "Jensen-Shannon divergence of the labels from films"),
-    ("labels.kl", "KL divergence of the labels from films"),
-    ("labels.classifier.kl", "KL divergence of the classifier's labels from films"),
-    ("labels.test.p_value", "p-value of equal label shares"),
-    ("labels.test.cramers_v", "Cramér's V of the label shares"),
-    ("labels.cooccurrence.difference", "difference in the shares of pairs of findings"),
-    ("labels.prevalence.total_variation", "total variation of the labels from the given prevalence"),
-    ("labels.prevalence.jensen_shannon", "Jensen-Shannon divergence of the labels from the given prevalence"),
-    ("labels.validity.mean", "mean label validity"),
-    ("labels.validity.<finding>.value", "label validity of {finding}"),
-    ("labels.specificity.mean", "mean label specificity"),
-    ("labels.specificity.<finding>.value", "label specificity of {finding}"),
-    ("labels.shares.<finding>.real", "share of films with {finding}"),
-    ("labels.shares.<finding>.synthetic", "share of images with {finding}"),
-    ("labels.shares.<finding>.ratio", "share of images with {finding} relative to films"),
-    ("agreement.<finding>.synthetic", "agreement of the judge with the label {finding}"),
-    ("similarity.synthetic", "MS-SSIM of pairs of images"),
-    ("metrics.<metric>.value", "{metric}"),
-    ("weights.effective_share", "effective share of the weighted images"),
-    ("privacy.<space>.share", "near copies in {space}"),
-    ("privacy.<space>.share_low", "near copies in {space}, lower end of the 95 % CI"),
-    ("privacy.<space>.n_below_null", "images closer to a training film than any comparison film in {space}"),
-    ("privacy.<space>.median_ratio", "median distance to training films relative to comparison films in {space}"),
-    ("privacy.<space>.attack.auroc", "AUROC of membership inference in {space}"),
-    ("privacy.<space>.attack.low", "AUROC of membership inference in {space}, lower end of the 95 % CI"),
-    ("privacy.<space>.duplicates.share", "repeated images in {space}"),
-    ("privacy.<space>.duplicates.share_low", "repeated images in {space}, lower end of the 95 % CI"),
-)
-_PATTERNS = tuple(
-    (re.compile(re.sub(r"<(\w+)>", r"(?P<\1>[^.]+)", path.replace(".", r"\."))), words) for path, words in _NAMES
-)
 
 
 def name_metric(metric: str) -> str:
     """A metric in words, such as "label validity of Mass"; the metric itself if it has none."""
-    for pattern, words in _PATTERNS:
-        if match := pattern.fullmatch(metric):
-            parts = match.groupdict()
-            return words.format(
-                space=_name_space(parts.get("space", "")),
-                metric="each metric" if parts.get("metric") == EACH else parts.get("metric", "").replace("_", " "),
-                finding="each finding" if parts.get("finding") == EACH else parts.get("finding", "").replace("_", " "),
-            )
-    return metric
+    found = find_gate_metric(metric)
+    if found is None:
+        return metric
+    declaration, names = found
+    return fill_placeholders(declaration.name, {kind: _name_part(kind, name) for kind, name in names.items()})
 
 
 def name_metric_in_full(metric: str) -> str:
@@ -125,11 +70,16 @@ def find_interval(metrics: MetricsJson, metric: str) -> Sequence[float] | None:
 
 
 def _is_share(metric: str) -> bool:
-    return _SHARES.fullmatch(metric) is not None
+    found = find_gate_metric(metric)
+    return found is not None and found[0].is_share
 
 
-def _name_space(space: str) -> str:
-    return {EACH: "each space", PIXELS: PIXELS}.get(space) or name_features_briefly(space)
+def _name_part(kind: str, name: str) -> str:
+    """The name at a placeholder in words."""
+    if kind in ("extractor", "space"):
+        return {EACH: "each space", PIXELS: PIXELS}.get(name) or name_features_briefly(name)
+    each = "each metric" if kind == "metric" else "each finding"
+    return each if name == EACH else name.replace("_", " ")
 
 
 def _read_number(text: str) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 from synthcxr.data.evidence.answer import Answer, Fact, Reason, State, find_worst, join_words, order_reasons
 from synthcxr.data.evidence.gate_families import (
     FAMILIES,
-    FamilyName,
     GateCounts,
     describe_failure,
     describe_not_applicable,
@@ -16,6 +15,7 @@ from synthcxr.data.evidence.gate_families import (
     is_within_limit,
     strip_status,
 )
+from synthcxr.data.evidence.gate_metrics import FamilyName
 from synthcxr.data.evidence.label_faults import list_usable_findings, spell_finding
 from synthcxr.data.evidence.label_quality import (
     describe_label_quality,
