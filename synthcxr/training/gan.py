@@ -18,7 +18,6 @@ from synthcxr.errors import ArtifactError
 from synthcxr.networks.device import select_device
 from synthcxr.networks.generator import Generator
 from synthcxr.storage import stop_signals
-from synthcxr.storage.progress import open_progress
 from synthcxr.training import mixed_precision, schedule, step
 from synthcxr.training.best_checkpoint import BestCheckpoint, Distance
 from synthcxr.training.checkpoint import list_checkpoints, resume_from_checkpoint, save_checkpoint
@@ -35,6 +34,7 @@ from synthcxr.training.gan_state import (
 )
 from synthcxr.training.log_callbacks import NO_CALLBACKS, LogRow, ProgressCallbacks
 from synthcxr.training.malloc import retain_freed_memory
+from synthcxr.training.phase_progress import PhaseProgress
 from synthcxr.training.schedule import SchedulePoint
 
 N_GRID_IMAGES = 64
@@ -94,9 +94,7 @@ def train_gan(
     last_penalty = math.nan
     with (
         stop_signals.deferred(interruptible=True) as stop,
-        open_progress(
-            "train-gan", total=end_nimg, unit="images", initial=state.nimg, enabled=ranks.is_first
-        ) as progress,
+        PhaseProgress.open(phases, state.nimg, enabled=ranks.is_first) as progress,
     ):
         while state.nimg < end_nimg:
             # Set resolution, fade and learning rates; a new resolution starts with new optimisers.
