@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 from support.paths import REPOSITORY
 
 from synthcxr.data import images
+from synthcxr.data.findings import FINDINGS, parse_finding_labels
 from synthcxr.readers import phantom
 
 PACKAGE = REPOSITORY / "docs/extend"
@@ -124,6 +126,24 @@ def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tm
     pixels = [images.decode_png(file.read_bytes(), name="x") for file in sorted((dataset / "images").rglob("*.png"))]
     assert len(pixels) == 6
     np.testing.assert_array_equal(pixels[2], np.load(tmp_path / "image.npy", allow_pickle=False))
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_make_films_that_the_reader_reads(run: Run, tmp_path: Path) -> None:
+    """The block that turns images into films, with fewer images; each has the findings of its image."""
+    page = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
+    script = re.search(r"^python - <<'EOF'\n(.*?)^EOF$", page, flags=re.MULTILINE | re.DOTALL)
+    assert script is not None
+    run("generate", "--model", "starter", "--n", "40", "--format", "numpy", "--out", tmp_path / "images")
+    (tmp_path / "films").mkdir()
+    subprocess.run([sys.executable, "-c", script[1]], cwd=tmp_path, check=True)
+    run("init", tmp_path / "project", "--profile", "nih-64", "--source", tmp_path / "films")
+    run("prepare", "--params", tmp_path / "project/params.yaml", "--out", tmp_path / "packed")
+    films = pd.read_parquet(tmp_path / "packed/manifest.parquet").set_index("patient_id")[list(FINDINGS)]
+    rows = pd.read_csv(tmp_path / "images/metadata.csv", dtype=str)
+    assert {patient: tuple(row) for patient, *row in films.itertuples()} == {
+        row["index"]: parse_finding_labels(row["Finding Labels"]) for row in rows.to_dict("records")
+    }
 
 
 @pytest.mark.slow

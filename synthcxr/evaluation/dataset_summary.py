@@ -16,6 +16,7 @@ from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
 from synthcxr.evaluation.metrics import cofindings, near_duplicates
 from synthcxr.evaluation.metrics.effective_sample_size import LOW_SHARE, effective_sample_size
+from synthcxr.storage.progress import track
 
 MAX_COMPARED_IMAGES = 1000
 """The most images that are searched for near-duplicates here; `evaluate` searches all."""
@@ -137,7 +138,8 @@ def _reduce_images(dataset: Path, records: Sequence[ImageRecord]) -> NDArray[np.
     names, sha256s = [record.file_name for record in records], [record.sha256 for record in records]
     parts: list[NDArray[np.float32]] = []
     batch: list[NDArray[np.uint8]] = []
-    for name, data in zip(names, image_reader.read_all_verified(dataset, names, sha256s), strict=True):
+    shown = track(names, "search for near-duplicates", unit="images")
+    for name, data in zip(shown, image_reader.read_all_verified(dataset, names, sha256s), strict=True):
         batch.append(image_reader.decode_pixels(data, name=f"{dataset}: {name}"))
         if len(batch) == _BATCH or len(parts) * _BATCH + len(batch) == len(records):
             parts.append(smooth_and_reduce(np.stack(batch)))
