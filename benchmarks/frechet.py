@@ -28,7 +28,8 @@ def draw_features(n: int, d: int, seed: int) -> np.ndarray:
     """Draw correlated, well-conditioned features [n, d]."""
     mixing = np.random.default_rng(0).standard_normal((d, d)) / (2 * np.sqrt(d)) + np.eye(d)
     rng = np.random.default_rng(seed)
-    return (1 + 0.05 * seed) * rng.standard_normal((n, d)) @ mixing + 0.02 * seed
+    features: np.ndarray = (1 + 0.05 * seed) * rng.standard_normal((n, d)) @ mixing + 0.02 * seed
+    return features
 
 
 def time_call(call: Callable[[], Any], repeats: int) -> tuple[Any, float]:

@@ -98,7 +98,7 @@ def _count_flop(step: dict[str, Any]) -> int:
         return 0
     (shape,) = step["output_type_shape"][0].values()
     weight = next(size for entry in step["input_type_shape"][1:] for size in entry.values() if len(size) == 4)
-    return 2 * math.prod(shape) * math.prod(weight[1:])
+    return 2 * int(math.prod(shape) * math.prod(weight[1:]))
 
 
 def compare(model: onnx.ModelProto, batch: int, threads: int, repeats: int) -> dict[str, Any]:
@@ -153,8 +153,8 @@ def list_generators(folders: list[Path], sides: list[int]) -> Iterator[tuple[dic
         yield {"models": folder.name}, onnx.load(folder / "generator.onnx"), 32
     for side in sides:
         for blocks in ("lean", "paper"):
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "generator.onnx"
+            with tempfile.TemporaryDirectory() as name:
+                path = Path(name) / "generator.onnx"
                 write_generator(path, side, blocks)
                 yield {"side": side, "blocks": blocks}, onnx.load(path), {128: 8, 256: 4}.get(side, 1)
 

@@ -71,15 +71,17 @@ def measure(models: str, n: int, out: Path) -> dict[str, float]:
     from synthcxr.api import datasets
     from synthcxr.checks import synthetic
     from synthcxr.config.schema import load_config
+    from synthcxr.data import images
+    from synthcxr.storage import digests
     from synthcxr.synthesis.runtime.onnx_session import Session
-    from synthcxr.writers import background_writer, dataset_writer
+    from synthcxr.writers import dataset_writer
     from synthcxr.writers.formats import image_folder
     from synthcxr.writers.journal import Journal
 
     clock = Clock()
     clock.wrap(Session, "run", lambda session: session.metadata.kind, all_threads=True)
-    clock.wrap(image_folder.images, "encode_png", "PNG")
-    clock.wrap(background_writer.digests, "sha256_bytes", "sha256")
+    clock.wrap(images, "encode_png", "PNG")
+    clock.wrap(digests, "sha256_bytes", "sha256")
     clock.wrap(image_folder.PngFolder, "write", "images to files")
     clock.wrap(Journal, "append", "journal")
     clock.wrap(dataset_writer, "write_sidecars", "sidecar files")

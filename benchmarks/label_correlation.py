@@ -41,7 +41,8 @@ def compute_lift() -> np.ndarray:
     counts = np.array(list(films.values()), dtype=float)
     single = counts @ carried / counts.sum()
     pair = (carried * counts[:, None]).T @ carried / counts.sum()
-    return np.log2(np.maximum(pair, 0.5 / counts.sum()) / np.outer(single, single))
+    ratios: np.ndarray = np.maximum(pair, 0.5 / counts.sum()) / np.outer(single, single)
+    return np.asarray(np.log2(ratios))
 
 
 def search_finding(strategy: SamplingStrategy, judge: Session, finding: int, n_blocks: int) -> dict[str, Any]:
@@ -50,7 +51,8 @@ def search_finding(strategy: SamplingStrategy, judge: Session, finding: int, n_b
         raise SystemExit("the search needs torch: pip install 'synthcxr[train]'")
     sampler, condition = strategy.sampler, LabelCondition.from_names([FINDINGS[finding]])
     search = LatentOptimiser(sampler, strategy.differentiate, condition)
-    starts, moves, steps, runs = [], [], [], 0
+    starts, moves, runs = [], [], 0
+    steps: list[float] = []
     agreements = []
     for start in range(0, n_blocks * sampler.batch_size, sampler.batch_size):
         before, after = sampler.draw_block(SEED, start), search.draw_block(SEED, start)

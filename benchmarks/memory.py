@@ -68,6 +68,7 @@ def measure_step(profile: str, resolution: int, batch: int) -> dict[str, float] 
     process = context.Process(target=run_step, args=(profile, resolution, batch, sender))
     process.start()
     sender.close()
+    row: dict[str, float] | None
     try:
         row = receiver.recv()
     except EOFError:

@@ -10,6 +10,7 @@ stops when the films are packed and checked; processor seconds are those of the 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import resource
@@ -72,7 +73,7 @@ def build_film(unit: Float32, patient: str) -> FileDataset:
         ExplicitVRLittleEndian,
     )
     meta.MediaStorageSOPInstanceUID = UID(generate_uid())
-    film = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    film = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
     film.SOPClassUID, film.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     film.Modality, film.PatientID, film.ViewPosition, film.BodyPartExamined = "DX", patient, "PA", "CHEST"
     film.Rows, film.Columns = unit.shape
@@ -108,7 +109,7 @@ def measure(checkout: Path, params: Path) -> dict[str, float]:
         raise SystemExit(done.stderr.strip().splitlines()[-1])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return json.loads(done.stdout.splitlines()[-1]) | {"cpu_s": cpu_s}
+    return {**json.loads(done.stdout.splitlines()[-1]), "cpu_s": cpu_s}
 
 
 def compare(other: Path, source: dict[str, str], folder: Path, rounds: int) -> dict[str, Any]:

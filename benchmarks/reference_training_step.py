@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,20 +32,22 @@ def generate(network: Generator, z: Tensor) -> Tensor:
     x = network.dense(_normalize_pixels(z)).reshape(z.shape[0], -1, 4, 4) + network.dense_bias
     x = _activate(network.conv(_activate(x)))
     for side in network.resolutions[1:]:
-        block = network.blocks[str(side)]
+        block: Any = network.blocks[str(side)]
         if block.lean:
             x = F.interpolate(_activate(block.conv1(x)), scale_factor=2.0)
         else:
             x = _activate(block.conv1(F.interpolate(x, scale_factor=2.0)))
         x = _activate(block.conv2(x))
-    return _apply_pointwise(network.to_grey[str(network.resolutions[-1])], x)
+    to_grey: Any = network.to_grey[str(network.resolutions[-1])]
+    return _apply_pointwise(to_grey, x)
 
 
 def discriminate(network: Discriminator, images: Tensor, *, lean: bool) -> Tensor:
     """Compute the discriminator's logits at the largest resolution."""
-    x = F.leaky_relu(_apply_pointwise(network.from_grey[str(images.shape[-1])], images), 0.2)
+    from_grey: Any = network.from_grey[str(images.shape[-1])]
+    x = F.leaky_relu(_apply_pointwise(from_grey, images), 0.2)
     for side in reversed(network.resolutions[1:]):
-        block = network.blocks[str(side)]
+        block: Any = network.blocks[str(side)]
         deep = F.leaky_relu(block.conv1(x), 0.2)
         if lean:
             deep = F.leaky_relu(block.conv2(F.avg_pool2d(deep, 2)), 0.2)
@@ -52,7 +55,8 @@ def discriminate(network: Discriminator, images: Tensor, *, lean: bool) -> Tenso
         else:
             x = F.avg_pool2d(F.leaky_relu(block.conv2(deep), 0.2), 2)
     x = F.leaky_relu(network.conv(minibatch_stddev(x, len(x))), 0.2)
-    return network.logit(F.leaky_relu(network.dense(x.flatten(1)), 0.2)).squeeze(1)
+    logits: Tensor = network.logit(F.leaky_relu(network.dense(x.flatten(1)), 0.2)).squeeze(1)
+    return logits
 
 
 def largest_difference(config: GanConfig) -> float:
@@ -96,11 +100,11 @@ def make_step(config: GanConfig, state: GanState, batch: int) -> Callable[[int],
                 config, critic, real_images, synthetic_images
             )
         adam_d.zero_grad()
-        loss_d.backward()
+        loss_d.backward()  # type: ignore[no-untyped-call]
         adam_d.step()
         new_images = augment(generate(state.generator, torch.randn(batch, config.latent)), config.augment, rng)
         adam_g.zero_grad()
-        loss.generator_loss(config.loss, critic(new_images)).backward()
+        loss.generator_loss(config.loss, critic(new_images)).backward()  # type: ignore[no-untyped-call]
         adam_g.step()
         with torch.no_grad():
             for averaged, live in zip(state.ema.parameters(), state.generator.parameters(), strict=True):

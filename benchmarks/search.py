@@ -40,7 +40,8 @@ def measure_rates(strategy: SamplingStrategy, draws: int) -> np.ndarray:
         predictions.is_present(sampler.draw_block(SEED, block * sampler.batch_size).probabilities, limits)
         for block in range(n)
     ]
-    return np.concatenate(present).mean(axis=0)
+    shares: np.ndarray = np.concatenate(present).mean(axis=0)
+    return shares
 
 
 def measure_cpu_s(call: Callable[[], object], n: int) -> float:
