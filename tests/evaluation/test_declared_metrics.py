@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.paths import REPOSITORY
 
 from synthcxr.evaluation.declared_metrics import METRICS
+from synthcxr.evaluation.features import extractors
+from synthcxr.evaluation.gates import describe_metrics
 from synthcxr.evaluation.image_sets import space_evenly
 from synthcxr.evaluation.metric import ImageGroup, MetricValue, NotComputable
 
@@ -53,3 +56,15 @@ def test_many_images_are_sampled_from_first_to_last() -> None:
 def test_few_images_have_no_value(name: str) -> None:
     """Below 50 images the metric is not applicable, with the number."""
     assert compute(name, group_levels(np.zeros(49, np.uint8)), None) == NotComputable("n = 49")
+
+
+def test_the_documentation_names_every_metric_and_extractor() -> None:
+    """docs/evaluate.md explains them, and a gate may name each metric."""
+    page = (REPOSITORY / "docs/evaluate.md").read_text(encoding="utf-8")
+    known = describe_metrics(extractors.list_extractors())
+    for metric in METRICS.load_all():
+        assert f"`{metric.name}`" in page
+        assert known[f"metrics.{metric.name}.value"] == metric.meaning
+    for name in extractors.list_extractors():
+        assert f"`{name}`" in page
+        assert f"distance.{name}.relative" in known
