@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from synthcxr.config.schema import DistillConfig
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.random_streams import MAX_SEED
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.effective_sample_size import effective_sample_size
 from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
@@ -235,11 +235,11 @@ def _measure_finding(
     return {
         "n_shown": n_matches,
         "rate": n_matches / len(z),
-        "rate_interval": list(bootstrap.wilson_interval(n_matches, len(z))),
+        "rate_interval": list(wilson_interval(n_matches, len(z))),
         "runs": n_runs,
         "accepted": n_accepted,
         "runs_an_image": n_runs / n_accepted if n_accepted else None,
         "effective_share": effective_sample_size(weights) / n_accepted if n_accepted else None,
         "recall": n_recalled / n_matches if n_matches else None,
-        "recall_interval": list(bootstrap.wilson_interval(n_recalled, n_matches)) if n_matches else None,
+        "recall_interval": list(wilson_interval(n_recalled, n_matches)) if n_matches else None,
     }

@@ -60,7 +60,7 @@ class GenerateReport:
     lines: tuple[str, ...]
     checks: CheckResult | None = None
     shortfall: tuple[RunShortfall, ...] = ()
-    estimate: Mapping[str, float] | None = None
+    estimate: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object that `--json` prints."""

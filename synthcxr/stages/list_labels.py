@@ -14,8 +14,8 @@ from synthcxr.config.bounds import Count, CountOrZero
 from synthcxr.config.schema import Device
 from synthcxr.data.condition import decode_conditions
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import ArtifactError
-from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.model_files import onnx_metadata
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, GENERATOR_FILE, PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.storage.progress import track
@@ -68,7 +68,7 @@ class LabelRate:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the share."""
-        return bootstrap.wilson_interval(self.n_positive, self.n_candidates)
+        return wilson_interval(self.n_positive, self.n_candidates)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of `--json`."""

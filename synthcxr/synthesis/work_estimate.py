@@ -11,9 +11,11 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.storage.progress import format_duration
 from synthcxr.synthesis.forecast import Quota
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
@@ -31,6 +33,7 @@ _SLOW_BLOCK_S = 5.0
 class WorkEstimate:
     """The expected number of images and candidates, and the expected seconds, which include no start-up.
 
+    `candidates_range` comes from the 95 % intervals of measured acceptance rates; stored and predicted rates have none.
     `n_measured` candidates were drawn and `n_accepted` accepted; `measured_s` is the time of those that were timed.
     `uses_stored_rates` is set if numbers that are stored with the model were used, and `uses_predicted_rates` if those
     of a proposal network were; otherwise the measured acceptance rate was. If `is_bound`, no measured candidate of some
@@ -39,6 +42,7 @@ class WorkEstimate:
 
     n_images: int
     n_candidates: int
+    candidates_range: tuple[int, int]
     wall_s: float
     n_measured: int
     n_accepted: int
@@ -57,17 +61,27 @@ class WorkEstimate:
         elif self.uses_predicted_rates:
             rates = "acceptance rate predicted by the proposal network"
         at_most = "at most" if self.is_bound else "about"
-        return (
-            f"expected: {at_most} {format_duration(max(self.wall_s, 1))} for {at_most} {self.n_candidates:,} candidates"
-            f" on this machine ({self.n_measured:,} candidates measured, {self.n_accepted:,} of them accepted; {rates})"
-        )
+        time, candidates = format_duration(max(self.wall_s, 1)), f"{self.n_candidates:,}"
+        lowest, highest = self.candidates_range
+        if lowest < highest:
+            low_s, high_s = (format_duration(max(seconds, 1)) for seconds in self._seconds_range)
+            time, candidates = f"{time} ({low_s} to {high_s})", f"{candidates} ({lowest:,} to {highest:,})"
+        measured = f"{self.n_measured:,} candidates measured, {self.n_accepted:,} of them accepted"
+        return f"expected: {at_most} {time} for {at_most} {candidates} candidates on this machine ({measured}; {rates})"
 
-    def as_dict(self) -> dict[str, float | int | bool]:
+    @property
+    def _seconds_range(self) -> tuple[float, float]:
+        low, high = (n * self.wall_s / max(self.n_candidates, 1) for n in self.candidates_range)
+        return low, high
+
+    def as_dict(self) -> dict[str, Any]:
         """The object `estimate` of `--json`."""
         return {
             "images": self.n_images,
             "candidates": self.n_candidates,
+            "candidates_range": list(self.candidates_range),
             "seconds": round(self.wall_s, 1),
+            "seconds_range": [round(seconds, 1) for seconds in self._seconds_range],
             "measured_candidates": self.n_measured,
             "measured_accepted": self.n_accepted,
             "measured_seconds": round(self.measured_s, 3),
@@ -88,6 +102,17 @@ class _Measurement:
     n_timed_blocks: int
     timed_s: float
 
+    @property
+    def acceptance(self) -> float:
+        return self.n_accepted / self.n_candidates
+
+    @property
+    def acceptance_interval(self) -> tuple[float, float]:
+        """Its 95 % interval. Where all are accepted, nothing was requested that a candidate could lack."""
+        if self.n_accepted == self.n_candidates:
+            return 1.0, 1.0
+        return wilson_interval(self.n_accepted, self.n_candidates)
+
 
 def estimate_work(
     quotas: Sequence[Quota],
@@ -104,7 +129,9 @@ def estimate_work(
     """
     open_quotas = [quota for quota in quotas if quota.n and len(quota.candidates)]
     if not open_quotas:
-        return WorkEstimate(0, 0, 0.0, 0, 0, 0.0, uses_stored_rates=False, uses_predicted_rates=False, is_bound=False)
+        return WorkEstimate(
+            0, 0, (0, 0), 0.0, 0, 0, 0.0, uses_stored_rates=False, uses_predicted_rates=False, is_bound=False
+        )
     chosen = np.unique(np.linspace(0, len(open_quotas) - 1, MAX_MEASURED_QUOTAS).round().astype(int))
     measured = {
         int(k): _measure(open_quotas[k], strategy, seed=seed, seconds=MEASURED_S / len(chosen), clock=clock)
@@ -114,20 +141,21 @@ def estimate_work(
     size = strategy.sampler.batch_size
     runs_per_candidate = total.n_runs / (total.n_blocks * size)
 
-    n_images, n_candidates, n_blocks = 0, 0, 0
+    n_images, n_candidates, n_blocks, lowest, highest = 0, 0, 0, 0, 0
     uses_stored_rates = uses_predicted_rates = is_bound = False
     for k, quota in enumerate(open_quotas):
         stored = _find_stored_runs(quota, stored_runs)
         if stored is not None:
             share = min(1.0, runs_per_candidate / stored)
+            shares = (share, share)
         else:
             source = measured.get(k, total)
-            share = source.n_accepted / source.n_candidates
+            share, shares = source.acceptance, source.acceptance_interval
             if source.n_accepted < MIN_ACCEPTED and (predicted := strategy.predict_rate(quota.condition)):
-                share, uses_predicted_rates = predicted, True
-        needed = math.ceil(quota.n / share) if share else len(quota.candidates)
-        n_drawn = min(needed, len(quota.candidates))
+                share, shares, uses_predicted_rates = predicted, (predicted, predicted), True
+        n_drawn = _count_candidates(quota, share)
         n_candidates += n_drawn
+        highest, lowest = highest + _count_candidates(quota, shares[0]), lowest + _count_candidates(quota, shares[1])
         n_blocks += math.ceil(n_drawn / size)
         n_images += min(quota.n, math.floor(n_drawn * share))
         uses_stored_rates |= stored is not None
@@ -135,6 +163,7 @@ def estimate_work(
     return WorkEstimate(
         n_images=n_images,
         n_candidates=n_candidates,
+        candidates_range=(n_candidates, n_candidates) if is_bound else (lowest, highest),
         wall_s=n_blocks * total.timed_s / total.n_timed_blocks,
         n_measured=total.n_candidates,
         n_accepted=total.n_accepted,
@@ -143,6 +172,12 @@ def estimate_work(
         uses_predicted_rates=uses_predicted_rates,
         is_bound=is_bound,
     )
+
+
+def _count_candidates(quota: Quota, share: float) -> int:
+    """How many candidates the images take if this share of candidates is accepted."""
+    needed = math.ceil(quota.n / share) if share else len(quota.candidates)
+    return min(needed, len(quota.candidates))
 
 
 def _measure(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from support.linear_models import write_linear_models
 
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.synthesis.forecast import Quota
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
-from synthcxr.synthesis.work_estimate import WorkEstimate, estimate_work
+from synthcxr.synthesis.work_estimate import MIN_ACCEPTED, WorkEstimate, estimate_work
 
 BATCH = 8
 SECONDS_PER_BLOCK = 0.25
@@ -61,6 +63,23 @@ def test_without_an_accepted_candidate_the_estimate_is_an_upper_bound(strategy: 
     work = estimate(strategy, Quota(LabelCondition(("Hernia",)), 4, range(500)))
     assert (work.n_accepted, work.n_candidates, work.n_images, work.is_bound) == (0, 500, 0, True)
     assert "at most" in work.describe()
+
+
+def test_a_measured_rate_has_an_interval(strategy: SamplingStrategy) -> None:
+    """The range comes from Wilson's interval of the accepted share; a stored rate has none."""
+    quota = Quota(LabelCondition(("Mass",)), 200, range(100_000))
+    work = estimate(strategy, quota)
+    assert MIN_ACCEPTED <= work.n_accepted < work.n_measured
+    low, high = wilson_interval(work.n_accepted, work.n_measured)
+    assert work.candidates_range == (math.ceil(200 / high), math.ceil(200 / low))
+    assert work.candidates_range[0] < work.n_candidates < work.candidates_range[1]
+    row = work.as_dict()
+    assert row["seconds_range"][0] < row["seconds"] < row["seconds_range"][1]
+    text = f"({work.candidates_range[0]:,} to {work.candidates_range[1]:,}) candidates on this machine"
+    assert text in work.describe()
+    stored = estimate(strategy, quota, stored_runs={"Mass": 20.0})
+    assert stored.candidates_range == (stored.n_candidates, stored.n_candidates)
+    assert " to " not in stored.describe()
 
 
 def test_several_sets_add_up_and_finished_ones_do_not_count(strategy: SamplingStrategy) -> None:

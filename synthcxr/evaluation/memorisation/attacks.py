@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.evaluation.memorisation import nearest_neighbour_test
 from synthcxr.evaluation.memorisation.nearest_neighbour_test import FlaggedShare, NearestNeighbourTest
-from synthcxr.evaluation.metrics import auroc, bootstrap
+from synthcxr.evaluation.metrics import auroc
 from synthcxr.evaluation.metrics.bootstrap import Interval
 from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Neighbours
 
@@ -214,7 +215,7 @@ def _choose_null_training_films(space: Space, rng: np.random.Generator) -> NDArr
 def _measure_recall(space: Space, planted: Float32, threshold: float) -> PlantedCopyRecall:
     below = space.find_nearest(queries=planted, references=space.training).distance < threshold
     return PlantedCopyRecall(
-        share=float(below.mean()), interval=bootstrap.wilson_interval(int(below.sum()), len(below)), n=len(below)
+        share=float(below.mean()), interval=wilson_interval(int(below.sum()), len(below)), n=len(below)
     )
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
@@ -111,7 +112,7 @@ def compare_distances(
 def _share_interval(share: float, draws: Float64, n: int) -> Interval:
     low, high = bootstrap.percentile_interval(draws)
     if share in (0.0, 1.0):  # resamples of the images do not differ
-        wilson_low, wilson_high = bootstrap.wilson_interval(share * n, n)
+        wilson_low, wilson_high = wilson_interval(share * n, n)
         low, high = min(low, wilson_low), max(high, wilson_high)
     return low, high
 

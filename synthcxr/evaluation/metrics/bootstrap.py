@@ -1,4 +1,4 @@
-"""Confidence intervals (95 %): bootstrap over patients or images, and Wilson's interval of a share."""
+"""Confidence intervals (95 %) by bootstrap over patients or images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 Float64 = NDArray[np.float64]
 Interval = tuple[float, float]
 
-Z = 1.959963984540054
 _TAILS = (2.5, 97.5)
 
 
@@ -59,11 +58,3 @@ def centred_ratio_interval(value: float, draws: ArrayLike) -> Interval:
     logs = np.log(np.asarray(draws, dtype=np.float64))
     low, high = percentile_interval(logs - logs.mean())
     return value * math.exp(low), value * math.exp(high)
-
-
-def wilson_interval(n_positive: float, n: int) -> Interval:
-    """Wilson's 95 % score interval of the share n_positive / n (Wilson, JASA 22, 1927)."""
-    share, spread = n_positive / n, Z * Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return max(middle - half, 0.0), min(middle + half, 1.0)

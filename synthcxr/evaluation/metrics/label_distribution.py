@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap
 from synthcxr.evaluation.metrics.bootstrap import Interval
@@ -91,7 +92,7 @@ def compare_labels(
             real=real_share,
             real_interval=_real_interval(real_share, draws, len(set(real_patients))),
             synthetic=synthetic_share,
-            synthetic_interval=bootstrap.wilson_interval(synthetic_labels[:, column].sum().item(), len(synthetic)),
+            synthetic_interval=wilson_interval(synthetic_labels[:, column].sum().item(), len(synthetic)),
             ratio=synthetic_share / real_share if real_share > 0 else None,
             ratio_interval=_ratio_interval(draws, synthetic_share, len(synthetic), rng) if real_share > 0 else None,
             n_real_positive=int(real_labels[:, column].sum()),
@@ -156,7 +157,7 @@ def _resample_shares(
 def _real_interval(share: float, draws: Float64, n_patients: int) -> Interval:
     """Percentile interval, or Wilson's over patients if all films agree, since no resample then differs."""
     if share in (0, 1):
-        return bootstrap.wilson_interval(share * n_patients, n_patients)
+        return wilson_interval(share * n_patients, n_patients)
     return bootstrap.percentile_interval(draws)
 
 
@@ -171,7 +172,7 @@ def _ratio_interval(real_draws: Float64, share: float, n: int, rng: np.random.Ge
     if not len(positive_draws):
         return None
     if share in (0, 1):
-        share_low, share_high = bootstrap.wilson_interval(share * n, n)
+        share_low, share_high = wilson_interval(share * n, n)
         real_low, real_high = bootstrap.percentile_interval(positive_draws)
         return share_low / real_high, share_high / real_low
     return bootstrap.percentile_interval(synthetic_draws[real_draws > 0] / positive_draws)

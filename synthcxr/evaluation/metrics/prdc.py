@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import DataError
 from synthcxr.evaluation.metrics import bootstrap, nearest_neighbours
 from synthcxr.evaluation.metrics.bootstrap import Interval
@@ -133,7 +134,7 @@ def relative_coverage(
 def _share_interval(share: float, draws: Float64, n: int) -> Interval:
     """The spread of the draws, centred on the share; Wilson's over n at 0 and 1, where no resample differs."""
     if share in (0, 1):
-        return bootstrap.wilson_interval(share * n, n)
+        return wilson_interval(share * n, n)
     return bootstrap.centred_share_interval(share, draws)
 
 

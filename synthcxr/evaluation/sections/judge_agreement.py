@@ -16,6 +16,7 @@ from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.findings import FINDINGS
 from synthcxr.data.metrics_rows import AgreementRow
 from synthcxr.data.metrics_schema import COMPUTED, AgreementSection
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.evaluation.comparison import JudgeLabels, detect_findings, find_weak_findings
 from synthcxr.evaluation.features import extractors
 from synthcxr.evaluation.features.extractors import OnnxModel
@@ -91,7 +92,7 @@ def measure_agreement(
     }
     if len(confirmed_synthetic) >= MIN_LABELLED:
         row["synthetic"] = float(confirmed_synthetic.mean())
-        row["synthetic_interval"] = bootstrap.wilson_interval(int(confirmed_synthetic.sum()), len(confirmed_synthetic))
+        row["synthetic_interval"] = wilson_interval(int(confirmed_synthetic.sum()), len(confirmed_synthetic))
     if len(confirmed_real) >= MIN_LABELLED:
         row["real"] = float(confirmed_real.mean())
         row["real_interval"] = _resample_patients(confirmed_real, real_patients[real[0]], n_bootstrap, rng)
@@ -104,6 +105,6 @@ def _resample_patients(
     """The interval over resampled patients; Wilson's over patients when all films agree and no resample differs."""
     if confirmed.all() or not confirmed.any():
         n = len(set(patients))
-        return bootstrap.wilson_interval(float(confirmed[0]) * n, n)
+        return wilson_interval(float(confirmed[0]) * n, n)
     weights = (bootstrap.resample_patients(patients, rng) for _ in range(n_bootstrap))
     return bootstrap.percentile_interval([weight @ confirmed / weight.sum() for weight in weights])

@@ -27,6 +27,7 @@ from synthcxr.data.metrics_schema import (
     not_applicable,
 )
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import ArtifactError
 from synthcxr.evaluation.baseline import Baseline
 from synthcxr.evaluation.comparison import detect_findings, find_weak_findings
@@ -229,9 +230,9 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
         real_share, share = n_real_positive / n_real, n_positive / n
         shares[name] = {
             "real": real_share,
-            "real_interval": bootstrap.wilson_interval(n_real_positive, n_real),
+            "real_interval": wilson_interval(n_real_positive, n_real),
             "synthetic": share,
-            "synthetic_interval": bootstrap.wilson_interval(n_positive, n),
+            "synthetic_interval": wilson_interval(n_positive, n),
             "ratio": share / real_share if n_real_positive else None,
             "ratio_interval": None,
             "n_real_positive": int(n_real_positive),

@@ -13,9 +13,10 @@ import numpy as np
 from synthcxr.data.findings import FINDINGS, NO_FINDING, canonicalize_finding
 from synthcxr.data.metrics_rows import PrevalenceRow
 from synthcxr.data.metrics_schema import Prevalence
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.errors import DataError
 from synthcxr.evaluation.comparison import JudgeLabels
-from synthcxr.evaluation.metrics import bootstrap, label_distribution
+from synthcxr.evaluation.metrics import label_distribution
 from synthcxr.evaluation.metrics.label_distribution import Bool
 from synthcxr.storage import csv_files, guarded_files
 
@@ -71,7 +72,7 @@ def compare_shares(
 
 
 def _compare_share(reference: float, synthetic: float, n: int, *, judged: bool) -> PrevalenceRow:
-    low, high = interval = bootstrap.wilson_interval(synthetic * n, n)
+    low, high = interval = wilson_interval(synthetic * n, n)
     return {
         "reference": reference,
         "synthetic": synthetic,

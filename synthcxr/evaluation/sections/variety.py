@@ -10,10 +10,11 @@ import numpy as np
 from synthcxr.data.films import TEST_SPLITS
 from synthcxr.data.metrics_schema import COMPUTED, Variety, Weights, not_applicable
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.share_interval import wilson_interval
 from synthcxr.evaluation.comparison import Comparison
 from synthcxr.evaluation.image_sets import SyntheticSet, space_evenly
 from synthcxr.evaluation.memorisation import distance_spaces
-from synthcxr.evaluation.metrics import bootstrap, near_duplicates
+from synthcxr.evaluation.metrics import near_duplicates
 from synthcxr.evaluation.metrics.effective_sample_size import effective_sample_size
 from synthcxr.evaluation.metrics.film_variety import FilmVariety
 
@@ -39,7 +40,7 @@ def compute_variety(synthetic: SyntheticSet, films: FilmVariety | None) -> Varie
     return {
         "status": COMPUTED,
         "near_duplicates": float(flags.mean()),
-        "near_duplicates_interval": bootstrap.wilson_interval(int(flags.sum()), n),
+        "near_duplicates_interval": wilson_interval(int(flags.sum()), n),
         "real_near_duplicates": None if films is None else films.near_duplicates,
         "correlation": float(np.median(near_duplicates.find_nearest_correlations(squares[:n_compared]))),
         "real_correlation": films.correlation if films is not None and films.n <= n else None,

@@ -23,14 +23,6 @@ def test_images_are_resampled_one_by_one() -> None:
     assert 50 < (weights > 0).sum() < 80
 
 
-@pytest.mark.parametrize(
-    ("n_positive", "n", "low", "high"), [(0, 10, 0.0, 0.27753), (5, 10, 0.23659, 0.76341), (10, 10, 0.72247, 1.0)]
-)
-def test_wilson_interval_equals_the_published_one(n_positive: int, n: int, low: float, high: float) -> None:
-    """Newcombe's (1998) score interval without continuity correction, also for shares of 0 and 1."""
-    assert bootstrap.wilson_interval(n_positive, n) == pytest.approx((low, high), abs=1e-5)
-
-
 def test_centred_intervals_contain_the_value_for_biased_draws() -> None:
     """Draws that are all above the value still give an interval around it, with their spread and not below 0."""
     draws = 50 + np.random.default_rng(0).standard_normal(4000)
