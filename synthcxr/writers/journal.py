@@ -81,10 +81,6 @@ class Journal:
             n_images, draws = n_images + len(line.records), line.draws
         return n_images, draws
 
-    def count_runs(self) -> int:
-        """Count the images that the generator made, accepted or not."""
-        return sum(line.runs for line in self.lines())
-
     def truncate(self, n_lines: int) -> None:
         """Keep only the first `n_lines` lines."""
         if not self.path.is_file():

@@ -6,8 +6,10 @@ condition of a conditional generator, or empty.
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from synthcxr.data.condition_columns import AGE_COLUMN, SEX_COLUMN, VIEW_COLUMN
@@ -21,12 +23,16 @@ _COLUMNS = (
 )
 
 
-def write_data_entry(folder: Path, records: Iterable[ImageRecord], *, side: int) -> None:
-    """List images of `side` pixels."""
+@contextlib.contextmanager
+def open_data_entry(folder: Path, *, side: int) -> Iterator[Callable[[ImageRecord], None]]:
+    """Open Data_Entry.csv: the block gets a function that adds a row for an image of `side` pixels."""
     with (folder / DATA_ENTRY_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer, patients = csv.writer(file, lineterminator="\n"), itertools.count(1)
         writer.writerow(_COLUMNS)
-        for patient, record in enumerate(records, 1):
+
+        def add(record: ImageRecord) -> None:
             name, labels = record.file_name.rpartition("/")[2], LABEL_SEPARATOR.join(record.findings)
             attributes = (record.condition.get(column, "") for column in (AGE_COLUMN, SEX_COLUMN, VIEW_COLUMN))
-            writer.writerow((name, labels, 0, patient, *attributes, side, side, "", ""))
+            writer.writerow((name, labels, 0, next(patients), *attributes, side, side, "", ""))
+
+        yield add

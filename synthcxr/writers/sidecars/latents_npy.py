@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +14,29 @@ from numpy.typing import NDArray
 from synthcxr.data import random_streams
 from synthcxr.storage import numpy_files
 from synthcxr.storage.numpy_files import ArrayType
-from synthcxr.writers.journal import Journal, JournalLine, decode_latents
+from synthcxr.writers.journal import JournalLine, decode_latents
 
 LATENTS_FILE = "latents.npy"
 _ADVICE = "generate the dataset again"
 _ROWS_PER_WRITE = 4096
 
 
-def write_latents(folder: Path, journal: Journal, *, seed: int, size: int) -> None:
-    """Write latents of `size` values for the images of the journal, at most a few thousand rows at a time."""
-    n_images, _ = journal.count_images_and_draws()
-    header = {"descr": "<f4", "fortran_order": False, "shape": (n_images, size)}
+@contextlib.contextmanager
+def open_latents(folder: Path, *, seed: int, size: int) -> Iterator[Callable[[JournalLine], None]]:
+    """Open latents.npy: the block gets a function that adds the latents, of `size` values, of a journal line."""
+    n = 0
     with (folder / LATENTS_FILE).open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for rows in _generate_rows(journal.lines(), seed, size):
-            file.write(rows.astype("<f4").tobytes())
+        _write_header(file, n, size)
+
+        def add(line: JournalLine) -> None:
+            nonlocal n
+            for rows in _generate_rows(line, seed, size):
+                file.write(rows.astype("<f4").tobytes())
+                n += len(rows)
+
+        yield add
+        file.seek(0)
+        _write_header(file, n, size)
 
 
 def read_latents(dataset: Path) -> NDArray[np.float32]:
@@ -36,13 +46,17 @@ def read_latents(dataset: Path) -> NDArray[np.float32]:
     return latents
 
 
-def _generate_rows(lines: Iterable[JournalLine], seed: int, size: int) -> Iterator[NDArray[np.float32]]:
-    """Yield the latents stored in a line, or compute those of its candidates from the seed."""
-    for line in lines:
-        if line.latents:
-            yield decode_latents(line.latents, size)
-            continue
-        candidates = array("q", (record.index for record in line.records))
-        for start in range(0, len(candidates), _ROWS_PER_WRITE):
-            indices = candidates[start : start + _ROWS_PER_WRITE]
-            yield np.concatenate([random_streams.draw_latents(seed, index, 1, size) for index in indices])
+def _write_header(file: BinaryIO, n: int, size: int) -> None:
+    """Write the .npy header. Its length is constant: numpy pads it for growth along the first axis."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n, size)})
+
+
+def _generate_rows(line: JournalLine, seed: int, size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the latents stored in a line, or compute those of its candidates, at most a few thousand at a time."""
+    if line.latents:
+        yield decode_latents(line.latents, size)
+        return
+    candidates = array("q", (record.index for record in line.records))
+    for start in range(0, len(candidates), _ROWS_PER_WRITE):
+        indices = candidates[start : start + _ROWS_PER_WRITE]
+        yield np.concatenate([random_streams.draw_latents(seed, index, 1, size) for index in indices])

@@ -2,39 +2,74 @@
 
 from __future__ import annotations
 
+import dataclasses
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthcxr.data.synthetic_dataset import METADATA_FILE, to_metadata_row, write_metadata
+from synthcxr.data.synthetic_dataset import METADATA_FILE, ImageRecord, to_metadata_row, write_metadata
 from synthcxr.storage.progress import track
 from synthcxr.writers.generation_request import GenerationRequest, Origin
-from synthcxr.writers.journal import JOURNAL_FILE, Journal
+from synthcxr.writers.journal import JOURNAL_FILE, Journal, JournalLine
 from synthcxr.writers.sidecars.croissant import write_croissant
-from synthcxr.writers.sidecars.data_entry_csv import DATA_ENTRY_FILE, write_data_entry
-from synthcxr.writers.sidecars.latents_npy import write_latents
+from synthcxr.writers.sidecars.data_entry_csv import open_data_entry
+from synthcxr.writers.sidecars.latents_npy import open_latents
 from synthcxr.writers.sidecars.readme_md import write_readme
 from synthcxr.writers.sidecars.run_json import write_run
 
 
 def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> dict[str, Any]:
-    """Write all files for the images in the journal of `folder`, and return the content of run.json."""
-    journal = Journal(folder / JOURNAL_FILE)
-    records = track(journal.records(), METADATA_FILE, unit="rows", total=request.n)
-    write_metadata(folder / METADATA_FILE, map(to_metadata_row, records))
-    records = track(journal.records(), DATA_ENTRY_FILE, unit="rows", total=request.n)
-    write_data_entry(folder, records, side=origin.generator.resolution)
-    write_latents(folder, journal, seed=request.seed, size=origin.generator.latent)
+    """Write all files for the images in the journal of `folder`, and return the content of run.json.
+
+    The journal is read once: reading it is most of the work.
+    """
+    totals = _Totals()
+    with (
+        open_data_entry(folder, side=origin.generator.resolution) as add_entry,
+        open_latents(folder, seed=request.seed, size=origin.generator.latent) as add_latents,
+    ):
+
+        def read_records() -> Iterator[ImageRecord]:
+            for line in Journal(folder / JOURNAL_FILE).lines():
+                totals.add(line)
+                add_latents(line)
+                for record in line.records:
+                    add_entry(record)
+                    yield record
+
+        records = track(read_records(), "tables", unit="rows", total=request.n)
+        write_metadata(folder / METADATA_FILE, map(to_metadata_row, records))
     write_croissant(folder, request, origin)
     write_readme(folder, request.format)
     return write_run(
         folder,
         request,
         origin,
-        counts=request.count_found(record.index for record in journal.records()),
-        draws=request.count_draws(line.draws for line in journal.lines()),
-        runs=journal.count_runs(),
-        weights=np.array([record.weight for record in journal.records()]),
-        wall_s=sum(line.wall_s for line in journal.lines()),
+        counts=request.count_found(totals.candidates),
+        draws=request.count_draws(totals.draws),
+        runs=totals.runs,
+        weights=np.array(totals.weights),
+        wall_s=totals.wall_s,
     )
+
+
+@dataclasses.dataclass
+class _Totals:
+    """What run.json needs of all lines of the journal."""
+
+    candidates: array[int] = dataclasses.field(default_factory=lambda: array("q"))
+    draws: list[int] = dataclasses.field(default_factory=list)
+    weights: array[float] = dataclasses.field(default_factory=lambda: array("d"))
+    runs: int = 0
+    wall_s: float = 0.0
+
+    def add(self, line: JournalLine) -> None:
+        """Add one line."""
+        self.candidates.extend(record.index for record in line.records)
+        self.weights.extend(record.weight for record in line.records)
+        self.draws.append(line.draws)
+        self.runs += line.runs
+        self.wall_s += line.wall_s

@@ -56,7 +56,9 @@ def _open_partial(file: str) -> Callable[[Path], OpenParser]:
 
         def plan() -> None:
             resume_plan.make_plan(out, request, append=True, force=True)
-            latents_npy.write_latents(root, journal, seed=1, size=2)
+            with latents_npy.open_latents(root, seed=1, size=2) as add_latents:
+                for line in journal.lines():
+                    add_latents(line)
 
         return OpenParser(((partial / file).read_bytes(),), parse_file(partial / file, plan))
 

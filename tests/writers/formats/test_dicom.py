@@ -107,6 +107,8 @@ def test_dicom_folder_behaves_like_other_stores(tmp_path: Path) -> None:
     assert list(store.read(records)) == [data] * 3
     store.truncate(1)
     assert list(store.read(records)) == [data, None, None]
-    data_entry_csv.write_data_entry(tmp_path, records, side=32)
+    with data_entry_csv.open_data_entry(tmp_path, side=32) as add_entry:
+        for record in records:
+            add_entry(record)
     table = (tmp_path / data_entry_csv.DATA_ENTRY_FILE).read_text()
     assert "00000001.dcm,Edema|Mass,0,2,,,,32,32,," in table
