@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from support.documented_numbers import parse_names
 from support.paths import REPOSITORY
 
 from synthcxr.data.findings import FINDINGS, NO_FINDING
@@ -27,16 +28,6 @@ EXPLAINED_SEPARATELY = {
     "n_flagged_in_any",
     "n_flagged_in_all",
 }
-
-
-def parse_names(cell: str) -> Iterator[str]:
-    """The dotted paths in the first cell of a row. Each name after the first replaces the end of the first."""
-    first, *others = re.findall(r"`([^`]+)`", cell)
-    yield first
-    *section, _ = first.split(".")
-    for other in others:
-        prefix = section[: 1 if "." in other else None]
-        yield ".".join((*prefix, other))
 
 
 def find_numbers(tree: Any, path: tuple[str, ...] = ()) -> Iterator[str]:

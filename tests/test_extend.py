@@ -37,10 +37,18 @@ def install(source: Path, site: Path) -> None:
     subprocess.run([*command, "--target", str(site), str(source)], check=True, capture_output=True)
 
 
+def build_environment(site: Path, folder: Path) -> dict[str, str]:
+    """The environment of a process with the packages of `site` installed."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(site)]),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+
+
 def open_runner(site: Path, folder: Path) -> Run:
     """A function that runs synthcxr in `folder`, with the packages of `site` installed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(site)])}
-    environment["XDG_CACHE_HOME"] = str(folder / "cache")
+    environment = build_environment(site, folder)
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "synthcxr", *map(str, arguments)]
@@ -52,13 +60,18 @@ def open_runner(site: Path, folder: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs synthcxr with the toy package."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the toy package is installed."""
     folder = tmp_path_factory.mktemp("toy")
-    source = folder / "source"
-    shutil.copytree(PACKAGE, source)
-    install(source, folder / "site")
-    return open_runner(folder / "site", folder)
+    shutil.copytree(PACKAGE, folder / "source")
+    install(folder / "source", folder / "site")
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def run(site: Path) -> Run:
+    """Runs synthcxr with the toy package."""
+    return open_runner(site, site.parent)
 
 
 def write_films(folder: Path, *, n: int, side: int) -> None:
@@ -129,15 +142,12 @@ def test_images_in_the_format_can_be_checked_converted_and_replayed(run: Run, tm
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_make_films_that_the_reader_reads(run: Run, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_make_films_that_the_reader_reads(run: Run, site: Path, tmp_path: Path) -> None:
     """The block that turns images into films, with fewer images; each has the findings of its image."""
     page = (REPOSITORY / "docs/extend.md").read_text(encoding="utf-8")
-    script = re.search(r"^python - <<'EOF'\n(.*?)^EOF$", page, flags=re.MULTILINE | re.DOTALL)
-    assert script is not None
-    run("generate", "--model", "starter", "--n", "40", "--format", "numpy", "--out", tmp_path / "images")
-    (tmp_path / "films").mkdir()
-    subprocess.run([sys.executable, "-c", script[1]], cwd=tmp_path, check=True)
-    run("init", tmp_path / "project", "--profile", "nih-64", "--source", tmp_path / "films")
+    (script,) = re.findall(r"^```bash\n(synthcxr generate .*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    script = script.replace("--n 300", "--n 40")
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=build_environment(site, tmp_path), check=True)
     run("prepare", "--params", tmp_path / "project/params.yaml", "--out", tmp_path / "packed")
     films = pd.read_parquet(tmp_path / "packed/manifest.parquet").set_index("patient_id")[list(FINDINGS)]
     rows = pd.read_csv(tmp_path / "images/metadata.csv", dtype=str)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
-import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,20 +104,36 @@ def to_metadata_row(record: ImageRecord) -> dict[str, Any]:
 
 
 def write_metadata(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write metadata.csv row by row, with \\n as line end on every system.
+    """Write metadata.csv; see `open_metadata`."""
+    with open_metadata(path) as add_row:
+        for row in rows:
+            add_row(row)
+
+
+@contextlib.contextmanager
+def open_metadata(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Open metadata.csv, with \\n as line end on every system: the block gets a function that adds a row.
 
     Optional columns are those of the first row. Floats have six decimals; weights can be tiny and have seven
     significant digits.
     """
-    remaining = iter(rows)
-    first = next(remaining, {})
-    columns = (*METADATA_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in first))
+    columns: list[str] = []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in itertools.chain([first] if first else [], remaining):
+
+        def write_header(first: Mapping[str, Any]) -> None:
+            columns.extend((*METADATA_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in first)))
+            writer.writerow(columns)
+
+        def add(row: Mapping[str, Any]) -> None:
+            if not columns:
+                write_header(row)
             cells = ((row[column], "#.7g" if column == "weight" else ".6f") for column in columns)
             writer.writerow([format(cell, spec) if isinstance(cell, float) else cell for cell, spec in cells])
+
+        yield add
+        if not columns:
+            write_header({})
 
 
 def read_unchecked_columns(dataset: Path, *, no_number: float) -> dict[str, Sequence[Any]]:

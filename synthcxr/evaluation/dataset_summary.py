@@ -138,8 +138,8 @@ def _reduce_images(dataset: Path, records: Sequence[ImageRecord]) -> NDArray[np.
     names, sha256s = [record.file_name for record in records], [record.sha256 for record in records]
     parts: list[NDArray[np.float32]] = []
     batch: list[NDArray[np.uint8]] = []
-    shown = track(names, "search for near-duplicates", unit="images")
-    for name, data in zip(shown, image_reader.read_all_verified(dataset, names, sha256s), strict=True):
+    pairs = zip(names, image_reader.read_all_verified(dataset, names, sha256s), strict=True)
+    for name, data in track(pairs, "reading images to find near-duplicates", unit="images", total=len(names)):
         batch.append(image_reader.decode_pixels(data, name=f"{dataset}: {name}"))
         if len(batch) == _BATCH or len(parts) * _BATCH + len(batch) == len(records):
             parts.append(smooth_and_reduce(np.stack(batch)))

@@ -1,4 +1,4 @@
-"""Gates on several metrics at once: a `*` in a metric's path stands for every space, extractor or finding."""
+"""Gates on several metrics at once: a `*` in a metric's path stands for every name that has a value."""
 
 from __future__ import annotations
 

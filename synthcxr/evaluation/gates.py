@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from synthcxr.config.schema import Gate
-from synthcxr.data.evidence.gate_metrics import GATE_METRICS, describe_paths
+from synthcxr.data.evidence.gate_metrics import GATE_METRICS, describe_paths, find_gate_metric
 from synthcxr.data.evidence.metric_names import (
     describe_target,
     find_interval,
     format_metric,
     format_metric_interval,
 )
-from synthcxr.data.findings import NO_FINDING
+from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_schema import (
     NOT_APPLICABLE,
     NOT_COMPUTED,
@@ -82,13 +82,13 @@ def check_gates(gates: Iterable[Gate], extractors: Sequence[str]) -> None:
     """Raise ConfigError for a gate on an unknown metric, or without exactly one bound."""
     known = describe_metrics(extractors)
     for index, gate in enumerate(gates):
-        if not match_metrics(gate.metric, known):
+        if find_gate_metric(gate.metric) is None or not match_metrics(gate.metric, known):
             raise ConfigError(
                 f"evaluate.gates[{index}].metric: unknown metric {gate.metric!r}; known:"
-                f" {', '.join(metric.path for metric in GATE_METRICS)}; <extractor> is {' or '.join(extractors)},"
-                f" <space> is {' or '.join((PIXELS, *extractors))}, <label> is a finding or {NO_FINDING!r}, <metric> is"
-                f" {' or '.join(metric.name for metric in METRICS.load_all())}; * stands for every name that has a"
-                " value, as in privacy.*.share_low"
+                f" {_join(metric.path for metric in GATE_METRICS)}; <extractor>: {_join(extractors) or 'none'};"
+                f" <space>: {_join((PIXELS, *extractors))}; <finding>: a finding, such as {FINDINGS[1]}; <label>:"
+                f" a finding or {NO_FINDING!r}; <metric>: {_join(metric.name for metric in METRICS.load_all())}; *:"
+                " every such name that has a value, as in privacy.*.share_low"
             )
         if (gate.max is None) == (gate.min is None):
             raise ConfigError(f"evaluate.gates[{index}]: {gate.metric}: give either max or min, and null for the other")
@@ -146,6 +146,10 @@ def _describe_failed_checks(checks: Checks) -> str:
         for line in checks["lines"]
         if not line["passed"]
     )
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
 def _in_brackets(detail: str) -> str:

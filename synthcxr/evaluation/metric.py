@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
-from synthcxr.data.share_interval import Z
+from synthcxr.data.share_interval import NORMAL_QUANTILE
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -86,7 +86,7 @@ def _compute_mean(
     if images.n < MIN_FILMS_FOR_DISTANCE:
         return NotComputable(f"n = {images.n}")
     values = _measure_all(measure, images)
-    mean, margin = float(values.mean()), float(Z * values.std(ddof=1) / math.sqrt(len(values)))
+    mean, margin = float(values.mean()), float(NORMAL_QUANTILE * values.std(ddof=1) / math.sqrt(len(values)))
     film_mean = None if films is None else float(_measure_all(measure, films).mean())
     return MetricValue(mean, (mean - margin, mean + margin), film_mean, n=len(values))
 

@@ -29,7 +29,7 @@ def describe_absent(path: Path) -> str:
     partial = partial_path(path)
     if not os.path.lexists(partial):  # false for a name that is too long, where Path.exists raises
         return f"{path}: does not exist"
-    return f"{path}: does not exist, but {partial} is unfinished; run the command that started it again"
+    return f"{path}: does not exist, but {partial} is unfinished; repeat the command that writes it"
 
 
 @contextlib.contextmanager

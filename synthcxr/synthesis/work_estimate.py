@@ -33,7 +33,7 @@ _SLOW_BLOCK_S = 5.0
 class WorkEstimate:
     """The expected number of images and candidates, and the expected seconds, which include no start-up.
 
-    `candidates_range` comes from the 95 % intervals of measured acceptance rates; stored and predicted rates have none.
+    `candidates_range` comes from the 95 % intervals of the acceptance rates; it is None unless each rate was measured.
     `n_measured` candidates were drawn and `n_accepted` accepted; `measured_s` is the time of those that were timed.
     `uses_stored_rates` is set if numbers that are stored with the model were used, and `uses_predicted_rates` if those
     of a proposal network were; otherwise the measured acceptance rate was. If `is_bound`, no measured candidate of some
@@ -42,7 +42,7 @@ class WorkEstimate:
 
     n_images: int
     n_candidates: int
-    candidates_range: tuple[int, int]
+    candidates_range: tuple[int, int] | None
     wall_s: float
     n_measured: int
     n_accepted: int
@@ -61,17 +61,21 @@ class WorkEstimate:
         elif self.uses_predicted_rates:
             rates = "acceptance rate predicted by the proposal network"
         at_most = "at most" if self.is_bound else "about"
-        time, candidates = format_duration(max(self.wall_s, 1)), f"{self.n_candidates:,}"
-        lowest, highest = self.candidates_range
-        if lowest < highest:
-            low_s, high_s = (format_duration(max(seconds, 1)) for seconds in self._seconds_range)
-            time, candidates = f"{time} ({low_s} to {high_s})", f"{candidates} ({lowest:,} to {highest:,})"
+        duration, candidates = _format_seconds(self.wall_s), f"{self.n_candidates:,}"
+        if self.candidates_range and self._seconds_range:
+            durations = [_format_seconds(seconds) for seconds in self._seconds_range]
+            duration += f" ({' to '.join(durations)})" if durations[0] != durations[1] else ""
+            low, high = self.candidates_range
+            candidates += f" ({low:,} to {high:,})" if low < high else ""
         measured = f"{self.n_measured:,} candidates measured, {self.n_accepted:,} of them accepted"
-        return f"expected: {at_most} {time} for {at_most} {candidates} candidates on this machine ({measured}; {rates})"
+        amount = f"{at_most} {duration} for {at_most} {candidates} candidates"
+        return f"expected: {amount} on this machine ({measured}; {rates})"
 
     @property
-    def _seconds_range(self) -> tuple[float, float]:
-        low, high = (n * self.wall_s / max(self.n_candidates, 1) for n in self.candidates_range)
+    def _seconds_range(self) -> tuple[float, float] | None:
+        if self.candidates_range is None or not self.n_candidates:
+            return None
+        low, high = (n * self.wall_s / self.n_candidates for n in self.candidates_range)
         return low, high
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,9 +83,9 @@ class WorkEstimate:
         return {
             "images": self.n_images,
             "candidates": self.n_candidates,
-            "candidates_range": list(self.candidates_range),
+            "candidates_range": self.candidates_range and list(self.candidates_range),
             "seconds": round(self.wall_s, 1),
-            "seconds_range": [round(seconds, 1) for seconds in self._seconds_range],
+            "seconds_range": self._seconds_range and [round(seconds, 1) for seconds in self._seconds_range],
             "measured_candidates": self.n_measured,
             "measured_accepted": self.n_accepted,
             "measured_seconds": round(self.measured_s, 3),
@@ -108,9 +112,6 @@ class _Measurement:
 
     @property
     def acceptance_interval(self) -> tuple[float, float]:
-        """Its 95 % interval. Where all are accepted, nothing was requested that a candidate could lack."""
-        if self.n_accepted == self.n_candidates:
-            return 1.0, 1.0
         return wilson_interval(self.n_accepted, self.n_candidates)
 
 
@@ -130,7 +131,7 @@ def estimate_work(
     open_quotas = [quota for quota in quotas if quota.n and len(quota.candidates)]
     if not open_quotas:
         return WorkEstimate(
-            0, 0, (0, 0), 0.0, 0, 0, 0.0, uses_stored_rates=False, uses_predicted_rates=False, is_bound=False
+            0, 0, None, 0.0, 0, 0, 0.0, uses_stored_rates=False, uses_predicted_rates=False, is_bound=False
         )
     chosen = np.unique(np.linspace(0, len(open_quotas) - 1, MAX_MEASURED_QUOTAS).round().astype(int))
     measured = {
@@ -143,27 +144,28 @@ def estimate_work(
 
     n_images, n_candidates, n_blocks, lowest, highest = 0, 0, 0, 0, 0
     uses_stored_rates = uses_predicted_rates = is_bound = False
+    has_range = len(measured) == len(open_quotas)
     for k, quota in enumerate(open_quotas):
-        stored = _find_stored_runs(quota, stored_runs)
+        stored, source = _find_stored_runs(quota, stored_runs), measured.get(k, total)
         if stored is not None:
-            share = min(1.0, runs_per_candidate / stored)
-            shares = (share, share)
+            share, uses_stored_rates = min(1.0, runs_per_candidate / stored), True
+        elif source.n_accepted < MIN_ACCEPTED and (predicted := strategy.predict_rate(quota.condition)):
+            share, uses_predicted_rates = predicted, True
         else:
-            source = measured.get(k, total)
-            share, shares = source.acceptance, source.acceptance_interval
-            if source.n_accepted < MIN_ACCEPTED and (predicted := strategy.predict_rate(quota.condition)):
-                share, shares, uses_predicted_rates = predicted, (predicted, predicted), True
+            share = source.acceptance
         n_drawn = _count_candidates(quota, share)
         n_candidates += n_drawn
-        highest, lowest = highest + _count_candidates(quota, shares[0]), lowest + _count_candidates(quota, shares[1])
         n_blocks += math.ceil(n_drawn / size)
         n_images += min(quota.n, math.floor(n_drawn * share))
-        uses_stored_rates |= stored is not None
         is_bound |= not share
+        low, high = (1.0, 1.0) if quota.condition.is_unconditional else source.acceptance_interval
+        lowest += _count_candidates(quota, high)
+        highest += _count_candidates(quota, low)
+    has_range &= not (uses_stored_rates or uses_predicted_rates or is_bound)
     return WorkEstimate(
         n_images=n_images,
         n_candidates=n_candidates,
-        candidates_range=(n_candidates, n_candidates) if is_bound else (lowest, highest),
+        candidates_range=(lowest, highest) if has_range else None,
         wall_s=n_blocks * total.timed_s / total.n_timed_blocks,
         n_measured=total.n_candidates,
         n_accepted=total.n_accepted,
@@ -172,6 +174,10 @@ def estimate_work(
         uses_predicted_rates=uses_predicted_rates,
         is_bound=is_bound,
     )
+
+
+def _format_seconds(seconds: float) -> str:
+    return format_duration(max(seconds, 1))
 
 
 def _count_candidates(quota: Quota, share: float) -> int:

@@ -94,7 +94,7 @@ def train_gan(
     last_penalty = math.nan
     with (
         stop_signals.deferred(interruptible=True) as stop,
-        PhaseProgress.open(phases, state.nimg, enabled=ranks.is_first) as progress,
+        PhaseProgress(phases, state.nimg, enabled=ranks.is_first) as progress,
     ):
         while state.nimg < end_nimg:
             # Set resolution, fade and learning rates; a new resolution starts with new optimisers.
@@ -125,7 +125,7 @@ def train_gan(
             update_ema(state, point.batch, config.ema_half_life_nimg)
             previous_nimg, state.nimg = state.nimg, state.nimg + point.batch
             last_penalty = last_penalty if math.isnan(losses.penalty) else losses.penalty
-            progress.update(point.batch)
+            progress.update_to(state.nimg)
 
             def is_due(interval_nimg: int, previous_nimg: int = previous_nimg) -> bool:
                 return previous_nimg // interval_nimg != state.nimg // interval_nimg or state.nimg >= end_nimg

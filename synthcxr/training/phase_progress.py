@@ -1,49 +1,51 @@
-"""Progress of a training by resolution: an image takes longer at each, so the time left is that of the current one."""
+"""Progress of GAN training by resolution: the time left is that of one resolution, because the next take longer."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from synthcxr.storage.progress import Progress, open_progress
-from synthcxr.training.schedule import Phase
+from synthcxr.training.schedule import Phase, find_phase
 
 
 class PhaseProgress:
-    """Counts the images of each phase in turn."""
+    """A context manager that counts the images of each phase in turn, from `nimg` on."""
 
     def __init__(self, phases: Sequence[Phase], nimg: int, *, enabled: bool) -> None:
         self._phases, self._nimg, self._enabled = phases, nimg, enabled
-        self._entered = contextlib.ExitStack()
-        self._start_phase()
+        self._opened = contextlib.ExitStack()
 
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, phases: Sequence[Phase], nimg: int, *, enabled: bool) -> Iterator[PhaseProgress]:
-        """Report the progress of these phases from `nimg` images on, until the block ends."""
-        progress = cls(phases, nimg, enabled=enabled)
-        try:
-            yield progress
-        finally:
-            progress._entered.close()
+    def __enter__(self) -> Self:
+        self._open(find_phase(self._nimg, self._phases))
+        return self
 
-    def update(self, n: int) -> None:
-        """Count `n` more images as shown."""
-        self._nimg += n
-        self._progress.update(n)
-        if self._phase.end <= self._nimg < self._phases[-1].end:
-            self._entered.close()
-            self._start_phase()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
 
-    def _start_phase(self) -> None:
-        self._phase = next((phase for phase in self._phases if self._nimg < phase.end), self._phases[-1])
-        place = f", resolution {self._phases.index(self._phase) + 1} of {len(self._phases)}"
-        self._progress: Progress = self._entered.enter_context(
+    def update_to(self, nimg: int) -> None:
+        """Count the images up to `nimg` as shown."""
+        self._progress.update(nimg - self._nimg)
+        self._nimg = nimg
+        phase = find_phase(nimg, self._phases)
+        if phase is not self._phase:
+            self._opened.close()
+            self._open(phase)
+
+    def _open(self, phase: Phase) -> None:
+        n = len(self._phases)
+        place = f", resolution {self._phases.index(phase) + 1} of {n}" if n > 1 else ""
+        self._phase = phase
+        self._progress: Progress = self._opened.enter_context(
             open_progress(
-                f"train-gan at {self._phase.resolution} px{place if len(self._phases) > 1 else ''}",
-                total=self._phase.end - self._phase.start,
+                f"train-gan at {phase.resolution} px{place}",
+                total=phase.end - phase.start,
                 unit="images",
-                initial=self._nimg - self._phase.start,
+                initial=self._nimg - phase.start,
                 enabled=self._enabled,
             )
         )

@@ -57,6 +57,11 @@ def build_phases(
     return tuple(phases)
 
 
+def find_phase(nimg: int, phases: Sequence[Phase]) -> Phase:
+    """Find the phase in which the image after `nimg` is shown; the last one at the end of the schedule."""
+    return next((phase for phase in phases if nimg < phase.end), phases[-1])
+
+
 def point_at(
     nimg: int, phases: Sequence[Phase], *, lr_decay_share: float, condition_fade: ConditionFadeConfig | None = None
 ) -> SchedulePoint:
@@ -64,7 +69,7 @@ def point_at(
 
     Without a `condition_fade`, the condition has its full effect.
     """
-    phase = next((phase for phase in phases if nimg < phase.end), phases[-1])
+    phase = find_phase(nimg, phases)
     alpha = 1.0 if phase.fade_nimg == 0 else min(1.0, (nimg - phase.start) / phase.fade_nimg)
     total_nimg = phases[-1].end
     decay_nimg = total_nimg * lr_decay_share

@@ -191,9 +191,21 @@ def test_a_pattern_without_any_value_is_one_gate_that_is_not_applicable(status: 
     assert status in gate.sentence
 
 
-@pytest.mark.parametrize("metric", ["privacy.*.nothing", "*", "*.failed.*", "distance.jud*.relative"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "privacy.*.nothing",
+        "*",
+        "*.failed.*",
+        "*.failed",
+        "distance.jud*.relative",
+        "privacy.pixels.*",
+        "labels.*.mean",
+        "distance.*.*",
+    ],
+)
 def test_a_pattern_that_matches_no_metric_is_refused(metric: str) -> None:
-    """A `*` stands for one whole part of a path; a pattern without a metric is a mistake in the parameters."""
+    """A `*` stands for one name of an extractor, finding or the like; anything else is a mistake in the parameters."""
     with pytest.raises(ConfigError, match="unknown metric"):
         check_gates((at_most(metric, 1),), ["judge"])
 

@@ -91,7 +91,9 @@ def test_unknown_folders_are_refused(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent: does not exist$"):
         check.run([tmp_path / "absent"], docs=None)
     (tmp_path / "stopped.partial").mkdir()
-    with pytest.raises(DataError, match=r"stopped: does not exist, but .*stopped\.partial is unfinished; run the comm"):
+    with pytest.raises(
+        DataError, match=r"stopped: does not exist, but .*stopped\.partial is unfinished; repeat the comm"
+    ):
         check.run([tmp_path / "stopped"], docs=None)
     other = tmp_path / "other"
     other.symlink_to(trained.data)

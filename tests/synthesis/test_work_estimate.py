@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -12,7 +13,7 @@ from synthcxr.data.share_interval import wilson_interval
 from synthcxr.synthesis.forecast import Quota
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.strategy import SamplingStrategy
-from synthcxr.synthesis.work_estimate import MIN_ACCEPTED, WorkEstimate, estimate_work
+from synthcxr.synthesis.work_estimate import MAX_MEASURED_QUOTAS, MIN_ACCEPTED, WorkEstimate, estimate_work
 
 BATCH = 8
 SECONDS_PER_BLOCK = 0.25
@@ -66,7 +67,7 @@ def test_without_an_accepted_candidate_the_estimate_is_an_upper_bound(strategy: 
 
 
 def test_a_measured_rate_has_an_interval(strategy: SamplingStrategy) -> None:
-    """The range comes from Wilson's interval of the accepted share; a stored rate has none."""
+    """The range comes from Wilson's interval of the accepted share, up to the largest number of candidates."""
     quota = Quota(LabelCondition(("Mass",)), 200, range(100_000))
     work = estimate(strategy, quota)
     assert MIN_ACCEPTED <= work.n_accepted < work.n_measured
@@ -77,9 +78,30 @@ def test_a_measured_rate_has_an_interval(strategy: SamplingStrategy) -> None:
     assert row["seconds_range"][0] < row["seconds"] < row["seconds_range"][1]
     text = f"({work.candidates_range[0]:,} to {work.candidates_range[1]:,}) candidates on this machine"
     assert text in work.describe()
-    stored = estimate(strategy, quota, stored_runs={"Mass": 20.0})
-    assert stored.candidates_range == (stored.n_candidates, stored.n_candidates)
-    assert " to " not in stored.describe()
+    few = dataclasses.replace(quota, candidates=range(work.n_candidates))
+    assert estimate(strategy, few).candidates_range == (work.candidates_range[0], work.n_candidates)
+
+
+def test_without_a_request_the_number_of_candidates_is_exact(strategy: SamplingStrategy) -> None:
+    """Every candidate is accepted, whatever the number that was measured."""
+    work = estimate(strategy, Quota(LabelCondition(), 100, range(100)))
+    assert work.candidates_range == (100, 100)
+    assert " to " not in work.describe()
+
+
+def test_a_range_needs_a_measured_rate_of_every_set(strategy: SamplingStrategy) -> None:
+    """Stored rates have no interval, nor has an upper bound; of many sets, only some are measured."""
+    mass = Quota(LabelCondition(("Mass",)), 200, range(100_000))
+    works = [
+        estimate(strategy, mass, stored_runs={"Mass": 20.0}),
+        estimate(strategy, Quota(LabelCondition(("Hernia",)), 4, range(500))),
+        estimate(strategy, *[mass] * (MAX_MEASURED_QUOTAS + 1)),
+    ]
+    for work in works:
+        row = work.as_dict()
+        assert (work.candidates_range, row["candidates_range"], row["seconds_range"]) == (None, None, None)
+        assert " to " not in work.describe()
+    assert estimate(strategy, *[mass] * MAX_MEASURED_QUOTAS).candidates_range is not None
 
 
 def test_several_sets_add_up_and_finished_ones_do_not_count(strategy: SamplingStrategy) -> None:

@@ -8,7 +8,7 @@ from synthcxr.storage import progress
 from synthcxr.training.phase_progress import PhaseProgress
 from synthcxr.training.schedule import Phase
 
-PHASES = (Phase(4, 0, 40, 0, 8), Phase(8, 40, 100, 20, 8))
+PHASES = (Phase(4, 0, 40, 0, 16), Phase(8, 40, 100, 20, 8))
 
 
 @pytest.fixture(autouse=True)
@@ -20,28 +20,36 @@ def write_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_resolution_is_counted_on_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last image of a resolution ends its lines; the next starts from zero."""
-    with PhaseProgress.open(PHASES, 0, enabled=True) as phase_progress:
-        for n in (24, 16, 10, 30):
-            phase_progress.update(n)
+    """A batch may cross the end of a resolution; the next one counts the rest of it."""
+    with PhaseProgress(PHASES, 0, enabled=True) as phase_progress:
+        for nimg in (16, 32, 48, 56, 100):
+            phase_progress.update_to(nimg)
     assert capsys.readouterr().err.splitlines() == [
-        "train-gan at 4 px, resolution 1 of 2: 24 of 40 images",
-        "train-gan at 8 px, resolution 2 of 2: 10 of 60 images",
-        "train-gan at 8 px, resolution 2 of 2: 40 of 60 images",
+        "train-gan at 4 px, resolution 1 of 2: 16 of 40 images",
+        "train-gan at 4 px, resolution 1 of 2: 32 of 40 images",
+        "train-gan at 8 px, resolution 2 of 2: 16 of 60 images",
     ]
 
 
 def test_a_resumed_training_starts_within_its_resolution(capsys: pytest.CaptureFixture[str]) -> None:
-    """The images of earlier resolutions and runs are known."""
-    with PhaseProgress.open(PHASES, 50, enabled=True) as phase_progress:
-        phase_progress.update(20)
+    """The images of earlier resolutions and runs are known; a training that is complete starts, too."""
+    with PhaseProgress(PHASES, 50, enabled=True) as phase_progress:
+        phase_progress.update_to(70)
+    with PhaseProgress(PHASES, 100, enabled=True):
+        pass
     assert capsys.readouterr().err == "train-gan at 8 px, resolution 2 of 2: 30 of 60 images\n"
 
 
 def test_a_single_resolution_has_no_number(capsys: pytest.CaptureFixture[str]) -> None:
-    """A training that is complete starts, too."""
-    with PhaseProgress.open(PHASES[:1], 0, enabled=True) as phase_progress:
-        phase_progress.update(8)
-    with PhaseProgress.open(PHASES, 100, enabled=True):
-        pass
+    """An error within the block is not hidden."""
+    with pytest.raises(ZeroDivisionError), PhaseProgress(PHASES[:1], 0, enabled=True) as phase_progress:
+        phase_progress.update_to(8)
+        raise ZeroDivisionError
     assert capsys.readouterr().err == "train-gan at 4 px: 8 of 40 images\n"
+
+
+def test_other_ranks_write_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the first process of a training reports."""
+    with PhaseProgress(PHASES, 0, enabled=False) as phase_progress:
+        phase_progress.update_to(80)
+    assert capsys.readouterr().err == ""

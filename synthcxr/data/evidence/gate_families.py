@@ -60,7 +60,7 @@ class GateCounts:
 
 
 def find_family(metric: str) -> FamilyName:
-    """The kind of evidence that a metric is; a repeated image is no copy of a film."""
+    """The kind of evidence that a metric is."""
     found = find_gate_metric(metric)
     return "other" if found is None else found[0].family
 

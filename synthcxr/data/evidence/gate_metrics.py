@@ -15,7 +15,7 @@ from synthcxr.data.metrics_schema import PIXELS
 FamilyName = Literal["files", "distance", "labels", "copying", "validity", "other"]
 
 EACH = "*"
-"""In the path of a gate: every space, extractor or finding with a value."""
+"""In the path of a gate, in place of a name: every name that has a value."""
 _PLACEHOLDER = re.compile(r"<(\w+)>")
 
 
@@ -23,9 +23,10 @@ _PLACEHOLDER = re.compile(r"<(\w+)>")
 class GateMetric:
     """A number that a gate may name.
 
-    `path` is its dotted path in metrics.json, `name` says in a few words what it is, `meaning` in full. In all three,
+    `path` is its dotted path in metrics.json, `name` says in a few words what it is, `meaning` in full. In the path,
     <extractor>, <space> (an extractor or "pixels"), <finding>, <label> (a finding or "No Finding") and <metric> (one
-    of `declared_metrics`) stand for names. `family` is the kind of evidence. A share is printed as a percentage.
+    of `declared_metrics`) stand for names, and in the texts for these names in words, such as "judge features".
+    `family` is the kind of evidence. A share is printed as a percentage.
     """
 
     path: str
@@ -210,15 +211,15 @@ GATE_METRICS = (
     GateMetric(
         "labels.specificity.mean",
         "mean label specificity",
-        "label specificity of all findings that can be gated, on average: the same against images with other findings"
-        " (1: as well as real test films, 0: not at all)",
+        "label specificity of all findings that can be gated, on average: how well the judge separates images with the"
+        " label from images with other findings (1: as well as real test films, 0: not at all)",
         "validity",
     ),
     GateMetric(
         "labels.specificity.<finding>.value",
         "label specificity of <finding>",
-        "label specificity of <finding>: the same against images with other findings (1: as well as real test films, 0:"
-        " not at all)",
+        "label specificity of <finding>: how well the judge separates images with the label from images with other"
+        " findings (1: as well as real test films, 0: not at all)",
         "validity",
     ),
     GateMetric(
@@ -266,7 +267,7 @@ GATE_METRICS = (
         "lower end of the 95 % CI of the AUROC of membership inference (0.5 by chance), in <space>",
         "copying",
     ),
-    GateMetric(
+    GateMetric(  # no copying: a repeated image is no copy of a film
         "privacy.<space>.duplicates.share",
         "repeated images in <space>",
         "share of images closer to another image than 99 % of films are to a film of another patient, in <space>",

@@ -21,7 +21,7 @@ IMAGES_PER_FOLDER = 1000
 
 
 class ImageFolder(abc.ABC):
-    """What image stores with one file per image share. A subclass sets `folder` and `suffix` and adds `encode`."""
+    """Base class of image stores with one file per image. A subclass sets `folder` and `suffix` and adds `encode`."""
 
     folder: ClassVar[str]
     suffix: ClassVar[str]

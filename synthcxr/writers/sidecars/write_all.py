@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthcxr.data.synthetic_dataset import METADATA_FILE, ImageRecord, to_metadata_row, write_metadata
-from synthcxr.storage.progress import track
+from synthcxr.data.synthetic_dataset import METADATA_FILE, open_metadata, to_metadata_row
+from synthcxr.storage.progress import open_progress
 from synthcxr.writers.generation_request import GenerationRequest, Origin
 from synthcxr.writers.journal import JOURNAL_FILE, Journal, JournalLine
 from synthcxr.writers.sidecars.croissant import write_croissant
@@ -28,20 +27,18 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
     """
     totals = _Totals()
     with (
+        open_metadata(folder / METADATA_FILE) as add_row,
         open_data_entry(folder, side=origin.generator.resolution) as add_entry,
         open_latents(folder, seed=request.seed, size=origin.generator.latent) as add_latents,
+        open_progress("metadata and latents", total=request.n, unit="images") as progress,
     ):
-
-        def read_records() -> Iterator[ImageRecord]:
-            for line in Journal(folder / JOURNAL_FILE).lines():
-                totals.add(line)
-                add_latents(line)
-                for record in line.records:
-                    add_entry(record)
-                    yield record
-
-        records = track(read_records(), "tables", unit="rows", total=request.n)
-        write_metadata(folder / METADATA_FILE, map(to_metadata_row, records))
+        for line in Journal(folder / JOURNAL_FILE).lines():
+            totals.add(line)
+            add_latents(line)
+            for record in line.records:
+                add_row(to_metadata_row(record))
+                add_entry(record)
+            progress.update(len(line.records))
     write_croissant(folder, request, origin)
     write_readme(folder, request.format)
     return write_run(

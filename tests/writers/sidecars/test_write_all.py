@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.dataset_records import LATENT_SIZE, ORIGIN, REQUEST, write_images
 
@@ -13,7 +14,7 @@ from synthcxr.data import random_streams
 from synthcxr.data.synthetic_dataset import METADATA_COLUMNS, ImageRecord, read_image_records
 from synthcxr.storage import digests, json_files
 from synthcxr.writers.formats.image_folder import PngFolder
-from synthcxr.writers.journal import Journal, JournalLine
+from synthcxr.writers.journal import Journal, JournalLine, encode_latents
 from synthcxr.writers.sidecars.latents_npy import read_latents
 from synthcxr.writers.sidecars.write_all import write_sidecars
 
@@ -39,6 +40,19 @@ def test_sidecars_describe_the_images_of_the_journal(finished: tuple[Path, list[
     assert run["counts"] == {"requested": 9, "found": 6, "draws": 20, "runs": 0, "acceptance_rate": 0.3}
     assert (run["complete"], run["wall_s"], run["model"]["phantom"], run["threads"]) == (False, 0.75, True, 2)
     assert run["command"] == ["synthcxr", "generate"] and run["model"]["name"] == "models:/x@champion"
+
+
+def test_tables_continue_from_line_to_line(tmp_path: Path) -> None:
+    """Each image is a patient of its own; a line has the latents of its candidates or those that it stores."""
+    records = write_images(PngFolder(tmp_path), 0, 12)
+    journal, stored = Journal(tmp_path / "journal.jsonl"), np.full((8, LATENT_SIZE), 0.5, np.float32)
+    journal.append(JournalLine(4, 0.5, tuple(records[:4])))
+    journal.append(JournalLine(12, 0.5, tuple(records[4:]), latents=encode_latents(stored)))
+    write_sidecars(tmp_path, REQUEST, ORIGIN)
+    rows = pd.read_csv(tmp_path / "Data_Entry.csv", index_col=False)
+    assert rows["Patient ID"].tolist() == list(range(1, 13))
+    expected = np.concatenate([random_streams.draw_latents(1, 0, 4, LATENT_SIZE), stored])
+    np.testing.assert_array_equal(read_latents(tmp_path), expected)
 
 
 def test_croissant_describes_files_and_columns(finished: tuple[Path, list[ImageRecord], dict]) -> None:
