@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from synthcxr.data import image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
-from synthcxr.data.synthetic_dataset import ImageRecord, read_image_records
+from synthcxr.data.synthetic_dataset import ImageRecord, iterate_image_records
 from synthcxr.evaluation.metrics import cofindings, near_duplicates
 from synthcxr.evaluation.metrics.effective_sample_size import LOW_SHARE, effective_sample_size
 from synthcxr.storage.progress import track
@@ -29,34 +31,68 @@ def describe_dataset(dataset: Path, run: Mapping[str, Any], *, rates: Mapping[st
 
     `rates` are how many of how many unguided candidates show each finding, where that was measured.
     """
-    records = read_image_records(dataset)
-    if not records:
+    images = _Images.read(dataset)
+    if not images.n:
         return ()
     return (
-        *_describe_agreement(records),
-        *_describe_cofindings(records),
-        *_describe_near_duplicates(dataset, records),
-        *_describe_weights(records, run, rates),
+        *_describe_agreement(images),
+        *_describe_cofindings(images),
+        *_describe_near_duplicates(dataset, images),
+        *_describe_weights(images, run, rates),
     )
 
 
-def _describe_agreement(records: Sequence[ImageRecord]) -> Iterator[str]:
+@dataclasses.dataclass(frozen=True)
+class _Images:
+    """What the lines need of the images of a dataset, of which there may be any number.
+
+    `first` are the records of the first MAX_COMPARED_IMAGES, `labels` is bool [n, 14] and `weights` float64 [n].
+    `requested`, `labelled` and `confirmed` count the images by request, by label, and by label that the judge confirms.
+    """
+
+    first: Sequence[ImageRecord]
+    labels: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    requested: Counter[str]
+    labelled: Counter[str]
+    confirmed: Counter[str]
+
+    @property
+    def n(self) -> int:
+        return len(self.weights)
+
+    @classmethod
+    def read(cls, dataset: Path) -> _Images:
+        """Read metadata.csv once, a row at a time."""
+        first, labels, weights = list[ImageRecord](), bytearray(), array("d")
+        requested, labelled, confirmed = Counter[str](), Counter[str](), Counter[str]()
+        for record in iterate_image_records(dataset):
+            if len(first) < MAX_COMPARED_IMAGES:
+                first.append(record)
+            labels += bytes(finding in record.findings for finding in FINDINGS)
+            weights.append(record.weight)
+            requested[record.requested] += 1
+            labelled.update(record.findings)
+            confirmed.update(set(record.findings).intersection(record.judge_findings))
+        matrix = np.frombuffer(bytes(labels), np.bool_).reshape(-1, len(FINDINGS))
+        return cls(first, matrix, np.array(weights), requested, labelled, confirmed)
+
+
+def _describe_agreement(images: _Images) -> Iterator[str]:
     """How often the judge agrees with the labels, at its thresholds; nothing without its columns."""
-    if not records[0].judge_findings:
+    if not images.first[0].judge_findings:
         return
     parts = []
-    for finding in _list_described_findings(records, with_no_finding=True):
-        labelled = [record for record in records if finding in record.findings]
-        n_agreed = sum(finding in record.judge_findings for record in labelled)
-        parts.append(f"{finding} in {n_agreed:,} of {len(labelled):,} images ({n_agreed / len(labelled):.0%})")
+    for finding in _list_described_findings(images, with_no_finding=True):
+        n, n_agreed = images.labelled[finding], images.confirmed[finding]
+        parts.append(f"{finding} in {n_agreed:,} of {n:,} images ({n_agreed / n:.0%})")
     yield f"the judge agrees with the label at its threshold: {', '.join(parts)}"
 
 
-def _describe_cofindings(records: Sequence[ImageRecord]) -> Iterator[str]:
-    labels = _to_labels(records)
-    pairs = cofindings.count_pairs(labels)
-    yield f"findings per image: {labels.sum() / len(labels):.1f}"
-    for finding in _list_described_findings(records, with_no_finding=False):
+def _describe_cofindings(images: _Images) -> Iterator[str]:
+    pairs = cofindings.count_pairs(images.labels)
+    yield f"findings per image: {images.labels.sum() / images.n:.1f}"
+    for finding in _list_described_findings(images, with_no_finding=False):
         row = cofindings.describe_cofindings(pairs, finding)
         companions = ", ".join(f"{name} ({row.share_with[name]:.0%})" for name in row.companions)
         yield (
@@ -65,42 +101,39 @@ def _describe_cofindings(records: Sequence[ImageRecord]) -> Iterator[str]:
         )
 
 
-def _describe_near_duplicates(dataset: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
-    compared = records[:MAX_COMPARED_IMAGES]
+def _describe_near_duplicates(dataset: Path, images: _Images) -> Iterator[str]:
+    compared = images.first
     if len(compared) < 2:
         return
     flags = near_duplicates.is_near_duplicate(
         near_duplicates.find_nearest_correlations(_reduce_images(dataset, compared))
     )
-    first = "" if len(compared) == len(records) else "first "
+    first = "" if len(compared) == images.n else "first "
     yield (
         f"near-duplicates: {int(flags.sum()):,} of the {first}{len(compared):,} images correlate with another one at"
         f" {near_duplicates.NEAR_DUPLICATE:g} or more (at 32 px; hardly any film does with another patient's)"
     )
 
 
-def _describe_weights(
-    records: Sequence[ImageRecord], run: Mapping[str, Any], rates: Mapping[str, tuple[int, int]]
-) -> Iterator[str]:
+def _describe_weights(images: _Images, run: Mapping[str, Any], rates: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """The effective sample size of a weighted set, and if it is small, the exact alternative and its cost."""
-    weights = np.array([record.weight for record in records])
-    if np.ptp(weights) == 0:
+    if np.ptp(images.weights) == 0:
         return
-    n, size = len(weights), effective_sample_size(weights)
+    n, size = images.n, effective_sample_size(images.weights)
     yield f"effective sample size of the weights: {size:,.1f} of {n:,} images ({size / n:.1%})"
     if size < LOW_SHARE * n:
         yield (
             f"warning: weighted estimates depend on {max(1, round(size)):,} of {n:,} images. Exact, with weight 1 for"
-            f" every image: {_estimate_cost(records, run, rates)}"
+            f" every image: {_estimate_cost(images.requested, run, rates)}"
         )
 
 
-def _estimate_cost(records: Sequence[ImageRecord], run: Mapping[str, Any], rates: Mapping[str, tuple[int, int]]) -> str:
+def _estimate_cost(parts: Mapping[str, int], run: Mapping[str, Any], rates: Mapping[str, tuple[int, int]]) -> str:
     """What plain rejection would cost, from the measured rates of single findings.
 
-    Several findings together are at most as frequent as the rarest of them, so the cost is then a lower limit.
+    `parts` has the number of images of each request. Several findings together are at most as frequent as the rarest
+    of them, so the cost is then a lower limit.
     """
-    parts = Counter(record.requested for record in records)
     labels_by_part = {part: part.split(LABEL_SEPARATOR) for part in parts}
     if not all(name in rates for labels in labels_by_part.values() for name in labels):
         return "--method reject; --list-labels shows its cost"
@@ -117,18 +150,13 @@ def _estimate_cost(records: Sequence[ImageRecord], run: Mapping[str, Any], rates
     return estimate
 
 
-def _list_described_findings(records: Sequence[ImageRecord], *, with_no_finding: bool) -> list[str]:
+def _list_described_findings(images: _Images, *, with_no_finding: bool) -> list[str]:
     """The requested findings, or else the most frequent labels; at most _N_DESCRIBED, those of most images first."""
-    requested = Counter(name for record in records for name in record.requested.split(LABEL_SEPARATOR) if name)
-    labels = Counter(name for record in records for name in record.findings)
-    counts = {name: labels[name] for name in requested if labels[name]} or dict(labels)
+    requested = {name for request in images.requested for name in request.split(LABEL_SEPARATOR)}
+    counts = {name: n for name, n in images.labelled.items() if name in requested} or images.labelled
     known = (NO_FINDING, *FINDINGS) if with_no_finding else FINDINGS
-    names = [name for name in known if name in counts]
+    names = [name for name in known if counts.get(name)]
     return sorted(names, key=lambda name: -counts[name])[:_N_DESCRIBED]
-
-
-def _to_labels(records: Sequence[ImageRecord]) -> NDArray[np.bool_]:
-    return np.array([[finding in record.findings for finding in FINDINGS] for record in records], np.bool_)
 
 
 def _reduce_images(dataset: Path, records: Sequence[ImageRecord]) -> NDArray[np.float32]:

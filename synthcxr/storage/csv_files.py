@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES, MAX_LINE = 2**30, guarded_files.MIB
 _CONTENT = "CSV"
+_MAX_SHARED = 1000
+"""So many distinct texts of a column are held once, whatever the number of rows that have them."""
 
 
 @contextlib.contextmanager
@@ -85,10 +87,12 @@ def read_columns(
 ) -> dict[str, Sequence[Any]]:
     """Read columns of a table as text or as numbers; `no_number` stands for other cells. Fails like `read_rows`."""
     texts: dict[str, list[str]] = {column: [] for column in text_columns}
+    repeated: dict[str, dict[str, str]] = {column: {} for column in text_columns}
     numbers = {column: array.array("d") for column in number_columns}
     for row in iterate_rows(path, (*text_columns, *number_columns), error=error, advice=advice):
         for column, cells in texts.items():
-            cells.append(row[column])
+            known, cell = repeated[column], row[column]
+            cells.append(known.setdefault(cell, cell) if len(known) < _MAX_SHARED else known.get(cell, cell))
         for column, values in numbers.items():
             values.append(to_number(row[column], no_number=no_number))
     return {**texts, **numbers}
