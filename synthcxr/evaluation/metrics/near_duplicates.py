@@ -13,32 +13,49 @@ Float64 = NDArray[np.float64]
 NEAR_DUPLICATE = 0.98
 """From this correlation on, two images are near-duplicates. Of 1,282 real films none reaches it with another patient's:
 their largest correlation is 0.975."""
-_CHUNK = 8_000_000
+_FLAT = 1e-3
+_BLOCK = 2048
+"""Rows of a block: a product of two blocks has 16 MB."""
 
 
-def find_nearest_correlations(squares: Float32, groups: NDArray[np.object_] | None = None) -> Float64:
+def find_nearest_correlations(
+    squares: Float32, groups: NDArray[np.object_] | None = None, *, overwrite: bool = False
+) -> Float64:
     """The largest correlation [n] of each image [n, side, side] with another image, of another group where given.
 
     NaN for an image that has no other to compare with. Brightness and contrast do not matter; a uniform image
-    correlates with nothing (0), except that two uniform images are the same (1).
+    correlates with nothing (0), except that two uniform images are the same (1). `overwrite` may destroy `squares`,
+    which saves as much memory as they have.
     """
     n = len(squares)
-    rows = squares.reshape(n, -1).astype(np.float32, copy=False)
-    if not np.isfinite(rows).all():
-        raise DataError("some pixels are not finite; generate the images again")
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    is_flat = lengths < 1e-3
-    rows /= np.where(is_flat, 1, lengths).astype(np.float32)[:, None]
+    rows, is_flat = _standardise(squares.reshape(n, -1).astype(np.float32, copy=not overwrite))
     codes = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1]
-    nearest, step = np.full(n, -np.inf), max(1, _CHUNK // max(1, n))
-    for start in range(0, n, step):
-        part = slice(start, start + step)
-        correlation = (rows[part] @ rows.T).astype(np.float64)
-        correlation[is_flat[part]] = is_flat
-        correlation[codes[part, None] == codes[None]] = -np.inf
-        nearest[part] = correlation.max(axis=1)
-    return np.where(np.isfinite(nearest), np.clip(nearest, -1, 1), np.nan)
+    nearest = np.full(n, -np.inf, dtype=np.float32)
+    for first in range(0, n, _BLOCK):
+        for second in range(first, n, _BLOCK):
+            one, other = slice(first, first + _BLOCK), slice(second, second + _BLOCK)
+            correlation = rows[one] @ rows[other].T
+            if groups is not None or first == second:
+                correlation[codes[one, None] == codes[None, other]] = -np.inf
+            np.maximum(nearest[one], correlation.max(axis=1), out=nearest[one])
+            np.maximum(nearest[other], correlation.max(axis=0), out=nearest[other])
+    if len(np.unique(codes[is_flat])) > 1:
+        nearest[is_flat] = 1
+    return np.where(np.isfinite(nearest), np.clip(nearest.astype(np.float64), -1, 1), np.nan)
+
+
+def _standardise(rows: Float32) -> tuple[Float32, NDArray[np.bool_]]:
+    """Change rows [n, d] to mean 0 and length 1, uniform ones to 0; and which are uniform, bool [n]."""
+    is_flat = np.empty(len(rows), dtype=np.bool_)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        if not np.isfinite(block).all():
+            raise DataError("some pixels are not finite; generate the images again")
+        block -= block.mean(axis=1, keepdims=True)
+        lengths = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+        is_flat[start : start + _BLOCK] = flat = lengths < _FLAT
+        block /= np.where(flat, np.inf, lengths).astype(np.float32)[:, None]
+    return rows, is_flat
 
 
 def is_near_duplicate(nearest_correlations: Float64) -> NDArray[np.bool_]:

@@ -36,13 +36,17 @@ def compute_variety(synthetic: SyntheticSet, films: FilmVariety | None) -> Varie
         return {"status": not_applicable(f"n = {n}")}
     squares = synthetic.outputs(distance_spaces.pixel_extractor())["features"]
     n_compared = films.n if films is not None and films.n <= n else n
-    flags = near_duplicates.is_near_duplicate(near_duplicates.find_nearest_correlations(squares))
+    correlations = near_duplicates.find_nearest_correlations(squares[:n_compared])
+    median = float(np.median(correlations))
+    if n_compared < n:
+        correlations = near_duplicates.find_nearest_correlations(squares, overwrite=True)
+    flags = near_duplicates.is_near_duplicate(correlations)
     return {
         "status": COMPUTED,
         "near_duplicates": float(flags.mean()),
         "near_duplicates_interval": wilson_interval(int(flags.sum()), n),
         "real_near_duplicates": None if films is None else films.near_duplicates,
-        "correlation": float(np.median(near_duplicates.find_nearest_correlations(squares[:n_compared]))),
+        "correlation": median,
         "real_correlation": films.correlation if films is not None and films.n <= n else None,
         "n": n,
         "n_compared": n_compared,

@@ -17,6 +17,21 @@ def test_correlations_are_those_of_numpy() -> None:
     assert near_duplicates.find_nearest_correlations(squares) == pytest.approx(matrix.max(axis=1), abs=1e-5)
 
 
+@pytest.mark.parametrize("with_groups", [False, True])
+def test_blocks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch, with_groups: bool) -> None:
+    """Blocks of 7 rows, the last one incomplete, with uniform images in different blocks."""
+    squares = draw_squares(30)
+    squares[[2, 29]] = 0.5
+    patients = np.array([str(row % 9) for row in range(30)], dtype=object) if with_groups else None
+    whole = near_duplicates.find_nearest_correlations(squares, patients)
+    before = squares.copy()
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
+    assert near_duplicates.find_nearest_correlations(squares, patients) == pytest.approx(whole, abs=1e-6)
+    np.testing.assert_array_equal(squares, before)
+    overwritten = near_duplicates.find_nearest_correlations(squares, patients, overwrite=True)
+    assert overwritten == pytest.approx(whole, abs=1e-6)
+
+
 def test_repeated_images_are_near_duplicates_whatever_their_brightness_and_contrast() -> None:
     """Two images are copies of the first, one with other brightness and contrast, one with a little noise."""
     squares = draw_squares(20)
