@@ -20,6 +20,7 @@ from synthcxr.config.schema import GanConfig
 from synthcxr.errors import ArtifactError, ConfigError
 from synthcxr.networks import safetensors_files
 from synthcxr.networks.device import select_device
+from synthcxr.storage import progress
 from synthcxr.training import gan, gan_state, step
 from synthcxr.training.checkpoint import MAX_CHECKPOINTS, list_checkpoints
 from synthcxr.training.film_order import ShownFilms
@@ -62,10 +63,18 @@ def test_a_resumed_run_ends_bit_identical(tmp_path: Path, name: str) -> None:
     assert stopped.grids + resumed.grids == [128, 256]
 
 
-def test_training_changes_the_networks_and_reports_rows(tmp_path: Path) -> None:
-    """There is a row every report_nimg, for both resolutions and the fade, with finite values."""
+def test_training_changes_the_networks_and_reports_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is a row every report_nimg, for both resolutions and the fade, with finite values; progress names both."""
+    monkeypatch.setattr(progress, "FIRST_S", 0.0)
     recorder = ProgressRecorder()
     state = train(CONFIG, tmp_path, recorder)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "train-gan at 4 px, resolution 1 of 2",
+        "train-gan at 8 px, resolution 2 of 2",
+    ]
     assert not is_equal(state, gan_state.create_state(CONFIG, torch.device("cpu")))
     assert [row["nimg"] for row in recorder.rows] == list(range(16, 257, 16))
     assert {row["resolution"] for row in recorder.rows} == {4, 8}
