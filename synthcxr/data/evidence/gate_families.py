@@ -61,8 +61,8 @@ class GateCounts:
 
 def find_family(metric: str) -> FamilyName:
     """The kind of evidence that a metric is."""
-    found = find_gate_metric(metric)
-    return "other" if found is None else found[0].family
+    declaration = find_gate_metric(metric)
+    return "other" if declaration is None else declaration.family
 
 
 def describe_gate(gate: GateRow) -> str:

@@ -285,12 +285,9 @@ GATE_METRICS = (
 """Every number that a gate may name. The meaning of a single metric is that of its own declaration."""
 
 
-def find_gate_metric(path: str) -> tuple[GateMetric, Mapping[str, str]] | None:
-    """Find the declaration of a path, and the names at its placeholders; a name may be `EACH`."""
-    for metric in GATE_METRICS:
-        if match := metric.pattern.fullmatch(path):
-            return metric, match.groupdict()
-    return None
+def find_gate_metric(path: str) -> GateMetric | None:
+    """Find the declaration of a path, in which a name may be `EACH`."""
+    return next((metric for metric in GATE_METRICS if metric.pattern.fullmatch(path)), None)
 
 
 def fill_placeholders(text: str, names: Mapping[str, str]) -> str:

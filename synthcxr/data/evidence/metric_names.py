@@ -15,11 +15,12 @@ _MAX_DIGITS = 8
 
 def name_metric(metric: str) -> str:
     """A metric in words, such as "label validity of Mass"; the metric itself if it has none."""
-    found = find_gate_metric(metric)
-    if found is None:
+    declaration = find_gate_metric(metric)
+    match = declaration and declaration.pattern.fullmatch(metric)
+    if not declaration or not match:
         return metric
-    declaration, names = found
-    return fill_placeholders(declaration.name, {kind: _name_part(kind, name) for kind, name in names.items()})
+    words = {kind: _name_part(kind, name) for kind, name in match.groupdict().items()}
+    return fill_placeholders(declaration.name, words)
 
 
 def name_metric_in_full(metric: str) -> str:
@@ -70,8 +71,8 @@ def find_interval(metrics: MetricsJson, metric: str) -> Sequence[float] | None:
 
 
 def _is_share(metric: str) -> bool:
-    found = find_gate_metric(metric)
-    return found is not None and found[0].is_share
+    declaration = find_gate_metric(metric)
+    return declaration is not None and declaration.is_share
 
 
 def _name_part(kind: str, name: str) -> str:

@@ -31,9 +31,7 @@ def test_every_path_leads_to_its_own_declaration() -> None:
     """No path is of two declarations, and an unknown path is of none."""
     paths = describe_paths(("judge", "efficientnet-lite0"), {"contrast": "standard deviation"})
     for path in paths:
-        found = find_gate_metric(path)
-        assert found is not None
-        assert [metric for metric in GATE_METRICS if metric.pattern.fullmatch(path)] == [found[0]]
+        assert [metric for metric in GATE_METRICS if metric.pattern.fullmatch(path)] == [find_gate_metric(path)]
     assert paths["metrics.contrast.value"] == "standard deviation"
     assert sum(path.startswith("agreement.") for path in paths) == len(FINDINGS)
     assert find_gate_metric("distance.judge") is None
