@@ -5,6 +5,7 @@ In a command, these are seconds since the last line of any task: several short t
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import sys
@@ -19,6 +20,8 @@ from synthcxr.storage.line_clock import LINE_CLOCK, LineClock
 FIRST_S, INTERVAL_S = 5.0, 10.0
 _MIN_RATE_S = 0.5
 """A rate over a shorter time is not shown."""
+RECENT_S = 30.0
+"""The rate is that of at least so many of the last seconds, because other work on the machine changes it."""
 
 T = TypeVar("T")
 
@@ -91,10 +94,11 @@ class ProgressLines:
         initial: int = 0,
         clock: LineClock = LINE_CLOCK,
     ) -> None:
-        self._task, self._total, self._unit, self._initial = task, total, unit, initial
+        self._task, self._total, self._unit = task, total, unit
         self._stream, self._clock = stream, clock
         self._done = initial
-        self._started_s = self._last_line_s = clock.read_s()
+        self._last_line_s = clock.read_s()
+        self._counts = collections.deque([(self._last_line_s, initial)])
         self._wait_s = FIRST_S
 
     def __enter__(self) -> Self:
@@ -113,12 +117,17 @@ class ProgressLines:
         if now_s >= last_line_s + self._wait_s and self._done < self._total:
             self._last_line_s, self._wait_s = now_s, INTERVAL_S
             self._clock.note_line()
-            self._stream.write(self._line(now_s - self._started_s) + "\n")
+            self._stream.write(self._line(now_s) + "\n")
             self._stream.flush()
+            self._counts.append((now_s, self._done))
 
-    def _line(self, elapsed_s: float) -> str:
+    def _line(self, now_s: float) -> str:
+        while len(self._counts) > 1 and now_s - self._counts[1][0] >= RECENT_S:
+            self._counts.popleft()
+        since_s, n_before = self._counts[0]
+        elapsed_s = now_s - since_s
         line = f"{self._task}: {self._done:,} of {self._total:,} {self._unit}"
-        rate = (self._done - self._initial) / max(elapsed_s, 1e-9)
+        rate = (self._done - n_before) / max(elapsed_s, 1e-9)
         if rate > 0 and elapsed_s >= _MIN_RATE_S:
             line += f", {_format_rate(rate)} {self._unit}/s, {format_duration((self._total - self._done) / rate)} left"
         return line

@@ -26,6 +26,18 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_time_left_follows_the_speed_of_the_last_half_minute() -> None:
+    """A task that slows down from 20 to 1 images per second says so within 30 s, whatever its average is."""
+    clock, stream = Clock(), io.StringIO()
+    progress = ProgressLines("generate", total=2000, unit="images", stream=stream, clock=LineClock(clock))
+    for second in range(120):
+        clock.now_s += 1
+        progress.update(20 if second < 60 else 1)
+    lines = stream.getvalue().splitlines()
+    assert lines[5] == "generate: 1,100 of 2,000 images, 20 images/s, 45 s left"
+    assert lines[-1] == "generate: 1,255 of 2,000 images, 1 images/s, 12 min 25 s left"
+
+
 def test_a_line_after_five_seconds_and_then_every_ten() -> None:
     """A line names the task, the count, the rate and the time left; updates within 10 s of a line write none."""
     clock, stream = Clock(), io.StringIO()
