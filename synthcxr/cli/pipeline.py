@@ -51,9 +51,10 @@ def train_classifier(params: Path, films: Path, out: Path, log: Path, as_json: b
     """Train the classifier that selects and labels generated images."""
     config = load_config(params)
     from synthcxr.api import training
+    from synthcxr.stages import train_classifier as stage
 
     metrics = training.train_classifier(config, films=films, out=out, log=log, say=print_to_stderr)
-    print_result(format_scalars(out, metrics), metrics, as_json)
+    print_result([str(out), *(f"  {line}" for line in stage.format_lines(metrics))], metrics, as_json)
 
 
 @cloup.command(cls=Command)
@@ -70,9 +71,10 @@ def train_judge(params: Path, films: Path, out: Path, log: Path, as_json: bool) 
     """
     config = load_config(params)
     from synthcxr.api import training
+    from synthcxr.stages import train_classifier as stage
 
     metrics = training.train_judge(config, films=films, out=out, log=log, say=print_to_stderr)
-    print_result(format_scalars(out, metrics), metrics, as_json)
+    print_result([str(out), *(f"  {line}" for line in stage.format_lines(metrics))], metrics, as_json)
 
 
 @cloup.command(cls=Command)
@@ -95,12 +97,13 @@ def train_gan(
     """
     config = load_config(params)
     from synthcxr.api import training
+    from synthcxr.stages import train_gan as stage
 
     metrics = training.train_gan(
         config, films=films, out=out, log=log, snapshots=snapshots, checkpoints=checkpoints, say=print_to_stderr
     )
     if metrics:  # empty in all processes of torchrun but the first
-        print_result(format_scalars(out, metrics), metrics, as_json)
+        print_result([str(out), *(f"  {line}" for line in stage.format_lines(metrics))], metrics, as_json)
 
 
 @cloup.command(cls=Command)

@@ -104,7 +104,10 @@ def lock(out: Path) -> None:
     is_new = not out.exists()
     changed = stage.run(out=out)
     if is_new:
-        line = f"{out}: written for the first time; DVC runs every stage whose output is not in its cache"
+        line = (
+            f"{out}: written for the first time. DVC now runs {len(changed)} stages, except those whose outputs are in"
+            f" its cache: {', '.join(changed)}"
+        )
     elif changed:
         line = f"{out}: code or an installed extension changed for {', '.join(changed)}; DVC runs these stages again"
     else:

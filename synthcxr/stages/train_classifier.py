@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from synthcxr.config.schema import ClassifierConfig
 from synthcxr.data import pyramid
 from synthcxr.data.film_dataset import FilmDataset, open_film_dataset
 from synthcxr.data.minimum_films import MIN_FILMS_TO_TRAIN
+from synthcxr.data.number_format import format_interval, format_quantity
 from synthcxr.data.soft_labels import SoftLabels, read_soft_labels
 from synthcxr.errors import ConfigError, DataError
 from synthcxr.evaluation.metrics import auroc
@@ -78,12 +80,15 @@ def run(
         val=val_films,
         config=config,
         mean_auroc=auroc.mean_auroc,
-        on_epoch=_build_log_writer(log, start_logging(dataset.fingerprint, fingerprint, dataclasses.asdict(config))),
+        on_epoch=_build_log_writer(
+            log, config.n_epochs, start_logging(dataset.fingerprint, fingerprint, dataclasses.asdict(config))
+        ),
     )
 
     # Measure it on val, and fit the thresholds.
-    probabilities = _predict_probabilities(classifier, training_films, config.batch)
-    val_probabilities = _predict_probabilities(classifier, val_films, config.batch)
+    task = "best epoch, {} films"
+    probabilities = _predict_probabilities(classifier, training_films, config.batch, task.format("training"))
+    val_probabilities = _predict_probabilities(classifier, val_films, config.batch, task.format("val"))
     performance = auroc.measure_performance(
         scores=val_probabilities,
         findings=val_films.findings,
@@ -105,6 +110,22 @@ def run(
     description |= {"fingerprint": fingerprint, "sha256": taught_by}
     _write_outputs(out, classifier, description, metrics)
     return metrics
+
+
+def format_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Format metrics.json for a reader: films, epoch, mean AUROC, and the findings without a reliable threshold."""
+    mean_auroc, weak = metrics["mean_auroc"], metrics["weak_findings"]
+    yield f"trained on {format_quantity(metrics['n_trained_on'], 'film')}; epoch {metrics['best_epoch']} is the best"
+    if mean_auroc["value"] is None:
+        yield "mean AUROC: not computable, because no finding has both films with it and films without it in val"
+    else:
+        interval = format_interval(mean_auroc["interval"], "{:.3f}".format)
+        yield (
+            f"mean AUROC of {format_quantity(len(mean_auroc['findings']), 'finding')} on"
+            f" {format_quantity(metrics['n'], 'val film')}: {mean_auroc['value']:.3f} {interval}"
+        )
+    if weak:
+        yield f"too few val films for a reliable threshold: {', '.join(weak)}"
 
 
 def _check_parameters(config: ClassifierConfig, split: str) -> None:
@@ -170,8 +191,8 @@ def _read_films(dataset: FilmDataset, side: int, split: str, soft_labels: SoftLa
     )
 
 
-def _build_log_writer(log: Path, on_row: RowCallback) -> Callable[[Epoch], None]:
-    """Start the CSV file, and return a function that appends a row to it and passes the row to `on_row`."""
+def _build_log_writer(log: Path, n_epochs: int, on_row: RowCallback) -> Callable[[Epoch], None]:
+    """Start the CSV file, and return a function that appends a row to it, prints it and passes it to `on_row`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with write_errors.name_path(log), log.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerow(COLUMNS)
@@ -180,13 +201,17 @@ def _build_log_writer(log: Path, on_row: RowCallback) -> Callable[[Epoch], None]
         row = {column: f"{getattr(epoch, column):.6g}" for column in COLUMNS}
         with write_errors.name_path(log), log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row.values())
+        auroc_text = "" if math.isnan(epoch.val_auroc_mean) else f", mean AUROC on val {epoch.val_auroc_mean:.3f}"
+        print_line(
+            f"epoch {epoch.epoch} of {n_epochs}: loss {epoch.loss:.3f}, val loss {epoch.val_loss:.3f}{auroc_text}"
+        )
         on_row(row)
 
     return write_row
 
 
-def _predict_probabilities(classifier: Classifier, films: LabelledFilms, batch: int) -> Float64:
-    logits = predict_logits(classifier, films.read_pixels, len(films.findings), batch=batch)
+def _predict_probabilities(classifier: Classifier, films: LabelledFilms, batch: int, task: str) -> Float64:
+    logits = predict_logits(classifier, films.read_pixels, len(films.findings), batch=batch, task=task)
     return predictions.to_probabilities(logits)
 
 

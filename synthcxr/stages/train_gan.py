@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ from synthcxr.data.films import GAN_TRAINING_SPLITS
 from synthcxr.data.images import UInt8
 from synthcxr.data.leakage import REFERENCE_FILE, SPLITS_SEEN_IN_TRAINING, TRAINING_FILMS_FILE, TrainingFilms
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
+from synthcxr.data.number_format import format_quantity
 from synthcxr.errors import ArtifactError, ConfigError, DataError
 from synthcxr.evaluation.features import efficientnet_lite0, extractors
 from synthcxr.evaluation.metrics import frechet
 from synthcxr.networks import efficientnet_weights, safetensors_files, training_config
 from synthcxr.storage import atomic, digests, json_files, output_lock
-from synthcxr.storage.progress import print_line
+from synthcxr.storage.progress import format_duration, print_line
 from synthcxr.training.best_checkpoint import Distance
 from synthcxr.training.distributed import join_ranks
 from synthcxr.training.gan import train_gan
 from synthcxr.training.gan_films import GanFilms
 from synthcxr.training.gan_state import GanState, InitialWeights
-from synthcxr.training.log_callbacks import ProgressCallbacks, StartLogging, ignore_rows
+from synthcxr.training.log_callbacks import LogRow, ProgressCallbacks, StartLogging, ignore_rows
 from synthcxr.training.log_writer import TrainingLogWriter
 
 GENERATOR_WEIGHTS_FILE, DISCRIMINATOR_WEIGHTS_FILE = "generator.safetensors", "discriminator.safetensors"
@@ -79,8 +81,8 @@ def run(
             folder=folder,
             callbacks=ProgressCallbacks(
                 on_resume=writer.resume,
-                on_row=writer.add_row,
-                on_grid=writer.add_grid,
+                on_row=functools.partial(_add_row, writer),
+                on_grid=functools.partial(_add_grid, writer),
                 on_message=_print_message,
             ),
             initial_weights=weights,
@@ -93,6 +95,19 @@ def run(
         return {}
     with atomic.fill_folder(out) as partial:
         return _write_outputs(partial, config, state, training_films, provenance, writer)
+
+
+def format_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Format metrics.json for a reader: films, images shown, time, and which averaged generator was kept."""
+    yield (
+        f"trained on {format_quantity(metrics['n_films'], 'film')},"
+        f" {metrics['n_films_unlabelled']:,} of them without labels"
+    )
+    yield (
+        f"{format_quantity(metrics['nimg'], 'image')} shown in {format_duration(metrics['wall_s'])}"
+        f" ({metrics['images_per_s']:.3g} images/s)"
+    )
+    yield f"kept the generator after {format_quantity(metrics['chosen_nimg'], 'image')}"
 
 
 def _require_films(config: GanConfig, dataset: FilmDataset) -> None:
@@ -187,6 +202,19 @@ def _compute_fingerprint(config: GanConfig, films_fingerprint: str, weights: Ini
     if weights is not None:
         identity["start"] = [digests.sha256_file(path) for path in (weights.generator, weights.discriminator)]
     return digests.fingerprint(identity)
+
+
+def _add_row(writer: TrainingLogWriter, row: LogRow) -> None:
+    """Write a row of the log, and print the val distance where the row has one."""
+    writer.add_row(row)
+    if "val_distance" in row:
+        best = writer.select_nimg()
+        place = "the smallest so far" if best == row["nimg"] else f"the smallest was that after {best:,}"
+        _print_message(f"distance to the val films after {row['nimg']:,} images: {row['val_distance']:.4g}, {place}")
+
+
+def _add_grid(writer: TrainingLogWriter, nimg: int, images: UInt8) -> None:
+    _print_message(f"sample images after {format_quantity(nimg, 'image')}: {writer.add_grid(nimg, images)}")
 
 
 def _print_message(line: str) -> None:

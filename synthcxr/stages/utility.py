@@ -259,7 +259,7 @@ def _train_and_predict(
         on_epoch=lambda _: None,
     )
     test_films = test.to_labelled_films()
-    return predict_logits(classifier, test_films.read_pixels, len(test.pixels), batch=config.batch)
+    return predict_logits(classifier, test_films.read_pixels, len(test.pixels), batch=config.batch, task="test films")
 
 
 def _write(out: Path, result: dict[str, Any], comparison: Utility) -> None:

@@ -98,7 +98,13 @@ def train_classifier(
                 progress.update()
 
             # Measure the epoch on val.
-            val_logits = predict_logits(classifier, val.read_pixels, len(val.findings), batch=config.batch)
+            val_logits = predict_logits(
+                classifier,
+                val.read_pixels,
+                len(val.findings),
+                batch=config.batch,
+                task=f"val films after epoch {epoch} of {config.n_epochs}",
+            )
             val_loss = float(masked_loss(torch.from_numpy(val_logits), torch.from_numpy(val.targets)))
             result = Epoch(
                 epoch=epoch,
@@ -151,13 +157,16 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return (moved * contrast.view(n, 1, 1, 1) + brightness.view(n, 1, 1, 1)).clamp(-1, 1)
 
 
-def predict_logits(classifier: Classifier, read_pixels: ReadPixels, n: int, *, batch: int) -> Float32:
-    """Return the logits float32 [n, 14] of the films at positions 0 .. n - 1, in evaluation mode."""
+def predict_logits(classifier: Classifier, read_pixels: ReadPixels, n: int, *, batch: int, task: str) -> Float32:
+    """Return the logits float32 [n, 14] of the films at positions 0 .. n - 1, in evaluation mode.
+
+    Progress is reported as that of `task`.
+    """
     classifier.eval()
     device = classifier.head.weight.device
     outputs = []
     with torch.inference_mode():
-        for start in track(range(0, n, batch), "predicting", unit="batches"):
+        for start in track(range(0, n, batch), task, unit="batches"):
             pixels = images.to_float(read_pixels(np.arange(start, min(start + batch, n))))
             logits, _ = classifier(torch.from_numpy(pixels).to(device, memory_format=torch.channels_last))
             outputs.append(logits.float().cpu().numpy())

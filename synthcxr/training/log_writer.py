@@ -72,15 +72,15 @@ class TrainingLogWriter:
         self._write_log()
         self.on_row(self.rows[-1])
 
-    def add_grid(self, nimg: int, images: NDArray[np.uint8]) -> None:
-        """Save images uint8 [N, R, R] as a square grid."""
+    def add_grid(self, nimg: int, images: NDArray[np.uint8]) -> Path:
+        """Save images uint8 [N, R, R] as a square grid, and return the file in `snapshots`."""
         path = self.folder / "snapshots" / f"grid_{nimg:09d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         side = int(len(images) ** 0.5)
         rows = [np.concatenate(list(images[i * side : (i + 1) * side]), axis=1) for i in range(side)]
         with atomic.open_file(path) as file:
             Image.fromarray(np.concatenate(rows)).save(file, format="PNG")
-        self._copy_grid(path)
+        return self._copy_grid(path)
 
     def select_nimg(self) -> int:
         """Return the nimg of the kept generator: that with the smallest val distance, or the last if none has one."""
@@ -96,10 +96,11 @@ class TrainingLogWriter:
         for path in (self.folder / "log.csv", self.log):
             atomic.write_text(path, table.getvalue())
 
-    def _copy_grid(self, grid: Path) -> None:
+    def _copy_grid(self, grid: Path) -> Path:
         self.snapshots.mkdir(parents=True, exist_ok=True)
         with atomic.open_file(self.snapshots / grid.name) as file:
             file.write(grid.read_bytes())
+        return self.snapshots / grid.name
 
 
 def _read_rows(log: Path) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,12 @@ def test_training_reaches_mlflow_while_it_runs(trained: Any, empty_folder: Path,
     yaml.dump(params, empty_folder / "params.yaml")
     result = invoke("train-judge", "--films", trained.data)
     assert result.exit_code == 0
-    assert all(line.startswith(("training: ", "predicting: ")) for line in result.stderr.splitlines()), (
-        "only progress, if any"
-    )
+    epochs = [line for line in result.stderr.splitlines() if line.startswith("epoch ")]
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all(re.search(r"loss \d\.\d{3}, val loss \d\.\d{3}, mean AUROC on val 0\.\d{3}$", line) for line in epochs)
+    progress = ("epoch ", "training: ", "val films after epoch ", "best epoch, ")
+    assert all(line.startswith(progress) for line in result.stderr.splitlines()), "nothing but progress"
+    assert result.stdout.startswith("models/judge\n  trained on ") and "\n  mean AUROC of " in result.stdout
     (experiment,) = (entry for entry in client.search_experiments() if entry.name == "synthcxr")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"

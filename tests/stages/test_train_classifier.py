@@ -263,3 +263,18 @@ def test_the_judge_does_not_take_soft_labels(films: Path, tmp_path: Path) -> Non
     config = dataclasses.replace(CONFIG, soft_labels=str(path))
     with pytest.raises(ConfigError, match=r"^train_judge\.soft_labels: leave it out"):
         train_classifier.run(config, films=films, out=tmp_path / "judge", split="judge", log=tmp_path / "log.csv")
+
+
+def test_summary_is_plain() -> None:
+    """The lines say how many films, the best epoch and its AUROC with interval, or why there is none."""
+    auroc = {"value": 0.71, "interval": [0.645, 0.7755], "findings": ["Effusion", "Mass"]}
+    metrics = {"n": 108, "n_trained_on": 450, "best_epoch": 9, "mean_auroc": auroc, "weak_findings": ["Hernia"]}
+    assert list(train_classifier.format_lines(metrics)) == [
+        "trained on 450 films; epoch 9 is the best",
+        "mean AUROC of 2 findings on 108 val films: 0.710 (0.645 to 0.775)",
+        "too few val films for a reliable threshold: Hernia",
+    ]
+    undefined = {"value": None, "interval": [None, None], "findings": []}
+    assert list(train_classifier.format_lines(metrics | {"mean_auroc": undefined, "weak_findings": []}))[1:] == [
+        "mean AUROC: not computable, because no finding has both films with it and films without it in val"
+    ]

@@ -94,3 +94,38 @@ def test_a_resumed_run_repeats_the_rows_after_the_checkpoint(
     columns = ("nimg", "resolution", "alpha", "lr", "loss_d", "loss_g")
     assert [stopped.rows[-1][column] for column in columns] == [resumed.rows[0][column] for column in columns]
     assert stopped.starts == resumed.starts
+
+
+def test_messages_tell_how_good_the_images_are(
+    trained: Trained,
+    config: GanConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each grid is named with its file, and each distance to the val films with the smallest one so far."""
+    distances = iter([3.0, 4.0])
+    monkeypatch.setattr(train_gan, "_build_val_distance", lambda *_: lambda images: next(distances))
+    config = dataclasses.replace(config, snapshot_nimg=64, n_val_distance=4)
+    train(config, trained.data, tmp_path, LogReceiver())
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train-gan: ")]
+    grids = {nimg: tmp_path / "snapshots" / f"grid_{nimg:09d}.png" for nimg in (64, 128, 192, 256)}
+    assert all(path.is_file() for path in grids.values())
+    assert lines == [
+        f"train-gan: sample images after 64 images: {grids[64]}",
+        f"train-gan: sample images after 128 images: {grids[128]}",
+        "train-gan: distance to the val films after 192 images: 3, the smallest so far",
+        f"train-gan: sample images after 192 images: {grids[192]}",
+        "train-gan: distance to the val films after 256 images: 4, the smallest was that after 192",
+        f"train-gan: sample images after 256 images: {grids[256]}",
+    ]
+
+
+def test_summary_is_plain() -> None:
+    """The lines of a training say how many films and images, how long, and which generator was kept."""
+    metrics = {"n_films": 1, "n_films_unlabelled": 0, "nimg": 44_000, "wall_s": 90.0, "images_per_s": 488.9}
+    assert list(train_gan.format_lines(metrics | {"chosen_nimg": 40_000})) == [
+        "trained on 1 film, 0 of them without labels",
+        "44,000 images shown in 1 min 30 s (489 images/s)",
+        "kept the generator after 40,000 images",
+    ]

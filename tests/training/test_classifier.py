@@ -124,7 +124,7 @@ def test_training_learns_and_keeps_the_best_epoch() -> None:
     assert best == max(epochs, key=lambda epoch: (epoch.val_auroc_mean, -epoch.val_loss))
     assert best.val_auroc_mean > 0.9
     assert epochs[-1].loss < epochs[0].loss
-    logits = predict_logits(classifier, val.read_pixels, 60, batch=7)
+    logits = predict_logits(classifier, val.read_pixels, 60, batch=7, task="val films")
     assert mean_auroc(logits, val.findings) == pytest.approx(best.val_auroc_mean)
     assert not classifier.training
 
