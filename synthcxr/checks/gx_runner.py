@@ -20,11 +20,14 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports raise deprecation warnings
     import great_expectations as gx
     from great_expectations import expectations
+    from great_expectations.execution_engine import pandas_execution_engine
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 CUSTOM_EXPECTATIONS = (label_sets.ExpectLabelSetsToBeDistributedAs, group_consistency.ExpectGroupsToKeepToOneValue)
 """Expectations that a suite may use besides those of the library. Importing their modules registers them."""
 _SITE = "site"
+pandas_execution_engine.HASH_THRESHOLD = 0
+"""So large a table gets no fingerprint; nothing here uses it, and computing it takes more memory than all checks."""
 
 
 class DataDocs:

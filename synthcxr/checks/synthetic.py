@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from synthcxr.checks.gx_runner import DataDocs
 
 SMOOTHING = 1e-3
-LABEL_COLUMN = "file_name"
+LABEL_COLUMN, _FINDINGS_COLUMN = "file_name", "Finding Labels"
 _KNOWN = "|".join(FINDINGS)
 _VOCABULARY = rf"^(?:{NO_FINDING}|(?:{_KNOWN})(?:\|(?:{_KNOWN}))*)$"
 _Columns = Mapping[str, Sequence[Any]]
@@ -73,8 +73,11 @@ def check_dataset(
     """
     columns, run_json = read_unchecked_columns(dataset, no_number=_NO_NUMBER), read_run(dataset)
     n, side = _read_counts(dataset, run_json)
-    table = columns | _compute_columns(dataset, columns, run_json, images=images)
+    computed = _compute_columns(dataset, columns, run_json, images=images)
     checks = list_checks(n, side if images else None)
+    names = {LABEL_COLUMN, _FINDINGS_COLUMN} | {check.expectation.kwargs.get("column") for check in checks}
+    table = {name: values for name, values in (*columns.items(), *computed.items()) if name in names}
+    del columns, computed  # the columns that no check names would be most of the memory of the following
     run = functools.partial(runner.run_checks, label=LABEL_COLUMN, docs=docs, is_direct=is_direct)
     result = run(table, checks, name="synthetic")
     if reference is None or max_label_kl is None or not table[LABEL_COLUMN]:
@@ -149,7 +152,7 @@ def _build_label_check(
 ) -> tuple[dict[str, list[str]], Check]:
     """The findings of all images, one row each, and the check of their distribution."""
     rows: dict[str, list[str]] = {LABEL_COLUMN: [], "finding": []}
-    for name, labels in zip(table[LABEL_COLUMN], table["Finding Labels"], strict=True):
+    for name, labels in zip(table[LABEL_COLUMN], table[_FINDINGS_COLUMN], strict=True):
         findings = [finding for finding in labels.split(LABEL_SEPARATOR) if finding in shares]
         rows["finding"] += findings
         rows[LABEL_COLUMN] += [name] * len(findings)
@@ -169,7 +172,7 @@ def _row_checks(n: int) -> list[Check]:
 
 
 def _vocabulary_checks() -> list[Check]:
-    known = expect_match("Finding Labels", _VOCABULARY)
+    known = expect_match(_FINDINGS_COLUMN, _VOCABULARY)
     digest = expect_match("sha256", "^[0-9a-f]{64}$")
     weight = expect_above("weight", 0)
     return [
@@ -192,7 +195,7 @@ def _match_requests(table: _Columns | pd.DataFrame, run: RunJson) -> list[bool]:
     """Whether each image has every finding that its row requests and none that the run excludes."""
     excluded = set(run["request"].get("without", ()))
     matches = []
-    for request_text, label_text in zip(table["requested"], table["Finding Labels"], strict=True):
+    for request_text, label_text in zip(table["requested"], table[_FINDINGS_COLUMN], strict=True):
         requested, labels = set(filter(None, request_text.split("|"))), set(label_text.split("|"))
         matches.append(requested <= labels and not excluded & labels)
     return matches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from synthcxr.data.condition_table import DIGEST_KIND
 from synthcxr.data.film_dataset import FilmDataset
 from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.images import UInt8
-from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, ImageRecord, read_image_records, read_run
+from synthcxr.data.synthetic_dataset import METADATA_FILE, RUN_FILE, iterate_image_records, read_run
 from synthcxr.errors import DataError
 from synthcxr.evaluation.features import cache
 from synthcxr.evaluation.features.engine import Outputs
-from synthcxr.evaluation.features.extractors import Extractor, compute_features
+from synthcxr.evaluation.features.extractors import Extractor
 from synthcxr.storage import digests
 from synthcxr.storage.progress import track
 
@@ -29,7 +30,10 @@ BATCH_SIZE = 64
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticSet:
-    """A finished synthetic dataset.
+    """A finished synthetic dataset of n images.
+
+    `file_names` and `sha256s` identify the image files. `labels`, bool [n, 14], are the findings in metadata.csv, which
+    are the classifier's, and `weights`, float64 [n], the importance weights.
 
     `requested` and `excluded` are the findings of its request, and `n_label_sets` the number of label sets of a request
     for several of them, else 0. `attributes` were requested of a conditional generator, and `table_digest` identifies
@@ -39,7 +43,10 @@ class SyntheticSet:
     """
 
     path: Path
-    records: Sequence[ImageRecord]
+    file_names: Sequence[str]
+    sha256s: Sequence[str]
+    labels: NDArray[np.bool_]
+    weights: NDArray[np.float64]
     resolution: int
     requested: tuple[str, ...]
     excluded: tuple[str, ...]
@@ -57,20 +64,29 @@ class SyntheticSet:
     @classmethod
     def open(cls, dataset: Path, cache_folder: Path) -> SyntheticSet:
         """Open the dataset in a folder; DataError where it is empty or its run.json is not that of a dataset."""
-        rows, run = read_image_records(dataset), read_run(dataset)
-        if not rows:
+        file_names, sha256s, labels, weights = list[str](), list[str](), bytearray(), array("d")
+        for record in iterate_image_records(dataset):
+            file_names.append(record.file_name)
+            sha256s.append(record.sha256)
+            labels += bytes(finding in record.findings for finding in FINDINGS)
+            weights.append(record.weight)
+        run = read_run(dataset)
+        if not file_names:
             raise DataError(f"{dataset}: there are no images in it; generate more, or with other labels")
         try:
             model, request = run["model"], run["request"]
             return cls(
                 path=dataset,
-                records=rows,
+                file_names=file_names,
+                sha256s=sha256s,
+                labels=np.frombuffer(bytes(labels), np.bool_).reshape(-1, len(FINDINGS)),
+                weights=np.array(weights),
                 resolution=int(model["resolution"]),
                 requested=tuple(request["labels"]),
                 excluded=tuple(request.get("without", ())),
                 n_label_sets=len(request.get("parts", ())),
                 attributes=AttributeRequest.from_run(request),
-                is_weighted=any(row.weight != 1 for row in rows),
+                is_weighted=any(weight != 1 for weight in weights),
                 table_digest=str(model["digests"].get(DIGEST_KIND, "")),
                 generator_digest=str(model["digests"]["generator"]),
                 classifier_digest=str(model["digests"]["classifier"]),
@@ -89,52 +105,38 @@ class SyntheticSet:
         """Whether images were accepted or rejected by their labels."""
         return bool(self.requested or self.excluded or self.n_label_sets)
 
-    @property
-    def labels(self) -> NDArray[np.bool_]:
-        """The labels of all images in metadata.csv, which are the classifier's, bool [n, 14]."""
-        return np.array([[finding in record.findings for finding in FINDINGS] for record in self.records], np.bool_)
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """The importance weight of each image, float64 [n]."""
-        return np.array([record.weight for record in self.records], np.float64)
-
     def outputs(self, extractor: Extractor) -> Outputs:
         """Every output for all images, cached on disk; DataError names an image that is missing or damaged."""
         key = _extractor_key(extractor, self.resolution) | {"images": self.digest}
         title = f"{extractor.provenance.extractor}: synthetic images"
-        return cache.load_or_compute(
-            self.cache_folder, key, lambda: compute_features(extractor, self._batches(title), len(self.records))
+        return cache.load_or_compute_rows(
+            self.cache_folder, key, lambda: extractor.run_all(self._batches(title)), len(self.file_names)
         )
 
     def pixels(self, n: int) -> UInt8:
         """The pixels uint8 [n, R, R] of the first `n` images, or of all images when there are fewer."""
-        return np.stack(list(self._read_pixels(self.records[:n])))
+        return np.stack(list(self._read_pixels(range(min(n, len(self.file_names))))))
 
     def iterate_pixels(self, max_images: int) -> Iterator[UInt8]:
         """Blocks uint8 [b, R, R] of all images, or of so many that are evenly spaced."""
-        rows = [self.records[index] for index in space_evenly(len(self.records), max_images)]
+        rows = space_evenly(len(self.file_names), max_images)
         pixels = self._read_pixels(rows)
         for start in range(0, len(rows), BATCH_SIZE):
             yield np.stack([next(pixels) for _ in rows[start : start + BATCH_SIZE]])
 
     def _batches(self, title: str) -> Iterator[UInt8]:
-        pixels = self._read_pixels(self.records)
-        for start in _batch_starts(len(self.records), title):
-            yield np.stack([next(pixels) for _ in self.records[start : start + BATCH_SIZE]])
+        n = len(self.file_names)
+        pixels = self._read_pixels(range(n))
+        for start in _batch_starts(n, title):
+            yield np.stack([next(pixels) for _ in range(start, min(start + BATCH_SIZE, n))])
 
-    def _read_pixels(self, rows: Sequence[ImageRecord]) -> Iterator[UInt8]:
-        for record, data in zip(rows, image_reader.read_verified(self.path, rows), strict=True):
-            if data is None:
-                raise DataError(
-                    f"{self.path}: {record.file_name} is missing or differs from its sha256 in metadata.csv;"
-                    " generate the dataset again"
-                )
-            pixels = image_reader.decode_pixels(data, name=f"{self.path}: {record.file_name}")
+    def _read_pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[UInt8]:
+        file_names = [self.file_names[row] for row in rows]
+        sha256s = [self.sha256s[row] for row in rows]
+        for name, data in zip(file_names, image_reader.read_all_verified(self.path, file_names, sha256s), strict=True):
+            pixels = image_reader.decode_pixels(data, name=f"{self.path}: {name}")
             if pixels.shape != (self.resolution, self.resolution):
-                raise DataError(
-                    f"{self.path}: {record.file_name} is not {self.resolution} px square; generate the dataset again"
-                )
+                raise DataError(f"{self.path}: {name} is not {self.resolution} px square; generate the dataset again")
             yield pixels
 
 
@@ -209,8 +211,10 @@ class RealSet:
             outputs = extractor.run(np.zeros((1, self.resolution, self.resolution), np.uint8))
             return {name: array[:0] for name, array in outputs.items()}
         key = self.unrestricted.cache_key(extractor, (split,))
-        batches = self._batches(indices, f"{extractor.provenance.extractor}: {split} films")
-        return cache.load_or_compute(self.cache_folder, key, lambda: compute_features(extractor, batches, len(indices)))
+        title = f"{extractor.provenance.extractor}: {split} films"
+        return cache.load_or_compute_rows(
+            self.cache_folder, key, lambda: extractor.run_all(self._batches(indices, title)), len(indices)
+        )
 
     def _batches(self, indices: NDArray[np.int64], title: str) -> Iterator[UInt8]:
         pixels = self.films.memmap(self.resolution)

@@ -129,7 +129,7 @@ def _write_verdict(inputs: _Inputs, evidence: Evidence, films: FilmDataset | Non
             "judge": judge.digest,
         },
         "dataset": synthetic.digest,
-        "n_synthetic": len(synthetic.records),
+        "n_synthetic": len(synthetic.file_names),
         **evidence,
         "names": names.name_networks(
             judge.metadata, classifier.metadata if classifier else None, films=films, extractors=config.extractors
@@ -268,7 +268,7 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
     )
     if sampler is None:
         return None
-    n, seed = min(len(synthetic.records), MAX_IMAGES), config.seed + SEED_OFFSET
+    n, seed = min(len(synthetic.file_names), MAX_IMAGES), config.seed + SEED_OFFSET
     inputs.say(f"baseline: {n:,} images without a request")
     strategy = SamplingStrategy(sampler, "reject", attributes=synthetic.attributes)
     blocks = track(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ MAX_NPY_BYTES = 2**43
 MAX_NPZ_BYTES, MAX_MEMBERS = 2**32, 1000
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MAX_HEADER = 10_000
+_LOCAL_HEADER_BYTES, _LENGTHS_IN_LOCAL_HEADER = 30, "<26xHH"
+"""The header of a member of a zip file; it ends with the lengths of the name and of the extra field."""
 _PLAIN_KINDS = "biufU"
 
 
@@ -96,6 +99,22 @@ def read_npz(
         return {name: _read_member(archive, name, sizes[name], expected) for name in names}
 
 
+def map_npz(path: Path, *, error: ErrorType = DataError, advice: str = "") -> dict[str, NDArray[Any]]:
+    """Map the arrays of an uncompressed npz file read-only, after a check of their bytes.
+
+    `error` where the file is absent or damaged, or was not written uncompressed.
+    """
+    with (
+        guarded_files.report_failure(path, "npz", error=error, advice=advice),
+        guarded_files.open_regular(path, MAX_NPY_BYTES) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = archive.infolist()
+        if len(members) > MAX_MEMBERS:
+            raise RefusedContentError(f"declares more than {MAX_MEMBERS:,} arrays")
+        return {info.filename.removesuffix(".npy"): _map_member(archive, info, file) for info in members}
+
+
 def list_arrays(path: Path, *, error: ErrorType = DataError, advice: str = "") -> set[str]:
     """Return the names of the arrays of an npz file; `error` where it is absent or damaged."""
     with (
@@ -125,17 +144,42 @@ def _read_member(
     return array
 
 
+def _map_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO) -> NDArray[Any]:
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise RefusedContentError(f"{info.filename} is compressed, so it cannot be mapped")
+    with archive.open(info) as member:
+        shape, dtype, is_fortran = _read_whole_header(member)
+        n_header = member.tell()
+        while member.read(guarded_files.MIB):  # checks the CRC at the end
+            pass
+    if _count_bytes(shape, dtype) != info.file_size - n_header:
+        raise RefusedContentError(f"{info.filename} declares other sizes than it has")
+    if not info.file_size - n_header:
+        return np.empty(shape, dtype)
+    file.seek(info.header_offset)
+    n_name, n_extra = struct.unpack(_LENGTHS_IN_LOCAL_HEADER, file.read(_LOCAL_HEADER_BYTES))
+    offset = info.header_offset + _LOCAL_HEADER_BYTES + n_name + n_extra + n_header
+    mapped = np.memmap(file, dtype, "r", offset, shape, "F" if is_fortran else "C")
+    return np.asarray(mapped)
+
+
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Read the shape and the dtype, and leave the file at its data."""
+    shape, dtype, _ = _read_whole_header(file)
+    return shape, dtype
+
+
+def _read_whole_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Read the shape, the dtype and whether columns are contiguous, and leave the file at its data."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADER_READERS:
         raise RefusedContentError(f"has the npy version {'.'.join(map(str, version))}, which is not read")
-    shape, _, dtype = _HEADER_READERS[version](file, max_header_size=_MAX_HEADER)
+    shape, is_fortran, dtype = _HEADER_READERS[version](file, max_header_size=_MAX_HEADER)
     if dtype.kind not in _PLAIN_KINDS or dtype.shape:
         raise RefusedContentError(f"holds values of the type {dtype}, which is not read")
     if not all(type(size) is int and size >= 0 for size in shape):
         raise RefusedContentError(f"has the impossible shape {shape}")
-    return shape, dtype
+    return shape, dtype, is_fortran
 
 
 def _count_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

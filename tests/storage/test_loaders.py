@@ -39,6 +39,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "parquet": lambda path: parquet_files.read_table(path, {"a": "text"}),
     "npy": lambda path: numpy_files.read_npy(path, FLOATS),
     "npz": lambda path: numpy_files.read_npz(path, {"a": FLOATS}),
+    "mapped npz": numpy_files.map_npz,
     "onnx": onnx_files.read_model,
     "safetensors": safetensors_files.load,
     "torch": lambda path: torch_files.read_state_dict(path, advice="download it again"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcxr.errors import DataError
+from synthcxr.evaluation.features import row_blocks
+from synthcxr.evaluation.features.engine import Outputs
 from synthcxr.storage import atomic, digests, numpy_files
 from synthcxr.storage.progress import print_line
 
@@ -25,29 +27,62 @@ def load_or_compute(
 
     A damaged file is computed again.
     """
-    path = folder / f"{digests.fingerprint(key)}.npz"
-    stored = _read(path)
+    path = _find_path(folder, key)
+    stored = _read(path, memory_map=False)
     if stored is not None:
         return stored
     arrays = compute()
     try:
         _write(path, arrays)
     except OSError as error:
-        print_line(
-            f"{folder}: cannot store features ({error.strerror or error}); they are computed each time they are needed"
-        )
+        _report_failure(folder, error)
     return arrays
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+def load_or_compute_rows(
+    folder: Path, key: Mapping[str, Any], compute_blocks: Callable[[], Iterator[Outputs]], n: int
+) -> Outputs:
+    """Like `load_or_compute`, for arrays of `n` rows that are computed in blocks and may be larger than the memory.
+
+    The arrays are read-only and mapped from the file: the system reads a part when it is used, and can drop it from
+    memory at any time. Where the file cannot be written, the arrays are in memory.
+    """
+    path = _find_path(folder, key)
+    stored = _read(path, memory_map=True)
+    if stored is not None:
+        return stored
     try:
-        return numpy_files.read_npz(path)
+        _create_folder(folder)
+        row_blocks.write_blocks(path, compute_blocks(), n)
+    except OSError as error:
+        _report_failure(folder, error)
+    stored = _read(path, memory_map=True)
+    return row_blocks.join_blocks(compute_blocks(), n) if stored is None else stored
+
+
+def _find_path(folder: Path, key: Mapping[str, Any]) -> Path:
+    return folder / f"{digests.fingerprint(key)}.npz"
+
+
+def _read(path: Path, *, memory_map: bool) -> dict[str, NDArray[Any]] | None:
+    try:
+        return numpy_files.map_npz(path) if memory_map else numpy_files.read_npz(path)
     except DataError:
         return None
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    _create_folder(path.parent)
     with atomic.open_file(path, concurrent=True) as file:
         np.savez(file, allow_pickle=False, **arrays)
+
+
+def _create_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
+def _report_failure(folder: Path, error: OSError) -> None:
+    print_line(
+        f"{folder}: cannot store features ({error.strerror or error}); they are computed each time they are needed"
+    )

@@ -7,13 +7,11 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import numpy as np
-
 from synthcxr.config.schema import Device
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
-from synthcxr.errors import ConfigError, DataError
-from synthcxr.evaluation.features import efficientnet_lite0, inception
+from synthcxr.errors import ConfigError
+from synthcxr.evaluation.features import efficientnet_lite0, inception, row_blocks
 from synthcxr.evaluation.features.engine import Outputs, RunAll
 from synthcxr.evaluation.features.feature_extractor import FeatureExtractor
 from synthcxr.model_files.onnx_metadata import ModelMetadata
@@ -115,21 +113,5 @@ def extractor_from_model(model: OnnxModel) -> Extractor:
 
 
 def compute_features(extractor: Extractor, batches: Iterable[UInt8], n: int) -> Outputs:
-    """Every output of an extractor for batches of images uint8 [b, R, R], of which there are `n` in all.
-
-    The outputs are written to arrays of n rows: joining them at the end would need twice the memory.
-    """
-    outputs: Outputs = {}
-    start = 0
-    for batch_outputs in extractor.run_all(batches):
-        n_rows = len(batch_outputs["features"])
-        for name, rows in batch_outputs.items():
-            if name not in outputs:
-                outputs[name] = np.empty((n, *rows.shape[1:]), rows.dtype)
-            outputs[name][start : start + n_rows] = rows
-        start += n_rows
-    if not start:
-        raise DataError("there are no images to compute features of")
-    if start != n:
-        raise ValueError(f"expected {n} images, got {start}")
-    return outputs
+    """Every output of an extractor for batches of images uint8 [b, R, R], of which there are `n` in all, in memory."""
+    return row_blocks.join_blocks(extractor.run_all(batches), n)

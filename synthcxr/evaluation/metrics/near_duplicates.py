@@ -18,23 +18,25 @@ _BLOCK = 2048
 """Rows of a block: a product of two blocks has 16 MB."""
 
 
-def find_nearest_correlations(
-    squares: Float32, groups: NDArray[np.object_] | None = None, *, overwrite: bool = False
-) -> Float64:
+def find_nearest_correlations(squares: Float32, groups: NDArray[np.object_] | None = None) -> Float64:
     """The largest correlation [n] of each image [n, side, side] with another image, of another group where given.
 
     NaN for an image that has no other to compare with. Brightness and contrast do not matter; a uniform image
-    correlates with nothing (0), except that two uniform images are the same (1). `overwrite` may destroy `squares`,
-    which saves as much memory as they have.
+    correlates with nothing (0), except that two uniform images are the same (1). `squares` may be larger than the
+    memory: of a mapped array, two blocks are read at a time.
     """
     n = len(squares)
-    rows, is_flat = _standardise(squares.reshape(n, -1).astype(np.float32, copy=not overwrite))
+    rows = squares.reshape(n, -1)
     codes = np.arange(n) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1]
     nearest = np.full(n, -np.inf, dtype=np.float32)
+    is_flat = np.empty(n, dtype=np.bool_)
     for first in range(0, n, _BLOCK):
+        one = slice(first, first + _BLOCK)
+        one_rows, is_flat[one] = _standardise(rows[one])
         for second in range(first, n, _BLOCK):
-            one, other = slice(first, first + _BLOCK), slice(second, second + _BLOCK)
-            correlation = rows[one] @ rows[other].T
+            other = slice(second, second + _BLOCK)
+            other_rows = one_rows if first == second else _standardise(rows[other])[0]
+            correlation = one_rows @ other_rows.T
             if groups is not None or first == second:
                 correlation[codes[one, None] == codes[None, other]] = -np.inf
             np.maximum(nearest[one], correlation.max(axis=1), out=nearest[one])
@@ -45,17 +47,14 @@ def find_nearest_correlations(
 
 
 def _standardise(rows: Float32) -> tuple[Float32, NDArray[np.bool_]]:
-    """Change rows [n, d] to mean 0 and length 1, uniform ones to 0; and which are uniform, bool [n]."""
-    is_flat = np.empty(len(rows), dtype=np.bool_)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        if not np.isfinite(block).all():
-            raise DataError("some pixels are not finite; generate the images again")
-        block -= block.mean(axis=1, keepdims=True)
-        lengths = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
-        is_flat[start : start + _BLOCK] = flat = lengths < _FLAT
-        block /= np.where(flat, np.inf, lengths).astype(np.float32)[:, None]
-    return rows, is_flat
+    """Rows [n, d] with mean 0 and length 1, uniform ones as 0; and which are uniform, bool [n]."""
+    if not np.isfinite(rows).all():
+        raise DataError("some pixels are not finite; generate the images again")
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred, dtype=np.float64))
+    is_flat = lengths < _FLAT
+    centred /= np.where(is_flat, np.inf, lengths).astype(np.float32)[:, None]
+    return centred, is_flat
 
 
 def is_near_duplicate(nearest_correlations: Float64) -> NDArray[np.bool_]:

@@ -109,7 +109,7 @@ def compute_coverage(features: ComparisonFeatures) -> CoverageRow:
 
 def compute_similarity(comparison: Comparison) -> Similarity:
     """MS-SSIM of random pairs of images and of random pairs of test films."""
-    n = min(comparison.n_test, len(comparison.synthetic.records))
+    n = min(comparison.n_test, len(comparison.synthetic.file_names))
     if n < MIN_FILMS_FOR_DISTANCE or not ms_ssim.count_scales(comparison.synthetic.resolution):
         return {"status": not_applicable(f"n = {n}")}
     similarity = ms_ssim.compare_ms_ssim(
@@ -147,4 +147,4 @@ def _find_reason_not_to_compare(features: ComparisonFeatures) -> str | None:
 def _count_rows(features: ComparisonFeatures) -> tuple[int, int, int]:
     """The number of training films, of images compared at that number, and of test films."""
     n_train = len(features.train_patients)
-    return n_train, min(n_train, len(features.comparison.synthetic.records)), features.comparison.n_test
+    return n_train, min(n_train, len(features.comparison.synthetic.file_names)), features.comparison.n_test

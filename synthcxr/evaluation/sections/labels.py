@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from synthcxr.data.films import TEST_SPLITS
-from synthcxr.data.findings import FINDINGS, NO_FINDING, to_multi_hot
+from synthcxr.data.findings import FINDINGS, NO_FINDING
 from synthcxr.data.metrics_rows import ShareRow
 from synthcxr.data.metrics_schema import COMPUTED, ClassifierLabels, Labels, Prevalence, not_applicable
 from synthcxr.data.minimum_films import MIN_FILMS_FOR_DISTANCE
@@ -101,11 +101,13 @@ def compare_classifier_labels(comparison: Comparison, classifier: OnnxModel | No
     if classifier is None:
         return {"status": not_applicable("the classifier that labelled the images is not among the models")}
     outputs = comparison.real.labelled.outputs(extractors.extractor_from_model(classifier), TEST_SPLITS)
-    synthetic = np.array([to_multi_hot(record.findings) for record in comparison.synthetic.records], dtype=bool)
     is_judged = np.array([name not in classifier.metadata.weak for name in (NO_FINDING, *FINDINGS)])
     counts = {
         side: add_no_finding(findings).sum(axis=0)[is_judged].astype(np.float64)
-        for side, findings in (("real", detect_findings(outputs, classifier.metadata)), ("synthetic", synthetic))
+        for side, findings in (
+            ("real", detect_findings(outputs, classifier.metadata)),
+            ("synthetic", comparison.synthetic.labels),
+        )
     }
     return {
         "status": COMPUTED,

@@ -66,9 +66,9 @@ def write_csv(path: Path, comparison: Comparison, results: Mapping[str, Memorisa
         writer = csv.writer(file, lineterminator="\n")
         columns = [f"{name} {column}" for name in results for column in ("distance", "film", "flagged")]
         writer.writerow(["file_name", *columns])
-        for index, record in enumerate(comparison.synthetic.records):
+        for index, file_name in enumerate(comparison.synthetic.file_names):
             cells = [cell for result in results.values() for cell in _format_cells(result, index)]
-            writer.writerow([record.file_name, *cells])
+            writer.writerow([file_name, *cells])
 
 
 def _format_cells(result: MemorisationResult, index: int) -> tuple[str, str, str]:
@@ -78,6 +78,6 @@ def _format_cells(result: MemorisationResult, index: int) -> tuple[str, str, str
 
 def _build_row(result: MemorisationResult, comparison: Comparison) -> PrivacyRow:
     row = result.as_dict()
-    records = comparison.synthetic.records
-    row["pairs"] = [pair | {"image": records[pair["image"]].file_name} for pair in row["pairs"]]
+    file_names = comparison.synthetic.file_names
+    row["pairs"] = [pair | {"image": file_names[pair["image"]]} for pair in row["pairs"]]
     return cast(PrivacyRow, row | {"status": COMPUTED})

@@ -47,7 +47,7 @@ def compute_without_films(
 
 def _group_images(synthetic: SyntheticSet, features: Mapping[str, NDArray[np.float32]]) -> ImageGroup:
     return ImageGroup(
-        n=len(synthetic.records),
+        n=len(synthetic.file_names),
         iterate_pixels=synthetic.iterate_pixels,
         findings=synthetic.labels.astype(np.float32),
         features=features,

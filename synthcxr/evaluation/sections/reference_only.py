@@ -255,7 +255,7 @@ def compare_labels(reference: Reference, synthetic: Bool, *, not_judged: tuple[s
 
 def compute_similarity(synthetic: SyntheticSet, films: FilmSimilarity | None, *, config: EvaluateConfig) -> Similarity:
     """MS-SSIM of random pairs of images, beside that of the films of the reference if it has one."""
-    n = len(synthetic.records)
+    n = len(synthetic.file_names)
     if n < MIN_FILMS_FOR_DISTANCE or not ms_ssim.count_scales(synthetic.resolution):
         return {"status": not_applicable(f"n = {n}")}
     pixels = synthetic.pixels(2 * ms_ssim.N_PAIRS)

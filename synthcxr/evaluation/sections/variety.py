@@ -21,7 +21,7 @@ from synthcxr.evaluation.metrics.film_variety import FilmVariety
 
 def compare_with_films(comparison: Comparison) -> Variety:
     """Compute the section "variety" against test films that meet the request, evenly spaced, at most one per image."""
-    n, patients = len(comparison.synthetic.records), comparison.real.patients(TEST_SPLITS)
+    n, patients = len(comparison.synthetic.file_names), comparison.real.patients(TEST_SPLITS)
     if len(patients) < MIN_FILMS_FOR_DISTANCE or n < MIN_FILMS_FOR_DISTANCE:
         return compute_variety(comparison.synthetic, None)
     rows = space_evenly(len(patients), n)
@@ -31,7 +31,7 @@ def compare_with_films(comparison: Comparison) -> Variety:
 
 def compute_variety(synthetic: SyntheticSet, films: FilmVariety | None) -> Variety:
     """Compute the section; the medians are compared if there are at least as many images as `films`."""
-    n = len(synthetic.records)
+    n = len(synthetic.file_names)
     if n < 2:
         return {"status": not_applicable(f"n = {n}")}
     squares = synthetic.outputs(distance_spaces.pixel_extractor())["features"]
@@ -39,7 +39,7 @@ def compute_variety(synthetic: SyntheticSet, films: FilmVariety | None) -> Varie
     correlations = near_duplicates.find_nearest_correlations(squares[:n_compared])
     median = float(np.median(correlations))
     if n_compared < n:
-        correlations = near_duplicates.find_nearest_correlations(squares, overwrite=True)
+        correlations = near_duplicates.find_nearest_correlations(squares)
     flags = near_duplicates.is_near_duplicate(correlations)
     return {
         "status": COMPUTED,
@@ -55,5 +55,5 @@ def compute_variety(synthetic: SyntheticSet, films: FilmVariety | None) -> Varie
 
 def compute_weights(synthetic: SyntheticSet) -> Weights:
     """Compute the section "weights"; without weights every image counts in full."""
-    n, size = len(synthetic.records), effective_sample_size(synthetic.weights)
+    n, size = len(synthetic.file_names), effective_sample_size(synthetic.weights)
     return {"status": COMPUTED, "effective_size": size, "effective_share": size / n, "n": n}

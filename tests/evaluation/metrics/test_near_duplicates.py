@@ -28,8 +28,6 @@ def test_blocks_do_not_change_the_values(monkeypatch: pytest.MonkeyPatch, with_g
     monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
     assert near_duplicates.find_nearest_correlations(squares, patients) == pytest.approx(whole, abs=1e-6)
     np.testing.assert_array_equal(squares, before)
-    overwritten = near_duplicates.find_nearest_correlations(squares, patients, overwrite=True)
-    assert overwritten == pytest.approx(whole, abs=1e-6)
 
 
 def test_repeated_images_are_near_duplicates_whatever_their_brightness_and_contrast() -> None:

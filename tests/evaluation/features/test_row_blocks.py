@@ -1,0 +1,136 @@
+"""Features that come in blocks: in memory, in a file, and mapped from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from synthcxr.errors import DataError
+from synthcxr.evaluation.features import cache, row_blocks
+from synthcxr.storage import numpy_files
+
+KEY = {"images": "i"}
+N = 10
+
+
+def compute_blocks() -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Ten rows of features and logits, in blocks of four, four and two."""
+    features = np.arange(N * 6, dtype=np.float32).reshape(N, 2, 3)
+    logits = -np.arange(N * 2, dtype=np.float32).reshape(N, 2)
+    for start in range(0, N, 4):
+        yield {"logits": logits[start : start + 4], "features": features[start : start + 4]}
+
+
+def test_a_file_has_the_arrays_that_are_joined_in_memory(tmp_path: Path) -> None:
+    """numpy and the mapping both read what `join_blocks` gives."""
+    path = tmp_path / "a.npz"
+    row_blocks.write_blocks(path, compute_blocks(), N)
+    expected = row_blocks.join_blocks(compute_blocks(), N)
+    with np.load(path, allow_pickle=False) as archive:
+        loaded = dict(archive)
+    for arrays in (loaded, numpy_files.map_npz(path), numpy_files.read_npz(path)):
+        assert arrays.keys() == expected.keys() == {"features", "logits"}
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name])
+            assert array.dtype == np.float32
+
+
+def test_mapping_reads_the_files_of_numpy(tmp_path: Path) -> None:
+    """Arrays in the order of columns, empty ones and scalars are as numpy wrote them; compressed ones are refused."""
+    arrays = {
+        "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "empty": np.empty((0, 5), np.float32),
+        "scalar": np.array(3),
+    }
+    np.savez(tmp_path / "plain.npz", **arrays)
+    mapped = numpy_files.map_npz(tmp_path / "plain.npz")
+    assert mapped.keys() == arrays.keys()
+    for name, array in mapped.items():
+        np.testing.assert_array_equal(array, arrays[name])
+        assert not array.flags.writeable or not array.size
+    np.savez_compressed(tmp_path / "compressed.npz", **arrays)
+    with pytest.raises(DataError, match=r"compressed\.npz: columns\.npy is compressed, so it cannot be mapped"):
+        numpy_files.map_npz(tmp_path / "compressed.npz")
+
+
+@pytest.mark.parametrize("position", [0.02, 0.3, 0.6, 0.98])
+def test_a_changed_byte_is_computed_again(tmp_path: Path, position: float) -> None:
+    """Wherever a byte of the file is changed, the values are never wrong."""
+    cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
+    (path,) = tmp_path.glob("*.npz")
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] ^= 0xFF
+    path.write_bytes(data)
+    arrays = cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
+    for name, expected in row_blocks.join_blocks(compute_blocks(), N).items():
+        np.testing.assert_array_equal(arrays[name], expected)
+
+
+def test_the_second_call_computes_nothing(tmp_path: Path) -> None:
+    """The arrays of the first call are mapped."""
+    first = cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
+
+    def refuse() -> Iterator[dict[str, NDArray[np.float32]]]:
+        raise AssertionError("computed again")
+
+    second = cache.load_or_compute_rows(tmp_path, KEY, refuse, N)
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array)
+        assert not second[name].flags.writeable
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".npz"]
+
+
+def test_without_a_folder_the_arrays_are_in_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file in the place of the folder leads to one line, and to the same arrays."""
+    folder = tmp_path / "taken"
+    folder.write_text("")
+    arrays = cache.load_or_compute_rows(folder, KEY, compute_blocks, N)
+    np.testing.assert_array_equal(arrays["features"], row_blocks.join_blocks(compute_blocks(), N)["features"])
+    assert capsys.readouterr().err.startswith(f"{folder}: cannot store features (")
+
+
+def test_a_wrong_number_of_rows_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    """Too few, too many and no rows are errors."""
+    for n in (N - 1, N + 1):
+        with pytest.raises(ValueError, match=f"expected {n} images, got {N}"):
+            cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, n)
+    with pytest.raises(DataError, match="no images"):
+        cache.load_or_compute_rows(tmp_path, KEY, lambda: iter(()), 0)
+    assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """A process that writes and sums 200 MB of features holds less than 40 MB more than before."""
+    program = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from synthcxr.evaluation.features import cache
+
+def read_mb():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
+    return int(line.split()[1]) / 1024
+
+peak = 0
+def compute_blocks():
+    global peak
+    for index in range(100):
+        yield {{"features": np.full((500, 1000), index, np.float32)}}
+        peak = max(peak, read_mb())
+
+before = read_mb()
+features = cache.load_or_compute_rows(Path({str(tmp_path)!r}), {{}}, compute_blocks, 50_000)["features"]
+total = sum(float(features[start:start + 500].sum(dtype=float)) for start in range(0, 50_000, 500))
+print(total, max(peak, read_mb()) - before)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    total, grown_mb = map(float, result.stdout.split())
+    assert total == 500_000 * 99 * 100 / 2
+    assert grown_mb < 40, result.stdout
