@@ -26,7 +26,7 @@ class ImageGroup:
     `iterate_pixels(k)` yields the pixels in blocks uint8 [b, R, R]: those of all `n` images, or of k evenly spaced ones
     if there are more. `findings` are the labels, float32 [n, 14] in the order of the NIH, NaN where unknown: of images
     by the classifier, of films by their source. `features` are those of each available extractor by name, float32
-    [n, d]. `patients` are the patients of films; images have none.
+    [n, d], read-only. `patients` are the patients of films; images have none.
     """
 
     n: int

@@ -78,6 +78,24 @@ def _open_feature_cache(root: Path) -> OpenParser:
     )
 
 
+def _open_mapped_features(root: Path) -> OpenParser:
+    """A damaged file of mapped features is computed again; using the mapping of another one does not crash."""
+    import numpy as np
+
+    from synthcxr.evaluation.features import cache
+
+    features = {"features": np.ones((4, 3), dtype=np.float32), "logits": np.ones((4, 14), dtype=np.float32)}
+
+    def read() -> None:
+        arrays = cache.load_or_compute_rows(root, {"a": 1}, lambda: iter([features]), 4)
+        for array in arrays.values():
+            array.tobytes()
+
+    read()
+    (path,) = root.glob("*.npz")
+    return OpenParser((path.read_bytes(),), parse_file(path, read))
+
+
 PARSERS = [
     Parser("manifest_file", "binary", _open("manifest.parquet")),
     Parser("manifest_rows", "json", _open_manifest_rows, share=0.7),
@@ -85,4 +103,5 @@ PARSERS = [
     Parser("film_images_npy", "npy", _open("images_0016.npy")),
     Parser("film_rows_npy", "npy", _open("rows_0016.npy")),
     Parser("feature_cache", "npz", _open_feature_cache),
+    Parser("mapped_features", "npz", _open_mapped_features),
 ]
