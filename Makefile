@@ -34,7 +34,7 @@ demo: install
 
 # The whole pipeline on phantoms, up to a registered champion, as in a project with its own films.
 pipeline: install
-	@echo "running the 11 stages of dvc.yaml: takes about 11 minutes on two idle cores"
+	@echo "running the stages of dvc.yaml: takes 8 to 11 minutes on two idle cores"
 	dvc repro
 	synthcxr generate --n 64 --label Cardiomegaly --out demo/cardiomegaly --force
 	@echo "images: demo/cardiomegaly/images"

@@ -114,12 +114,3 @@ def print_result(lines: Iterable[str], result: Any, as_json: bool) -> None:
         lines = [json.dumps(fields, indent=2, default=str)]
     for line in lines:
         click.echo(line)
-
-
-def format_scalars(path: Path, fields: dict[str, Any]) -> list[str]:
-    """The path of a result, then one line for each of its texts and numbers."""
-    scalars = {name: value for name, value in fields.items() if isinstance(value, str | int | float)}
-    return [
-        str(path),
-        *(f"  {name}: {value:g}" if type(value) is float else f"  {name}: {value}" for name, value in scalars.items()),
-    ]

@@ -10,7 +10,6 @@ from synthcxr.cli.exit_codes import Command
 from synthcxr.cli.options import (
     dataset_option,
     films_option,
-    format_scalars,
     json_option,
     load_config,
     params_option,
@@ -123,7 +122,7 @@ def export(params: Path, films: Path, classifier: Path, judge: Path, gan: Path, 
     from synthcxr.stages import export as stage
 
     exported = stage.run(config, films=films, classifier=classifier, judge=judge, gan=gan, out=out)
-    print_result(format_scalars(out, exported), exported, as_json)
+    print_result([str(out), *(f"  {line}" for line in stage.format_lines(exported))], exported, as_json)
 
 
 @cloup.command(cls=Command)

@@ -25,7 +25,7 @@ from synthcxr.registry.model_address import CANDIDATE
 from synthcxr.registry.model_card import CARD_FILE
 from synthcxr.registry.run_metrics import MetricPoint, RunContents
 from synthcxr.storage import digests, json_files, write_errors
-from synthcxr.storage.progress import track
+from synthcxr.storage.progress import print_line, track
 
 _NO_CARDS: Mapping[str, str] = {}
 _ALREADY_EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -103,6 +103,7 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
     If the trainings of `contents` already write to a run, that run is completed. `why` is stored with each version.
     """
     uri = tracking_uri.find() or tracking_uri.embedded_uri()
+    print_line("logging the run to MLflow")
     client = connection.connect(uri, create=True)
     experiment_id = connection.get_or_create_experiment(client, uri, experiment)
     with connection.translate_errors(uri), connection.use_tracking_uri(uri):
@@ -113,7 +114,7 @@ def publish(models: Sequence[ModelToPublish], contents: RunContents, *, experime
         model_ids: list[str] = []
         with active_run.open_run(client, experiment_id, existing, tags=contents.tags) as run_id:
             _log_contents(client, run_id, contents, existing)
-            for model in track(models, "logging to MLflow", unit="models"):
+            for model in track(models, "registering", unit="models"):
                 name = f"synthcxr-{model.kind}"
                 with _remove_models_of_a_full_disk(client, experiment_id, run_id, keep=model_ids):
                     versions[name], model_id = _register(client, run_id, model, name, why)

@@ -64,8 +64,10 @@ def _distill(config: DistillConfig, models: Path, out: Path) -> dict[str, Any]:
     n_rounds = N_GUIDED_ROUNDS if config.n_led else 0
     report = _StepReport(total=3 + 2 * n_rounds)
     report.begin(f"draw {config.n_pairs:,} candidates, and {config.n_held:,} to measure the error")
-    training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs)]
-    validation_pairs = _draw_random_pairs(sampler, config.n_pairs + BATCH, config.n_held)
+    training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs, "candidates to learn from")]
+    validation_pairs = _draw_random_pairs(
+        sampler, config.n_pairs + BATCH, config.n_held, "candidates to measure the error"
+    )
     report.begin("fit the network and export it")
     proposal = _fit_proposal(config, sampler, out, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))
 
@@ -100,12 +102,13 @@ class _StepReport:
 
 
 def format_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Format proposal.json as one line per finding."""
+    """Format proposal.json as one line per finding, below a title."""
+    yield "guided sampling: how many candidates have the finding without it, and what an image costs with it"
     for finding, row in report["findings"].items():
         runs = row["runs_an_image"]
         cost = "no image found" if runs is None else f"{runs:.1f} generator runs per image"
         recall = "" if row["recall"] is None else f", recall {row['recall']:.0%} without importance weights"
-        yield f"{finding:<20} {row['rate']:>7.2%} of candidates: {cost}{recall}"
+        yield f"  {finding:<20} {row['rate']:>7.2%} of candidates: {cost}{recall}"
 
 
 def _fit_proposal(
@@ -119,6 +122,7 @@ def _fit_proposal(
     z, logits = _concatenate_pairs(training_pairs)
     network = fit_latent_classifier(config, z, logits)
     path = out / PROPOSAL_FILE
+    print_line(f"distill: exporting {path} and measuring its error")
     description: dict[str, Any] = {
         "latent": z.shape[1],
         "width": config.width,
@@ -152,13 +156,13 @@ def _fit_proposal(
     return proposal
 
 
-def _draw_random_pairs(sampler: RejectionSampler, start: int, n: int) -> Pairs:
-    """Draw `n` random latents, and compute the logits of their images with the ONNX sessions."""
+def _draw_random_pairs(sampler: RejectionSampler, start: int, n: int, task: str) -> Pairs:
+    """Draw `n` random latents, and compute the logits of their images with the ONNX sessions, as progress of `task`."""
     rng = np.random.Generator(np.random.Philox(key=np.array([SEED, start], dtype=np.uint64)))
     z = rng.standard_normal((-(-n // BATCH) * BATCH, sampler.generator.metadata.latent), dtype=np.float32)
     logits = [
         predictions.to_logits(sampler.generate(z[first : first + BATCH])[1])
-        for first in track(range(0, len(z), BATCH), "candidates", unit="batches")
+        for first in track(range(0, len(z), BATCH), task, unit="batches")
     ]
     return z[:n], np.concatenate(logits)[:n].astype(np.float32)
 

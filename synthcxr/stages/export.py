@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,7 @@ from synthcxr.evaluation.metrics.film_variety import FilmVariety
 from synthcxr.evaluation.metrics.ms_ssim import FilmSimilarity
 from synthcxr.evaluation.metrics.thresholds import Thresholds, fit_thresholds
 from synthcxr.model_files import predictions
-from synthcxr.model_files.model_folder import (
-    GENERATOR_FILE,
-    INDEX_FILE,
-    JUDGE_FILE,
-    ONNX_FILES,
-    PROPOSAL_FILES,
-)
+from synthcxr.model_files.model_folder import GENERATOR_FILE, INDEX_FILE, JUDGE_FILE, ONNX_FILES, PROPOSAL_FILES
 from synthcxr.model_files.onnx_metadata import Kind, ModelMetadata, amend
 from synthcxr.networks import safetensors_files, training_config
 from synthcxr.networks.classifier import build_classifier, fold_norms
@@ -66,6 +61,16 @@ def run(config: ExportConfig, *, films: Path, classifier: Path, judge: Path, gan
     dataset = open_film_dataset(films)
     with atomic.fill_folder(out) as partial:
         return _write_outputs(config, dataset, classifier=classifier, judge=judge, gan=gan, out=partial)
+
+
+def format_lines(index: Mapping[str, Any]) -> Iterator[str]:
+    """Format model.json for a reader: files, image size, latent and films."""
+    films = "phantoms drawn by the program" if index["phantom"] else "films"
+    yield ", ".join((*index["files"], INDEX_FILE))
+    yield (
+        f"images of {index['resolution']} px from {index['latent']} latent numbers; trained on {films}"
+        f" (fingerprint {index['training_data']})"
+    )
 
 
 def _write_outputs(

@@ -37,7 +37,7 @@ def fit_latent_classifier(config: DistillConfig, latents: Float32, logits: Float
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / n_warm_up, 0.5 + 0.5 * math.cos(math.pi * step / n_steps))
     )
-    for _ in track(range(config.n_epochs), "proposal", unit="epochs"):
+    for _ in track(range(config.n_epochs), "proposal network", unit="epochs"):
         order = torch.from_numpy(rng.permutation(len(z))).to(device)
         for rows in torch.split(order, config.batch):
             error = (network(z[rows]) - targets[rows]) / network.scale

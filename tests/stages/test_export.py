@@ -184,3 +184,12 @@ def test_nearest_distances_do_not_depend_on_the_block_size(monkeypatch: pytest.M
         monkeypatch.setattr(export, "MAX_PAIRS", max_pairs)
         distances = export._measure_nearest_distances(queries, references)
         np.testing.assert_allclose(distances, expected, rtol=1e-9)
+
+
+def test_summary_is_plain() -> None:
+    """The lines name the files, the size of the images, the latent and the films."""
+    index = {"files": {"generator.onnx": {}, "reference.npz": {}}, "resolution": 32, "latent": 64, "phantom": True}
+    assert list(export.format_lines(index | {"training_data": "19bf"})) == [
+        "generator.onnx, reference.npz, model.json",
+        "images of 32 px from 64 latent numbers; trained on phantoms drawn by the program (fingerprint 19bf)",
+    ]
