@@ -17,8 +17,8 @@ install: .venv/installed
 
 # The tests compare metrics with the last two packages. Their own dependencies would install torchvision.
 .venv/installed: pyproject.toml constraints.txt
+	@echo "installing the tested packages (2.2 GB) into .venv: takes 2 to 8 minutes, in which pip prints nothing"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing the tested packages into .venv: takes about 5 minutes on two cores, half of it without a message"
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35
 	touch $@
@@ -37,7 +37,10 @@ pipeline: install
 	@echo "running the stages of dvc.yaml: takes 8 to 11 minutes on two idle cores"
 	dvc repro
 	synthcxr generate --n 64 --label Cardiomegaly --out demo/cardiomegaly --force
-	@echo "images: demo/cardiomegaly/images"
+	@echo "All stages have run. The phantoms test the pipeline; the images say nothing about real films."
+	@echo "evaluated images: data/synthetic/images"
+	@echo "images with Cardiomegaly: demo/cardiomegaly/images"
+	@echo "registered models: synthcxr models list"
 	@echo "report: results/report.html"
 
 test: install

@@ -140,7 +140,7 @@ def evaluate_dataset(
     if films is None:
         say("no films given: comparing with the reference stored with the model")
     if (dataset / METADATA_FILE).is_file():
-        say(f"evaluating {dataset}: takes minutes, less if the features are cached")
+        say(f"evaluating {dataset}")
     return evaluate.run(
         config,
         films=films,

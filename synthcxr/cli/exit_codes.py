@@ -18,7 +18,7 @@ from click.exceptions import NoArgsIsHelpError
 from cloup.formatting import HelpSection
 
 from synthcxr.errors import GateError, SynthCXRError
-from synthcxr.project import extensions
+from synthcxr.project import dvc_position, extensions
 from synthcxr.storage import cache_dir, clean_up, redaction, stop_signals
 from synthcxr.storage.line_clock import LINE_CLOCK
 
@@ -37,8 +37,6 @@ RESUMABLE = ("prepare", "train-gan", "generate")
 _CONTINUED = {"serve": "continue the study; all acknowledged answers are on disk"}
 _STOPS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up"}
 _SIGNAL_EXIT_CODE = 128
-_DVC_STAGE = "DVC_STAGE"
-"""DVC sets this variable to the name of the stage that it runs."""
 
 _VERBOSE = "synthcxr.verbose"
 _SHORT_HELP_LIMIT = 200
@@ -102,6 +100,8 @@ class CommandGroup(cloup.Group):
         redaction.redact_library_messages()
         try:
             with _end_as_stopped(), _one_line_usage_errors(ctx), LINE_CLOCK.time_command():
+                if position := dvc_position.describe_position():
+                    click.echo(position, err=True)
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
@@ -170,7 +170,7 @@ def _print_line(line: str) -> None:
 def _describe_stop(error: KeyboardInterrupt, command: str) -> str:
     effect = _CONTINUED.get(command, "resume" if command in RESUMABLE else "start over")
     again = f"run the same command again to {effect}"
-    if os.environ.get(_DVC_STAGE):
+    if os.environ.get(dvc_position.STAGE_VARIABLE):
         again = f"run DVC again; it skips the stages that are finished, and `synthcxr {command}` will {effect}"
     return f"{_STOPS[signal.Signals(_stop_number(error)).name]}: {again}"
 

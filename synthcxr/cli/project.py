@@ -105,8 +105,8 @@ def lock(out: Path) -> None:
     changed = stage.run(out=out)
     if is_new:
         line = (
-            f"{out}: written for the first time. DVC now runs {len(changed)} stages, except those whose outputs are in"
-            f" its cache: {', '.join(changed)}"
+            f"{out}: written for the first time, so DVC runs all {len(changed)} stages whose code it describes, except"
+            " those whose outputs are in its cache"
         )
     elif changed:
         line = f"{out}: code or an installed extension changed for {', '.join(changed)}; DVC runs these stages again"

@@ -128,9 +128,12 @@ def report(params: Path | None, results: Path, dataset: Path, films: Path | None
     The report contains no real film.
     """
     config = load_evaluation_config(params).report
+    from synthcxr.data.evidence.summary import format_headlines, read_summary
     from synthcxr.stages import report as stage
 
     written = stage.run(config, results=results, dataset=dataset, out=out, films=films)
+    for line in (f"results of {dataset}:", *format_headlines(read_summary(results=results, dataset=dataset))):
+        print_to_stderr(line)
     print_result([str(path) for path in written], None, as_json=False)
 
 

@@ -110,8 +110,9 @@ def _describe_near_duplicates(dataset: Path, images: _Images) -> Iterator[str]:
     )
     first = "" if len(compared) == images.n else "first "
     yield (
-        f"near-duplicates: {int(flags.sum()):,} of the {first}{len(compared):,} images correlate with another one at"
-        f" {near_duplicates.NEAR_DUPLICATE:g} or more (at 32 px; hardly any film does with another patient's)"
+        f"near-duplicates: {int(flags.sum()):,} of the {first}{len(compared):,} images ({flags.mean():.0%}) correlate"
+        f" with another one at {near_duplicates.NEAR_DUPLICATE:g} or more, at 32 px; `synthcxr evaluate` compares this"
+        " with films"
     )
 
 

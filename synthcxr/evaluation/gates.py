@@ -130,9 +130,15 @@ def _apply_bound(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
         is_within = math.isfinite(value) and (value <= threshold if direction == "max" else value >= threshold)
         status = "passed" if is_within else "failed"
         target = describe_target(gate.metric, direction, threshold)
-        outcome = (
-            f"{_describe_value(metrics, gate.metric, value, limit=threshold)}{_in_brackets(detail)}, {target}: {status}"
-        )
+        described = _describe_value(metrics, gate.metric, value, limit=threshold)
+        outcome = f"{described}{_in_brackets(detail)}, {target}: {status}"
+        interval = find_interval(metrics, gate.metric)
+        if (
+            is_within
+            and interval
+            and not (interval[1] <= threshold if direction == "max" else interval[0] >= threshold)
+        ):
+            outcome += ", although the interval reaches beyond the target"
         if not metrics["n_real_test"]:
             meaning = meaning.replace("real test films", "the reference films of the model")
     sentence = f"{meaning[0].upper()}{meaning[1:]}: {outcome}."

@@ -65,7 +65,11 @@ def _resolve_default() -> ResolvedModel:
         else:
             number = registry.get_aliases(GENERATOR_MODEL).get(CHAMPION)
         if number is not None:
-            return _fetch_version(registry, GENERATOR_MODEL, number, note=CHAMPION)
+            champion = _fetch_version(registry, GENERATOR_MODEL, number, note=CHAMPION)
+            if model_folder.read_complete_index(champion.path)["phantom"]:
+                note = f"{CHAMPION}, trained on drawn phantoms; `--model {STARTER}` is the one that ships"
+                champion = dataclasses.replace(champion, note=note)
+            return champion
     starter = packaged_files.find(STARTER)
     if starter is None:
         problem, advice = note, f"name a version, such as `--model models:/{GENERATOR_MODEL}@{CANDIDATE}`"

@@ -21,7 +21,7 @@ def log_training(*, experiment: str, table: str, say: Callable[[str], None]) -> 
     """
     uri = tracking_uri.find()
     if uri is None:
-        say("note: this folder has no MLflow store yet; `synthcxr register` creates it and logs the training table")
+        say("note: no MLflow store here yet; `synthcxr register` will create it and log this training")
         yield lambda films, training, parameters: lambda row: None
         return
     from synthcxr.registry import training_log_sender

@@ -24,7 +24,7 @@ from synthcxr.model_files import predictions
 from synthcxr.model_files.model_folder import PROPOSAL_FILE, PROPOSAL_REPORT_FILE
 from synthcxr.networks.onnx_export import export_onnx
 from synthcxr.storage import atomic, json_files, output_lock
-from synthcxr.storage.progress import print_line, track
+from synthcxr.storage.progress import StepReport, print_line, track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.sampling.importance_guide import Guide, GuidedSampler, Proposal
 from synthcxr.synthesis.sampling.rejection import RejectionSampler
@@ -62,43 +62,31 @@ def _distill(config: DistillConfig, models: Path, out: Path) -> dict[str, Any]:
             f"{models}: a conditional generator needs no proposal network; remove the stage distill from dvc.yaml"
         )
     n_rounds = N_GUIDED_ROUNDS if config.n_led else 0
-    report = _StepReport(total=3 + 2 * n_rounds)
+    report = StepReport("distill", 3 + 2 * n_rounds)
     report.begin(f"draw {config.n_pairs:,} candidates, and {config.n_held:,} to measure the error")
     training_pairs = [_draw_random_pairs(sampler, 0, config.n_pairs, "candidates to learn from")]
     validation_pairs = _draw_random_pairs(
         sampler, config.n_pairs + BATCH, config.n_held, "candidates to measure the error"
     )
-    report.begin("fit the network and export it")
+    report.begin("train the proposal network, which predicts findings from latents, and export it")
     proposal = _fit_proposal(config, sampler, out, training_pairs, dict.fromkeys(FINDINGS, validation_pairs))
 
     # Fit it again to the candidates that it proposes for each finding.
     error_pairs: dict[str, list[Pairs]] = {finding: [] for finding in FINDINGS}
     for round_index in range(n_rounds):
-        report.begin(f"draw {config.n_led:,} candidates for each finding, as the network proposes")
+        report.begin(f"draw {config.n_led:,} candidates for each finding, guided by the network")
         for finding in track(FINDINGS, "guided candidates", unit="findings"):
             z, logits = _draw_guided_pairs(sampler, proposal, finding, round_index * config.n_led, config.n_led)
             n = round(TRAINING_SHARE * len(z))
             training_pairs.append((z[:n], logits[:n]))
             error_pairs[finding].append((z[n:], logits[n:]))
         unseen = {finding: _concatenate_pairs(pairs) for finding, pairs in error_pairs.items()}
-        report.begin("fit the network again and export it")
+        report.begin("train the network again, with these candidates too, and export it")
         proposal = _fit_proposal(config, sampler, out, training_pairs, unseen)
 
     # Measure guided sampling for No Finding and each finding.
-    report.begin("measure what guided sampling costs for each finding")
+    report.begin("measure what guided sampling costs for No Finding and each finding")
     return _measure_proposal(config, sampler, proposal, *validation_pairs)
-
-
-@dataclasses.dataclass
-class _StepReport:
-    """Says on stderr which of `total` steps begins."""
-
-    total: int
-    number: int = 0
-
-    def begin(self, step: str) -> None:
-        self.number += 1
-        print_line(f"distill, step {self.number} of {self.total}: {step}")
 
 
 def format_lines(report: Mapping[str, Any]) -> Iterator[str]:

@@ -52,7 +52,7 @@ from synthcxr.evaluation.sections import (
 )
 from synthcxr.model_files.model_folder import CLASSIFIER_FILE, JUDGE_FILE
 from synthcxr.storage import atomic, json_files, output_lock
-from synthcxr.storage.progress import track
+from synthcxr.storage.progress import StepReport, track
 from synthcxr.synthesis.request.label_condition import LabelCondition
 from synthcxr.synthesis.runtime.onnx_session import Session
 from synthcxr.synthesis.runtime.session_spec import SessionSpec
@@ -159,15 +159,16 @@ def _compare_with_films(
         subject=synthetic.path,
     )
     comparison = Comparison.open(inputs.config, films, synthetic)
-    judge_features = _extract_features(inputs, JUDGE, comparison)
+    steps = StepReport("evaluate", len({JUDGE, *inputs.config.extractors} - unavailable.keys()) + 3, inputs.say)
+    judge_features = _extract_features(inputs, JUDGE, comparison, steps)
     features = {
-        name: judge_features if name == JUDGE else _extract_features(inputs, name, comparison)
+        name: judge_features if name == JUDGE else _extract_features(inputs, name, comparison, steps)
         for name in inputs.config.extractors
         if name not in unavailable
     }
     judge_labels = JudgeLabels(judge_features, judge.metadata)
 
-    inputs.say("labels")
+    steps.begin("labels")
     prevalence = None
     if label_distribution is not None:
         prevalence = reference_prevalence.compare_with_prevalence(judge_labels, *label_distribution)
@@ -177,11 +178,11 @@ def _compare_with_films(
     baseline = _open_baseline(inputs)
     label_ratios = label_validity.compare_with_films(judge_features, film_labels, baseline)
 
-    inputs.say("nearest films")
+    steps.begin("nearest films")
     spaces = memorisation.measure_spaces(comparison, features)
     memorisation.write_csv(inputs.out / memorisation.CSV_FILE, comparison, spaces)
 
-    inputs.say("distances and intervals")
+    steps.begin("distances, intervals and all other metrics")
     return {
         "n_real_test": comparison.n_test,
         "phantom": films.phantom or synthetic.phantom or judge.metadata.phantom,
@@ -287,8 +288,8 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
     )
 
 
-def _extract_features(inputs: _Inputs, name: str, comparison: Comparison) -> ComparisonFeatures:
-    inputs.say(f"{name}: features of images, then of films")
+def _extract_features(inputs: _Inputs, name: str, comparison: Comparison, steps: StepReport) -> ComparisonFeatures:
+    steps.begin(f"features of images and films ({name})")
     is_judge, device = name == JUDGE, inputs.config.device
     extractor = extractors.extractor_from_model(inputs.judge) if is_judge else extractors.open_extractor(name, device)
     _compute_elsewhere(inputs, extractor, comparison.real)

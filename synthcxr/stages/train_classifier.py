@@ -27,7 +27,7 @@ from synthcxr.networks import densenet_weights, efficientnet_lite0, efficientnet
 from synthcxr.networks.classifier import Classifier, build_network_config, initialise_classifier
 from synthcxr.storage import atomic, digests, json_files, output_lock, write_errors
 from synthcxr.storage.overwrite_guard import refuse_foreign_files
-from synthcxr.storage.progress import print_line
+from synthcxr.storage.progress import format_duration, print_line
 from synthcxr.training.classifier import Epoch, LabelledFilms, predict_logits, train_classifier
 from synthcxr.training.log_callbacks import RowCallback, StartLogging, ignore_rows
 
@@ -202,8 +202,10 @@ def _build_log_writer(log: Path, n_epochs: int, on_row: RowCallback) -> Callable
         with write_errors.name_path(log), log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(row.values())
         auroc_text = "" if math.isnan(epoch.val_auroc_mean) else f", mean AUROC on val {epoch.val_auroc_mean:.3f}"
+        left_s = epoch.wall_s / epoch.epoch * (n_epochs - epoch.epoch)
         print_line(
-            f"epoch {epoch.epoch} of {n_epochs}: loss {epoch.loss:.3f}, val loss {epoch.val_loss:.3f}{auroc_text}"
+            f"epoch {epoch.epoch} of {n_epochs}: loss {epoch.loss:.3f}, val loss {epoch.val_loss:.3f}{auroc_text},"
+            f" {format_duration(left_s)} left"
         )
         on_row(row)
 

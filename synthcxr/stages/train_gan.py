@@ -214,7 +214,7 @@ def _add_row(writer: TrainingLogWriter, row: LogRow) -> None:
 
 
 def _add_grid(writer: TrainingLogWriter, nimg: int, images: UInt8) -> None:
-    _print_message(f"sample images after {format_quantity(nimg, 'image')}: {writer.add_grid(nimg, images)}")
+    _print_message(f"sample images after showing {format_quantity(nimg, 'image')}: {writer.add_grid(nimg, images)}")
 
 
 def _print_message(line: str) -> None:

@@ -9,7 +9,7 @@ import collections
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Protocol, Self, TextIO, TypeVar
 
@@ -81,8 +81,23 @@ def print_line(line: str) -> None:
     LINE_CLOCK.note_line()
 
 
+class StepReport:
+    """Says which of the `total` steps of a command begins."""
+
+    def __init__(self, command: str, total: int, say: Callable[[str], None] = print_line) -> None:
+        self._command, self._total, self._say, self._number = command, total, say, 0
+
+    def begin(self, step: str) -> None:
+        """Say that the next step begins."""
+        self._number += 1
+        self._say(f"{self._command}, step {self._number} of {self._total}: {step}")
+
+
 class ProgressLines:
-    """Progress in lines, one after FIRST_S and then one every INTERVAL_S seconds without a line, while work remains."""
+    """Progress in lines, one after FIRST_S and then one every INTERVAL_S seconds without a line, while work remains.
+
+    A line that comes too early for a rate is followed by one after FIRST_S.
+    """
 
     def __init__(
         self,
@@ -115,20 +130,24 @@ class ProgressLines:
         now_s = self._clock.read_s()
         last_line_s = self._last_line_s if self._clock.last_line_s is None else self._clock.last_line_s
         if now_s >= last_line_s + self._wait_s and self._done < self._total:
-            self._last_line_s, self._wait_s = now_s, INTERVAL_S
+            rate = self._measure_rate(now_s)
+            self._last_line_s, self._wait_s = now_s, INTERVAL_S if rate else FIRST_S
             self._clock.note_line()
-            self._stream.write(self._line(now_s) + "\n")
+            self._stream.write(self._format_line(rate) + "\n")
             self._stream.flush()
             self._counts.append((now_s, self._done))
 
-    def _line(self, now_s: float) -> str:
+    def _measure_rate(self, now_s: float) -> float:
+        """The units per second of the last half minute, or of all the time if that is shorter; 0 if it is too short."""
         while len(self._counts) > 1 and now_s - self._counts[1][0] >= RECENT_S:
             self._counts.popleft()
         since_s, n_before = self._counts[0]
         elapsed_s = now_s - since_s
+        return (self._done - n_before) / elapsed_s if elapsed_s >= _MIN_RATE_S else 0.0
+
+    def _format_line(self, rate: float) -> str:
         line = f"{self._task}: {self._done:,} of {self._total:,} {self._unit}"
-        rate = (self._done - n_before) / max(elapsed_s, 1e-9)
-        if rate > 0 and elapsed_s >= _MIN_RATE_S:
+        if rate:
             line += f", {_format_rate(rate)} {self._unit}/s, {format_duration((self._total - self._done) / rate)} left"
         return line
 

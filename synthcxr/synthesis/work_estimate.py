@@ -55,11 +55,11 @@ class WorkEstimate:
         """The line that `generate --dry-run` prints."""
         if not self.n_measured:
             return "expected: no image is missing"
-        rates = "measured acceptance rate"
+        rates = "the measured acceptance rate"
         if self.uses_stored_rates:
-            rates = "acceptance rates stored with the model"
+            rates = "the acceptance rate that is stored with the model"
         elif self.uses_predicted_rates:
-            rates = "acceptance rate predicted by the proposal network"
+            rates = "the acceptance rate that the proposal network predicts"
         at_most = "at most" if self.is_bound else "about"
         duration, candidates = _format_seconds(self.wall_s), f"{self.n_candidates:,}"
         if self.candidates_range and self._seconds_range:
@@ -67,9 +67,9 @@ class WorkEstimate:
             duration += f" ({' to '.join(durations)})" if durations[0] != durations[1] else ""
             low, high = self.candidates_range
             candidates += f" ({low:,} to {high:,})" if low < high else ""
-        measured = f"{self.n_measured:,} candidates measured, {self.n_accepted:,} of them accepted"
         amount = f"{at_most} {duration} for {at_most} {candidates} candidates"
-        return f"expected: {amount} on this machine ({measured}; {rates})"
+        measured = f"{self.n_accepted:,} of {self.n_measured:,} candidates were accepted in a short measurement"
+        return f"expected: {amount} on this machine, plus seconds to start and end ({measured}; uses {rates})"
 
     @property
     def _seconds_range(self) -> tuple[float, float] | None:

@@ -64,7 +64,7 @@ def _load_newest(folder: Path, state: GanState, identity: dict[str, str], on_mes
         except ArtifactError as error:
             on_message(f"{error}; trying the previous checkpoint")
             continue
-        on_message(f"resuming from {path.name}")
+        on_message(f"resuming from {path.name}, after {state.nimg:,} images")
         return
 
 

@@ -90,6 +90,7 @@ def train_gan(
         )
 
     end_nimg = phases[-1].end
+    callbacks.on_message(schedule.describe_phases(phases))
     last_report_s, last_report_nimg = time.monotonic(), state.nimg
     last_penalty = math.nan
     with (
@@ -159,6 +160,7 @@ def train_gan(
                     save_checkpoint(folder, state, identity)
                 ranks.barrier()
             if stop_requested:
+                callbacks.on_message(f"stopped after {state.nimg:,} of {end_nimg:,} images, which are in a checkpoint")
                 raise stop.build_stop()
 
     # Return the best averaged generator instead of the last one.

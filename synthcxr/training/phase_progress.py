@@ -1,4 +1,7 @@
-"""Progress of GAN training by resolution: the time left is that of one resolution, because the next take longer."""
+"""Progress of GAN training by resolution: the time left is that of one resolution, because the next take longer.
+
+The images are counted from the start of the training, as in its log and in the names of its files.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from synthcxr.training.schedule import Phase, find_phase
 
 
 class PhaseProgress:
-    """A context manager that counts the images of each phase in turn, from `nimg` on."""
+    """A context manager that counts the images up to the end of each phase in turn, from `nimg` on."""
 
     def __init__(self, phases: Sequence[Phase], nimg: int, *, enabled: bool) -> None:
         self._phases, self._nimg, self._enabled = phases, nimg, enabled
@@ -43,9 +46,9 @@ class PhaseProgress:
         self._progress: Progress = self._opened.enter_context(
             open_progress(
                 f"train-gan at {phase.resolution} px{place}",
-                total=phase.end - phase.start,
+                total=phase.end,
                 unit="images",
-                initial=self._nimg - phase.start,
+                initial=self._nimg,
                 enabled=self._enabled,
             )
         )

@@ -57,6 +57,14 @@ def build_phases(
     return tuple(phases)
 
 
+def describe_phases(phases: Sequence[Phase]) -> str:
+    """Say how many images are shown in all, and at each resolution."""
+    if len(phases) == 1:
+        return f"{phases[0].end:,} images to show"
+    parts = [f"{phase.end - phase.start:,} at {phase.resolution} px" for phase in phases]
+    return f"{phases[-1].end:,} images to show: {', '.join(parts)}; larger images take longer"
+
+
 def find_phase(nimg: int, phases: Sequence[Phase]) -> Phase:
     """Find the phase in which the image after `nimg` is shown; the last one at the end of the schedule."""
     return next((phase for phase in phases if nimg < phase.end), phases[-1])

@@ -20,10 +20,10 @@ def describe_dry_run(
 ) -> tuple[str, ...]:
     """What the request would generate, how much disk space it needs, and the line of the estimated time."""
     present = f", {dry_run.n_present} of them exist already" if dry_run.n_present else ""
-    images = f"{request.n} images of {resolution} px{_with_findings(request)}"
+    images = f"{request.n:,} images of {resolution} px{_with_findings(request)}"
     return (
         f"{out}: would generate {images} ({request.format}{present})"
-        f" from at most {request.max_draws} candidates, about {disk_space.format_bytes(dry_run.n_bytes)},"
+        f" from at most {request.max_draws:,} candidates, about {disk_space.format_bytes(dry_run.n_bytes)},"
         f" on {_name_device(request.pins['provider'])}",
         estimate,
         "dry run: nothing was written",

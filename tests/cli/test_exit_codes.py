@@ -137,8 +137,9 @@ def test_an_interruption_says_what_the_same_command_does() -> None:
     assert set(RESUMABLE) < set(main.commands)
 
 
-def test_an_interrupted_stage_of_dvc_says_what_dvc_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_stage_of_dvc_says_what_dvc_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The command that the user runs again is that of DVC."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_STAGE", "train_gan")
     assert invoke_failing(KeyboardInterrupt(), "train-gan").stderr == (
         "Interrupted: run DVC again; it skips the stages that are finished, and `synthcxr train-gan` will resume\n"

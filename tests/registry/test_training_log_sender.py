@@ -191,7 +191,7 @@ def test_without_a_store_mlflow_is_not_loaded(project: Path) -> None:
         "print('mlflow' in sys.modules)"
     )
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    line = "note: this folder has no MLflow store yet; `synthcxr register` creates it and logs the training table"
+    line = "note: no MLflow store here yet; `synthcxr register` will create it and log this training"
     assert process.stdout.splitlines() == [line, "False"]
     assert not list(project.iterdir())
 

@@ -27,7 +27,7 @@ def test_each_resolution_is_counted_on_its_own(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.splitlines() == [
         "train-gan at 4 px, resolution 1 of 2: 16 of 40 images",
         "train-gan at 4 px, resolution 1 of 2: 32 of 40 images",
-        "train-gan at 8 px, resolution 2 of 2: 16 of 60 images",
+        "train-gan at 8 px, resolution 2 of 2: 56 of 100 images",
     ]
 
 
@@ -37,7 +37,7 @@ def test_a_resumed_training_starts_within_its_resolution(capsys: pytest.CaptureF
         phase_progress.update_to(70)
     with PhaseProgress(PHASES, 100, enabled=True):
         pass
-    assert capsys.readouterr().err == "train-gan at 8 px, resolution 2 of 2: 30 of 60 images\n"
+    assert capsys.readouterr().err == "train-gan at 8 px, resolution 2 of 2: 70 of 100 images\n"
 
 
 def test_a_single_resolution_has_no_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,11 +103,19 @@ def describe_gates(gates: GateCounts) -> str:
     return "; ".join(parts)
 
 
-def format_lines(summary: EvidenceSummary) -> Iterator[str]:
-    """The summary as text for a terminal."""
+def format_headlines(summary: EvidenceSummary) -> Iterator[str]:
+    """The headline and the three answers without reasons, as text for a terminal."""
     yield f"{_MARKS[summary.state]}: {summary.headline}"
     for answer in summary.answers:
         yield f"{answer.question} {answer.verdict} [{_MARKS[answer.state]}]"
+
+
+def format_lines(summary: EvidenceSummary) -> Iterator[str]:
+    """The summary as text for a terminal."""
+    headline, *answer_lines = format_headlines(summary)
+    yield headline
+    for answer, line in zip(summary.answers, answer_lines, strict=True):
+        yield line
         yield from (f"  {reason.sentence}" for reason in answer.reasons)
         yield from (f"  {fact.name}: {fact.text}" for fact in answer.facts)
 

@@ -30,7 +30,7 @@ def write_sidecars(folder: Path, request: GenerationRequest, origin: Origin) -> 
         open_metadata(folder / METADATA_FILE) as add_row,
         open_data_entry(folder, side=origin.generator.resolution) as add_entry,
         open_latents(folder, seed=request.seed, size=origin.generator.latent) as add_latents,
-        open_progress("metadata and latents", total=request.n, unit="images") as progress,
+        open_progress("writing metadata and latents", total=request.n, unit="images") as progress,
     ):
         for line in Journal(folder / JOURNAL_FILE).lines():
             totals.add(line)
