@@ -1,7 +1,7 @@
 """How time and memory grow with the work: each command at three sizes a factor of 4 apart, and the fitted exponents.
 
-Each run is a process of its own. Memory is the largest resident set of the process, without its children, and the
-largest part of it that is not mapped from files, which the system cannot drop (Linux, read every 0.05 s). An exponent
+Each run is a process of its own. Memory is the largest resident set of the process, without its children, and its
+largest anonymous memory, which the system cannot drop (on Linux, read every 0.05 s). An exponent
 is the slope of log(seconds) over log(size); times include the start of the command, which weighs in small sizes. Run
 it on an idle machine.
 
@@ -163,7 +163,8 @@ def run_evaluate(folder: Path, n: int) -> dict[str, float]:
         measure("prepare", "--params", folder / "params.yaml", "--out", folder / "packed", folder=folder)
     if not (folder / f"images{n}").is_dir():
         run_generate(folder, n)
-    shutil.rmtree(folder / "cache", ignore_errors=True)
+    for cache in ("cache", ".cache"):
+        shutil.rmtree(folder / cache, ignore_errors=True)
     models = ("--models", ROOT / "registry/starter", "--films", folder / "packed")
     out = ("--params", folder / "params.yaml", "--out", folder / f"results{n}")
     return measure("evaluate", "--dataset", folder / f"images{n}", *models, *out, folder=folder)
@@ -245,9 +246,10 @@ def run_all(folder: Path, factor: float, only: str | None) -> Iterator[tuple[str
         rows = [{"n": n, **run_command(folder, n)} for n in sizes]
         growth = {
             f"{memory}_growth_per_factor": round(
-                (rows[-1][f"{memory}_mb"] / max(rows[0][f"{memory}_mb"], 1e-9)) ** (1 / (N_SIZES - 1)) - 1, 3
+                (rows[-1][f"{memory}_mb"] / rows[0][f"{memory}_mb"]) ** (1 / (N_SIZES - 1)) - 1, 3
             )
             for memory in ("memory", "anonymous")
+            if rows[0][f"{memory}_mb"]
         }
         yield (
             name,

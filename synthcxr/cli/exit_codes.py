@@ -102,6 +102,7 @@ class CommandGroup(cloup.Group):
             with _end_as_stopped(), _one_line_usage_errors(ctx), LINE_CLOCK.time_command():
                 if position := dvc_position.describe_position():
                     click.echo(position, err=True)
+                    LINE_CLOCK.note_line()
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise

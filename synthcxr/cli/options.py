@@ -12,6 +12,7 @@ import click
 import cloup
 
 from synthcxr.errors import ConfigError
+from synthcxr.storage.line_clock import LINE_CLOCK
 
 if TYPE_CHECKING:
     from synthcxr.config.schema import Config
@@ -103,8 +104,9 @@ def load_evaluation_config(params: Path | None) -> Config:
 
 
 def print_to_stderr(line: str) -> None:
-    """Print a message that is no result."""
+    """Print a message that is no result; the next line of progress waits as after one of its own."""
     click.echo(line, err=True)
+    LINE_CLOCK.note_line()
 
 
 def print_result(lines: Iterable[str], result: Any, as_json: bool) -> None:

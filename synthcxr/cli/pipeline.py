@@ -138,7 +138,7 @@ def distill(params: Path, models: Path, as_json: bool) -> None:
     from synthcxr.stages import distill as stage
 
     report = stage.run(config, models=models)
-    print_result([str(models / stage.PROPOSAL_FILE), *stage.format_lines(report)], report, as_json)
+    print_result([str(models / "proposal.onnx"), *stage.format_lines(report)], report, as_json)
 
 
 @cloup.command(cls=Command)

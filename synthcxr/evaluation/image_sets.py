@@ -172,7 +172,12 @@ class RealSet:
         outputs = [self._compute_split(extractor, split, indices) for split, indices in indices_by_split.items()]
         order = np.argsort(np.concatenate(list(indices_by_split.values())), kind="stable")
         order = order[self._meets_request(self.films.indices(self.resolution, splits))]
-        return {name: np.concatenate([output[name] for output in outputs])[order] for name in outputs[0]}
+        joined = (
+            outputs[0]
+            if len(outputs) == 1
+            else {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+        )
+        return {name: array[order] for name, array in joined.items()}
 
     def pixels(self, splits: tuple[str, ...], rows: NDArray[np.int64]) -> UInt8:
         """Pixels uint8 [k, R, R] of the given rows of `outputs` and `patients` for these splits."""

@@ -13,7 +13,10 @@ STAGE_VARIABLE = "DVC_STAGE"
 
 
 def describe_position() -> str:
-    """Say which of how many stages runs, and which come after it; "" outside of DVC, and for an unknown stage."""
+    """Say which of the stages of dvc.yaml runs, and which the file has after it.
+
+    "" outside of DVC, and for a stage that dvc.yaml does not name, such as one of `foreach`.
+    """
     name = os.environ.get(STAGE_VARIABLE, "").rpartition(":")[2]
     if not name:
         return ""
@@ -28,5 +31,5 @@ def describe_position() -> str:
     if name not in names:
         return ""
     number = names.index(name) + 1
-    following = f"; next: {', '.join(names[number:])}" if number < len(names) else ""
+    following = f"; after it: {', '.join(names[number:])}" if number < len(names) else ""
     return f"stage {number} of {len(names)} in dvc.yaml: {name}{following}"

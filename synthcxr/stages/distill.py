@@ -91,7 +91,7 @@ def _distill(config: DistillConfig, models: Path, out: Path) -> dict[str, Any]:
 
 def format_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Format proposal.json as one line per finding, below a title."""
-    yield "guided sampling: how many candidates have the finding without it, and what an image costs with it"
+    yield "share of random candidates with each finding, and generator runs per image with guided sampling:"
     for finding, row in report["findings"].items():
         runs = row["runs_an_image"]
         cost = "no image found" if runs is None else f"{runs:.1f} generator runs per image"
@@ -110,7 +110,7 @@ def _fit_proposal(
     z, logits = _concatenate_pairs(training_pairs)
     network = fit_latent_classifier(config, z, logits)
     path = out / PROPOSAL_FILE
-    print_line(f"distill: exporting {path} and measuring its error")
+    print_line(f"distill: exporting {PROPOSAL_FILE} and measuring its error")
     description: dict[str, Any] = {
         "latent": z.shape[1],
         "width": config.width,

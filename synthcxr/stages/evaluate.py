@@ -289,7 +289,7 @@ def _open_baseline(inputs: _Inputs) -> Baseline | None:
 
 
 def _extract_features(inputs: _Inputs, name: str, comparison: Comparison, steps: StepReport) -> ComparisonFeatures:
-    steps.begin(f"features of images and films ({name})")
+    steps.begin(f"features of the images ({name})")
     is_judge, device = name == JUDGE, inputs.config.device
     extractor = extractors.extractor_from_model(inputs.judge) if is_judge else extractors.open_extractor(name, device)
     _compute_elsewhere(inputs, extractor, comparison.real)

@@ -203,9 +203,10 @@ def _build_log_writer(log: Path, n_epochs: int, on_row: RowCallback) -> Callable
             csv.writer(file, lineterminator="\n").writerow(row.values())
         auroc_text = "" if math.isnan(epoch.val_auroc_mean) else f", mean AUROC on val {epoch.val_auroc_mean:.3f}"
         left_s = epoch.wall_s / epoch.epoch * (n_epochs - epoch.epoch)
+        time_text = f", {format_duration(left_s)} left" if left_s else ""
         print_line(
-            f"epoch {epoch.epoch} of {n_epochs}: loss {epoch.loss:.3f}, val loss {epoch.val_loss:.3f}{auroc_text},"
-            f" {format_duration(left_s)} left"
+            f"epoch {epoch.epoch} of {n_epochs}: loss {epoch.loss:.3f}, val loss {epoch.val_loss:.3f}{auroc_text}"
+            f"{time_text}"
         )
         on_row(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +38,11 @@ def open_file(path: Path, *, fsync: bool = False, concurrent: bool = False) -> I
     """Open a file for writing that replaces `path` when the block ends, and that is removed when the block fails.
 
     `fsync` flushes the file to disk before it replaces `path`, so that it survives a power failure. `concurrent`
-    gives each process a partial file of its own, so that several processes may write `path` at the same time.
+    gives each call a partial file of its own, so that several processes may write `path` at the same time, also in
+    containers that share a folder.
     Raises OSError, which names `path` if the disk is full.
     """
-    partial = partial_path(path, f".{os.getpid()}{PARTIAL_SUFFIX}" if concurrent else PARTIAL_SUFFIX)
+    partial = partial_path(path, f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}" if concurrent else PARTIAL_SUFFIX)
     with create_parents(path), write_errors.name_path(path):
         try:
             with partial.open("wb") as file:

@@ -89,30 +89,28 @@ def read_npz(
         guarded_files.open_regular(path, MAX_NPZ_BYTES) as file,
         zipfile.ZipFile(file) as archive,
     ):
-        sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
+        sizes = {name: info.file_size for name, info in _list_members(archive).items()}
         names = list(sizes if expected is None else expected)
         missing = [name for name in names if name not in sizes]
         if missing:
             raise RefusedContentError(f"lacks the arrays {', '.join(missing)}")
-        if len(names) > MAX_MEMBERS or sum(sizes[name] for name in names) > MAX_NPZ_BYTES:
-            raise RefusedContentError(f"declares more than {MAX_MEMBERS:,} arrays or {MAX_NPZ_BYTES:,} bytes")
+        if sum(sizes[name] for name in names) > MAX_NPZ_BYTES:
+            raise RefusedContentError(f"declares more than {MAX_NPZ_BYTES:,} bytes")
         return {name: _read_member(archive, name, sizes[name], expected) for name in names}
 
 
 def map_npz(path: Path, *, error: ErrorType = DataError, advice: str = "") -> dict[str, NDArray[Any]]:
     """Map the arrays of an uncompressed npz file read-only, after a check of their bytes.
 
-    `error` where the file is absent or damaged, or was not written uncompressed.
+    `error` where the file is absent or damaged, or where an array is compressed or not aligned.
     """
     with (
         guarded_files.report_failure(path, "npz", error=error, advice=advice),
         guarded_files.open_regular(path, MAX_NPY_BYTES) as file,
         zipfile.ZipFile(file) as archive,
     ):
-        members = archive.infolist()
-        if len(members) > MAX_MEMBERS:
-            raise RefusedContentError(f"declares more than {MAX_MEMBERS:,} arrays")
-        return {info.filename.removesuffix(".npy"): _map_member(archive, info, file) for info in members}
+        members = _list_members(archive)
+        return {name: _map_member(archive, info, file) for name, info in members.items()}
 
 
 def list_arrays(path: Path, *, error: ErrorType = DataError, advice: str = "") -> set[str]:
@@ -123,6 +121,16 @@ def list_arrays(path: Path, *, error: ErrorType = DataError, advice: str = "") -
         zipfile.ZipFile(file) as archive,
     ):
         return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+def _list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members of an npz file by the names of their arrays."""
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise RefusedContentError(f"declares more than {MAX_MEMBERS:,} arrays")
+    if any(info.comment for info in members):  # a wrong length of a comment hides the members after it
+        raise RefusedContentError("has a comment on an array, which numpy does not write")
+    return {info.filename.removesuffix(".npy"): info for info in members}
 
 
 def _read_member(
@@ -159,6 +167,8 @@ def _map_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BinaryIO)
     file.seek(info.header_offset)
     n_name, n_extra = struct.unpack(_LENGTHS_IN_LOCAL_HEADER, file.read(_LOCAL_HEADER_BYTES))
     offset = info.header_offset + _LOCAL_HEADER_BYTES + n_name + n_extra + n_header
+    if offset % dtype.alignment:
+        raise RefusedContentError(f"{info.filename} is not aligned, so it is not mapped")
     mapped = np.memmap(file, dtype, "r", offset, shape, "F" if is_fortran else "C")
     return np.asarray(mapped)
 

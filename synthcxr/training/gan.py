@@ -160,7 +160,7 @@ def train_gan(
                     save_checkpoint(folder, state, identity)
                 ranks.barrier()
             if stop_requested:
-                callbacks.on_message(f"stopped after {state.nimg:,} of {end_nimg:,} images, which are in a checkpoint")
+                callbacks.on_message(f"stopped after {state.nimg:,} of {end_nimg:,} images; a checkpoint is saved")
                 raise stop.build_stop()
 
     # Return the best averaged generator instead of the last one.

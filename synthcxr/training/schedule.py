@@ -60,9 +60,9 @@ def build_phases(
 def describe_phases(phases: Sequence[Phase]) -> str:
     """Say how many images are shown in all, and at each resolution."""
     if len(phases) == 1:
-        return f"{phases[0].end:,} images to show"
+        return f"the training shows {phases[0].end:,} images"
     parts = [f"{phase.end - phase.start:,} at {phase.resolution} px" for phase in phases]
-    return f"{phases[-1].end:,} images to show: {', '.join(parts)}; larger images take longer"
+    return f"the training shows {phases[-1].end:,} images, {', '.join(parts)}; larger images take longer"
 
 
 def find_phase(nimg: int, phases: Sequence[Phase]) -> Phase:

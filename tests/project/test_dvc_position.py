@@ -23,7 +23,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_place_of_a_stage(pipeline: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
     """DVC gives the name alone, or after the path of a dvc.yaml."""
     monkeypatch.setenv(STAGE_VARIABLE, f"{prefix}generate")
-    assert describe_position() == "stage 8 of 11 in dvc.yaml: generate; next: evaluate, register, report"
+    assert describe_position() == "stage 8 of 11 in dvc.yaml: generate; after it: evaluate, register, report"
     monkeypatch.setenv(STAGE_VARIABLE, f"{prefix}report")
     assert describe_position() == "stage 11 of 11 in dvc.yaml: report"
 
@@ -44,6 +44,6 @@ def test_a_command_begins_with_its_place(pipeline: Path, monkeypatch: pytest.Mon
     """The line is on stderr, before anything else; the result of the command stays alone on stdout."""
     monkeypatch.setenv(STAGE_VARIABLE, "distill")
     result = invoke("distill")
-    first = "stage 7 of 11 in dvc.yaml: distill; next: generate, evaluate, register, report"
+    first = "stage 7 of 11 in dvc.yaml: distill; after it: generate, evaluate, register, report"
     assert result.stderr.splitlines()[0] == first
     assert (result.exit_code, result.stdout) == (2, "")

@@ -112,7 +112,7 @@ def test_messages_tell_how_good_the_images_are(
     grids = {nimg: tmp_path / "snapshots" / f"grid_{nimg:09d}.png" for nimg in (64, 128, 192, 256)}
     assert all(path.is_file() for path in grids.values())
     assert lines == [
-        "train-gan: 256 images to show: 64 at 4 px, 192 at 8 px; larger images take longer",
+        "train-gan: the training shows 256 images, 64 at 4 px, 192 at 8 px; larger images take longer",
         f"train-gan: sample images after showing 64 images: {grids[64]}",
         f"train-gan: sample images after showing 128 images: {grids[128]}",
         "train-gan: distance to the val films after 192 images: 3, the smallest so far",

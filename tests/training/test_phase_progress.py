@@ -19,8 +19,8 @@ def write_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_MIN_RATE_S", 1e9)
 
 
-def test_each_resolution_is_counted_on_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """A batch may cross the end of a resolution; the next one counts the rest of it."""
+def test_images_are_counted_from_the_start_of_the_training(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each resolution counts up to its own end; a batch may cross it."""
     with PhaseProgress(PHASES, 0, enabled=True) as phase_progress:
         for nimg in (16, 32, 48, 56, 100):
             phase_progress.update_to(nimg)

@@ -28,7 +28,7 @@ def load_or_compute(
     A damaged file is computed again.
     """
     path = _find_path(folder, key)
-    stored = _read(path, memory_map=False)
+    stored = _read(path)
     if stored is not None:
         return stored
     arrays = compute()
@@ -44,31 +44,58 @@ def load_or_compute_rows(
 ) -> Outputs:
     """Like `load_or_compute`, for arrays of `n` rows that are computed in blocks and may be larger than the memory.
 
-    The arrays are read-only and mapped from the file: the system reads a part when it is used, and can drop it from
-    memory at any time. Where the file cannot be written, the arrays are in memory.
+    The blocks are those of `row_blocks`, and so are the errors. `compute_blocks` begins with the first row; it is
+    called again if the disk refuses a later block. The arrays are read-only and mapped from the file: the system reads
+    a part when it is used, and can drop it from memory at any time. Where the file cannot be written or mapped, the
+    arrays are in memory.
     """
     path = _find_path(folder, key)
-    stored = _read(path, memory_map=True)
+    stored = _map(path)
     if stored is not None:
         return stored
     try:
         _create_folder(folder)
-        row_blocks.write_blocks(path, compute_blocks(), n)
+        row_blocks.write_blocks(path, _mark_errors(compute_blocks()), n)
+    except _ComputationError as error:
+        raise error.cause from None
     except OSError as error:
         _report_failure(folder, error)
-    stored = _read(path, memory_map=True)
+    stored = _map(path)
     return row_blocks.join_blocks(compute_blocks(), n) if stored is None else stored
+
+
+class _ComputationError(Exception):
+    """An OSError of a computation, which is not one of the file that its result is written to."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _mark_errors(blocks: Iterator[Outputs]) -> Iterator[Outputs]:
+    try:
+        yield from blocks
+    except OSError as error:
+        raise _ComputationError(error) from error
 
 
 def _find_path(folder: Path, key: Mapping[str, Any]) -> Path:
     return folder / f"{digests.fingerprint(key)}.npz"
 
 
-def _read(path: Path, *, memory_map: bool) -> dict[str, NDArray[Any]] | None:
+def _read(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
-        return numpy_files.map_npz(path) if memory_map else numpy_files.read_npz(path)
+        return numpy_files.read_npz(path)
     except DataError:
         return None
+
+
+def _map(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file, in memory where they cannot be mapped; None where it is absent or damaged."""
+    try:
+        return numpy_files.map_npz(path)
+    except DataError:
+        return _read(path)
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -72,9 +72,11 @@ def list_extractors() -> tuple[str, ...]:
 
 
 def require_known(names: Iterable[str]) -> None:
-    """Raise ConfigError if a name is not that of an extractor."""
-    known = list_extractors()
+    """Raise ConfigError if a name is not that of an extractor, or occurs twice."""
+    known, names = list_extractors(), list(names)
     for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"evaluate.extractors: {name} is named twice")
         if name not in known:
             raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(known)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ def compute_blocks() -> Iterator[dict[str, NDArray[np.float32]]]:
         yield {"logits": logits[start : start + 4], "features": features[start : start + 4]}
 
 
+def refuse_to_compute() -> Iterator[dict[str, NDArray[np.float32]]]:
+    raise AssertionError("computed again")
+
+
 def test_a_file_has_the_arrays_that_are_joined_in_memory(tmp_path: Path) -> None:
     """numpy and the mapping both read what `join_blocks` gives."""
     path = tmp_path / "a.npz"
@@ -41,45 +46,84 @@ def test_a_file_has_the_arrays_that_are_joined_in_memory(tmp_path: Path) -> None
             assert array.dtype == np.float32
 
 
-def test_mapping_reads_the_files_of_numpy(tmp_path: Path) -> None:
-    """Arrays in the order of columns, empty ones and scalars are as numpy wrote them; compressed ones are refused."""
-    arrays = {
-        "columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
-        "empty": np.empty((0, 5), np.float32),
-        "scalar": np.array(3),
-    }
-    np.savez(tmp_path / "plain.npz", **arrays)
-    mapped = numpy_files.map_npz(tmp_path / "plain.npz")
-    assert mapped.keys() == arrays.keys()
-    for name, array in mapped.items():
+def test_mapped_arrays_are_aligned(tmp_path: Path) -> None:
+    """They begin at a multiple of 64 bytes, because numpy copies others in every product; `np.savez` aligns nothing."""
+    path = tmp_path / "a.npz"
+    row_blocks.write_blocks(path, compute_blocks(), N)
+    for array in numpy_files.map_npz(path).values():
+        assert array.flags.aligned and array.ctypes.data % 64 == 0
+    np.savez(path, features=np.ones(3, np.float32))
+    with pytest.raises(DataError, match=r"features\.npy is not aligned, so it is not mapped"):
+        numpy_files.map_npz(path)
+
+
+def test_mapping_refuses_what_it_cannot_map(tmp_path: Path) -> None:
+    """A compressed array cannot be mapped; the cache reads it into memory."""
+    cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
+    (key_path,) = tmp_path.glob("*.npz")
+    arrays = row_blocks.join_blocks(compute_blocks(), N)
+    np.savez_compressed(key_path, **arrays)
+    with pytest.raises(DataError, match="is compressed, so it cannot be mapped"):
+        numpy_files.map_npz(key_path)
+    loaded = cache.load_or_compute_rows(tmp_path, KEY, refuse_to_compute, N)
+    for name, array in loaded.items():
         np.testing.assert_array_equal(array, arrays[name])
-        assert not array.flags.writeable or not array.size
-    np.savez_compressed(tmp_path / "compressed.npz", **arrays)
-    with pytest.raises(DataError, match=r"compressed\.npz: columns\.npy is compressed, so it cannot be mapped"):
-        numpy_files.map_npz(tmp_path / "compressed.npz")
 
 
-@pytest.mark.parametrize("position", [0.02, 0.3, 0.6, 0.98])
-def test_a_changed_byte_is_computed_again(tmp_path: Path, position: float) -> None:
-    """Wherever a byte of the file is changed, the values are never wrong."""
+def test_a_small_disk_is_noticed_after_one_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the free space is too small for all rows, one block is computed twice, and no file stays."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=N * 6 * 4 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    n_blocks = 0
+
+    def count_blocks() -> Iterator[dict[str, NDArray[np.float32]]]:
+        nonlocal n_blocks
+        for block in compute_blocks():
+            n_blocks += 1
+            yield block
+
+    arrays = cache.load_or_compute_rows(tmp_path, KEY, count_blocks, N)
+    np.testing.assert_array_equal(arrays["features"], row_blocks.join_blocks(compute_blocks(), N)["features"])
+    assert n_blocks == 1 + 3
+    assert "cannot store features (No space left on device)" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
+
+
+def test_an_error_of_the_computation_is_raised_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that the computation cannot read is no problem of the cache, and nothing is computed again."""
+    n_calls = 0
+
+    def fail() -> Iterator[dict[str, NDArray[np.float32]]]:
+        nonlocal n_calls
+        n_calls += 1
+        yield next(compute_blocks())
+        raise PermissionError(13, "Permission denied", "shard.tar")
+
+    with pytest.raises(PermissionError, match=r"shard\.tar"):
+        cache.load_or_compute_rows(tmp_path, KEY, fail, N)
+    assert n_calls == 1 and capsys.readouterr().err == ""
+
+
+def test_a_changed_byte_never_gives_other_values(tmp_path: Path) -> None:
+    """Whichever byte of the file is changed, the arrays and their names are those that were computed."""
     cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
     (path,) = tmp_path.glob("*.npz")
-    data = bytearray(path.read_bytes())
-    data[int(position * len(data))] ^= 0xFF
-    path.write_bytes(data)
-    arrays = cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
-    for name, expected in row_blocks.join_blocks(compute_blocks(), N).items():
-        np.testing.assert_array_equal(arrays[name], expected)
+    data = path.read_bytes()
+    expected = row_blocks.join_blocks(compute_blocks(), N)
+    for position in range(len(data)):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :])
+        arrays = cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
+        assert arrays.keys() == expected.keys(), position
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"byte {position}")
 
 
 def test_the_second_call_computes_nothing(tmp_path: Path) -> None:
     """The arrays of the first call are mapped."""
     first = cache.load_or_compute_rows(tmp_path, KEY, compute_blocks, N)
-
-    def refuse() -> Iterator[dict[str, NDArray[np.float32]]]:
-        raise AssertionError("computed again")
-
-    second = cache.load_or_compute_rows(tmp_path, KEY, refuse, N)
+    second = cache.load_or_compute_rows(tmp_path, KEY, refuse_to_compute, N)
     for name, array in first.items():
         np.testing.assert_array_equal(second[name], array)
         assert not second[name].flags.writeable
