@@ -49,7 +49,7 @@ LOADERS = {
     "np.fromfile": [],
     "np.loadtxt": [],
     "np.genfromtxt": [],
-    "np.memmap": [],
+    "np.memmap": [f"{STORAGE}/numpy_files.py"],
     "zipfile.ZipFile": [f"{STORAGE}/numpy_files.py"],
     "tarfile.open": [f"{STORAGE}/tar_files.py"],
     "tarfile.TarFile": [],

@@ -6,9 +6,9 @@ import dataclasses
 import math
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.f
 _MAX_HEADER = 10_000
 _LOCAL_HEADER_BYTES, _LENGTHS_IN_LOCAL_HEADER = 30, "<26xHH"
 """The header of a member of a zip file; it ends with the lengths of the name and of the extra field."""
+_ALIGNMENT = 64
+_FIELD_HEADER_BYTES, _ZIP64_FIELD_BYTES = 4, 20
+_PADDING_FIELD = 0xD935
+"""The extra field in which other tools that align the members of zip files put a padding."""
 _PLAIN_KINDS = "biufU"
 
 
@@ -111,6 +115,43 @@ def map_npz(path: Path, *, error: ErrorType = DataError, advice: str = "") -> di
     ):
         members = _list_members(archive)
         return {name: _map_member(archive, info, file) for name, info in members.items()}
+
+
+class NpzWriter:
+    """Writes an uncompressed npz file whose arrays begin at multiples of 64 bytes, so that they can be mapped.
+
+    numpy copies an array that is not aligned in every product.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._archive = file, zipfile.ZipFile(file, "w")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def add(self, name: str, n: int, blocks: Iterable[NDArray[Any]]) -> None:
+        """Write an array of `n` rows, which come in blocks; ValueError for blocks that differ in type or row shape."""
+        with self._archive.open(self._align(name), "w", force_zip64=True) as member:
+            row: tuple[object, ...] = ()
+            for block in blocks:
+                if not row:
+                    row = (block.dtype, block.shape[1:])
+                    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(block))
+                    np.lib.format.write_array_header_1_0(member, header | {"shape": (n, *block.shape[1:])})
+                if row != (block.dtype, block.shape[1:]):
+                    raise ValueError(f"{name}: rows of {row} are followed by rows of {(block.dtype, block.shape[1:])}")
+                member.write(np.ascontiguousarray(block).data)
+
+    def _align(self, name: str) -> zipfile.ZipInfo:
+        """Describe a member with an extra field of such a length that its content begins at a multiple of 64 bytes."""
+        info = zipfile.ZipInfo(f"{name}.npy")
+        start = self._file.tell() + _LOCAL_HEADER_BYTES + len(info.filename) + _ZIP64_FIELD_BYTES
+        padding = bytes(-(start + _FIELD_HEADER_BYTES) % _ALIGNMENT)
+        info.extra = struct.pack("<HH", _PADDING_FIELD, len(padding)) + padding
+        return info
 
 
 def list_arrays(path: Path, *, error: ErrorType = DataError, advice: str = "") -> set[str]:

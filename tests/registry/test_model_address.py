@@ -107,7 +107,9 @@ def test_champion_candidate_number_and_run_resolve(
     first = publish_generator(champion=True, seed=1)
     second = publish_generator(champion=False, seed=2)
     assert first.versions == {"synthcxr-generator": "1"}
-    assert str(resolve_model(None)) == "models:/synthcxr-generator/1 (champion)"
+    assert str(resolve_model(None)) == (
+        "models:/synthcxr-generator/1 (champion, trained on drawn phantoms; `--model starter` is the one that ships)"
+    )
     candidate = resolve_model("models:/synthcxr-generator@candidate")
     assert candidate.address == "models:/synthcxr-generator/2"
     assert resolve_model("models:/synthcxr-generator/2").path == candidate.path

@@ -9,26 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import struct
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
 
 import numpy as np
 
 from synthcxr.data.images import Float32
 from synthcxr.errors import DataError
 from synthcxr.evaluation.features.engine import Outputs
-from synthcxr.storage import atomic
+from synthcxr.storage import atomic, numpy_files
 
 FEATURES = "features"
-_ALIGNMENT = 64
-_HEADER_BYTES, _ZIP64_BYTES, _FIELD_BYTES = 30, 20, 4
-"""Of a member of a zip file: its header without the name, the extra field for large files, the header of a field."""
-_PADDING_ID = 0xD935
-"""The extra field that other tools use to align the content of a member."""
 
 
 def join_blocks(blocks: Iterable[Outputs], n: int) -> Outputs:
@@ -49,40 +41,26 @@ def join_blocks(blocks: Iterable[Outputs], n: int) -> Outputs:
 
 
 def write_blocks(path: Path, blocks: Iterable[Outputs], n: int) -> None:
-    """Write the blocks as an uncompressed .npz file of arrays of `n` rows, in which each array begins at a multiple of
-    64 bytes.
+    """Write the blocks as an .npz file of arrays of `n` rows, which `numpy_files.map_npz` can map.
 
     Of the features, which are by far the largest array, only one block is in memory at a time. Raises OSError if the
     file cannot be written, and, after the first block, if the disk is too small for all of them; other errors are
-    those of `join_blocks`.
+    those of `join_blocks`, and ValueError for blocks that differ in type or shape.
     """
     others: defaultdict[str, list[Float32]] = defaultdict(list)
-    with atomic.open_file(path, concurrent=True) as file, zipfile.ZipFile(file, "w") as archive:
-        with _open_member(archive, file, FEATURES) as member:
-            for number, block in enumerate(_require_rows(blocks, n)):
-                features = np.ascontiguousarray(block[FEATURES])
-                if not number:
-                    _require_space(path, n * features[0].nbytes)
-                    header = np.lib.format.header_data_from_array_1_0(features)
-                    np.lib.format.write_array_header_1_0(member, header | {"shape": (n, *features.shape[1:])})
-                member.write(features.data)
-                for name in block.keys() - {FEATURES}:
-                    others[name].append(block[name])
+
+    def take_features() -> Iterator[Float32]:
+        for number, block in enumerate(_require_rows(blocks, n)):
+            if not number:
+                _require_space(path, n * block[FEATURES][0].nbytes)
+            for name in block.keys() - {FEATURES}:
+                others[name].append(block[name])
+            yield block[FEATURES]
+
+    with atomic.open_file(path, concurrent=True) as file, numpy_files.NpzWriter(file) as writer:
+        writer.add(FEATURES, n, take_features())
         for name, parts in sorted(others.items()):
-            with _open_member(archive, file, name) as member:
-                np.lib.format.write_array(member, np.concatenate(parts), allow_pickle=False)
-
-
-def _open_member(archive: zipfile.ZipFile, file: BinaryIO, name: str) -> IO[bytes]:
-    """Open a member of an archive for writing, with a padding before its content that aligns the array.
-
-    numpy copies an array that is not aligned in every product.
-    """
-    info = zipfile.ZipInfo(f"{name}.npy")
-    start = file.tell() + _HEADER_BYTES + len(info.filename) + _FIELD_BYTES + _ZIP64_BYTES
-    padding = bytes(-start % _ALIGNMENT)
-    info.extra = struct.pack("<HH", _PADDING_ID, len(padding)) + padding
-    return archive.open(info, "w", force_zip64=True)
+            writer.add(name, n, parts)
 
 
 def _require_space(path: Path, n_bytes: int) -> None:

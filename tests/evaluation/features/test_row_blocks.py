@@ -139,6 +139,15 @@ def test_without_a_folder_the_arrays_are_in_memory(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err.startswith(f"{folder}: cannot store features (")
 
 
+def test_blocks_of_another_type_or_shape_are_refused(tmp_path: Path) -> None:
+    """The header of the file is that of the first block, so others would be read as wrong numbers."""
+    first = {"features": np.ones((2, 3), np.float32)}
+    for other in (np.ones((2, 3)), np.ones((2, 4), np.float32)):
+        with pytest.raises(ValueError, match="features: rows of .* are followed by rows of"):
+            row_blocks.write_blocks(tmp_path / "a.npz", iter([first, {"features": other}]), 4)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_number_of_rows_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     """Too few, too many and no rows are errors."""
     for n in (N - 1, N + 1):
