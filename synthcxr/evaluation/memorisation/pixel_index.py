@@ -19,7 +19,8 @@ from scipy.ndimage import gaussian_filter
 from synthcxr.data import images
 from synthcxr.data.images import Float32, UInt8
 from synthcxr.errors import DataError
-from synthcxr.evaluation.metrics.nearest_neighbours import NO_OTHER_PATIENT, Groups, Neighbours
+from synthcxr.evaluation.metrics import nearest_neighbours
+from synthcxr.evaluation.metrics.nearest_neighbours import Groups, Neighbours
 from synthcxr.storage.progress import track
 
 SIDE_PX = 32
@@ -31,6 +32,8 @@ RULE = (
     " all shifts up to 1/16 of the side, brightness and contrast set aside"
 )
 _CHUNK = 4_000_000
+_MAX_FILMS = 1 << 14
+"""So many films are prepared for comparison at a time."""
 _FLAT = np.float32(1e-3)
 
 
@@ -52,7 +55,12 @@ def find_nearest(*, queries: Float32, references: Float32, groups: Groups | None
     Both come from `smooth_and_reduce`. `groups` exclude references of the query's own group, as in
     `nearest_neighbours.find_nearest`.
     """
-    return PixelIndex.build(references).find_nearest(queries, groups)
+
+    def find_in_block(block: slice) -> Neighbours:
+        block_groups = None if groups is None else (groups[0], groups[1][block])
+        return PixelIndex.build(references[block]).find_nearest(queries, block_groups)
+
+    return nearest_neighbours.find_in_blocks(len(references), _MAX_FILMS, find_in_block)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +87,10 @@ class PixelIndex:
         return cls(films.reshape(len(films), -1), lengths, side, shift)
 
     def find_nearest(self, queries: Float32, groups: Groups | None = None) -> Neighbours:
-        """The nearest film of each image [n, side, side] from `smooth_and_reduce`; DataError for another side."""
+        """The nearest film of each image [n, side, side] from `smooth_and_reduce`; DataError for another side.
+
+        The distance is infinite where all films are of the group of the image.
+        """
         if queries.shape[1] != self.side:
             raise DataError(f"images of {queries.shape[1]} px cannot be compared with films of {self.side} px")
         step = self._count_queries_per_chunk()
@@ -127,11 +138,9 @@ def _reduce_to(unit: Float32, side: int) -> Float32:
 
 
 def _select_best(correlation: Float32) -> Neighbours:
-    """The nearest film of each image by correlation [n, m]; DataError if an image has no film to compare with."""
+    """The nearest film of each image by correlation [n, m], of which -inf is no film to compare with."""
     index = correlation.argmax(axis=1)
     best = correlation[np.arange(len(index)), index].astype(np.float64)
-    if not np.isfinite(best).all():
-        raise DataError(NO_OTHER_PATIENT)
     return Neighbours(np.sqrt(np.maximum(2 - 2 * best, 0)), index.astype(np.int64))
 
 

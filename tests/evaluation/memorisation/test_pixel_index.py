@@ -73,12 +73,18 @@ def test_flat_images_resemble_nothing() -> None:
     assert find_nearest(draw_films(2), grey).distance == pytest.approx(np.sqrt(2), abs=1e-3)
 
 
-def test_an_image_is_not_compared_with_its_own_group() -> None:
-    """An image is not its own neighbour; if all images are of one group, DataError is raised."""
+@pytest.mark.parametrize("max_films", [1, 2, 100])
+def test_an_image_is_not_compared_with_its_own_group(monkeypatch: pytest.MonkeyPatch, max_films: int) -> None:
+    """An image is not its own neighbour; if all images are of one group, DataError is raised; blocks change nothing."""
+    monkeypatch.setattr(pixel_index, "_MAX_FILMS", max_films)
     films = smooth_and_reduce(draw_films(5))
     own_group = np.arange(5).astype(object)
     nearest = pixel_index.find_nearest(queries=films, references=films, groups=(own_group, own_group))
     assert (nearest.index != np.arange(5)).all()
+    monkeypatch.setattr(pixel_index, "_MAX_FILMS", 100)
+    whole = pixel_index.find_nearest(queries=films, references=films, groups=(own_group, own_group))
+    assert nearest.index.tolist() == whole.index.tolist()
+    assert nearest.distance == pytest.approx(whole.distance, abs=1e-6)
     one_group = np.zeros(5, dtype=object)
     with pytest.raises(DataError, match="no film of another patient"):
         pixel_index.find_nearest(queries=films, references=films, groups=(one_group, one_group))

@@ -17,8 +17,16 @@ def test_the_nearest_row_equals_an_exhaustive_search(monkeypatch: pytest.MonkeyP
     queries, references = draw_features(53, seed=1), draw_features(70, seed=2)
     search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.astype(float))
     distance, index = search.kneighbors(queries)
-    for chunk in (70, 1000, 10**6):
+    for chunk, max_numbers in (
+        (70, 10**6),
+        (1000, 10**6),
+        (10**6, 10**6),
+        (1000, 5),
+        (10**6, 7 * 12),
+        (10**6, 33 * 12),
+    ):
         monkeypatch.setattr(nearest_neighbours, "_CHUNK", chunk)
+        monkeypatch.setattr(nearest_neighbours, "_MAX_NUMBERS", max_numbers)
         nearest = nearest_neighbours.find_nearest(queries=queries, references=references)
         np.testing.assert_allclose(nearest.distance, distance[:, 0], rtol=1e-12)
         assert nearest.index.tolist() == index[:, 0].tolist()
@@ -35,8 +43,13 @@ def test_a_copy_far_from_the_origin_has_distance_zero() -> None:
     assert shifted_distance == pytest.approx(0.25, rel=1e-6)
 
 
-def test_a_query_is_not_compared_with_its_own_group() -> None:
-    """A film is not compared with films of its patient; if there is no other patient, the error says what to do."""
+@pytest.mark.parametrize("max_numbers", [10**6, 24])
+def test_a_query_is_not_compared_with_its_own_group(monkeypatch: pytest.MonkeyPatch, max_numbers: int) -> None:
+    """A film is not compared with films of its patient; if there is no other patient, the error says what to do.
+
+    In blocks of two films, some have films of one patient alone.
+    """
+    monkeypatch.setattr(nearest_neighbours, "_MAX_NUMBERS", max_numbers)
     films = draw_features(6, seed=4)
     patients = np.array(["a", "a", "b", "b", "c", "c"], dtype=object)
     nearest = nearest_neighbours.find_nearest(queries=films, references=films, groups=(patients, patients))
