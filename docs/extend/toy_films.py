@@ -22,6 +22,8 @@ def read_films(path: str, *, source: str = "numpy", report=print):
     """Films PATIENT_FINDINGS_NUMBER.npy of uint8 pixels, such as 17_Mass+Edema_0.npy."""
     films = []
     for file in sorted(Path(path).glob("*.npy")):
+        if file.stem.count("_") != 2:
+            raise DataError(f"{file}: the name is not PATIENT_FINDINGS_NUMBER.npy; rename the file")
         patient, findings, _ = file.stem.split("_")
         findings = tuple(parse_finding_labels(findings.replace("+", "|")))
         read, read_size = functools.partial(read_pixels, file), functools.partial(read_side, file)

@@ -21,7 +21,7 @@ from synthcxr.checks.expectation import (
     expect_true,
     expect_unique,
 )
-from synthcxr.data import image_reader
+from synthcxr.data import image_formats, image_reader
 from synthcxr.data.findings import FINDINGS, LABEL_SEPARATOR, NO_FINDING
 from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import (
@@ -72,6 +72,7 @@ def check_dataset(
     findings, without `excluded_findings`. `docs` gets the pages "synthetic" and "synthetic labels".
     """
     columns, run_json = read_unchecked_columns(dataset, no_number=_NO_NUMBER), read_run(dataset)
+    image_formats.require_format(dataset, run_json)
     n, side = _read_counts(dataset, run_json)
     computed = _compute_columns(dataset, columns, run_json, images=images)
     checks = list_checks(n, side if images else None)

@@ -97,10 +97,18 @@ def load_config(params: Path) -> Config:
 
 
 def load_evaluation_config(params: Path | None) -> Config:
-    """The parameters for evaluating a dataset: those of `params`, of the project in this folder, or of the starter."""
-    from synthcxr.project.packaged_files import find_evaluation_params
+    """The parameters for evaluating a dataset: those of `params`, of the project in this folder, or of the starter.
 
-    return load_config(find_evaluation_params(params))
+    A message says which: those of a project do not suit the images of the starter model.
+    """
+    from synthcxr.project.packaged_files import STARTER_PARAMS, find_evaluation_params
+
+    path = find_evaluation_params(params)
+    config = load_config(path)
+    print_to_stderr(
+        f"parameters: {'those of the starter model' if params is None and path.name == STARTER_PARAMS else path}"
+    )
+    return config
 
 
 def print_to_stderr(line: str) -> None:

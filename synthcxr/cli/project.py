@@ -62,6 +62,8 @@ def init(
         source = source or earlier_source
     if reader is not None and source is None:
         raise ConfigError("--reader needs --source: the folder of the films that it reads")
+    if source is not None and not source.is_dir():  # before the imports, which may need packages to install
+        raise ConfigError(f"{source}: no such folder")
     from synthcxr.api import projects
 
     print_to_stderr(f"creating the project in {folder}: takes seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -10,12 +11,15 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from synthcxr.data.run_schema import RunJson
 from synthcxr.data.synthetic_dataset import ImageRecord
-from synthcxr.errors import ExtensionError
+from synthcxr.errors import DataError, ExtensionError
 from synthcxr.project import extensions
 from synthcxr.project.extensions import load_declaration
 
 Decode = Callable[[bytes], NDArray[np.uint8]]
+SHIPPED_FORMATS = ("png", "dicom", "webdataset")
+"""The names of the formats that need no other package."""
 _SHIPPED_SUFFIXES = (".png", ".dcm")
 
 
@@ -71,6 +75,27 @@ class ImageFormat:
     decode: Decode | None = None
     are_archives: bool = False
     library_versions: Callable[[], Mapping[str, str]] = dict
+
+
+def require_format(dataset: Path, run: RunJson) -> None:
+    """Raise DataError if the images of a dataset are in a format of a package that is not installed."""
+    name = str(run.get("format", SHIPPED_FORMATS[0]))
+    if name in SHIPPED_FORMATS or name in extensions.find_entry_points(extensions.WRITERS):
+        return
+    versions = run.get("versions", {})
+    missing = [f"{package} {version}" for package, version in versions.items() if not _is_installed(package)]
+    raise DataError(
+        f"{dataset}: its images are in the format {name!r} of a package that is not installed; install"
+        f" {', '.join(missing) or 'the package that wrote them'}"
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return package == "python"
+    return True
 
 
 def find_decoder(file_name: str) -> Decode | None:

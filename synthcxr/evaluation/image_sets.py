@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthcxr.data import image_reader, images
+from synthcxr.data import image_formats, image_reader, images
 from synthcxr.data.attribute_request import AttributeRequest
 from synthcxr.data.condition_table import DIGEST_KIND
 from synthcxr.data.film_dataset import FilmDataset
@@ -71,6 +71,7 @@ class SyntheticSet:
             labels += bytes(finding in record.findings for finding in FINDINGS)
             weights.append(record.weight)
         run = read_run(dataset)
+        image_formats.require_format(dataset, run)
         if not file_names:
             raise DataError(f"{dataset}: there are no images in it; generate more, or with other labels")
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+STARTER_PARAMS = "starter.yaml"
 _REPOSITORY_PATHS = {
     "dvc.yaml": "dvc.yaml",
     "params.yaml": "params.yaml",
@@ -29,5 +30,5 @@ def find_evaluation_params(path: Path | None) -> Path:
     """Return the parameter file for an evaluation: `path`, else params.yaml in this folder, else the starter's."""
     local, profiles = Path("params.yaml"), find("params")
     if path is None and not local.is_file() and profiles is not None:
-        return profiles / "starter.yaml"
+        return profiles / STARTER_PARAMS
     return path or local

@@ -63,7 +63,7 @@ def run(
     started = time.perf_counter()
     if min(n, n_bootstrap) < 1:
         raise ConfigError(f"--n and --n-bootstrap must be at least 1; got {n} and {n_bootstrap}")
-    extractors.require_known(names)
+    extractors.require_known(names, source="--extractor")
     unavailable, film_dataset = extractors.find_unavailable(names), open_film_dataset(films)
     available = [name for name in names if name not in unavailable]
     opened, film_resolution = _open_extractors(available, film_dataset, models, device, resolution)

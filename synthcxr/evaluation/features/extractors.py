@@ -71,14 +71,14 @@ def list_extractors() -> tuple[str, ...]:
     return (JUDGE, *FEATURE_EXTRACTORS.list_names())
 
 
-def require_known(names: Iterable[str]) -> None:
-    """Raise ConfigError if a name is not that of an extractor, or occurs twice."""
+def require_known(names: Iterable[str], *, source: str = "evaluate.extractors") -> None:
+    """Raise ConfigError, which begins with `source`, if a name is not that of an extractor, or occurs twice."""
     known, names = list_extractors(), list(names)
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"evaluate.extractors: {name} is named twice")
+            raise ConfigError(f"{source}: {name} is named twice")
         if name not in known:
-            raise ConfigError(f"evaluate.extractors: unknown extractor {name!r}; known: {', '.join(known)}")
+            raise ConfigError(f"{source}: unknown extractor {name!r}; known: {', '.join(known)}")
 
 
 def find_unavailable(names: Iterable[str]) -> dict[str, str]:
