@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from synthcxr.config.schema import Gate
+from synthcxr.data.evidence.gate_families import is_within_limit
 from synthcxr.data.evidence.gate_metrics import GATE_METRICS, describe_paths, find_gate_metric
 from synthcxr.data.evidence.metric_names import (
     describe_target,
@@ -132,12 +133,7 @@ def _apply_bound(metrics: MetricsJson, gate: Gate, meaning: str) -> GateResult:
         target = describe_target(gate.metric, direction, threshold)
         described = _describe_value(metrics, gate.metric, value, limit=threshold)
         outcome = f"{described}{_in_brackets(detail)}, {target}: {status}"
-        interval = find_interval(metrics, gate.metric)
-        if (
-            is_within
-            and interval
-            and not (interval[1] <= threshold if direction == "max" else interval[0] >= threshold)
-        ):
+        if is_within and not is_within_limit(find_interval(metrics, gate.metric), direction, threshold):
             outcome += ", although the interval reaches beyond the target"
         if not metrics["n_real_test"]:
             meaning = meaning.replace("real test films", "the reference films of the model")

@@ -125,6 +125,15 @@ def test_counts(tmp_path: Path) -> None:
     assert failed["candidates"] == (SECOND, SECOND) and failed["latents"] == (SECOND,)
 
 
+def test_the_package_of_the_format_is_missing(tmp_path: Path) -> None:
+    """The error says what to install, instead of that no image can be read."""
+    dataset = make(tmp_path / "x")
+    run = json.loads((dataset / "run.json").read_text()) | {"format": "scan"}
+    (dataset / "run.json").write_text(json.dumps(run))
+    with pytest.raises(DataError, match=r"x: its images are in the format 'scan' of a package that is not installed"):
+        check(dataset)
+
+
 def test_files_are_not_read_without_images(tmp_path: Path) -> None:
     """With images=False only the manifest is checked."""
     dataset = make(tmp_path / "x")

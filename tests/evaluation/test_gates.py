@@ -79,6 +79,23 @@ def test_a_sentence_has_the_interval_and_the_n_of_a_distance() -> None:
     assert ": 3 (95 % CI 2.5 to 3.75, N = 1,200 images), target at most 2: failed." in verdict.gates[0].sentence
 
 
+@pytest.mark.parametrize(
+    ("gate", "outcome"),
+    [
+        (at_most("distance.judge.relative", 3.75), "passed"),
+        (at_most("distance.judge.relative", 3.5), "passed, although the interval reaches beyond the target"),
+        (at_most("distance.judge.relative", 2.9), "failed"),
+        (at_least("distance.judge.relative", 2.5), "passed"),
+        (at_least("distance.judge.relative", 2.75), "passed, although the interval reaches beyond the target"),
+    ],
+)
+def test_a_sentence_says_where_a_pass_is_not_certain(gate: Gate, outcome: str) -> None:
+    """The value decides; an interval on both sides of the target is named, and one that ends at it is not."""
+    row = {"status": "computed", "relative": 3.0, "relative_interval": [2.5, 3.75], "n_synthetic": 1200}
+    (result,) = apply_gates(build_metrics(distance={"judge": row}), (gate,)).gates
+    assert result.sentence.endswith(f": {outcome}.")
+
+
 def test_without_films_sentences_name_the_reference_of_the_model() -> None:
     """Values were compared with the reference films of the model, not with test films."""
     gates = (at_most("distance.judge.relative", 2), at_most("labels.total_variation", 0.3))

@@ -14,7 +14,7 @@ from synthcxr.data.evidence.metric_names import (
     name_metric,
     name_metric_in_full,
 )
-from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateRow, VerdictJson
+from synthcxr.data.metrics_schema import NOT_APPLICABLE, GateDirection, GateRow, VerdictJson
 
 FAMILIES: dict[FamilyName, str] = {
     "files": "file checks",
@@ -85,11 +85,11 @@ def describe_failure(gate: GateRow, interval: Sequence[float] | None) -> str:
     return f"{name[:1].upper()}{name[1:]}: {value}, {target}: failed."
 
 
-def is_within_limit(gate: GateRow, interval: Sequence[float] | None) -> bool:
+def is_within_limit(interval: Sequence[float] | None, direction: GateDirection, threshold: float) -> bool:
     """Whether all of an interval is on the right side of the limit of a gate; True where there is no interval."""
     if interval is None:
         return True
-    return interval[1] <= gate["threshold"] if gate["direction"] == "max" else interval[0] >= gate["threshold"]
+    return interval[1] <= threshold if direction == "max" else interval[0] >= threshold
 
 
 def describe_not_applicable(gates: Iterable[GateRow]) -> list[str]:

@@ -125,7 +125,7 @@ def _judge_margins(metrics: MetricsJson, gates: GateCounts) -> list[Reason]:
         for gate in gates.passed
         if find_family(gate["metric"]) == "distance"
         and (interval := find_interval(metrics, gate["metric"])) is not None
-        and not is_within_limit(gate, interval)
+        and not is_within_limit(interval, gate["direction"], gate["threshold"])
     ]
 
 
